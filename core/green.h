@@ -1,0 +1,485 @@
+/* green.h - green threads on libuv.
+ *
+ * A hub schedules green threads on one OS thread and one uv_loop_t. A green
+ * thread runs until it blocks in one of the functions marked "blocks"; then
+ * another one runs. Several hubs in several OS threads are independent.
+ *
+ * Conventions. Every function takes the hub. Times are nanoseconds on the
+ * clock of green_now(); a deadline is a point on it, GREEN_FOREVER is none,
+ * and a deadline that has passed means "try once, never switch". Functions
+ * return 0 or more, or a negative libuv error code:
+ *
+ *   UV_ETIMEDOUT   the deadline passed
+ *   UV_ECANCELED   the calling thread was killed, or one of its scopes ended
+ *   GREEN_EDEADLK  nothing can ever wake anybody (main thread only)
+ *   UV_EPERM       blocking is not possible here: no green thread is running
+ *   UV_ENOMEM      no memory, or no stack, for what was asked; nothing happened
+ *
+ * All functions belong to the OS thread that opened the hub, except
+ * green_post_send().
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_H
+#define GREEN_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define GREEN_VERSION "0.1.0"
+#define GREEN_FOREVER UINT64_MAX
+#define GREEN_EDEADLK (-EDEADLK)
+
+struct addrinfo;
+
+#pragma GCC visibility push(default)
+struct green_hub;
+struct green_thread;
+struct green_fd;
+struct green_post;
+struct green_scope;
+
+/* ------------------------------------------------------------------ hub -- */
+
+/* Who makes the hub go round. */
+enum green_drive {
+  GREEN_DRIVE_MAIN, /* the calling stack becomes the main green thread; when
+                       it blocks, others run. The loop is the hub's own. */
+  GREEN_DRIVE_LOOP, /* the host runs uv_run() on `loop`; never blocks it. */
+  GREEN_DRIVE_STEP  /* the host calls green_step() now and then. */
+};
+
+/* How stacks are guarded; AUTO takes the first that works. */
+enum green_guard {
+  GREEN_GUARD_AUTO,
+  GREEN_GUARD_MADVISE,  /* MADV_GUARD_INSTALL, Linux 6.13 and later */
+  GREEN_GUARD_MPROTECT, /* within a budget below vm.max_map_count */
+  GREEN_GUARD_CANARY    /* a word checked at every switch */
+};
+
+struct green_options {
+  enum green_drive drive;
+  uv_loop_t *loop;         /* the host's loop; NULL: one of the hub's own */
+  enum green_guard guard;
+  size_t stack_size;       /* usable bytes of a stack; 0: 512 KB */
+  uint32_t max_stacks;     /* 0: 131072; beyond it blocking gives UV_ENOMEM */
+  uint32_t poll_switches;  /* switches between two polls; 0: 256 */
+  uint32_t poll_ms;        /* longest time between two polls; 0: 1 ms */
+  uint32_t budget;         /* calls in a row that need not wait; 0: 64 */
+  uint64_t grace;          /* how long clean-up may take; 0: 5 s, in ns */
+};
+
+/* Opens a hub. NULL options: GREEN_DRIVE_MAIN with every default. */
+int green_open(struct green_hub **hub, const struct green_options *options);
+
+/* Kills all other threads, lets them clean up for at most the grace twice,
+ * and frees the hub. Threads that live on are reported on stderr and leave
+ * their stacks mapped. Call it on the main thread or on the host's stack. */
+int green_close(struct green_hub *hub);
+
+/* Kills all other threads and waits for their end, as green_close() does, but
+ * keeps the hub usable enough to look at. Returns how many were abandoned. */
+int green_drain(struct green_hub *hub);
+
+/* Runs ready threads and polls without blocking; at most `budget` switches
+ * (0: the hub's poll_switches). Returns 1 while threads are still ready,
+ * else 0. For GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; not from a thread. */
+int green_step(struct green_hub *hub, uint32_t budget);
+
+uv_loop_t *green_loop(struct green_hub *hub);
+uint64_t green_now(void);               /* reads the monotonic clock, ns */
+const char *green_strerror(int error);
+const char *green_switch_name(void);    /* "x86_64", "aarch64", "ucontext" */
+const char *green_guard_name(struct green_hub *hub);
+
+struct green_stats {
+  uint64_t switches, polls, sleeps, spawned;
+  uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
+};
+void green_stats(struct green_hub *hub, struct green_stats *stats);
+
+/* -------------------------------------------------------------- threads -- */
+
+typedef int (*green_fn)(struct green_hub *hub, void *arg);
+
+/* Spawns a green thread that runs fn(hub, arg) on a C stack of its own. It
+ * starts when the caller next blocks, in order of spawning. `thread` may be
+ * NULL; else it stays valid until green_join() returned 0 or more for it, or
+ * green_detach(). Never switches. */
+int green_spawn(struct green_hub *hub, struct green_thread **thread,
+                green_fn fn, void *arg);
+
+/* Blocks until the thread has ended, then forgets it; *result, if not NULL, is
+ * what fn returned, or UV_ECANCELED when it was killed before it started. */
+int green_join(struct green_hub *hub, struct green_thread *thread,
+               uint64_t deadline, int *result);
+void green_detach(struct green_hub *hub, struct green_thread *thread);
+
+/* Blocks until the deadline. A deadline of 0 lets all others run once. */
+int green_sleep(struct green_hub *hub, uint64_t deadline);
+
+/* Marks the thread as killed: every later blocking call in it returns
+ * UV_ECANCELED until it ends. One that has not started never runs. Never
+ * switches. Returns 1 if the thread was alive, else 0. */
+int green_kill(struct green_hub *hub, struct green_thread *thread);
+
+/* Makes the next blocking call of the thread return `error`, once. Returns 0,
+ * or UV_EALREADY while an earlier throw was not delivered. Never switches. */
+int green_throw(struct green_hub *hub, struct green_thread *thread, int error);
+
+struct green_thread *green_current(struct green_hub *hub);
+struct green_thread *green_main(struct green_hub *hub);
+uint64_t green_id(const struct green_thread *thread);
+const char *green_name(const struct green_thread *thread); /* "" if none */
+int green_set_name(struct green_hub *hub, struct green_thread *thread,
+                   const char *name);
+const char *green_status(const struct green_thread *thread);
+const char *green_waits_for(const struct green_thread *thread); /* or NULL */
+
+/* Bytes of its C stack that the thread has touched at most, in whole pages;
+ * 0 while it has none. */
+size_t green_stack_used(struct green_hub *hub,
+                        const struct green_thread *thread);
+/* Bytes left below the caller's frame on the current stack. */
+size_t green_stack_left(struct green_hub *hub);
+
+/* Calls f for each live thread, in no order; f must not spawn or block. */
+void green_each(struct green_hub *hub,
+                void (*f)(struct green_thread *thread, void *arg), void *arg);
+
+/* ---------------------------------------------------------- descriptors -- */
+
+#define GREEN_READABLE UV_READABLE
+#define GREEN_WRITABLE UV_WRITABLE
+
+/* Blocks until fd is ready. The descriptor is watched only during the call and
+ * its O_NONBLOCK flag is left as it was, so fd may be anybody's. Regular files
+ * are always ready. */
+int green_wait_fd(struct green_hub *hub, int fd, int event,
+                  uint64_t deadline);
+
+/* A descriptor that stays watched between waits ("kept armed"): the fast way.
+ * Opening the same number again gives the same green_fd, counted. */
+int green_fd_open(struct green_hub *hub, int fd, struct green_fd **out);
+
+/* Blocks until ready. UV_EBUSY: another thread reads (green_fd_reader() tells
+ * which); UV_EBADF: closed meanwhile. */
+int green_fd_wait(struct green_hub *hub, struct green_fd *f, int event,
+                  uint64_t deadline);
+struct green_thread *green_fd_reader(struct green_fd *f);
+
+/* Writers take turns: between begin (blocks) and end a thread has the write
+ * side for itself, first come first served. */
+int green_fd_write_begin(struct green_hub *hub, struct green_fd *f,
+                         uint64_t deadline);
+void green_fd_write_end(struct green_hub *hub, struct green_fd *f);
+
+/* Wakes all waiters with UV_EBADF and stops watching; the caller closes the
+ * descriptor itself, right after. Never switches. */
+void green_fd_close(struct green_hub *hub, struct green_fd *f);
+/* Gives up one count without waking anybody; the last one closes. */
+void green_fd_release(struct green_hub *hub, struct green_fd *f);
+
+/* Blocks until the look-up is done, on a thread of the core's own; numeric
+ * addresses never go there. Returns 0 and a list for freeaddrinfo(), or one
+ * of libuv's UV_EAI_ codes. */
+int green_getaddrinfo(struct green_hub *hub, const char *node,
+                      const char *service, const struct addrinfo *hints,
+                      uint64_t deadline, struct addrinfo **list);
+
+/* ------------------------------------------------- from other OS threads -- */
+
+/* A counted door into the hub. It may outlive the hub. While one is open, the
+ * hub never reports a deadlock and a host's loop stays alive. */
+int green_post_open(struct green_hub *hub, struct green_post **post);
+/* Any OS thread: runs fn(hub, arg) on the hub soon. fn may wake and spawn, not
+ * block. 0, UV_ENOMEM, or UV_ECANCELED when the hub is closed. */
+int green_post_send(struct green_post *post,
+                    void (*fn)(struct green_hub *hub, void *arg), void *arg);
+/* The hub's OS thread: gives the door up. Later sends are refused. */
+void green_post_close(struct green_hub *hub, struct green_post *post);
+/* Any OS thread: one more, one less holder of the memory. */
+void green_post_hold(struct green_post *post);
+void green_post_release(struct green_post *post);
+
+/* Prints the name of the thread when a green stack overflows, then lets the
+ * fault go its way. Per process; only if SIGSEGV is at its default. */
+int green_report_overflow(void);
+
+/* ================= for runtimes on top of the core ======================= */
+
+/* What follows is for a runtime that runs its own kind of thread, such as the
+ * Lua binding. Ordinary C programs need nothing of it. */
+
+struct green_link {
+  struct green_link *next, *prev;
+};
+struct green_list { /* circular, through the list itself; first come first */
+  struct green_link link;
+};
+struct green_node { /* one thread in one list; linked while link.next */
+  struct green_link link;
+  struct green_thread *thread;
+};
+
+/* A kind of wait: one static object per blocking operation. */
+struct green_wait_kind {
+  const char *name; /* "queue:get" */
+  /* The thread was woken, but ends without having run: give back what the
+   * wake-up handed over. May be NULL. Called on any stack, never raises. */
+  void (*undo)(struct green_hub *hub, struct green_thread *thread);
+  /* The wait ends, whatever ended it: unlink further nodes, uncount. */
+  void (*leave)(struct green_hub *hub, struct green_thread *thread);
+};
+
+enum green_reason { /* why a thread was woken */
+  GREEN_WOKEN,      /* what it waited for happened */
+  GREEN_TIMEOUT,
+  GREEN_INTERRUPT,  /* killed, thrown into, or a scope was cancelled */
+  GREEN_CLOSED,     /* what it waited for was closed */
+  GREEN_DEADLOCK,
+  GREEN_EXIT        /* the program ends: main only */
+};
+
+enum green_state {
+  GREEN_NEW,      /* never ran; waits for a timer or is in the ready queue */
+  GREEN_READY,
+  GREEN_RUNNING,
+  GREEN_BLOCKED,
+  GREEN_DONE,
+  GREEN_FAILED,
+  GREEN_KILLED
+};
+
+enum { /* thread->flags */
+  GREEN_HELD = 1,    /* the record outlives the end; see green_forget() */
+  GREEN_STRUCK = 2,  /* killed */
+  GREEN_FORCED = 4,  /* the kill is to be forced past every handler */
+  GREEN_SHORT = 8,   /* the last wait ended before the hub slept */
+  GREEN_DEAF = 16,   /* this wait is not to be interrupted */
+  GREEN_OWED = 32    /* a report or a link: runs even while the hub drains */
+};
+
+enum { GREEN_DONE_RUN, GREEN_PARKED }; /* what green_class.run returns */
+
+/* A kind of thread. */
+struct green_class {
+  const char *name;
+  /* Starts a thread or goes on with one that parked without a stack. On a
+   * worker stack, with the thread current. Returns GREEN_PARKED after the
+   * thread registered a wait and gave its stack up, or GREEN_DONE_RUN after
+   * thread->state was set to how it ended. */
+  int (*run)(struct green_hub *hub, struct green_thread *thread);
+  /* The thread is ended without ever having run. May be NULL. */
+  void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
+  /* The thread has ended and its joiners are woken. May be NULL. */
+  void (*ended)(struct green_hub *hub, struct green_thread *thread);
+};
+
+/* One green thread: 144 bytes, because a million of them wait.
+ *
+ *   node ........ in the ready queue, or in the list of what it waits for
+ *   stack ....... while it runs, and while it is parked with C frames on it
+ *   kind, on .... what it waits for; since: when that began (hub's clock)
+ *   joiners ..... threads that wait for its end
+ *   scopes ...... its timeouts, groups and shields, innermost first
+ *   user* ....... the runtime's
+ */
+struct green_thread {
+  struct green_node node;
+  const struct green_class *klass;
+  struct green__stack *stack;
+  uint64_t id;
+  struct green_list joiners;
+  const struct green_wait_kind *kind;
+  void *on;
+  uint64_t since;
+  struct green_scope *scopes;
+  struct green__cold *cold;
+  void *user;
+  int32_t user_a, user_b;
+  uint32_t user_c, user_d;
+  uint32_t slot; /* in the timer heap; 0: not there */
+  uint8_t state, reason, pending, flags;
+  uint16_t deliveries;
+  uint8_t sleeps, user_flags;
+  uint32_t struck_ms; /* first delivery of the kill, ms since the hub opened */
+};
+
+/* What a runtime reads at every call: a hub begins with it. */
+struct green_hot {
+  struct green_thread *current; /* NULL on the hub's and the host's stack */
+  int32_t budget;  /* calls that may still succeed without going round */
+  uint32_t kept;   /* threads parked with their stack */
+  uint32_t sleeps; /* polls that slept */
+  uint32_t spawns; /* threads spawned */
+  uint8_t draining, closed;
+  void *user;      /* the runtime's */
+};
+static inline struct green_hot *green_hot(struct green_hub *hub) {
+  return (struct green_hot *)hub;
+}
+
+static inline void green_list_init(struct green_list *list) {
+  list->link.next = list->link.prev = &list->link;
+}
+static inline struct green_thread *green_list_first(struct green_list *list) {
+  struct green_link *first = list->link.next;
+  return first == &list->link ? NULL : ((struct green_node *)first)->thread;
+}
+
+/* Makes a thread of class `klass`, not yet in the ready queue. */
+struct green_thread *green_thread_new(struct green_hub *hub,
+                                      const struct green_class *klass);
+/* Starts it: now (0) or at a time. UV_ENOMEM: no room in the timer heap. */
+int green_start(struct green_hub *hub, struct green_thread *thread,
+                uint64_t at);
+/* Ends one that has not started, as killed. 1 if it had not, else 0. */
+int green_unstart(struct green_hub *hub, struct green_thread *thread);
+/* Ends a new one in the state that was set. */
+void green_end_unstarted(struct green_hub *hub, struct green_thread *thread);
+/* The holder of a GREEN_HELD thread gives it up: frees the record if ended. */
+void green_forget(struct green_hub *hub, struct green_thread *thread);
+/* The thread parked without a stack and was ended from outside. */
+void green_bury(struct green_hub *hub, struct green_thread *thread,
+                enum green_state state);
+
+/* Registers a wait of the current thread: in `list` (may be NULL) and with a
+ * deadline. No effect but the return code when there is no memory. After 0
+ * comes either green_keep() or a return of GREEN_PARKED from class.run. */
+int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
+                     void *on, struct green_list *list, uint64_t deadline);
+/* As above, but the thread is ready at once: it goes round the queue. */
+void green_lap_begin(struct green_hub *hub,
+                     const struct green_wait_kind *kind);
+/* Before green_keep() (and before the wait is registered): 0 if the thread may
+ * keep its stack, UV_ENOMEM if no further stack can be had. */
+int green_keep_reserve(struct green_hub *hub);
+/* Switches away; the C frames stay. Returns the reason of the wake-up. */
+enum green_reason green_keep(struct green_hub *hub);
+/* The three in one: an enum green_reason, or a negative code. Checks nothing
+ * on entry. */
+int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
+               void *on, struct green_list *list, uint64_t deadline);
+
+/* A pointer of the runtime's that stays with the stack the current thread is
+ * about to keep; NULL for a thread without a stack. */
+void green_keep_note(struct green_hub *hub, void *note);
+void *green_kept_note(const struct green_thread *thread);
+
+/* Wakes a blocked thread; one that is not blocked is left alone (returns 0).
+ * Any stack; never switches. */
+int green_wake(struct green_hub *hub, struct green_thread *thread,
+               enum green_reason reason);
+/* Wakes the first of a list: the thread, or NULL. All: their number. */
+struct green_thread *green_wake_first(struct green_hub *hub,
+                                      struct green_list *list,
+                                      enum green_reason reason);
+int green_wake_all(struct green_hub *hub, struct green_list *list,
+                   enum green_reason reason);
+
+/* Timers without a thread. In the heap exactly while slot != 0. `fire` runs on
+ * the hub after removal and may wake, cancel and start, not block. */
+struct green_timer {
+  uint32_t slot;
+  void (*fire)(struct green_hub *hub, struct green_timer *timer);
+};
+int green_timer_start(struct green_hub *hub, struct green_timer *timer,
+                      uint64_t deadline);
+void green_timer_stop(struct green_hub *hub, struct green_timer *timer);
+uint64_t green_timer_deadline(struct green_hub *hub, uint32_t slot);
+
+/* ---------------------------------------------------------- cancellation -- */
+
+enum green_scope_kind { GREEN_SCOPE_TIMEOUT, GREEN_SCOPE_GROUP, GREEN_SHIELD };
+
+/* One part of a thread's work that can be cancelled, or is shielded. Memory is
+ * the opener's and must stay while the scope is open. */
+struct green_scope {
+  struct green_scope *outer, *inner;
+  struct green_thread *thread; /* NULL: not open */
+  struct green_timer timer;
+  /* Optional: 0 hides a cancelled scope for now (it rests). */
+  int (*awake)(struct green_hub *hub, struct green_scope *scope);
+  uint8_t kind, cancelled;
+  uint16_t deliveries;
+  uint32_t user; /* the runtime's; not touched */
+};
+/* Opens a scope of the current thread, innermost. A timeout is cancelled, a
+ * shield worn out, at the deadline. */
+int green_scope_open(struct green_hub *hub, struct green_scope *scope,
+                     enum green_scope_kind kind, uint64_t deadline);
+void green_scope_close(struct green_hub *hub, struct green_scope *scope);
+void green_scope_cancel(struct green_hub *hub, struct green_scope *scope);
+
+enum green_strike { /* what strikes a thread */
+  GREEN_STRIKE_NONE,
+  GREEN_STRIKE_KILL,
+  GREEN_STRIKE_SCOPE,
+  GREEN_STRIKE_THROW
+};
+/* What is visible now: outermost first, then a throw. Changes nothing. */
+enum green_strike green_strikes(struct green_hub *hub,
+                                struct green_thread *thread,
+                                struct green_scope **scope);
+/* Counts a delivery to the current thread and says how it must be done. */
+enum { GREEN_AT_ONCE, GREEN_LAP_FIRST, GREEN_FORCE };
+int green_deliver(struct green_hub *hub, enum green_strike strike,
+                  struct green_scope *scope);
+/* The code of a throw under way, or 0. */
+int green_thrown(const struct green_thread *thread);
+/* Takes the thrown code; clears it. */
+int green_take_throw(struct green_hub *hub, struct green_thread *thread);
+/* After a scope was changed by hand. */
+void green_pending_update(struct green_hub *hub, struct green_thread *thread);
+/* Milliseconds since the hub opened, by its cached clock: struck_ms's scale. */
+uint32_t green_ms(struct green_hub *hub);
+/* The nearest deadline among the open, visible timeouts. */
+uint64_t green_scope_deadline(struct green_hub *hub,
+                              struct green_thread *thread);
+
+/* ------------------------------------------------------------- hooks -- */
+
+/* What a runtime is told; each may be NULL. */
+struct green_runtime {
+  void (*deadlock)(struct green_hub *hub); /* before main is woken for it */
+  void (*abandoned)(struct green_hub *hub, struct green_thread *thread);
+  void (*c_ended)(struct green_hub *hub, struct green_thread *thread);
+  void (*alert)(struct green_hub *hub); /* after green_alert() */
+};
+void green_set_runtime(struct green_hub *hub,
+                       const struct green_runtime *runtime);
+
+/* Lets the hub call runtime->alert soon. Async-signal-safe, after one
+ * successful green_alert_open(). */
+int green_alert_open(struct green_hub *hub);
+void green_alert(struct green_hub *hub);
+
+/* Blocks until the caller is the only live thread. */
+int green_wait_others(struct green_hub *hub, uint64_t deadline);
+extern const struct green_wait_kind green_others_kind;
+struct green_list *green_others(struct green_hub *hub);
+uint32_t green_live(struct green_hub *hub);
+/* Options in force, to read and (poll_*, budget, grace, max_stacks) change. */
+struct green_options *green_config(struct green_hub *hub);
+void green_set_max_stacks(struct green_hub *hub, uint32_t max);
+/* More, or fewer, things outside that can wake a thread. */
+void green_external(struct green_hub *hub, int delta);
+/* The first halves of green_fd_wait() and green_fd_write_begin(). A kind of
+ * the runtime's own names green_fd_leave() as its leave, and for a turn
+ * green_fd_turn_undo() as its undo. */
+int green_fd_wait_begin(struct green_hub *hub, struct green_fd *f, int event,
+                        uint64_t deadline, const struct green_wait_kind *kind);
+void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
+/* 0: the current thread has the write side; UV_EAGAIN: another has it. */
+int green_fd_write_try(struct green_hub *hub, struct green_fd *f);
+int green_fd_turn_begin(struct green_hub *hub, struct green_fd *f,
+                        uint64_t deadline, const struct green_wait_kind *kind);
+void green_fd_turn_undo(struct green_hub *hub, struct green_thread *thread);
+int green_fd_number(const struct green_fd *f);
+
+#pragma GCC visibility pop
+
+#endif

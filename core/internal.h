@@ -1,0 +1,232 @@
+/* internal.h - what the files of core/ share.
+ *
+ * Everything lives in struct green_hub, except what belongs to the process
+ * (process.c). Functions here run on any stack of the hub's OS thread unless
+ * their file says otherwise.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_INTERNAL_H
+#define GREEN_INTERNAL_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "green.h"
+
+#define green__container(ptr, type, member) \
+  ((type *)((char *)(ptr) - offsetof(type, member)))
+#define green__likely(x) __builtin_expect(!!(x), 1)
+#define green__unlikely(x) __builtin_expect(!!(x), 0)
+
+/* --------------------------------------------------------------- memory -- */
+
+/* memory.c: malloc and friends; a test may make the n-th call fail. */
+void *green__alloc(size_t size); /* zeroed */
+void *green__realloc(void *ptr, size_t size);
+void green__free(void *ptr);
+void *green__map(size_t size); /* pages for stacks, or NULL */
+void green__unmap(void *base, size_t size);
+/* The n-th next of the above fails, once; n <= 0: none does. For tests. */
+void green__fail_alloc(long n);
+
+/* --------------------------------------------------------------- stacks -- */
+
+/* One C stack. The struct lies at the top of its own slot:
+ *
+ *   slot:  | guard 64 KB | usable ... grows down <-- high | struct | colour |
+ *          base            low                              high   base + slot
+ *
+ * The colour is (index & 63) * 64 bytes, so that the tops of neighbouring
+ * stacks do not share cache sets: 36 ns instead of 70 a switch at 1,000. */
+struct green__stack {
+  void *sp;                  /* context, while switched away */
+  struct green__stack *next; /* in the idle pool, or in the free list */
+  struct green_thread *job;  /* what a worker is to run when switched to */
+  struct green_thread *owner; /* whom the overflow report names */
+  void *user;                /* the runtime's, while a thread is kept */
+  char *low, *high;          /* usable bytes [low, high) */
+  uint64_t *canary;          /* words below low, if nothing else guards it */
+  struct green_hub *hub;
+  uint32_t index;
+  uint8_t fresh;             /* context must be made before use */
+  uint8_t cold;              /* has nothing that a trim would give back */
+  uint32_t valgrind_id;
+  void (*entry)(void *stack); /* what a fresh context runs; NULL: OS stack */
+  struct green__stack *came; /* who jumped here last (AddressSanitizer) */
+  void *asan_fake;           /* sanitizers' view of the stack */
+  void *tsan_fiber;
+};
+
+struct green__slab {         /* 64 stacks in one mmap */
+  _Atomic(struct green__slab *) next; /* process-wide list, append-only */
+  _Atomic(char *) base;      /* NULL: no memory, the record is spare */
+  size_t size, slot;         /* bytes in all, bytes of a slot */
+  uint32_t count, used;
+  _Atomic(struct green_hub *) hub;
+  uint8_t guard;             /* enum green_guard of its stacks */
+  struct green__slab *sibling; /* next of the same hub */
+};
+
+struct green__stacks {       /* a hub's stacks */
+  struct green__stack *idle; /* LIFO: the hottest first */
+  struct green__slab *slabs;
+  size_t size, slot;
+  uint32_t total, idle_count, max;
+  uint32_t warm;             /* idle ones that a trim may make cold */
+  enum green_guard guard;    /* resolved: never AUTO */
+};
+
+/* stack.c. Limits come from the options; LUAGREEN_GUARD (madvise, mprotect,
+ * canary) overrides the guard. 0 or UV_ENOTSUP. */
+int green__stacks_init(struct green_hub *h, const struct green_options *o);
+void green__stacks_free(struct green_hub *h, int keep_all);
+/* Makes sure that the idle pool is not empty. 0 or UV_ENOMEM. */
+int green__stacks_reserve(struct green_hub *h);
+/* Takes one from the idle pool (must not be empty); its context is ready to
+ * run `entry(stack)`, or is where the worker left itself. */
+struct green__stack *green__stack_take(struct green_hub *h,
+                                       void (*entry)(void *stack));
+void green__stack_put(struct green_hub *h, struct green__stack *s);
+/* Gives the memory of idle stacks beyond `keep` back to the system. */
+void green__stacks_trim(struct green_hub *h, uint32_t keep);
+/* Would a trim give anything back? */
+int green__stacks_surplus(const struct green_hub *h, uint32_t keep);
+/* A stack for the hub itself, outside the pool, `size` usable bytes. */
+struct green__stack *green__stack_single(struct green_hub *h, size_t size,
+                                         void (*entry)(void *stack));
+void green__stack_single_free(struct green__stack *s);
+size_t green__stack_touched(const struct green__stack *s);
+/* Aborts, naming the owner, if the stack's canary was overwritten. */
+void green__stack_check(const struct green__stack *s);
+/* Switches stacks, telling the sanitizers; checks the canary. */
+void green__jump(struct green__stack *from, struct green__stack *to);
+/* Describes the OS stack the caller runs on (sanitizers need it). */
+void green__stack_adopt(struct green__stack *s);
+
+/* process.c: what is per process. */
+/* A slab record without memory, listed and owned by h; NULL: no memory. It is
+ * spare again once its base and then its hub are NULL. */
+struct green__slab *green__process_slab(struct green_hub *h);
+/* Takes mprotect guards (1 if granted), or gives them back (take < 0). */
+int green__process_guard_budget(int take);
+int green__process_forked(void); /* forks without exec since the start */
+void green__process_init(void);
+/* The slab that holds an address, or NULL. Async-signal-safe. */
+struct green__slab *green__process_find(const void *address);
+/* Writes on stderr whose stack overflowed; `how` ends the line. Async-signal-
+ * safe. */
+void green__process_report(const struct green__stack *s, const char *how);
+/* The stack in slot i of a slab; the address of its struct. */
+struct green__stack *green__slab_stack(const struct green__slab *slab,
+                                       uint32_t i);
+enum { GREEN__GUARD_SIZE = 65536, GREEN__TOP_SIZE = 8192 };
+
+/* --------------------------------------------------------------- timers -- */
+
+struct green__entry {        /* 24 bytes, as equal deadlines keep order */
+  uint64_t deadline, seq;
+  uintptr_t owner;           /* green_thread, or green_timer | 1 */
+};
+struct green__heap {
+  struct green__entry *at;   /* [1 .. count]; a 4-ary heap */
+  uint32_t count, room;
+  uint64_t seq;
+};
+int green__heap_add(struct green_hub *h, uintptr_t owner, uint64_t deadline);
+void green__heap_remove(struct green_hub *h, uint32_t slot);
+/* Fires everything due at `now`. */
+void green__timers_fire(struct green_hub *h, uint64_t now);
+
+/* ------------------------------------------------------------------ hub -- */
+
+struct green__cold {         /* a thread's rare things, made on first use */
+  char *name;
+  int thrown;
+};
+
+struct green__thread_slab;
+
+struct green_hub {
+  struct green_hot hot;      /* first: green_hot() relies on it */
+  uint32_t tick;             /* switches until the clock is read (16) */
+  uint32_t since_poll;       /* switches since the last poll, by 16 */
+  struct green__stack *on;   /* the stack in use */
+  struct green_list ready;
+  uint64_t now, last_poll;   /* clock as last read; time of the last poll */
+  struct green__heap heap;
+  struct green_options options;
+  struct green__stacks stacks;
+  struct green__stack *hub_stack; /* NULL until main first blocks */
+  struct green__stack os_stack;   /* main's, or the host's */
+  struct green_thread *main;      /* NULL unless GREEN_DRIVE_MAIN */
+  const struct green_runtime *runtime;
+  uv_loop_t *loop;
+  uv_loop_t own_loop;
+  uv_timer_t timer;
+  uv_prepare_t prepare;      /* LOOP drive: batches after timers, */
+  uv_check_t check;          /* after I/O, */
+  uv_idle_t idle;            /* and no sleeping while threads are ready */
+  uv_timer_t trim;           /* one shot, only on surplus */
+  uint64_t timer_at;         /* deadline the uv_timer is armed for */
+  uint32_t live, ready_count, external, open_handles;
+  uint32_t step_left;        /* switches left in green_step() */
+  uint64_t next_id, switches, polls, opened;
+  struct green_list others;  /* threads that wait to be the only one */
+  struct green_thread *drainer;
+  struct green__thread_slab *thread_slabs;
+  struct green_thread *free_threads;
+  struct green_fd **fds;     /* by descriptor number */
+  uint32_t fds_room;
+  struct green_fd *dirty_fds; /* to be reconciled with libuv before polling */
+  struct green_post *posts;   /* open doors; door: their uv_async_t */
+  struct green__door *door;
+  uint32_t doors;             /* doors and requests that count as external */
+  struct green__resolver *resolver;
+  pthread_t os_thread;
+  uint8_t in_batch, own, stuck, closing;
+};
+
+void green__ready(struct green_hub *h, struct green_thread *t);
+void green__leave(struct green_hub *h);  /* away from the current stack */
+void green__run_batch(struct green_hub *h);
+void green__poll_done(struct green_hub *h);
+int green__hub_stack(struct green_hub *h);
+void green__wait_end(struct green_hub *h, struct green_thread *t);
+void green__interrupt(struct green_hub *h, struct green_thread *t);
+void green__thread_end(struct green_hub *h, struct green_thread *t,
+                       enum green_state state);
+struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
+void green__drain_check(struct green_hub *h);
+int green__enter(struct green_hub *h);
+int green__result(struct green_hub *h, int reason);
+void green__threads_free(struct green_hub *h);
+int green__fds_reconcile(struct green_hub *h);
+void green__fds_close_all(struct green_hub *h);
+int green__post_open(struct green_hub *h, struct green_post **post,
+                     int counted);
+void green__post_busy(struct green_hub *h, int delta);
+void green__resolver_shutdown(struct green_hub *h);
+void green__post_shutdown(struct green_hub *h);
+/* A uv handle of ours was closed: the last one ends green_close(). */
+void green__handle_closed(uv_handle_t *handle);
+
+static inline void green__list_add(struct green_list *list,
+                                   struct green_node *node) {
+  struct green_link *last = list->link.prev;
+  node->link.next = &list->link;
+  node->link.prev = last;
+  last->next = list->link.prev = &node->link;
+}
+static inline void green__unlink(struct green_node *node) {
+  node->link.next->prev = node->link.prev;
+  node->link.prev->next = node->link.next;
+  node->link.next = NULL;
+}
+static inline int green__list_empty(const struct green_list *list) {
+  return list->link.next == &list->link;
+}
+
+#endif

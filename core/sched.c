@@ -1,0 +1,143 @@
+/* sched.c - who runs next.
+ *
+ * Owns the ready queue and every switch. A stack leaves by green__leave(),
+ * which takes the next ready thread and switches straight to it: to the stack
+ * it kept, or to a worker from the pool that runs it. The hub's stack is
+ * switched to when nothing is ready or when a poll is due.
+ *
+ * Invariant: whoever leaves has made sure that the idle pool is not empty
+ * (green_keep_reserve), or is itself an idle worker; so a switch cannot fail.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "internal.h"
+
+/* The clock is read every 16th switch: 1 ns each instead of 16. */
+enum { TICK = 16 };
+
+void green__ready(struct green_hub *h, struct green_thread *t) {
+  assert(!t->node.link.next && !t->slot);
+  if (t->state != GREEN_NEW) t->state = GREEN_READY;
+  green__list_add(&h->ready, &t->node);
+  if (h->ready_count++ == 0 && h->options.drive == GREEN_DRIVE_LOOP &&
+      !h->in_batch && !h->closing)
+    uv_idle_start(&h->idle, h->idle.idle_cb); /* do not sleep, host */
+}
+
+/* Every TICK switches: is a poll due? */
+static int poll_due(struct green_hub *h) {
+  h->tick = TICK;
+  h->since_poll += TICK;
+  h->now = green_now();
+  return h->since_poll >= h->options.poll_switches ||
+         h->now - h->last_poll >= h->options.poll_ms * UINT64_C(1000000);
+}
+
+static struct green_thread *next(struct green_hub *h) {
+  struct green_node *first;
+  if (green__unlikely(--h->tick == 0) && poll_due(h)) return NULL;
+  if (green__list_empty(&h->ready)) return NULL;
+  first = (struct green_node *)h->ready.link.next;
+  green__unlink(first);
+  h->ready_count--;
+  h->switches++;
+  return first->thread;
+}
+
+static void running(struct green_hub *h, struct green_thread *t) {
+  h->hot.current = t;
+  h->hot.budget = (int32_t)h->options.budget;
+  t->state = GREEN_RUNNING;
+  if (t->sleeps == (uint8_t)h->hot.sleeps)
+    t->flags |= GREEN_SHORT;
+  else
+    t->flags &= (uint8_t)~GREEN_SHORT;
+}
+
+static void switch_to(struct green_hub *h, struct green__stack *to) {
+  struct green__stack *from = h->on;
+  assert(!h->hot.closed);
+  if (to == from) return;
+  h->on = to;
+  green__jump(from, to);
+}
+
+/* Runs one thread on this worker until it parks without a stack or ends; in
+ * between it may have kept the stack and switched away any number of times. */
+static void work(struct green_hub *h, struct green__stack *s,
+                 struct green_thread *t) {
+  int how;
+  t->stack = s;
+  s->owner = t;
+  running(h, t);
+  how = t->klass->run(h, t);
+  green__stack_check(s); /* while its owner can be named */
+  s->owner = NULL;
+  t->stack = NULL;
+  h->hot.current = NULL;
+  if (how != GREEN_PARKED)
+    green__thread_end(h, t, (enum green_state)t->state);
+}
+
+static void worker(void *arg) {
+  struct green__stack *s = arg;
+  struct green_hub *h = s->hub;
+  for (;;) {
+    struct green_thread *t = s->job;
+    do work(h, s, t);
+    while ((t = next(h)) && !t->stack);
+    green__stack_put(h, s);
+    switch_to(h, t ? t->stack : h->hub_stack);
+  }
+}
+
+void green__leave(struct green_hub *h) {
+  struct green_thread *t = next(h);
+  if (!t) {
+    h->hot.current = NULL;
+    switch_to(h, h->hub_stack);
+  } else if (t->stack) {
+    switch_to(h, t->stack);
+  } else {
+    struct green__stack *s = green__stack_take(h, worker);
+    s->job = t;
+    switch_to(h, s);
+  }
+}
+
+int green_keep_reserve(struct green_hub *h) {
+  if (green__unlikely(!h->hub_stack)) {
+    int r = green__hub_stack(h);
+    if (r < 0) return r;
+  }
+  return green__likely(h->stacks.idle) ? 0 : green__stacks_reserve(h);
+}
+
+enum green_reason green_keep(struct green_hub *h) {
+  struct green_thread *t = h->hot.current;
+  h->hot.kept++;
+  green__leave(h);
+  h->hot.kept--;
+  running(h, t);
+  return (enum green_reason)t->reason;
+}
+
+void green_keep_note(struct green_hub *h, void *note) { h->on->user = note; }
+
+void *green_kept_note(const struct green_thread *t) {
+  return t->stack ? t->stack->user : NULL;
+}
+
+/* On the hub's or the host's stack: runs what is ready until a poll is due. */
+void green__run_batch(struct green_hub *h) {
+  h->in_batch = 1;
+  if (!green__list_empty(&h->ready)) green__leave(h);
+  h->in_batch = 0;
+}
+
+void green__poll_done(struct green_hub *h) {
+  h->polls++;
+  h->last_poll = h->now;
+  h->since_poll = 0;
+  h->tick = TICK;
+}

@@ -1,0 +1,175 @@
+/* scope.c - cancellation is a state.
+ *
+ * A thread has a chain of scopes, innermost first: timeouts, groups, shields.
+ * Its kill cancels the (implicit) outermost one. What strikes a thread is the
+ * outermost cancelled scope that no shield hides; then a throw. thread->pending
+ * is nonzero whenever something might strike, so that a blocking call reads
+ * one byte on entry. Cancelled stays cancelled: each delivery leaves it so.
+ *
+ * Any stack of the hub's OS thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "internal.h"
+
+/* A kill that was swallowed this often is forced: a clean-up loop with one
+ * pcall for each of a few hundred clients is legitimate. */
+enum { MOST_DELIVERIES = 1000 };
+
+static int hides(struct green_hub *h, const struct green_thread *t,
+                 const struct green_scope *s) {
+  return s->kind == GREEN_SHIELD && !s->cancelled &&
+         !(t->flags & GREEN_FORCED) && h->hot.draining < 2;
+}
+
+static enum green_strike strikes(struct green_hub *h, struct green_thread *t,
+                                 struct green_scope **scope, int rest) {
+  struct green_scope *s;
+  *scope = NULL;
+  for (s = t->scopes; s; s = s->outer) {
+    if (hides(h, t, s)) return *scope ? GREEN_STRIKE_SCOPE : GREEN_STRIKE_NONE;
+    if (s->kind != GREEN_SHIELD && s->cancelled &&
+        (!rest || !s->awake || s->awake(h, s)))
+      *scope = s;
+  }
+  if (t->flags & GREEN_STRUCK) return GREEN_STRIKE_KILL;
+  if (*scope) return GREEN_STRIKE_SCOPE;
+  return t->cold && t->cold->thrown ? GREEN_STRIKE_THROW : GREEN_STRIKE_NONE;
+}
+
+enum green_strike green_strikes(struct green_hub *h, struct green_thread *t,
+                                struct green_scope **scope) {
+  return strikes(h, t, scope, 1);
+}
+
+/* A scope that rests still counts: whether it does may change any time. */
+void green_pending_update(struct green_hub *h, struct green_thread *t) {
+  struct green_scope *scope;
+  t->pending = strikes(h, t, &scope, 0) != GREEN_STRIKE_NONE;
+}
+
+void green__interrupt(struct green_hub *h, struct green_thread *t) {
+  struct green_scope *scope;
+  green_pending_update(h, t);
+  if (t->pending && t->state == GREEN_BLOCKED && !(t->flags & GREEN_DEAF) &&
+      green_strikes(h, t, &scope))
+    green_wake(h, t, GREEN_INTERRUPT);
+}
+
+uint32_t green_ms(struct green_hub *h) {
+  return (uint32_t)((h->now - h->opened) / 1000000);
+}
+
+int green_deliver(struct green_hub *h, enum green_strike strike,
+                  struct green_scope *scope) {
+  struct green_thread *t = h->hot.current;
+  uint32_t ms = green_ms(h);
+  if (strike == GREEN_STRIKE_THROW) return GREEN_AT_ONCE;
+  if (strike == GREEN_STRIKE_SCOPE) {
+    if (scope->deliveries < UINT16_MAX) scope->deliveries++;
+    return scope->deliveries == 1 ? GREEN_AT_ONCE : GREEN_LAP_FIRST;
+  }
+  if (t->deliveries < UINT16_MAX) t->deliveries++;
+  if (t->deliveries == 1) t->struck_ms = ms;
+  if (t->flags & GREEN_FORCED) return GREEN_FORCE;
+  if (t->deliveries == 1) return GREEN_AT_ONCE;
+  if (t->deliveries > MOST_DELIVERIES ||
+      ms - t->struck_ms >= h->options.grace / 1000000) {
+    t->flags |= GREEN_FORCED;
+    return GREEN_FORCE;
+  }
+  return GREEN_LAP_FIRST;
+}
+
+int green_kill(struct green_hub *h, struct green_thread *t) {
+  if (t->state >= GREEN_DONE) return 0;
+  if (green_unstart(h, t)) return 1;
+  if (!(t->flags & GREEN_STRUCK)) {
+    t->flags |= GREEN_STRUCK;
+    green__interrupt(h, t);
+  }
+  return 1;
+}
+
+int green_throw(struct green_hub *h, struct green_thread *t, int error) {
+  struct green__cold *cold;
+  if (t->state >= GREEN_DONE) return UV_ESRCH;
+  cold = green__cold(h, t);
+  if (!cold) return UV_ENOMEM;
+  if (cold->thrown) return UV_EALREADY;
+  cold->thrown = error;
+  green__interrupt(h, t);
+  return 0;
+}
+
+int green_thrown(const struct green_thread *t) {
+  return t->cold ? t->cold->thrown : 0;
+}
+
+int green_take_throw(struct green_hub *h, struct green_thread *t) {
+  int error = t->cold ? t->cold->thrown : 0;
+  if (error) {
+    t->cold->thrown = 0;
+    green_pending_update(h, t);
+  }
+  return error;
+}
+
+/* --- scopes --- */
+
+static void expired(struct green_hub *h, struct green_timer *timer) {
+  green_scope_cancel(h, green__container(timer, struct green_scope, timer));
+}
+
+int green_scope_open(struct green_hub *h, struct green_scope *s,
+                     enum green_scope_kind kind, uint64_t deadline) {
+  struct green_thread *t = h->hot.current;
+  if (!t) return UV_EPERM;
+  s->timer.slot = 0;
+  s->timer.fire = expired;
+  s->awake = NULL;
+  s->kind = (uint8_t)kind;
+  s->cancelled = 0;
+  s->deliveries = 0;
+  if (deadline != GREEN_FOREVER) {
+    int r = green_timer_start(h, &s->timer, deadline);
+    if (r < 0) return r;
+  }
+  s->thread = t;
+  s->inner = NULL;
+  s->outer = t->scopes;
+  if (s->outer) s->outer->inner = s;
+  t->scopes = s;
+  if (kind == GREEN_SHIELD) green_pending_update(h, t);
+  return 0;
+}
+
+void green_scope_close(struct green_hub *h, struct green_scope *s) {
+  struct green_thread *t = s->thread;
+  if (!t) return;
+  green_timer_stop(h, &s->timer);
+  if (s->outer) s->outer->inner = s->inner;
+  if (s->inner)
+    s->inner->outer = s->outer;
+  else
+    t->scopes = s->outer;
+  s->thread = NULL;
+  if (s->cancelled || s->kind == GREEN_SHIELD) green__interrupt(h, t);
+}
+
+void green_scope_cancel(struct green_hub *h, struct green_scope *s) {
+  if (s->cancelled || !s->thread) return;
+  s->cancelled = 1;
+  green_timer_stop(h, &s->timer);
+  green__interrupt(h, s->thread);
+}
+
+uint64_t green_scope_deadline(struct green_hub *h, struct green_thread *t) {
+  uint64_t nearest = GREEN_FOREVER;
+  struct green_scope *s;
+  for (s = t->scopes; s && !hides(h, t, s); s = s->outer) {
+    uint64_t at = s->cancelled ? 0 : green_timer_deadline(h, s->timer.slot);
+    if (s->kind == GREEN_SCOPE_TIMEOUT && at < nearest) nearest = at;
+  }
+  return nearest;
+}

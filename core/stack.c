@@ -1,0 +1,500 @@
+/* stack.c - C stacks: where they lie, how they are guarded, who is told.
+ *
+ * Owns a hub's slabs and its pool of idle stacks. A slab is one mapping of up
+ * to 64 slots, each used when first needed; nothing but address space is taken
+ * before. Idle stacks are LIFO: the hot ones first, then those that a trim made
+ * cold, so a trim stops at the first cold one. The struct of a stack lies in
+ * the stack's own slot and stays readable until the slab is unmapped.
+ *
+ * Any stack of the hub's OS thread, but trim and free only while none of the
+ * stacks concerned runs: on the hub's stack or on the OS stack.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "switch.h"
+
+#ifdef __has_feature
+#define HAS_FEATURE(x) __has_feature(x)
+#else
+#define HAS_FEATURE(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+#define ASAN 1
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
+#define TSAN 1
+#include <sanitizer/tsan_interface.h>
+#endif
+#ifdef __has_include
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+
+/* Pure Lua can use 440 KB in recursion through gsub when built with -O2, and
+ * 1.1 MB without optimisation; sanitizers add to each frame. */
+#if defined(__OPTIMIZE__) && !defined(ASAN) && !defined(TSAN)
+#define DEFAULT_SIZE ((size_t)512 * 1024)
+#else
+#define DEFAULT_SIZE ((size_t)2048 * 1024)
+#endif
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
+#endif
+
+enum {
+  SLAB_STACKS = 64,
+  FIRST_STACKS = 8,   /* a small program never needs a whole slab */
+  COLOURS = 64,
+  LINE = 64,          /* of the cache */
+  STRUCT_ROOM = 128,  /* for struct green__stack, in whole lines */
+  CANARY_WORDS = 128  /* 1 KB without a gap: what frames below that size
+                         leave behind cannot step over it */
+};
+#define CANARY 0x6e65657267617565u /* no address, no small number */
+
+_Static_assert(sizeof(struct green__stack) <= STRUCT_ROOM, "struct too big");
+_Static_assert((COLOURS - 1) * LINE + STRUCT_ROOM <= GREEN__TOP_SIZE,
+               "no room for the colour");
+
+static size_t page_size(void) {
+  return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t round_up(size_t n, size_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+static char *page_of(const void *address) {
+  return (char *)((uintptr_t)address & ~(uintptr_t)(page_size() - 1));
+}
+
+/* ----------------------------------------------------------- sanitizers -- */
+
+#define INLINE __attribute__((always_inline))
+
+/* leave() is called right before a switch, arrive() first thing after it, on
+ * the stack arrived at; forget() when what ran on a stack never goes on;
+ * clean() before a stack, or its memory, gets another use. */
+#if defined(ASAN)
+
+/* The functions between leave() and arrive() have no frames of ASan's. */
+#define UNSEEN __attribute__((no_sanitize_address))
+
+INLINE UNSEEN static inline void leave(struct green__stack *from,
+                                       struct green__stack *to) {
+  to->came = from;
+  __sanitizer_start_switch_fiber(&from->asan_fake, to->low,
+                                 (size_t)(to->high - to->low));
+}
+
+/* Nobody knows the bounds of the OS stack but ASan, and it tells who left. */
+INLINE UNSEEN static inline void arrive(struct green__stack *s) {
+  const void *low;
+  size_t size;
+  __sanitizer_finish_switch_fiber(s->asan_fake, &low, &size);
+  if (s->came->entry) return;
+  s->came->low = (char *)low;
+  s->came->high = (char *)low + size;
+}
+
+/* Fake stacks are freed by who leaves them for good, so pretend to do that. */
+UNSEEN static void forget(struct green__stack *s) {
+  const void *low;
+  size_t size;
+  void *mine, *fake = s->asan_fake;
+  if (!fake) return;
+  s->asan_fake = NULL;
+  __sanitizer_start_switch_fiber(&mine, s->low, (size_t)(s->high - s->low));
+  __sanitizer_finish_switch_fiber(fake, &low, &size);
+  __sanitizer_start_switch_fiber(NULL, low, size);
+  __sanitizer_finish_switch_fiber(mine, NULL, NULL);
+}
+
+static void clean(struct green__stack *s) {
+  __asan_unpoison_memory_region(s->low, (size_t)(s->high - s->low));
+}
+
+void green__stack_adopt(struct green__stack *s) {
+  s->low = s->high = NULL; /* see arrive() */
+}
+
+#elif defined(TSAN)
+
+/* ThreadSanitizer pops what it pushed when a function returns, so the switch
+ * is called by the very function that announces it. */
+#define UNSEEN __attribute__((no_sanitize_thread))
+
+INLINE UNSEEN static inline void leave(struct green__stack *from,
+                                       struct green__stack *to) {
+  (void)from;
+  if (!to->tsan_fiber) to->tsan_fiber = __tsan_create_fiber(0);
+  __tsan_switch_to_fiber(to->tsan_fiber, 0);
+}
+
+INLINE UNSEEN static inline void arrive(struct green__stack *s) {
+  (void)s;
+}
+
+static void forget(struct green__stack *s) {
+  if (s->tsan_fiber) __tsan_destroy_fiber(s->tsan_fiber);
+  s->tsan_fiber = NULL;
+}
+
+static void clean(struct green__stack *s) {
+  (void)s;
+}
+
+void green__stack_adopt(struct green__stack *s) {
+  s->tsan_fiber = __tsan_get_current_fiber();
+}
+
+#else
+
+#define UNSEEN
+
+INLINE static inline void leave(struct green__stack *from,
+                                struct green__stack *to) {
+  (void)from;
+  (void)to;
+}
+
+INLINE static inline void arrive(struct green__stack *s) {
+  (void)s;
+}
+
+static void forget(struct green__stack *s) {
+  (void)s;
+}
+
+static void clean(struct green__stack *s) {
+  (void)s;
+}
+
+void green__stack_adopt(struct green__stack *s) {
+  (void)s; /* its bounds are nobody's business */
+}
+
+#endif
+
+/* Valgrind takes a jump of the stack pointer for a huge frame, unless it knows
+ * both stacks. Told once for each mapping, not for each thread. */
+#ifdef VALGRIND_STACK_REGISTER
+
+static void tell_valgrind(struct green__stack *s) {
+  s->valgrind_id = VALGRIND_STACK_REGISTER(s->low, s->high);
+}
+
+static void untell_valgrind(struct green__stack *s) {
+  VALGRIND_STACK_DEREGISTER(s->valgrind_id);
+}
+
+#else
+
+static void tell_valgrind(struct green__stack *s) {
+  (void)s;
+}
+
+static void untell_valgrind(struct green__stack *s) {
+  (void)s;
+}
+
+#endif
+
+/* --------------------------------------------------------------- guards -- */
+
+static int install_guard(char *at, size_t size, enum green_guard guard) {
+  if (guard == GREEN_GUARD_MADVISE)
+    return madvise(at, size, MADV_GUARD_INSTALL);
+  if (guard == GREEN_GUARD_MPROTECT) return mprotect(at, size, PROT_NONE);
+  return -1;
+}
+
+static int can_madvise(void) {
+  size_t size = page_size();
+  void *page = green__map(size);
+  int r;
+  if (!page) return 0;
+  r = install_guard(page, size, GREEN_GUARD_MADVISE);
+  green__unmap(page, size);
+  return r == 0;
+}
+
+static enum green_guard wanted_guard(const struct green_options *o) {
+  const char *name = getenv("LUAGREEN_GUARD");
+  if (!name || !*name) return o->guard;
+  if (strcmp(name, "madvise") == 0) return GREEN_GUARD_MADVISE;
+  if (strcmp(name, "mprotect") == 0) return GREEN_GUARD_MPROTECT;
+  if (strcmp(name, "canary") == 0) return GREEN_GUARD_CANARY;
+  return o->guard;
+}
+
+static int choose_guard(struct green__stacks *p,
+                        const struct green_options *o) {
+  p->guard = wanted_guard(o);
+  if (p->guard == GREEN_GUARD_AUTO)
+    p->guard = can_madvise() ? GREEN_GUARD_MADVISE : GREEN_GUARD_MPROTECT;
+  else if (p->guard == GREEN_GUARD_MADVISE && !can_madvise())
+    return UV_ENOTSUP;
+  return 0;
+}
+
+/* The words lie right below the stack, in what would else be the guard. */
+static void set_canary(struct green__stack *s) {
+  for (int i = 0; i < CANARY_WORDS; i++)
+    s->canary[i] = CANARY;
+}
+
+/* By now the neighbour may be damaged: no way to go on. */
+static void check_canary(const struct green__stack *s) {
+  uint64_t changed = 0;
+  for (int i = 0; i < CANARY_WORDS; i++) changed |= s->canary[i] ^ CANARY;
+  if (green__likely(!changed)) return;
+  green__process_report(s, ", found at a switch");
+  abort();
+}
+
+void green__stack_check(const struct green__stack *s) {
+  if (green__unlikely(s->canary != NULL)) check_canary(s);
+}
+
+/* --------------------------------------------------------------- switch -- */
+
+UNSEEN void green__jump(struct green__stack *from, struct green__stack *to) {
+  green__stack_check(from);
+  leave(from, to);
+  green__context_switch(&from->sp, to->sp);
+  arrive(from);
+}
+
+UNSEEN static void start(void *stack) {
+  struct green__stack *s = stack;
+  arrive(s);
+  s->entry(s);
+}
+
+static void make_fresh(struct green__stack *s, void (*entry)(void *stack)) {
+  clean(s);
+  if (s->canary) set_canary(s);
+  s->entry = entry;
+  s->sp = green__context_make(s->low, s->high, start, s);
+  s->fresh = 0;
+}
+
+/* ---------------------------------------------------------------- slabs -- */
+
+struct green__stack *green__slab_stack(const struct green__slab *slab,
+                                       uint32_t i) {
+  char *end = atomic_load(&slab->base) + (i + 1) * slab->slot;
+  return (void *)(end - (i % COLOURS) * LINE - STRUCT_ROOM);
+}
+
+static void init_stack(struct green__stack *s, struct green_hub *h, char *base,
+                       uint32_t index) {
+  memset(s, 0, sizeof *s);
+  s->low = base + GREEN__GUARD_SIZE;
+  s->high = (char *)s;
+  s->hub = h;
+  s->index = index;
+  s->fresh = s->cold = 1;
+  tell_valgrind(s);
+}
+
+/* Half as much, and so on, where address space is short. */
+static char *map_slots(size_t slot, uint32_t *count) {
+  char *base = NULL;
+  while (*count && !(base = green__map(*count * slot))) *count /= 2;
+  return base;
+}
+
+static int add_slab(struct green_hub *h) {
+  struct green__stacks *p = &h->stacks;
+  struct green__slab *slab = green__process_slab(h);
+  uint32_t count = p->slabs ? SLAB_STACKS : FIRST_STACKS;
+  char *base;
+  if (!slab) return UV_ENOMEM;
+  if (count > p->max - p->total) count = p->max - p->total;
+  base = map_slots(p->slot, &count);
+  if (!base) {
+    atomic_store(&slab->hub, NULL);
+    return UV_ENOMEM;
+  }
+#ifdef MADV_NOHUGEPAGE /* or one touch may commit 2 MB */
+  madvise(base, count * p->slot, MADV_NOHUGEPAGE);
+#endif
+  slab->guard = (uint8_t)p->guard;
+  if (p->guard == GREEN_GUARD_MPROTECT &&
+      !green__process_guard_budget((int)count))
+    slab->guard = GREEN_GUARD_CANARY;
+  slab->slot = p->slot;
+  slab->size = count * p->slot;
+  slab->count = count;
+  slab->used = 0;
+  slab->sibling = p->slabs;
+  p->slabs = slab;
+  atomic_store(&slab->base, base);
+  return 0;
+}
+
+/* Puts the next unused slot into the pool. Only the newest slab has any. */
+static void carve(struct green_hub *h, struct green__slab *slab) {
+  struct green__stacks *p = &h->stacks;
+  uint32_t i = slab->used;
+  struct green__stack *s = green__slab_stack(slab, i);
+  char *base = atomic_load(&slab->base) + i * slab->slot;
+  init_stack(s, h, base, i);
+  if (install_guard(base, GREEN__GUARD_SIZE, slab->guard) != 0)
+    s->canary = (uint64_t *)(void *)s->low - CANARY_WORDS;
+  slab->used++;
+  p->total++;
+  p->idle_count++;
+  s->next = p->idle;
+  p->idle = s;
+}
+
+static void drop_stack(struct green__stack *s) {
+  untell_valgrind(s);
+  forget(s);
+  clean(s);
+}
+
+/* The order tells green__process_slab() when the record is spare. */
+static void drop_slab(struct green__slab *slab) {
+  char *base = atomic_load(&slab->base);
+  for (uint32_t i = 0; i < slab->used; i++)
+    drop_stack(green__slab_stack(slab, i));
+  if (slab->guard == GREEN_GUARD_MPROTECT)
+    green__process_guard_budget(-(int)slab->count);
+  atomic_store(&slab->base, NULL);
+  green__unmap(base, slab->size);
+  atomic_store(&slab->hub, NULL);
+}
+
+/* ----------------------------------------------------------------- pool -- */
+
+int green__stacks_init(struct green_hub *h, const struct green_options *o) {
+  struct green__stacks *p = &h->stacks;
+  size_t page = page_size();
+  memset(p, 0, sizeof *p);
+  if (o->stack_size > SIZE_MAX / (4 * SLAB_STACKS)) return UV_ENOMEM;
+  p->size = round_up(o->stack_size ? o->stack_size : DEFAULT_SIZE, page);
+  p->slot = round_up(GREEN__GUARD_SIZE + p->size + GREEN__TOP_SIZE, page);
+  p->max = o->max_stacks ? o->max_stacks : 131072;
+  return choose_guard(p, o);
+}
+
+/* With keep_all the slabs stay mapped for good, as threads that could not be
+ * ended may have pointers into each other's stacks. */
+void green__stacks_free(struct green_hub *h, int keep_all) {
+  struct green__slab *slab = h->stacks.slabs;
+  while (slab) {
+    struct green__slab *next = slab->sibling;
+    if (keep_all)
+      atomic_store(&slab->hub, NULL);
+    else
+      drop_slab(slab);
+    slab = next;
+  }
+  memset(&h->stacks, 0, sizeof h->stacks);
+}
+
+int green__stacks_reserve(struct green_hub *h) {
+  struct green__stacks *p = &h->stacks;
+  if (p->idle) return 0;
+  if (p->total >= p->max) return UV_ENOMEM;
+  if (!p->slabs || p->slabs->used == p->slabs->count) {
+    int r = add_slab(h);
+    if (r < 0) return r;
+  }
+  carve(h, p->slabs);
+  return 0;
+}
+
+struct green__stack *green__stack_take(struct green_hub *h,
+                                       void (*entry)(void *stack)) {
+  struct green__stacks *p = &h->stacks;
+  struct green__stack *s = p->idle;
+  assert(s);
+  p->idle = s->next;
+  p->idle_count--;
+  if (!s->cold) p->warm--;
+  s->cold = 0;
+  if (green__unlikely(s->fresh)) make_fresh(s, entry);
+  return s;
+}
+
+void green__stack_put(struct green_hub *h, struct green__stack *s) {
+  struct green__stacks *p = &h->stacks;
+  assert(!s->cold && s->hub == h);
+  green__stack_check(s); /* while it is known who ran there */
+  s->owner = NULL;
+  s->next = p->idle;
+  p->idle = s;
+  p->idle_count++;
+  p->warm++;
+}
+
+int green__stacks_surplus(const struct green_hub *h, uint32_t keep) {
+  return h->stacks.warm > keep;
+}
+
+/* All but what lies in a page with the struct. The worker's frames are lost,
+ * so the next use starts anew. */
+static void chill(struct green__stack *s) {
+  char *from = s->canary ? page_of(s->canary) : s->low;
+  forget(s);
+  madvise(from, (size_t)(page_of(s) - from), MADV_DONTNEED);
+  s->fresh = s->cold = 1;
+}
+
+void green__stacks_trim(struct green_hub *h, uint32_t keep) {
+  struct green__stacks *p = &h->stacks;
+  struct green__stack *s = p->idle;
+  for (uint32_t i = 0; s && i < keep; i++) s = s->next;
+  for (; s && !s->cold; s = s->next) chill(s);
+  if (p->warm > keep) p->warm = keep;
+}
+
+/* --------------------------------------------------------- single, sizes -- */
+
+/* One guard by mprotect is no question of budget. */
+struct green__stack *green__stack_single(struct green_hub *h, size_t size,
+                                         void (*entry)(void *stack)) {
+  size_t slot = round_up(GREEN__GUARD_SIZE + size + STRUCT_ROOM, page_size());
+  char *base = green__map(slot);
+  struct green__stack *s;
+  if (!base) return NULL;
+  install_guard(base, GREEN__GUARD_SIZE, GREEN_GUARD_MPROTECT);
+  s = (void *)(base + slot - STRUCT_ROOM);
+  init_stack(s, h, base, 0);
+  make_fresh(s, entry);
+  return s;
+}
+
+void green__stack_single_free(struct green__stack *s) {
+  char *base = s->low - GREEN__GUARD_SIZE;
+  drop_stack(s);
+  green__unmap(base, (size_t)((char *)s + STRUCT_ROOM - base));
+}
+
+/* Page by page from the top, as most stacks have touched two or three. */
+size_t green__stack_touched(const struct green__stack *s) {
+  size_t page = page_size(), touched = 0;
+  unsigned char resident = 0;
+  char *at;
+  if (!s->low) return 0;
+  for (at = page_of(s->high - 1); at >= s->low; at -= page) {
+    if (mincore(at, page, (void *)&resident) != 0 || !(resident & 1)) break;
+    touched += page;
+  }
+  return touched;
+}

@@ -1,0 +1,240 @@
+/* thread.c - the records of green threads, their beginning and their end.
+ *
+ * Records are carved from slabs of 64 KB, which are the list of all threads
+ * and stay mapped until the hub is freed; a free record has no class. A record
+ * outlives its thread only while somebody holds it (GREEN_HELD).
+ *
+ * Any stack of the hub's OS thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "internal.h"
+
+enum { SLAB_THREADS = 65000 / sizeof(struct green_thread) };
+
+struct green__thread_slab {
+  struct green__thread_slab *next;
+  struct green_thread threads[SLAB_THREADS];
+};
+
+static int more_records(struct green_hub *h) {
+  struct green__thread_slab *slab = green__alloc(sizeof *slab);
+  size_t i;
+  if (!slab) return UV_ENOMEM;
+  slab->next = h->thread_slabs;
+  h->thread_slabs = slab;
+  for (i = SLAB_THREADS; i-- > 0;) {
+    slab->threads[i].user = h->free_threads;
+    h->free_threads = &slab->threads[i];
+  }
+  return 0;
+}
+
+struct green_thread *green_thread_new(struct green_hub *h,
+                                      const struct green_class *klass) {
+  struct green_thread *t = h->free_threads;
+  if (green__unlikely(!t)) {
+    if (more_records(h) < 0) return NULL;
+    t = h->free_threads;
+  }
+  h->free_threads = t->user;
+  memset(t, 0, sizeof *t);
+  t->node.thread = t;
+  t->klass = klass;
+  t->id = h->next_id++;
+  t->sleeps = (uint8_t)(h->hot.sleeps - 1); /* the first wait is not short */
+  green_list_init(&t->joiners);
+  t->state = GREEN_NEW;
+  h->live++;
+  h->hot.spawns++;
+  return t;
+}
+
+static void record_free(struct green_hub *h, struct green_thread *t) {
+  if (t->cold) {
+    green__free(t->cold->name);
+    green__free(t->cold);
+  }
+  t->cold = NULL;
+  t->klass = NULL;
+  t->user = h->free_threads;
+  h->free_threads = t;
+}
+
+int green_start(struct green_hub *h, struct green_thread *t, uint64_t at) {
+  assert(t->state == GREEN_NEW);
+  if (at) return green__heap_add(h, (uintptr_t)t, at);
+  green__ready(h, t);
+  return 0;
+}
+
+void green__thread_end(struct green_hub *h, struct green_thread *t,
+                       enum green_state state) {
+  assert(state >= GREEN_DONE);
+  t->state = (uint8_t)state;
+  while (t->scopes) {
+    struct green_scope *s = t->scopes;
+    s->cancelled = 0; /* nobody is left to be struck */
+    green_scope_close(h, s);
+  }
+  t->pending = 0;
+  green_wake_all(h, &t->joiners, GREEN_WOKEN);
+  h->live--;
+  if (t->klass->ended) t->klass->ended(h, t);
+  if (h->live == 1) green_wake_all(h, &h->others, GREEN_WOKEN);
+  if (h->drainer) green__drain_check(h);
+  if (!(t->flags & GREEN_HELD)) record_free(h, t);
+}
+
+void green_forget(struct green_hub *h, struct green_thread *t) {
+  t->flags &= (uint8_t)~GREEN_HELD;
+  if (t->state >= GREEN_DONE) record_free(h, t);
+}
+
+void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
+  if (t->slot) green__heap_remove(h, t->slot);
+  if (t->node.link.next) {
+    green__unlink(&t->node);
+    h->ready_count--;
+  }
+  green__thread_end(h, t, (enum green_state)t->state);
+}
+
+int green_unstart(struct green_hub *h, struct green_thread *t) {
+  if (t->state != GREEN_NEW) return 0;
+  t->flags |= GREEN_STRUCK;
+  if (t->klass->unstarted) t->klass->unstarted(h, t);
+  t->state = GREEN_KILLED;
+  green_end_unstarted(h, t);
+  return 1;
+}
+
+/* Ends a thread that parked without a stack, from outside: what a wake-up
+ * handed to it goes back. */
+void green_bury(struct green_hub *h, struct green_thread *t,
+                enum green_state state) {
+  assert(!t->stack);
+  if (t->state == GREEN_BLOCKED) {
+    green__wait_end(h, t);
+  } else if (t->state == GREEN_READY) {
+    green__unlink(&t->node);
+    h->ready_count--;
+    if (t->reason == GREEN_WOKEN && t->kind->undo) t->kind->undo(h, t);
+  }
+  green__thread_end(h, t, state);
+}
+
+/* --- C threads: they always keep their stack --- */
+
+static int run_c(struct green_hub *h, struct green_thread *t) {
+  green_fn fn;
+  void *arg = t->user;
+  memcpy(&fn, &t->on, sizeof fn);
+  t->since = (uint64_t)fn(h, arg); /* nothing is waited for any more */
+  t->state = GREEN_DONE;
+  return GREEN_DONE_RUN;
+}
+
+static void c_ended(struct green_hub *h, struct green_thread *t) {
+  if (h->runtime && h->runtime->c_ended) h->runtime->c_ended(h, t);
+}
+
+static const struct green_class c_class = {"c", run_c, NULL, c_ended};
+
+int green_spawn(struct green_hub *h, struct green_thread **thread,
+                green_fn fn, void *arg) {
+  struct green_thread *t;
+  if (h->hot.closed || green__process_forked() ||
+      !pthread_equal(pthread_self(), h->os_thread))
+    return UV_EPERM;
+  t = green_thread_new(h, &c_class);
+  if (!t) return UV_ENOMEM;
+  memcpy(&t->on, &fn, sizeof fn); /* free until the first wait */
+  t->user = arg;
+  if (thread) {
+    t->flags |= GREEN_HELD;
+    *thread = t;
+  }
+  return green_start(h, t, 0);
+}
+
+void green_detach(struct green_hub *h, struct green_thread *t) {
+  green_forget(h, t);
+}
+
+/* --- what one can know of a thread --- */
+
+struct green__cold *green__cold(struct green_hub *h, struct green_thread *t) {
+  (void)h;
+  if (!t->cold) t->cold = green__alloc(sizeof *t->cold);
+  return t->cold;
+}
+
+int green_set_name(struct green_hub *h, struct green_thread *t,
+                   const char *name) {
+  struct green__cold *cold = green__cold(h, t);
+  size_t size = strlen(name) + 1;
+  char *copy = cold ? green__alloc(size) : NULL;
+  if (!copy) return UV_ENOMEM;
+  memcpy(copy, name, size);
+  green__free(cold->name);
+  cold->name = copy;
+  return 0;
+}
+
+const char *green_name(const struct green_thread *t) {
+  return t->cold && t->cold->name ? t->cold->name : "";
+}
+
+struct green_thread *green_current(struct green_hub *h) {
+  return h->hot.current;
+}
+
+struct green_thread *green_main(struct green_hub *h) { return h->main; }
+uint64_t green_id(const struct green_thread *t) { return t->id; }
+
+const char *green_status(const struct green_thread *t) {
+  static const char *const names[] = {"new",  "ready",  "running", "blocked",
+                                      "done", "failed", "killed"};
+  return names[t->state];
+}
+
+const char *green_waits_for(const struct green_thread *t) {
+  return t->state == GREEN_BLOCKED ? t->kind->name : NULL;
+}
+
+size_t green_stack_used(struct green_hub *h, const struct green_thread *t) {
+  if (!t->stack || t->stack == &h->os_stack) return 0;
+  return green__stack_touched(t->stack);
+}
+
+size_t green_stack_left(struct green_hub *h) {
+  char here;
+  if (!h->on->low) return SIZE_MAX; /* the OS stack: nobody knows */
+  return (size_t)(&here - h->on->low);
+}
+
+void green_each(struct green_hub *h,
+                void (*f)(struct green_thread *thread, void *arg),
+                void *arg) {
+  struct green__thread_slab *slab;
+  size_t i;
+  for (slab = h->thread_slabs; slab; slab = slab->next)
+    for (i = 0; i < SLAB_THREADS; i++) {
+      struct green_thread *t = &slab->threads[i];
+      if (t->klass && t->state < GREEN_DONE) f(t, arg);
+    }
+}
+
+void green__threads_free(struct green_hub *h) {
+  struct green__thread_slab *slab;
+  while ((slab = h->thread_slabs)) {
+    size_t i;
+    for (i = 0; i < SLAB_THREADS; i++)
+      if (slab->threads[i].cold) record_free(h, &slab->threads[i]);
+    h->thread_slabs = slab->next;
+    green__free(slab);
+  }
+}

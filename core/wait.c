@@ -1,0 +1,173 @@
+/* wait.c - park and wake.
+ *
+ * A thread that waits is GREEN_BLOCKED, its node linked in the list of what it
+ * waits for, its slot in the timer heap if there is a deadline. Whatever ends
+ * the wait goes through green_wake(), which undoes all of that at once and
+ * puts the thread at the tail of the ready queue: there is exactly one wake-up
+ * for each wait, and a stale one finds a thread that is not blocked.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "internal.h"
+
+static int may_block(struct green_hub *h) {
+  if (!h->hot.current || h->hot.closed) return UV_EPERM;
+  if (!pthread_equal(pthread_self(), h->os_thread)) return UV_EPERM;
+  return green__process_forked() ? UV_EPERM : 0;
+}
+
+static void describe(struct green_hub *h, struct green_thread *t,
+                     const struct green_wait_kind *kind, void *on) {
+  t->kind = kind;
+  t->on = on;
+  t->since = h->now;
+  t->sleeps = (uint8_t)h->hot.sleeps;
+}
+
+int green_wait_begin(struct green_hub *h, const struct green_wait_kind *kind,
+                     void *on, struct green_list *list, uint64_t deadline) {
+  struct green_thread *t = h->hot.current;
+  int r = may_block(h);
+  if (r < 0) return r;
+  if (deadline != GREEN_FOREVER) {
+    r = green__heap_add(h, (uintptr_t)t, deadline);
+    if (r < 0) return r;
+  }
+  describe(h, t, kind, on);
+  t->state = GREEN_BLOCKED;
+  if (list) green__list_add(list, &t->node);
+  return 0;
+}
+
+void green_lap_begin(struct green_hub *h, const struct green_wait_kind *kind) {
+  struct green_thread *t = h->hot.current;
+  describe(h, t, kind, NULL);
+  t->reason = GREEN_WOKEN;
+  green__ready(h, t);
+}
+
+/* Takes a blocked thread out of everything it waits in. */
+void green__wait_end(struct green_hub *h, struct green_thread *t) {
+  assert(t->state == GREEN_BLOCKED);
+  if (t->node.link.next) green__unlink(&t->node);
+  if (t->slot) green__heap_remove(h, t->slot);
+  if (t->kind->leave) t->kind->leave(h, t);
+}
+
+int green_wake(struct green_hub *h, struct green_thread *t,
+               enum green_reason reason) {
+  if (t->state != GREEN_BLOCKED) return 0;
+  green__wait_end(h, t);
+  t->reason = (uint8_t)reason;
+  green__ready(h, t);
+  return 1;
+}
+
+struct green_thread *green_wake_first(struct green_hub *h,
+                                      struct green_list *list,
+                                      enum green_reason reason) {
+  struct green_thread *t = green_list_first(list);
+  if (t) green_wake(h, t, reason);
+  return t;
+}
+
+int green_wake_all(struct green_hub *h, struct green_list *list,
+                   enum green_reason reason) {
+  int n = 0;
+  while (green_wake_first(h, list, reason)) n++;
+  return n;
+}
+
+/* --- blocking functions of the C face: always keep the stack --- */
+
+static const struct green_wait_kind lap_kind = {"turn", NULL, NULL};
+static const struct green_wait_kind sleep_kind = {"sleep", NULL, NULL};
+static const struct green_wait_kind join_kind = {"join", NULL, NULL};
+const struct green_wait_kind green_others_kind = {"wait_others", NULL, NULL};
+
+static int lap(struct green_hub *h) {
+  int r = green_keep_reserve(h);
+  if (r < 0) return r;
+  green_lap_begin(h, &lap_kind);
+  green_keep(h);
+  return 0;
+}
+
+static int interrupted(struct green_hub *h, enum green_strike strike,
+                       struct green_scope *scope) {
+  struct green_thread *t = h->hot.current;
+  if (green_deliver(h, strike, scope) != GREEN_AT_ONCE) lap(h);
+  return strike == GREEN_STRIKE_THROW ? green_take_throw(h, t) : UV_ECANCELED;
+}
+
+/* On entry of each: what is pending strikes first, before any effect; a thread
+ * whose calls never have to wait goes round when its budget is spent. */
+int green__enter(struct green_hub *h) {
+  struct green_thread *t = h->hot.current;
+  struct green_scope *scope;
+  enum green_strike strike;
+  int r = may_block(h);
+  if (r < 0) return r;
+  if (t->pending && (strike = green_strikes(h, t, &scope)))
+    return interrupted(h, strike, scope);
+  if (green__unlikely(--h->hot.budget < 0)) return lap(h);
+  return 0;
+}
+
+int green__result(struct green_hub *h, int reason) {
+  struct green_scope *scope;
+  enum green_strike strike;
+  switch (reason) {
+    case GREEN_WOKEN: return 0;
+    case GREEN_TIMEOUT: return UV_ETIMEDOUT;
+    case GREEN_CLOSED: return UV_EBADF;
+    case GREEN_DEADLOCK: return GREEN_EDEADLK;
+    case GREEN_INTERRUPT:
+      strike = green_strikes(h, h->hot.current, &scope);
+      return strike ? interrupted(h, strike, scope) : UV_ECANCELED;
+    default: return reason < 0 ? reason : UV_ECANCELED;
+  }
+}
+
+int green_wait(struct green_hub *h, const struct green_wait_kind *kind,
+               void *on, struct green_list *list, uint64_t deadline) {
+  int r = green_keep_reserve(h);
+  if (r < 0) return r;
+  r = green_wait_begin(h, kind, on, list, deadline);
+  return r < 0 ? r : (int)green_keep(h);
+}
+
+int green_sleep(struct green_hub *h, uint64_t deadline) {
+  int r = green__enter(h);
+  if (r < 0) return r;
+  if (deadline == 0) return lap(h);
+  r = green__result(h, green_wait(h, &sleep_kind, NULL, NULL, deadline));
+  return r == UV_ETIMEDOUT ? 0 : r;
+}
+
+int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
+               int *result) {
+  int r = 0;
+  if (t == h->hot.current) return UV_EINVAL;
+  if (deadline > 0 && (r = green__enter(h)) < 0) return r;
+  if (t->state < GREEN_DONE) {
+    if (deadline == 0) return UV_ETIMEDOUT;
+    r = green_wait(h, &join_kind, t, &t->joiners, deadline);
+    r = green__result(h, r);
+    if (r < 0) return r;
+  }
+  if (result) *result = t->state == GREEN_DONE ? (int)t->since : UV_ECANCELED;
+  green_forget(h, t);
+  return 0;
+}
+
+int green_wait_others(struct green_hub *h, uint64_t deadline) {
+  int r = 0;
+  if (deadline > 0 && (r = green__enter(h)) < 0) return r;
+  while (h->live > 1) {
+    if (deadline == 0) return UV_ETIMEDOUT;
+    r = green_wait(h, &green_others_kind, NULL, &h->others, deadline);
+    if ((r = green__result(h, r)) < 0) return r;
+  }
+  return 0;
+}
