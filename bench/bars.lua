@@ -1,0 +1,104 @@
+-- bars.lua - the bars of DESIGN.md section 10, and the table that says which
+-- of them this run has reached. Both sides of a ratio come from this run.
+-- SPDX-License-Identifier: MIT
+local ours, go = "luagreen", "Go, 1 P"
+
+-- The largest number of threads or timers that this run took.
+local function widest(cells)
+  local best = 0
+  for label in pairs(cells) do
+    best = math.max(best, tonumber((label:gsub(",", ""))) or 0)
+  end
+  for label in pairs(cells) do
+    if tonumber((label:gsub(",", ""))) == best then return label end
+  end
+end
+
+-- what, sense, bar, {subject, row, column} and what it is divided by, if any.
+local bars = {
+  {"sleep(0) / bare Lua, 10 threads", "<=", 0.35,
+   {"switch", ours, "10"}, {"switch", "bare Lua", "10"}},
+  {"sleep(0) / bare Lua, 1,000", "<=", 0.6,
+   {"switch", ours, "1,000"}, {"switch", "bare Lua", "1,000"}},
+  {"sleep(0) / bare Lua, 10,000", "<=", 0.9,
+   {"switch", ours, "10,000"}, {"switch", "bare Lua", "10,000"}},
+  {"idle thread, spawn_n, bytes", "<=", 1300, {"idle", ours, "spawn_n"}},
+  {"idle thread, spawn, bytes", "<=", 1350, {"idle", ours, "spawn"}},
+  {"spawn_n, run, end / Go", "<", 1,
+   {"spawn", ours, "spawn_n"}, {"spawn", go, "spawn_n"}},
+  {"timer in C / Go", "<", 0.5, {"timer", "luagreen, C"}, {"timer", go}},
+  {"timer from Lua / Go", "<", 1, {"timer", ours}, {"timer", go}},
+  {"channel / Go unbuffered", "<", 1,
+   {"handover", ours, "channel"}, {"handover", go, "channel"}},
+  {"queue(100) / Tarantool", "<", 1,
+   {"handover", ours, "queue"}, {"handover", "Tarantool", "queue"}},
+  {"queue(100) / Go buffered, near", "<=", 2,
+   {"handover", ours, "queue"}, {"handover", go, "queue"}},
+  {"echo / bare C epoll, 50", ">=", 0.93,
+   {"echo", ours, "50 x 64"}, {"echo", "bare C epoll", "50 x 64"}},
+  {"echo / bare C epoll, 1,000", ">=", 0.8,
+   {"echo", ours, "1,000 x 64"}, {"echo", "bare C epoll", "1,000 x 64"}},
+}
+
+for _, peer in ipairs{go, "luv", "cqueues", "Tarantool", "gevent",
+                      "eventlet"} do
+  for _, connections in ipairs{"50", "1,000"} do
+    local column = connections .. " x 64"
+    table.insert(bars, {("echo / %s, %s"):format(peer, connections), ">", 1,
+                        {"echo", ours, column}, {"echo", peer, column}})
+  end
+end
+
+-- Not worse than logarithmic: from 1 to 100,000 threads at most log2(100,000)
+-- times as dear, which leaves room for the caches that no longer hold it all.
+for _, what in ipairs{"switch", "spawn", "timer", "queue", "wait"} do
+  table.insert(bars, {what .. ", 100,000 threads / 1", "<=",
+                      math.log(100000, 2),
+                      {"scale", what, "100,000"}, {"scale", what, "1"}})
+end
+
+local function reached(sense, value, bar)
+  if sense == "<=" then return value <= bar end
+  if sense == "<" then return value < bar end
+  if sense == ">=" then return value >= bar end
+  return value > bar
+end
+
+local function verdict(sense, value, bar)
+  if reached(sense, value, bar) then return "met" end
+  local miss = sense:find "<" and value / bar - 1 or 1 - value / bar
+  return ("missed by %.0f %%"):format(math.ceil(miss * 100))
+end
+
+-- A measured value, or nil when it is missing.
+local function look_up(results, at)
+  local cells = results[at[1]][at[2]]
+  if not cells then return nil end
+  local cell = cells[at[3] or widest(cells)]
+  return cell and cell.value
+end
+
+local function figure(value)
+  return value and (value < 100 and "%.1f" or "%.0f"):format(value) or "-"
+end
+
+local function print_bar(results, what, sense, bar, at, by)
+  local value, other = look_up(results, at), by and look_up(results, by)
+  local ratio = by and value and other and value / other
+  local measured = by and ratio or not by and value or nil
+  print(("  %-32s %-8s %10s %10s %8s  %s"):format(
+    what, sense .. " " .. ("%.4g"):format(bar), figure(value),
+    by and figure(other) or "", ratio and ("%.2f"):format(ratio) or "",
+    measured and verdict(sense, measured, bar) or "not measured"))
+end
+
+--- Prints the bars whose subject was run.
+---@param results table  by subject, row and column: {value =}
+return function(results)
+  print("\nthe bars of DESIGN.md, section 10")
+  print(("  %-32s %-8s %10s %10s %8s"):format(
+    "what", "bar", "ours", "theirs", "ratio"))
+  for _, bar in ipairs(bars) do
+    if results[bar[4][1]] then print_bar(results, table.unpack(bar)) end
+  end
+end

@@ -1,0 +1,225 @@
+-- subjects.lua - what is measured, by which program, and what must be installed
+-- for it. A subject has columns (a label and arguments) and rows (a name, what
+-- it needs, a command in which %s stands for the column's arguments).
+-- SPDX-License-Identifier: MIT
+local subjects = {}
+
+-- What has to be compiled before.
+subjects.programs = {
+  {out = "load", needs = "cc", source = "load.c"},
+  {out = "switch", needs = "libgreen", source = "switch.c"},
+  {out = "timer", needs = "libgreen", source = "timer.c"},
+  {out = "timer_uv", needs = "cc", source = "peers/timer_uv.c"},
+  {out = "echo_epoll", needs = "cc", source = "peers/echo_epoll.c"},
+  {out = "echo_uv", needs = "cc", source = "peers/echo_uv.c"},
+  {out = "switch_go", needs = "go", source = "peers/switch.go"},
+  {out = "spawn_go", needs = "go", source = "peers/spawn.go"},
+  {out = "idle_go", needs = "go", source = "peers/idle.go"},
+  {out = "handover_go", needs = "go", source = "peers/handover.go"},
+  {out = "timer_go", needs = "go", source = "peers/timer.go"},
+  {out = "echo_go", needs = "go", source = "peers/echo.go"},
+}
+
+--- Digits in groups of three: 10000 becomes "10,000".
+---@param digits string
+---@return string
+function subjects.thousands(digits)
+  return (digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
+end
+
+local function columns(...)
+  local list = {}
+  for i, args in ipairs{...} do
+    local label = tonumber(args) and subjects.thousands(args) or args
+    list[i] = {label = label, args = args}
+  end
+  return list
+end
+
+-- A table of row makers: rows.go("switch") is the row of Go's switch program.
+-- The arguments that follow are put before the column's.
+local function row_makers(options)
+  local here, build = options.here, options.build
+  local function maker(name, needs, pattern)
+    return function(subject, first)
+      local command = pattern:format(subject) .. " " .. (first or "") .. " %s"
+      return {name = name, needs = needs, command = command}
+    end
+  end
+  local lua = "lua5.4 " .. here .. "/"
+  local python = here .. "/peers/%s_"
+  return {
+    ours = maker("luagreen", "green", lua .. "%s.lua"),
+    yields = maker("luagreen, always yields", "green",
+                   "env LUAGREEN_KEEP=0 " .. lua .. "%s.lua"),
+    core = maker("luagreen, C", "libgreen", build .. "/%s"),
+    bare = maker("bare Lua", "lua", lua .. "peers/%s_bare.lua"),
+    epoll = maker("bare C epoll", "cc", build .. "/%s_epoll"),
+    uv = maker("libuv, C", "cc", build .. "/%s_uv"),
+    go = maker("Go, 1 P", "go", build .. "/%s_go"),
+    luv = maker("luv", "luv", lua .. "peers/%s_luv.lua"),
+    cqueues = maker("cqueues", "cqueues", lua .. "peers/%s_cqueues.lua"),
+    tarantool = maker("Tarantool", "tarantool",
+                      "tarantool " .. here .. "/peers/%s_tarantool.lua"),
+    gevent = maker("gevent", "gevent", (options.gevent or "python3") .. " " ..
+                   python .. "gevent.py"),
+    eventlet = maker("eventlet", "eventlet", (options.eventlet or "python3") ..
+                     " " .. python .. "eventlet.py"),
+  }
+end
+
+local function named(row, name)
+  row.name = name
+  return row
+end
+
+local function switch(rows, options)
+  local keeps = named(rows.ours "switch", "luagreen, keeps all")
+  keeps.command = keeps.command .. " 131072"
+  return {
+    name = "switch",
+    title = "switch through the ready queue, by threads (ns)",
+    columns = options.quick and columns("10", "1000", "10000")
+      or columns("10", "1000", "10000", "100000"),
+    rows = {
+      rows.ours "switch", rows.yields "switch", keeps, rows.core "switch",
+      rows.bare "switch", rows.cqueues "switch", rows.go "switch",
+      rows.tarantool "switch", rows.gevent "switch", rows.eventlet "switch",
+    },
+  }
+end
+
+local function spawn(rows)
+  return {
+    name = "spawn",
+    title = "spawn, run, end; without and with a handle (ns)",
+    columns = columns("spawn_n", "spawn"),
+    rows = {
+      rows.ours "spawn", rows.yields "spawn", rows.bare "spawn",
+      rows.cqueues "spawn", rows.go "spawn", rows.tarantool "spawn",
+      rows.gevent "spawn", rows.eventlet "spawn",
+    },
+  }
+end
+
+-- The heavier peers are asked for fewer threads; it does not change the bytes.
+local function idle(rows, options)
+  local many = options.quick and "200000" or "1000000"
+  return {
+    name = "idle",
+    title = "idle thread, " .. subjects.thousands(many) .. " of them " ..
+      "(resident bytes); handler: 3 calls deep, a dozen locals",
+    runs = 1,
+    columns = columns("spawn_n", "spawn", "handler"),
+    rows = {
+      rows.ours("idle", many), rows.bare("idle", many),
+      rows.cqueues("idle", many), rows.go("idle", many),
+      named(rows.tarantool("idle", "20000"), "Tarantool, 20,000"),
+      named(rows.gevent("idle", "100000"), "gevent, 100,000"),
+      named(rows.eventlet("idle", "100000"), "eventlet, 100,000"),
+    },
+  }
+end
+
+local function timer(rows, options)
+  return {
+    name = "timer",
+    title = "timer armed and cancelled, by timers pending (ns)",
+    columns = options.quick and columns("1000", "200000")
+      or columns("1000", "1000000"),
+    rows = {
+      rows.ours "timer", rows.core "timer", rows.uv "timer", rows.luv "timer",
+      rows.go "timer", rows.gevent "timer", rows.eventlet "timer",
+    },
+  }
+end
+
+local function handover(rows)
+  return {
+    name = "handover",
+    title = "hand-over between two threads: unbuffered, queue of 100, " ..
+      "fresh event (ns)",
+    columns = columns("channel", "queue", "event"),
+    rows = {
+      rows.ours "handover", rows.yields "handover", rows.cqueues "handover",
+      rows.go "handover", rows.tarantool "handover", rows.gevent "handover",
+      rows.eventlet "handover",
+    },
+  }
+end
+
+local function echo(rows, options)
+  local subject = {
+    name = "echo",
+    title = "echo, connections x bytes (round trips per second)",
+    notes = "echo, latency at the median and at 99 % (microseconds)",
+    more = true,
+    pinned = true,
+    seconds = 240,
+    columns = {
+      {label = "50 x 64", args = "50 64"},
+      {label = "1,000 x 64", args = "1000 64"},
+      {label = "50 x 16 KB", args = "50 16384"},
+      {label = "1,000 x 16 KB", args = "1000 16384"},
+    },
+    rows = {
+      rows.epoll "echo", rows.uv "echo", rows.ours "echo", rows.yields "echo",
+      rows.go "echo", rows.luv "echo", rows.cqueues "echo",
+      rows.tarantool "echo", rows.gevent "echo", rows.eventlet "echo",
+    },
+  }
+  local pattern = "BUILD='%s' timeout --foreground -k 1 60 %s/pair %%s %s "
+  local seconds = options.quick and "0.4" or "1"
+  local pair = pattern:format(options.build, options.here, seconds)
+  for _, row in ipairs(subject.rows) do
+    row.command = pair .. row.command:gsub(" +%%s$", "")
+  end
+  return subject
+end
+
+local function gc(rows, options)
+  local subject = {
+    name = "gc",
+    title = "worst pause of the collector, by threads that wait (ms)",
+    seconds = 40,
+    columns = options.quick and columns("1000", "10000", "100000")
+      or columns("1000", "10000", "100000", "1000000"),
+    rows = {},
+  }
+  for _, mode in ipairs{"incremental", "generational"} do
+    local ours, bare = rows.ours("gc", mode), rows.bare("gc", mode)
+    table.insert(subject.rows, named(ours, "luagreen, " .. mode))
+    table.insert(subject.rows, named(bare, "bare Lua, " .. mode))
+  end
+  return subject
+end
+
+local function scale(rows)
+  local subject = {
+    name = "scale",
+    title = "one operation, by other threads that wait with a limit (ns)",
+    columns = columns("1", "1000", "100000"),
+    rows = {},
+  }
+  for _, what in ipairs{"switch", "spawn", "timer", "queue", "wait"} do
+    table.insert(subject.rows, named(rows.ours("scale", what), what))
+  end
+  return subject
+end
+
+--- All subjects in order.
+---@param options table  here, build, quick, gevent, eventlet
+---@return table[]
+function subjects.subjects(options)
+  local rows, list = row_makers(options), {}
+  local makers = {switch, spawn, idle, timer, handover, echo, gc, scale}
+  for i, make in ipairs(makers) do
+    local subject = make(rows, options)
+    subject.runs = options.quick and 1 or subject.runs or 3
+    subject.seconds = subject.seconds or 60
+    list[i] = subject
+  end
+  return list
+end
+
+return subjects

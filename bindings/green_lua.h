@@ -1,0 +1,52 @@
+/* green_lua.h - green threads for Lua 5.4, from C.
+ *
+ * A host opens the library into a lua_State on a hub of its choice, spawns Lua
+ * functions as green threads and writes blocking Lua functions. All functions
+ * belong to the OS thread of the hub.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_LUA_H
+#define GREEN_LUA_H
+
+#include <lua.h>
+
+#include "green.h"
+
+#pragma GCC visibility push(default)
+
+/* Opens the library on `hub`, so that require "green" finds it there. With a
+ * GREEN_DRIVE_LOOP or GREEN_DRIVE_STEP hub the main Lua thread is no green
+ * thread and may not block. The hub stays the host's and must outlive the
+ * state. Raises when the state has a hub already, or memory runs out. */
+void green_lua_open(lua_State *L, struct green_hub *hub);
+
+/* Kills all green threads of the state and lets them clean up; to be called
+ * before lua_close(). Returns how many would not end. Not from a green
+ * thread. */
+int green_lua_close(lua_State *L);
+
+/* The hub of the state, or NULL. */
+struct green_hub *green_lua_hub(lua_State *L);
+
+/* Spawns the function below its `nargs` arguments on top of the stack as a
+ * green thread, pops them and pushes the thread's handle. May raise. */
+void green_lua_spawn(lua_State *L, int nargs);
+
+/* What a green thread came to. Pushes its results, or the error: returns
+ * LUA_OK and sets *nresults, LUA_ERRRUN, or LUA_YIELD while it lives (nothing
+ * is pushed). `index` is where the handle is. */
+int green_lua_outcome(lua_State *L, int index, int *nresults);
+
+/* Blocks the calling green thread until fd is ready, with any C frames and C
+ * state held. 0, UV_ETIMEDOUT; raises the interruption that strikes. `seconds`
+ * < 0: no limit. For blocking Lua functions written in C. */
+int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds);
+void green_lua_sleep(lua_State *L, double seconds);
+
+/* lua_CFunction behind require "green.core". */
+int luaopen_green_core(lua_State *L);
+
+#pragma GCC visibility pop
+
+#endif

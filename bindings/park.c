@@ -1,0 +1,264 @@
+/* park.c - how a blocking Lua function blocks.
+ *
+ * It tries, and where it would have to wait it registers the wait and returns
+ * through green_lua__park(). This file holds the one decision between the two
+ * ways to park: leave by lua_yieldk, which frees the C stack at once, or keep
+ * the stack and switch away. Either way the wait goes on in op->woken(), with
+ * the arguments of the function where they were.
+ *
+ * Green threads only (or the adopted main one); whoever may not block here is
+ * told so before anything happens.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <math.h>
+
+#include "binding.h"
+
+/* What rides in the low bits of a continuation's context beside the op. */
+enum { RESTART = 1, RAISE = 2, BITS = 3 };
+
+const char *green_lua__refusal(lua_State *L, struct green_lua *G) {
+  struct green_hot *hot = green_hot(G->hub);
+  if (G->drained == 2) return "while the state closes";
+  if (!hot->current)
+    return "here: it would block the host's loop; spawn a thread";
+  if (lua_gc(L, LUA_GCCOUNT) < 0 && !hot->draining)
+    return "in a finalizer (__gc)";
+  if (L == G->main && hot->current != green_main(G->hub))
+    return "in a callback that a C library runs on the main Lua thread";
+  return G->in_warn ? "in a warn function" : NULL;
+}
+
+static void raise_visible(lua_State *L, struct green_lua *G) {
+  struct green_thread *t = green_lua__current(G);
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(G->hub, t, &scope);
+  if (strike == GREEN_STRIKE_NONE) return;
+  luaL_checkstack(L, 8, "luagreen");
+  if (strike == GREEN_STRIKE_KILL) green_lua__watch_killed(L, G);
+  green_lua__push_strike(L, G, strike, scope);
+  lua_error(L);
+}
+
+static int raise_deadlock(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "deadlock");
+  lua_call(L, 0, 1);
+  return lua_error(L);
+}
+
+static int go_on(lua_State *L, struct green_lua *G,
+                 const struct green_lua_op *op, int reason) {
+  if (likely(reason == GREEN_WOKEN && !G->exiting))
+    return op->woken(L, G, reason);
+  if (reason >= GREEN_INTERRUPT && reason != GREEN_CLOSED && op->interrupted)
+    op->interrupted(L, G);
+  if (G->exiting && green_lua__current(G) == green_main(G->hub))
+    green_lua__exit(L, G);
+  if (reason == GREEN_DEADLOCK) return raise_deadlock(L);
+  if (reason != GREEN_INTERRUPT) return op->woken(L, G, reason);
+  green_lua__interrupt(L, G, op);
+  return op->start(L); /* it was taken back before this thread ran */
+}
+
+/* Where a thread that left by yielding comes back; the op is what it waits
+ * in. Resumed by anybody but its own worker, it yields again. */
+static int park_k(lua_State *L, int status, lua_KContext ctx) {
+  struct green_lua *G = (struct green_lua *)(ctx & ~(lua_KContext)BITS);
+  struct green_thread *t = G->hub ? green_lua__current(G) : NULL;
+  const struct green_lua_op *op;
+  (void)status;
+  if (unlikely(!t || t->user != L || t->klass != &green_lua_class))
+    return lua_yieldk(L, 0, ctx, park_k);
+  G->running = L;
+  op = (const struct green_lua_op *)t->kind;
+  if (likely(!(ctx & BITS))) return go_on(L, G, op, t->reason);
+  if (ctx & RAISE) raise_visible(L, G);
+  return op->start(L);
+}
+
+static int leave(lua_State *L, struct green_lua *G, int bits) {
+  green_lua__current(G)->user_flags |= LUA_PARKED;
+  return lua_yieldk(L, 0, (lua_KContext)G | bits, park_k);
+}
+
+static int stay(lua_State *L, struct green_lua *G) {
+  int reason;
+  green_keep_note(G->hub, L);
+  reason = (int)green_keep(G->hub);
+  G->running = L;
+  return reason;
+}
+
+static int may_yield(lua_State *L, const struct green_thread *t) {
+  return t->user == L && t->klass == &green_lua_class && lua_isyieldable(L);
+}
+
+/* A thread's own coroutine that may yield runs no finalizer, no warn function
+ * and is not the main Lua thread: the slow questions are only for others. */
+static int keep_or_raise(lua_State *L, struct green_lua *G,
+                         const struct green_lua_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  const char *why = green_lua__refusal(L, G);
+  if (why) luaL_error(L, "'%s' cannot block %s", op->kind.name, why);
+  if (hot->current == green_main(G->hub)) {
+    green_lua__sentinel(L, G);
+    green_lua__signal_install(G);
+  }
+  if (green_keep_reserve(G->hub) < 0)
+    luaL_error(L, "'%s' cannot block here: no C stack left for it (%d kept)",
+               op->kind.name, (int)hot->kept);
+  return 1;
+}
+
+int green_lua__prepare(lua_State *L, struct green_lua *G,
+                       const struct green_lua_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  struct green_thread *t = hot->current;
+  if (unlikely(!t || !may_yield(L, t) || G->drained == 2 || G->in_warn))
+    return keep_or_raise(L, G, op);
+  return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
+         green_keep_reserve(G->hub) == 0;
+}
+
+int green_lua__park(lua_State *L, struct green_lua *G,
+                    const struct green_lua_op *op, int keep) {
+  if (!keep) return leave(L, G, 0);
+  return go_on(L, G, op, stay(L, G));
+}
+
+int green_lua__wait(lua_State *L, struct green_lua *G,
+                    const struct green_lua_op *op, void *on,
+                    struct green_list *list, uint64_t deadline) {
+  int keep = green_lua__prepare(L, G, op);
+  int r = green_wait_begin(G->hub, &op->kind, on, list, deadline);
+  if (unlikely(r < 0))
+    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  return green_lua__park(L, G, op, keep);
+}
+
+int green_lua__lap(lua_State *L, struct green_lua *G,
+                   const struct green_lua_op *op) {
+  int keep = green_lua__prepare(L, G, op);
+  green_lap_begin(G->hub, &op->kind);
+  return green_lua__park(L, G, op, keep);
+}
+
+static int lap_and_restart(lua_State *L, struct green_lua *G,
+                           const struct green_lua_op *op) {
+  int keep = green_lua__prepare(L, G, op);
+  green_lap_begin(G->hub, &op->kind);
+  if (!keep) return leave(L, G, RESTART);
+  stay(L, G);
+  return op->start(L);
+}
+
+int green_lua__enter_slow(lua_State *L, struct green_lua *G,
+                          const struct green_lua_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  if (!hot->current) return -1;
+  if (hot->current->pending) green_lua__interrupt(L, G, op);
+  if (hot->budget >= 0 || green_lua__refusal(L, G)) return -1;
+  return lap_and_restart(L, G, op);
+}
+
+void green_lua__interrupt(lua_State *L, struct green_lua *G,
+                          const struct green_lua_op *op) {
+  struct green_thread *t = green_lua__current(G);
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(G->hub, t, &scope);
+  int how;
+  if (strike == GREEN_STRIKE_NONE) return;
+  how = green_deliver(G->hub, strike, scope);
+  if (how == GREEN_FORCE) {
+    green_lua__force(L, G);
+  } else if (how == GREEN_LAP_FIRST && !green_lua__refusal(L, G)) {
+    int keep = green_lua__prepare(L, G, op);
+    green_lap_begin(G->hub, &op->kind);
+    if (!keep) leave(L, G, RAISE);
+    stay(L, G);
+  }
+  raise_visible(L, G);
+}
+
+void green_lua__raise_code(lua_State *L, struct green_lua *G, int code,
+                           const char *what) {
+  struct green_thread *t = green_lua__current(G);
+  G->running = L;
+  if (G->exiting && t == green_main(G->hub)) green_lua__exit(L, G);
+  if (code == GREEN_EDEADLK) raise_deadlock(L);
+  if (code == UV_EPERM) {
+    const char *why = green_lua__refusal(L, G);
+    luaL_error(L, "'%s' cannot block %s", what, why ? why : "here");
+  }
+  if (code == UV_UNKNOWN || code == UV_EINTR) { /* thrown */
+    green_lua__push_thrown(L, G, code);
+    lua_error(L);
+  }
+  if (code != UV_ECANCELED) return;
+  if (t->flags & GREEN_FORCED) green_lua__force(L, G);
+  raise_visible(L, G);
+}
+
+/* --- limits --- */
+
+uint64_t green_lua__deadline(double seconds) {
+  double ns = seconds * 1e9;
+  if (!(seconds > 0)) return 0;
+  if (ns >= 9e18) return GREEN_FOREVER; /* 285 years */
+  return green_now() + (uint64_t)ns;
+}
+
+uint64_t green_lua__limit(lua_State *L, int index) {
+  lua_Number s;
+  if (lua_isnoneornil(L, index)) return GREEN_FOREVER;
+  s = luaL_checknumber(L, index);
+  luaL_argcheck(L, s == s, index, "seconds expected, got NaN");
+  return green_lua__deadline(s);
+}
+
+int green_lua__push_timeout(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "timeout");
+  return 2;
+}
+
+int green_lua__push_closed(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "closed");
+  return 2;
+}
+
+/* --- for C functions of users --- */
+
+static const struct green_lua_op foreign_op = {{"C function", NULL, NULL},
+                                               NULL, NULL, NULL};
+
+static struct green_lua *may_keep(lua_State *L, const char *what) {
+  struct green_lua *G = green_lua__find(L);
+  const char *why;
+  if (!G || !G->hub) luaL_error(L, "luagreen is not open in this state");
+  why = green_lua__refusal(L, G);
+  if (why) luaL_error(L, "'%s' cannot block %s", what, why);
+  if (green_lua__current(G) == green_main(G->hub)) green_lua__sentinel(L, G);
+  green_keep_note(G->hub, L);
+  return G;
+}
+
+int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds) {
+  struct green_lua *G = may_keep(L, foreign_op.kind.name);
+  uint64_t deadline =
+      seconds < 0 ? GREEN_FOREVER : green_lua__deadline(seconds);
+  int r = green_wait_fd(G->hub, fd, event, deadline);
+  G->running = L;
+  if (r < 0) green_lua__raise_code(L, G, r, foreign_op.kind.name);
+  return r;
+}
+
+void green_lua_sleep(lua_State *L, double seconds) {
+  struct green_lua *G = may_keep(L, "sleep");
+  int r = green_sleep(G->hub, green_lua__deadline(seconds));
+  G->running = L;
+  if (r < 0) green_lua__raise_code(L, G, r, "sleep");
+}

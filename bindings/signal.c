@@ -1,0 +1,108 @@
+/* signal.c - Ctrl-C, and what the core tells the binding.
+ *
+ * lua.c's own handler cannot reach a main thread that is parked. On a loop of
+ * its own the hub therefore takes SIGINT when main first blocks: the handler
+ * wakes the hub, which throws "interrupted!" into main, and puts a hook on the
+ * coroutine that runs, in case it computes. The second Ctrl-C has the default
+ * action. One state of the process owns the signal.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "binding.h"
+
+static struct green_lua *volatile owner; /* per process, like the signal */
+static struct sigaction former;
+
+/* Fires in whatever computes: raised in main, elsewhere main gets its turn. */
+static void hook(lua_State *L, lua_Debug *ar) {
+  static const struct green_wait_kind kind = {"interrupt", NULL, NULL};
+  struct green_lua *G = green_lua__find(L);
+  struct green_thread *t;
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  if (!G || !G->hub || !(t = green_lua__current(G))) return;
+  if (t == green_main(G->hub)) {
+    if (!G->interrupted) return;
+    G->interrupted = 0;
+    luaL_error(L, "interrupted!");
+  }
+  if (green_lua__refusal(L, G) || green_keep_reserve(G->hub) < 0) return;
+  green_keep_note(G->hub, L);
+  green_lap_begin(G->hub, &kind);
+  green_keep(G->hub);
+  G->running = L;
+}
+
+static void on_sigint(int number) {
+  struct green_lua *G = owner;
+  lua_State *L;
+  (void)number; /* SA_RESETHAND: the second one has the default action */
+  if (!G || !G->hub) return;
+  G->interrupted = 1;
+  L = G->running;
+  if (L)
+    lua_sethook(L, hook,
+                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  green_alert(G->hub);
+}
+
+/* On the hub: main is parked, or ready with something else. */
+static void alert(struct green_hub *hub) {
+  struct green_lua *G = green_lua__of(hub);
+  if (!G || !G->interrupted) return;
+  green_throw(hub, green_main(hub), UV_EINTR);
+}
+
+const struct green_runtime green_lua__runtime = {
+    NULL, NULL, green_lua__guest_ended, alert};
+
+static int install(struct green_lua *G) {
+  struct sigaction action, now;
+  if (owner && owner != G) return 0;
+  if (sigaction(SIGINT, NULL, &now) < 0 || now.sa_handler == SIG_IGN ||
+      now.sa_handler == on_sigint)
+    return 0;
+  if (green_alert_open(G->hub) < 0) return 0;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_sigint;
+  action.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
+  sigemptyset(&action.sa_mask);
+  owner = G;
+  former = now;
+  sigaction(SIGINT, &action, NULL);
+  return 1;
+}
+
+void green_lua__signal_install(struct green_lua *G) {
+  if (G->own && G->sigint && G->armed == 0) {
+    G->armed = 1;
+    install(G);
+  }
+}
+
+void green_lua__signal_restore(struct green_lua *G) {
+  struct sigaction now;
+  if (owner != G) return;
+  owner = NULL;
+  if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_sigint)
+    sigaction(SIGINT, &former, NULL);
+}
+
+/* arm_sigint(): the next Ctrl-C interrupts again (for a REPL). */
+static int l_arm_sigint(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  G->armed = 0;
+  G->interrupted = 0;
+  green_lua__signal_install(G);
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"arm_sigint", l_arm_sigint},
+                                     {NULL, NULL}};
+
+void green_lua__open_signal(lua_State *L) {
+  green_lua__setfuncs(L, functions, 0);
+}

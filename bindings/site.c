@@ -1,0 +1,91 @@
+/* site.c - the places of the program where threads are spawned.
+ *
+ * A program has few of them and very many threads, so a thread's record holds
+ * a number. An open-addressing table from (source, line) to the copied name;
+ * the name is compared too, since a source string may be collected and its
+ * address used again.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "binding.h"
+
+struct site {
+  const char *source; /* an address, never followed */
+  int line;
+  uint32_t next; /* in its bucket; 0: last */
+  char name[LUA_IDSIZE];
+};
+
+enum { BUCKETS = 256, MOST_SITES = 65536 };
+
+struct green_lua_sites {
+  uint32_t count, room;
+  uint32_t bucket[BUCKETS];
+  struct site *at; /* [1 .. count] */
+};
+
+static uint32_t hash(const char *source, int line) {
+  uint64_t x = (uint64_t)(uintptr_t)source * UINT64_C(0x9e3779b97f4a7c15);
+  return (uint32_t)((x >> 40) ^ (uint32_t)line * 31u) % BUCKETS;
+}
+
+static uint32_t find(struct green_lua_sites *s, uint32_t bucket,
+                     const lua_Debug *ar) {
+  uint32_t i = s->bucket[bucket];
+  while (i && (s->at[i].source != ar->source ||
+               s->at[i].line != ar->currentline ||
+               strcmp(s->at[i].name, ar->short_src) != 0))
+    i = s->at[i].next;
+  return i;
+}
+
+static int make_room(struct green_lua_sites *s) {
+  uint32_t room = s->room ? s->room * 2 : 32;
+  struct site *at;
+  if (s->count + 1 < s->room) return 1;
+  if (room > MOST_SITES) return 0; /* a program of generated chunks */
+  at = realloc(s->at, room * sizeof *at);
+  if (!at) return 0;
+  s->at = at;
+  s->room = room;
+  return 1;
+}
+
+static uint32_t add(struct green_lua_sites *s, uint32_t bucket,
+                    const lua_Debug *ar) {
+  struct site *site;
+  if (!make_room(s)) return 0;
+  site = &s->at[++s->count];
+  site->source = ar->source;
+  site->line = ar->currentline;
+  site->next = s->bucket[bucket];
+  memcpy(site->name, ar->short_src, sizeof site->name);
+  return s->bucket[bucket] = s->count;
+}
+
+uint32_t green_lua__site(lua_State *L, struct green_lua *G, int level) {
+  lua_Debug ar;
+  uint32_t bucket, found;
+  if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) return 0;
+  if (!G->sites) G->sites = calloc(1, sizeof *G->sites);
+  if (!G->sites) return 0;
+  bucket = hash(ar.source, ar.currentline);
+  found = find(G->sites, bucket, &ar);
+  return found ? found : add(G->sites, bucket, &ar);
+}
+
+const char *green_lua__site_name(struct green_lua *G, uint32_t site,
+                                 int *line) {
+  if (!site || !G->sites || site > G->sites->count) return NULL;
+  *line = G->sites->at[site].line;
+  return G->sites->at[site].name;
+}
+
+void green_lua__sites_free(struct green_lua *G) {
+  if (G->sites) free(G->sites->at);
+  free(G->sites);
+  G->sites = NULL;
+}

@@ -1,0 +1,88 @@
+/* socket.h - what socket.c, sockopt.c and address.c share.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_LUA_SOCKET_H
+#define GREEN_LUA_SOCKET_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "binding.h"
+
+/* LuaSocket's classes; an object changes its class in place. */
+enum {
+  SOCKET_MASTER = 1,
+  SOCKET_CLIENT = 2,
+  SOCKET_SERVER = 4,
+  SOCKET_ANY = 7
+};
+
+/* A stream socket. The descriptor is watched from the first wait on, by f.
+ *
+ *   buffer, at, end, room   bytes received but not delivered; no buffer while
+ *                           there are none, so that an idle socket is small
+ *   reader, reading         the thread that waits to read, as what
+ *   read_end                when its call must end ('t' of settimeout)
+ *   sending, done           a send is under way, so many of its bytes are out
+ */
+struct green_socket {
+  int fd;      /* -1: closed, or not made yet */
+  int pending; /* accepted, but not delivered; or -1 */
+  int family;  /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
+  uint8_t local;   /* of the Unix family */
+  uint8_t polls;   /* a limit of 0: never waits */
+  uint8_t drained; /* the last read left nothing */
+  uint8_t sending, resume;
+  uint8_t closed;  /* by close(); a new connect() opens it again */
+  struct green_fd *f;
+  double block, total; /* settimeout's limits; < 0: none */
+  char *buffer;
+  size_t at, end, room;
+  size_t scanned; /* so many bytes from `at` on hold no newline */
+  struct green_thread *reader;
+  const struct green_wait_kind *reading;
+  uint64_t read_end;
+  size_t done;
+  uint64_t received, sent, born;
+  struct green_socket_file *file; /* of a Unix listener that made it */
+};
+
+/* A Unix address. */
+struct green_unix_address {
+  struct sockaddr_un un;
+  socklen_t size;
+};
+
+/* socket.c */
+/* The socket at index 1, if its class is one of `classes`; else raises. */
+struct green_socket *green_lua__socket(lua_State *L, int classes);
+struct green_socket *green_lua__socket_new(lua_State *L, int local);
+/* Changes the class of the socket at index 1. */
+void green_lua__socket_become(lua_State *L, int class);
+/* Wakes the waiters, then closes the descriptor. Never raises. */
+void green_lua__socket_shut(struct green_lua *G, struct green_socket *s);
+/* f, opened on the first wait; raises if it cannot be watched. */
+struct green_fd *green_lua__socket_watch(lua_State *L, struct green_lua *G,
+                                         struct green_socket *s);
+/* When a call that starts now must end. */
+uint64_t green_lua__socket_deadline(const struct green_socket *s);
+/* Runs a full collection when descriptors ran out: garbage may hold some. */
+int green_lua__socket_scarce(lua_State *L, int error);
+
+/* address.c */
+const char *green_lua__socket_error(int error);
+int green_lua__socket_fail(lua_State *L, int error); /* nil, text: 2 */
+int green_lua__socket_connect(lua_State *L);
+int green_lua__socket_bind(lua_State *L);
+int green_lua__socket_getsockname(lua_State *L);
+int green_lua__socket_getpeername(lua_State *L);
+/* Removes the file of a Unix listener and forgets it. */
+void green_lua__socket_unlink(struct green_socket *s);
+void green_lua__open_address(lua_State *L);
+
+/* sockopt.c */
+int green_lua__socket_setoption(lua_State *L);
+int green_lua__socket_getoption(lua_State *L);
+
+#endif

@@ -1,0 +1,158 @@
+--- Errors: the objects that strike a thread, where uncaught ones go, and
+--- tracebacks that follow an error from thread to thread.
+---
+--- SPDX-License-Identifier: MIT
+
+--- Key of a thread's rare things (bindings/binding.h).
+local CAUSE = 8
+
+--- tostring that never raises.
+local function text_of(value)
+  local ok, text = pcall(tostring, value)
+  return ok and text or "(error object is a " .. type(value) .. " value)"
+end
+
+return function(green, core)
+  core.policy = {}
+  core.set_policy(core.policy)
+
+  -- All error objects print, and can be joined to a log line.
+  local function printable(name, tostring_)
+    local mt = core.metatable(name)
+    mt.__tostring = tostring_
+    mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
+    return mt
+  end
+
+  printable("green.timeout", function(t)
+    local seconds = t.seconds
+    return ("timeout: %s s, set at %s"):format(
+      seconds and ("%g"):format(seconds) or "no", t.where)
+  end)
+  printable("green.killed", function(k)
+    return k.reason == nil and "killed" or "killed: " .. text_of(k.reason)
+  end)
+  local deadlock = printable("green.deadlock", function(d)
+    local lines = {"deadlock: nothing can ever wake these green threads:"}
+    for _, t in ipairs(d.threads) do
+      lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(
+        t.id, t.name, t.what, green.now() - t.since, t.where or "?")
+    end
+    if d.cycle then lines[#lines + 1] = "  in a ring: " .. d.cycle end
+    return table.concat(lines, "\n")
+  end)
+
+  --- Is it a time limit's end: any timeout object, or the string "timeout"?
+  ---@param err any
+  ---@return boolean
+  function green.is_timeout(err)
+    return err == "timeout" or core.type(err) == "timeout"
+  end
+
+  --- A ring of threads that join each other, as "#2 -> #3 -> #2", or nil.
+  local function ring_of_joins(start)
+    local names, seen, t = {}, {}, start
+    while t and not seen[t] do
+      seen[t] = true
+      names[#names + 1] = "#" .. t.id
+      local w = t:waiting()
+      t = w and core.type(w.on) == "thread" and w.on or nil
+    end
+    if t == start and #names > 0 then
+      return table.concat(names, " -> ") .. " -> #" .. start.id
+    end
+  end
+
+  --- The error object that main gets when nothing can wake anybody.
+  function core.policy.deadlock()
+    local d = setmetatable({threads = {}}, deadlock)
+    local me = green.current()
+    for _, t in ipairs(green.threads()) do
+      local w = t:waiting()
+      if t == me then
+        w = {what = "main", since = green.now()}
+      end
+      if w then
+        d.cycle = d.cycle or ring_of_joins(t)
+        d.threads[#d.threads + 1] = {id = t.id, name = t.name,
+          what = w.what, since = w.since, where = w.where}
+      end
+    end
+    return d
+  end
+
+  ----------------------------------------------------------- tracebacks --
+
+  local function cause_text(t, err)
+    local cause = core.rare(t)[CAUSE]
+    if not cause or not rawequal(cause[1], err) or cause[2] == t then
+      return ""
+    end
+    return ("\ncaused by #%d %s:\n%s"):format(cause[2].id, cause[2].name,
+      cause[2]:traceback())
+  end
+
+  local function spawn_text(t)
+    local where, by = core.spawned_at(t)
+    if not where then return "" end
+    local parent = green.thread(by)
+    return ("\nspawned at %s by #%d%s"):format(where, by,
+      parent and " " .. parent.name or "")
+  end
+
+  --- The Lua stack of a thread: as it is now, or where its error was raised.
+  --- Ends with where it was spawned and, for an error that came out of a wait
+  --- for another thread, with that one's.
+  ---@return string
+  core.metatable("green.thread").__methods.traceback = function(t)
+    local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
+      .. spawn_text(t)
+    if t:status() ~= "failed" then return text end
+    local _, err = t:join(0)
+    return text .. cause_text(t, err)
+  end
+
+  --- For xpcall: the error as a string with the traceback of the place where
+  --- it was raised, followed by its causes in other threads.
+  ---@param err? any
+  ---@return string
+  function green.traceback(err)
+    local text = debug.traceback(err ~= nil and text_of(err) or nil, 2)
+    local me = green.current()
+    return me and text .. cause_text(me, err) or text
+  end
+
+  ------------------------------------------------------------- on_error --
+
+  local function report(err, t)
+    io.stderr:write(("luagreen: green thread #%d %s failed: %s\n%s\n"):format(
+      t.id, t.name, text_of(err), t:traceback()))
+  end
+
+  local handler = report
+
+  --- Where errors go that nobody waits for: f(err, thread), in a green thread
+  --- of its own; it may block. Returns the handler so far.
+  ---@param f? function
+  ---@return function
+  function green.on_error(f)
+    local former = handler
+    if f ~= nil then
+      local mt = getmetatable(f)
+      if type(f) ~= "function" and not (mt and mt.__call) then
+        error(("bad argument #1 to 'on_error' (function expected, got %s)")
+          :format(type(f)), 2)
+      end
+      handler = f
+    end
+    return former
+  end
+
+  function core.policy.report(err, t)
+    local ok, problem = pcall(handler, err, t)
+    if not ok and not rawequal(problem, green.interrupted()) then
+      io.stderr:write("luagreen: on_error failed: ", text_of(problem), "\n")
+      if handler ~= report then report(err, t) end
+    end
+  end
+end

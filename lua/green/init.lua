@@ -1,0 +1,58 @@
+--- luagreen: green threads for Lua 5.4.
+---
+--- `local green = require "green"` is all there is to set up: there is no main
+--- loop to call. A function marked "May switch" blocks the calling green
+--- thread and lets others run; between two such calls no other green thread
+--- runs. Limits are seconds: nil or math.huge is none; 0 or less tries once
+--- and never switches; an expired limit returns nil, "timeout".
+---
+--- SPDX-License-Identifier: MIT
+
+local core = require "green.core"
+local host = require "green.host"
+
+---@class green
+local green = {
+  _VERSION = "luagreen " .. core.version(),
+  spawn = core.spawn,
+  spawn_n = core.spawn_n,
+  spawn_after = core.spawn_after,
+  current = core.current,
+  thread = core.thread,
+  sleep = core.sleep,
+  wait_others = core.wait_others,
+  now = core.now,
+  timeout = core.timeout,
+  interrupted = core.interrupted,
+  deadline = core.deadline,
+  event = core.event,
+  queue = core.queue,
+  channel = core.channel,
+  config = core.config,
+  stats = core.stats,
+  type = core.type,
+}
+
+--- Modules that are loaded when first asked for.
+local modules = {backdoor = true}
+
+setmetatable(green, {
+  __index = function(_, name)
+    if modules[name] then
+      local module = require("green." .. name)
+      green[name] = module
+      return module
+    end
+  end,
+})
+
+package.loaded["green"] = package.loaded["green"] or green
+
+require "green.errors"(green, core)
+require "green.thread"(green, core)
+require "green.interrupt"(green, core)
+require "green.ticker"(green, core)
+require "green.net"(green, core)
+host(green, core)
+
+return green

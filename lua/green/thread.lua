@@ -1,0 +1,63 @@
+--- Green threads: what is policy about them.
+---
+--- SPDX-License-Identifier: MIT
+
+--- Key of a thread's rare things (bindings/binding.h).
+local TIED = 7
+
+return function(green, core)
+  local mt = core.metatable("green.thread")
+
+  --- Closing a handle kills the thread and joins it, whatever ends the block;
+  --- it never raises. The join is shielded, and bounded, because the thread
+  --- climbs the ladder.
+  function mt.__close(t)
+    if t == green.current() then return end
+    t:kill()
+    local _ <close> = core.shield_begin(math.huge)
+    core.await_end(t)
+  end
+
+  --- The live green threads, by id.
+  ---@return green.thread[]
+  function green.threads()
+    local list = core.all_threads()
+    table.sort(list, function(a, b) return a.id < b.id end)
+    return list
+  end
+
+  --- Forgets those that have started or ended, when the list has doubled.
+  local function prune(list)
+    local kept = {}
+    for _, t in ipairs(list) do
+      if t:status() == "new" then kept[#kept + 1] = t end
+    end
+    kept.limit = math.max(16, 2 * #kept)
+    return kept
+  end
+
+  --- Spawns f(...) after s seconds, unless the calling thread ends first.
+  ---@param s number       seconds
+  ---@param f function
+  ---@return green.thread
+  function green.spawn_after_local(s, f, ...)
+    local t = core.spawn_after(s, f, ...)
+    local rare = core.rare()
+    local list = rare[TIED] or {limit = 16}
+    if #list >= list.limit then list = prune(list) end
+    list[#list + 1] = t
+    rare[TIED] = list
+    return t
+  end
+
+  --- Kills all other green threads and waits for their end. May switch.
+  ---@param s? number  time limit in seconds
+  ---@return true?, "timeout"?
+  function green.shutdown(s)
+    local me = green.current()
+    for _, t in ipairs(green.threads()) do
+      if t ~= me then t:kill("shutdown") end
+    end
+    return core.wait_others(s)
+  end
+end
