@@ -1,42 +1,48 @@
 /* anchor.c - what keeps Lua objects alive for the C side.
  *
- * One array table of slots, chained through its free ones by their integers,
- * so that releasing a slot never allocates: it may be done on a worker, from
- * the `tables` state, which never runs anything. The collector visits one
- * array, not a hash.
+ * One array table of slots, and a list of the free ones. A free slot holds
+ * false, so the array stays one: using it again and releasing it never
+ * allocate, and may be done on a worker through the `tables` state, which
+ * never runs anything. The collector visits one array, not a hash.
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdlib.h>
+
 #include "binding.h"
 
-static void push_table(lua_State *L, struct green_lua *G) {
-  luaL_checkstack(L, 3, "luagreen");
+/* A new slot at the end; the value is on top of L and is popped. */
+static int add_slot(lua_State *L, struct green_lua *G) {
+  if (G->slots == G->room) {
+    int room = G->room ? G->room * 2 : 64;
+    int *free_slots = realloc(G->free_slots, (size_t)room * sizeof(int));
+    if (!free_slots) luaL_error(L, "not enough memory");
+    G->free_slots = free_slots;
+    G->room = room;
+  }
+  luaL_checkstack(L, 2, "luagreen");
   lua_pushvalue(G->tables, 1);
   lua_xmove(G->tables, L, 1);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, G->slots + 1); /* may raise: count it only then */
+  lua_pop(L, 1);
+  return ++G->slots;
 }
 
 int green_lua__anchor(lua_State *L, struct green_lua *G) {
-  int slot = G->free_slot;
-  push_table(L, G);
-  lua_insert(L, -2);
-  if (slot) {
-    lua_rawgeti(L, -2, slot);
-    G->free_slot = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    lua_rawseti(L, -2, slot);
-  } else {
-    lua_rawseti(L, -2, G->slots + 1); /* may raise: count it only then */
-    slot = ++G->slots;
-  }
-  lua_pop(L, 1);
+  int slot;
+  if (unlikely(!G->free_count)) return add_slot(L, G);
+  slot = G->free_slots[--G->free_count];
+  lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, slot);
   return slot;
 }
 
 void green_lua__release(struct green_lua *G, int slot) {
   if (!slot) return;
-  lua_pushinteger(G->tables, G->free_slot);
+  lua_pushboolean(G->tables, 0);
   lua_rawseti(G->tables, 1, slot);
-  G->free_slot = slot;
+  G->free_slots[G->free_count++] = slot;
 }
 
 void green_lua__push_anchored(lua_State *L, struct green_lua *G, int slot) {

@@ -45,7 +45,8 @@ struct green_lua {
   lua_State *running;     /* for the signal handler */
   uint32_t keep_stacks;   /* N of the keep-or-yield policy */
   uint32_t sentinel_spawns;
-  int free_slot, slots;   /* of the anchors table, chained through it */
+  int *free_slots;        /* of the anchors table */
+  int free_count, slots, room;
   int pool_count;
   lua_State *pool[GREEN_LUA_POOL]; /* finished coroutines, for reuse */
   int pool_slot[GREEN_LUA_POOL];
@@ -181,6 +182,7 @@ void green_lua__push_killed(lua_State *L, struct green_lua *G,
                             struct green_thread *t);
 void green_lua__watch_killed(lua_State *L, struct green_lua *G);
 void green_lua__force(lua_State *L, struct green_lua *G);
+void green_lua__watch_reset(struct green_lua *G, struct green_thread *t);
 void green_lua__drop_scopes(struct green_lua *G, struct green_thread *t);
 void green_lua__open_interrupt(lua_State *L);
 
@@ -210,6 +212,22 @@ void green_lua__setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
  * upvalues G and the metatable; pushes it. */
 void green_lua__class(lua_State *L, const char *name, const luaL_Reg *methods,
                       const luaL_Reg *meta);
+/* Objects on hot paths begin with the address of a tag of their class, and
+ * know their G: that costs two calls of Lua's API where upvalue and metatable
+ * cost six. Foreign userdata cannot hold the address by accident. */
+struct green_lua_object {
+  const void *tag;
+  struct green_lua *G;
+};
+static inline void *green_lua__object(lua_State *L, const void *tag,
+                                      size_t size) {
+  struct green_lua_object *p = lua_touserdata(L, 1);
+  if (unlikely(!p || lua_rawlen(L, 1) < size || p->tag != tag))
+    luaL_typeerror(L, 1, tag);
+  if (unlikely(!p->G->hub)) luaL_error(L, "luagreen: the state is closing");
+  return p;
+}
+
 /* The object of that class at index 1, by upvalue 2; raises if it is not. */
 void *green_lua__self_error(lua_State *L);
 static inline void *green_lua__self(lua_State *L) {

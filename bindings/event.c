@@ -7,7 +7,10 @@
  */
 #include "binding.h"
 
+static const char NAME[] = "green.event"; /* also the tag */
+
 struct event {
+  struct green_lua_object object;
   struct green_list waiters;
   int state; /* EMPTY, SENT, ERROR */
   int n;
@@ -16,6 +19,10 @@ struct event {
 enum { EMPTY, SENT, ERROR };
 
 static int event_wait(lua_State *L);
+
+static struct event *self(lua_State *L) {
+  return green_lua__object(L, NAME, sizeof(struct event));
+}
 
 static int push_values(lua_State *L, struct event *e) {
   int i;
@@ -38,8 +45,8 @@ static const struct green_lua_op wait_op = {
 
 /* wait([s]): the values sent, or raises the error sent. May switch. */
 static int event_wait(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct event *e = green_lua__self(L);
+  struct event *e = self(L);
+  struct green_lua *G = e->object.G;
   uint64_t deadline = green_lua__limit(L, 2);
   lua_settop(L, 2);
   if (deadline > 0) {
@@ -52,15 +59,15 @@ static int event_wait(lua_State *L) {
 }
 
 static struct event *to_send(lua_State *L) {
-  struct event *e = green_lua__self(L);
+  struct event *e = self(L);
   if (e->state != EMPTY) luaL_error(L, "the event was sent already");
   return e;
 }
 
 static int sent(lua_State *L, struct event *e, int state) {
-  struct green_lua *G = green_lua__get(L);
+  (void)L;
   e->state = state;
-  green_wake_all(G->hub, &e->waiters, GREEN_WOKEN);
+  green_wake_all(e->object.G->hub, &e->waiters, GREEN_WOKEN);
   return 0;
 }
 
@@ -92,7 +99,7 @@ static int event_send_error(lua_State *L) {
 }
 
 static int event_ready(lua_State *L) {
-  struct event *e = green_lua__self(L);
+  struct event *e = self(L);
   lua_pushboolean(L, e->state != EMPTY);
   return 1;
 }
@@ -105,9 +112,10 @@ static const luaL_Reg methods[] = {{"wait", event_wait},
 
 /* event(): upvalue 2 is the metatable. */
 static int l_event(lua_State *L) {
-  struct event *e;
-  green_lua__get(L);
-  e = lua_newuserdatauv(L, sizeof *e, 1);
+  struct green_lua *G = green_lua__get(L);
+  struct event *e = lua_newuserdatauv(L, sizeof *e, 1);
+  e->object.tag = NAME;
+  e->object.G = G;
   green_list_init(&e->waiters);
   e->state = EMPTY;
   e->n = 0;
@@ -118,6 +126,6 @@ static int l_event(lua_State *L) {
 
 void green_lua__open_event(lua_State *L) {
   static const luaL_Reg make[] = {{"event", l_event}, {NULL, NULL}};
-  green_lua__class(L, "green.event", methods, NULL);
+  green_lua__class(L, NAME, methods, NULL);
   green_lua__setfuncs(L, make, 1);
 }

@@ -14,16 +14,28 @@
 
 #include "binding.h"
 
-/* Instructions between two looks at a killed thread that computes. */
+/* Instructions between two looks at a killed thread that computes. Between two
+ * raises that force it are 1 to MOST_PERIOD: few enough, now and then, to hit
+ * the instructions of a loop around a pcall that computes for ever. */
 enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 
 struct scope {
-  struct green_scope scope; /* first; .user is the anchor's slot, 0: closed */
+  struct green_lua_object object;
+  struct green_scope scope; /* .user is the anchor's slot, 0: closed */
   double seconds;           /* < 0: never */
   uint64_t thread;
-  int line;
-  char source[LUA_IDSIZE];
+  uint32_t site;            /* where it was made */
 };
+
+static const char TIMEOUT[] = "green.timeout", SHIELD[] = "green.shield";
+
+static struct scope *self(lua_State *L) {
+  return green_lua__object(L, TIMEOUT, sizeof(struct scope));
+}
+
+static struct scope *of_core(struct green_scope *scope) {
+  return (struct scope *)((char *)scope - offsetof(struct scope, scope));
+}
 
 /* --- opening and closing --- */
 
@@ -35,7 +47,7 @@ static void scope_close(struct green_lua *G, struct scope *s) {
 
 /* The core closes what an ended thread left open; its anchors go here. */
 void green_lua__drop_scopes(struct green_lua *G, struct green_thread *t) {
-  while (t->scopes) scope_close(G, (struct scope *)t->scopes);
+  while (t->scopes) scope_close(G, of_core(t->scopes));
 }
 
 /* A timeout made in a user's coroutine rests while that is suspended. A dead
@@ -64,9 +76,12 @@ static lua_State *own_state(struct green_lua *G, struct green_thread *t) {
   return t == green_main(G->hub) ? G->main : t->user;
 }
 
-static struct scope *new_scope(lua_State *L, int values) {
+static struct scope *new_scope(lua_State *L, struct green_lua *G,
+                               const char *tag, int values) {
   struct scope *s = lua_newuserdatauv(L, sizeof *s, values);
   memset(s, 0, sizeof *s);
+  s->object.tag = tag;
+  s->object.G = G;
   return s;
 }
 
@@ -91,13 +106,6 @@ static void scope_open(lua_State *L, struct green_lua *G, struct scope *s,
 
 /* --- timeouts --- */
 
-static void note_place(lua_State *L, struct scope *s) {
-  lua_Debug ar;
-  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "Sl", &ar)) return;
-  s->line = ar.currentline;
-  memcpy(s->source, ar.short_src, sizeof s->source);
-}
-
 static double seconds_arg(lua_State *L, int index) {
   lua_Number s;
   if (lua_isnoneornil(L, index)) return -1;
@@ -119,9 +127,9 @@ static int l_timeout(lua_State *L) {
   luaL_argcheck(L, lua_type(L, 2) != LUA_TBOOLEAN || lua_toboolean(L, 2), 2,
                 "false is no error; see with_timeout");
   lua_settop(L, 2);
-  s = new_scope(L, 1);
+  s = new_scope(L, G, TIMEOUT, lua_isnil(L, 2) ? 0 : 1);
   s->seconds = seconds;
-  note_place(L, s);
+  s->site = green_lua__site(L, G, 1);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
   if (!lua_isnil(L, 2)) {
@@ -133,9 +141,8 @@ static int l_timeout(lua_State *L) {
 }
 
 static int timeout_cancel(lua_State *L) {
-  struct scope *s = green_lua__self(L);
-  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
-  if (G->hub && s->scope.user) scope_close(G, s);
+  struct scope *s = self(L);
+  if (s->scope.user) scope_close(s->object.G, s);
   return 0;
 }
 
@@ -143,7 +150,7 @@ static int timeout_cancel(lua_State *L) {
  * was cancelled in another thread. */
 static int timeout_restart(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
-  struct scope *s = green_lua__self(L);
+  struct scope *s = self(L);
   struct green_thread *t = s->scope.thread;
   if (!lua_isnoneornil(L, 2)) s->seconds = seconds_arg(L, 2);
   if (t) {
@@ -163,21 +170,30 @@ static int timeout_restart(lua_State *L) {
 }
 
 static int timeout_expired(lua_State *L) {
-  struct scope *s = green_lua__self(L);
+  struct scope *s = self(L);
   lua_pushboolean(L, s->scope.cancelled);
   return 1;
 }
 
+static void push_site(lua_State *L, struct scope *s) {
+  int line = 0;
+  const char *name = green_lua__site_name(s->object.G, s->site, &line);
+  if (name)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushliteral(L, "?");
+}
+
 /* Fields; methods come first. */
 static int timeout_index(lua_State *L) {
-  struct scope *s = green_lua__self(L);
+  struct scope *s = self(L);
   const char *key = lua_tostring(L, 2);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(3)) != LUA_TNIL || !key) return 1;
   if (!strcmp(key, "seconds") && s->seconds >= 0)
     lua_pushnumber(L, s->seconds);
   else if (!strcmp(key, "where"))
-    lua_pushfstring(L, "%s:%d", s->source, s->line);
+    push_site(L, s);
   else if (!strcmp(key, "thread"))
     lua_pushinteger(L, (lua_Integer)s->thread);
   else
@@ -197,7 +213,7 @@ static const luaL_Reg timeout_meta[] = {{"__close", timeout_cancel},
 static void open_timeout(lua_State *L) {
   static const luaL_Reg make[] = {{"timeout", l_timeout}, {NULL, NULL}};
   static const luaL_Reg index[] = {{"__index", timeout_index}, {NULL, NULL}};
-  green_lua__class(L, "green.timeout", timeout_methods, timeout_meta);
+  green_lua__class(L, TIMEOUT, timeout_methods, timeout_meta);
   lua_pushvalue(L, -1);
   lua_pushvalue(L, -1);
   lua_getfield(L, -1, "__index");
@@ -212,7 +228,7 @@ static void open_timeout(lua_State *L) {
 static int l_shield_begin(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   double seconds = seconds_arg(L, 1);
-  struct scope *s = new_scope(L, 0);
+  struct scope *s = new_scope(L, G, SHIELD, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
   scope_open(L, G, s, GREEN_SHIELD,
@@ -221,7 +237,13 @@ static int l_shield_begin(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg shield_meta[] = {{"__close", timeout_cancel},
+static int shield_end(lua_State *L) {
+  struct scope *s = green_lua__object(L, SHIELD, sizeof *s);
+  if (s->scope.user) scope_close(s->object.G, s);
+  return 0;
+}
+
+static const luaL_Reg shield_meta[] = {{"__close", shield_end},
                                        {NULL, NULL}};
 
 /* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
@@ -265,7 +287,7 @@ void green_lua__push_killed(lua_State *L, struct green_lua *G,
 static void push_scope(lua_State *L, struct green_lua *G,
                        struct green_scope *scope) {
   green_lua__push_anchored(L, G, (int)scope->user);
-  if (lua_getiuservalue(L, -1, 1) == LUA_TNIL)
+  if (lua_getiuservalue(L, -1, 1) <= LUA_TNIL)
     lua_pop(L, 1);
   else
     lua_remove(L, -2);
@@ -379,8 +401,9 @@ void green_lua__force(lua_State *L, struct green_lua *G) {
   struct green_thread *t = green_lua__current(G);
   lua_State *own = own_state(G, t);
   if (may_reset(L, G)) lua_yield(L, 0);
-  arm(L, G);
-  if (own != L && t->klass == &green_lua_class) arm(own, G);
+  if (lua_gethook(L) != kill_hook) arm(L, G); /* else its count goes on */
+  if (own != L && t->klass == &green_lua_class && lua_gethook(own) != kill_hook)
+    arm(own, G);
 }
 
 /* A killed thread that computes: gives the others a turn, and is forced when
@@ -395,7 +418,8 @@ static void watch_hook(lua_State *L, lua_Debug *ar) {
     return;
   }
   ms = green_ms(G->hub) - t->struck_ms;
-  if (t->flags & GREEN_FORCED || ms >= green_config(G->hub)->grace / 1000000) {
+  if ((t->flags & GREEN_FORCED && !(t->user_flags & LUA_RESETTING)) ||
+      ms >= green_config(G->hub)->grace / 1000000) {
     t->flags |= GREEN_FORCED;
     if (may_reset(L, G)) {
       lua_yield(L, 0); /* in a hook this returns, and Lua yields then */
@@ -423,6 +447,19 @@ void green_lua__watch_killed(lua_State *L, struct green_lua *G) {
     lua_sethook(own, watch_hook, LUA_MASKCOUNT, WATCH_COUNT);
 }
 
+/* Its coroutine is about to be reset: handlers may compute for ever, too.
+ * Those of a thread that was forced get a grace of their own. Never raises. */
+void green_lua__watch_reset(struct green_lua *G, struct green_thread *t) {
+  lua_State *co = t->user;
+  if (!(t->flags & GREEN_STRUCK)) {
+    lua_sethook(co, NULL, 0, 0);
+    return;
+  }
+  if (t->flags & GREEN_FORCED || !t->deliveries)
+    t->struck_ms = green_ms(G->hub);
+  lua_sethook(co, watch_hook, LUA_MASKCOUNT, WATCH_COUNT);
+}
+
 static const luaL_Reg functions[] = {{"interrupted", l_interrupted},
                                      {"deadline", l_deadline},
                                      {"call", l_call},
@@ -434,7 +471,7 @@ void green_lua__open_interrupt(lua_State *L) {
                                     {NULL, NULL}};
   green_lua__setfuncs(L, functions, 0);
   open_timeout(L);
-  luaL_newmetatable(L, "green.shield");
+  luaL_newmetatable(L, SHIELD);
   lua_pushvalue(L, -1);
   green_lua__setfuncs(L, shield_meta, 1);
   green_lua__setfuncs(L, shield, 1);

@@ -17,7 +17,10 @@
  */
 #include "binding.h"
 
+static const char NAME[] = "green.queue"; /* also the tag */
+
 struct queue {
+  struct green_lua_object object;
   struct green_list getters, putters, joiners;
   lua_Integer limit;          /* < 0: none */
   lua_Integer room, head, count, reserved;
@@ -28,6 +31,10 @@ struct queue {
 static int queue_get(lua_State *L);
 static int queue_put(lua_State *L);
 static int queue_join(lua_State *L);
+
+static struct queue *self(lua_State *L) {
+  return green_lua__object(L, NAME, sizeof(struct queue));
+}
 
 /* --- the ring; the table is on top of the stack --- */
 
@@ -166,8 +173,8 @@ static const struct green_lua_op get_op = {
 
 /* get([s]): the next value. May switch. */
 static int queue_get(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   uint64_t deadline = green_lua__limit(L, 2);
   int keep, r;
   lua_settop(L, 2);
@@ -231,34 +238,35 @@ static int wait_to_put(lua_State *L, struct green_lua *G, struct queue *q,
 
 /* put(v [, s]): true. May switch if the queue is bounded. */
 static int queue_put(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   uint64_t deadline = green_lua__limit(L, 3);
   int r;
   if (lua_isnoneornil(L, 2))
     return luaL_argerror(L, 2, "value expected, got nil");
-  lua_settop(L, 3);
   if (deadline > 0 && q->limit >= 0 &&
       (r = green_lua__enter(L, G, &put_op)) >= 0)
     return r;
   if (q->closed) return green_lua__push_closed(L);
   if (q->ngetters || (has_room(q) && !q->nputters)) {
-    int table = table_of(L);
-    lua_pushvalue(L, 2);
-    push_ring(L, q, table);
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, 1);
+    lua_insert(L, 2);
+    push_ring(L, q, 2);
     q->unfinished++;
     offer(G, q);
     lua_pushboolean(L, 1);
     return 1;
   }
   if (deadline == 0) return green_lua__push_timeout(L);
+  lua_settop(L, 3);
   return wait_to_put(L, G, q, deadline);
 }
 
 /* --- the rest --- */
 
 static int queue_peek(lua_State *L) {
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
   lua_settop(L, 1);
   if (q->count <= q->reserved) {
     struct green_thread *t = green_list_first(&q->putters);
@@ -274,8 +282,8 @@ static int queue_peek(lua_State *L) {
 
 /* close(): no more puts; getters drain. Never switches. */
 static int queue_close(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   if (q->closed) return 0;
   q->closed = 1;
   green_wake_all(G->hub, &q->putters, GREEN_CLOSED);
@@ -290,8 +298,8 @@ static void done(struct green_lua *G, struct queue *q, lua_Integer n) {
 
 /* clear(): drops what nobody was promised; the number. Never switches. */
 static int queue_clear(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   lua_Integer n = q->count - q->reserved, i;
   int table;
   lua_settop(L, 1);
@@ -317,8 +325,8 @@ static lua_Integer limit_arg(lua_State *L, int index) {
 
 /* resize([n]): admits waiting puts if there is more room. */
 static int queue_resize(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   lua_settop(L, 2);
   q->limit = limit_arg(L, 2);
   admit_all(L, G, q, table_of(L));
@@ -326,22 +334,22 @@ static int queue_resize(lua_State *L) {
 }
 
 static int queue_len(lua_State *L) {
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
   lua_pushinteger(L, q->count - q->reserved);
   return 1;
 }
 
 /* waiting(): getters, putters. */
 static int queue_waiting(lua_State *L) {
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
   lua_pushinteger(L, q->ngetters);
   lua_pushinteger(L, q->nputters);
   return 2;
 }
 
 static int queue_task_done(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   if (q->unfinished <= 0)
     return luaL_error(L, "task_done called more often than items were put");
   done(G, q, 1);
@@ -360,8 +368,8 @@ static const struct green_lua_op join_op = {
 
 /* join([s]): true when each item that was put has been done. May switch. */
 static int queue_join(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct queue *q = green_lua__self(L);
+  struct queue *q = self(L);
+  struct green_lua *G = q->object.G;
   uint64_t deadline = green_lua__limit(L, 2);
   int r;
   lua_settop(L, 2);
@@ -382,7 +390,7 @@ static int queue_next(lua_State *L) {
 
 /* items(): an iterator until closed and drained. */
 static int queue_items(lua_State *L) {
-  green_lua__self(L);
+  self(L);
   lua_getfield(L, lua_upvalueindex(2), "__next");
   lua_pushvalue(L, 1);
   return 2;
@@ -404,8 +412,9 @@ static const luaL_Reg meta[] = {{"__len", queue_len},
                                 {NULL, NULL}};
 
 static int make(lua_State *L, lua_Integer limit) {
+  struct green_lua *G = green_lua__get(L);
   struct queue *q = lua_newuserdatauv(L, sizeof *q, 1);
-  *q = (struct queue){.limit = limit};
+  *q = (struct queue){.object = {NAME, G}, .limit = limit};
   green_list_init(&q->getters);
   green_list_init(&q->putters);
   green_list_init(&q->joiners);
@@ -417,12 +426,10 @@ static int make(lua_State *L, lua_Integer limit) {
 }
 
 static int l_queue(lua_State *L) {
-  green_lua__get(L);
   return make(L, limit_arg(L, 1));
 }
 
 static int l_channel(lua_State *L) {
-  green_lua__get(L);
   return make(L, 0);
 }
 
@@ -430,6 +437,6 @@ void green_lua__open_queue(lua_State *L) {
   static const luaL_Reg make_funcs[] = {{"queue", l_queue},
                                         {"channel", l_channel},
                                         {NULL, NULL}};
-  green_lua__class(L, "green.queue", methods, meta);
+  green_lua__class(L, NAME, methods, meta);
   green_lua__setfuncs(L, make_funcs, 1);
 }

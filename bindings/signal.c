@@ -10,6 +10,7 @@
  */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "binding.h"
 
@@ -100,7 +101,14 @@ static int l_arm_sigint(lua_State *L) {
   return 0;
 }
 
+/* isatty(fd) */
+static int l_isatty(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"arm_sigint", l_arm_sigint},
+                                     {"isatty", l_isatty},
                                      {NULL, NULL}};
 
 void green_lua__open_signal(lua_State *L) {

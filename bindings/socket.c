@@ -20,6 +20,7 @@
 #define _GNU_SOURCE /* accept4 */
 #endif
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -672,11 +673,18 @@ static int try_next(int error) {
   }
 }
 
+/* The kernel looks for a free descriptor before it looks for a connection:
+ * without the second, the lack of the first is no error. */
 static int accept_one(int fd) {
-  int r;
+  struct pollfd p = {fd, POLLIN, 0};
+  int r, error;
   do r = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   while (r < 0 && try_next(errno));
-  return r < 0 ? -errno : r;
+  if (r >= 0) return r;
+  error = errno;
+  if ((error == EMFILE || error == ENFILE) && poll(&p, 1, 0) == 0)
+    return -EAGAIN;
+  return -error;
 }
 
 /* The descriptor waits in the listener until its object is made. */

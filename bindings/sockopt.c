@@ -22,6 +22,7 @@ struct option {
 
 static const struct option options[] = {
     {"keepalive", SOL_SOCKET, SO_KEEPALIVE, FLAG},
+    {"oobinline", SOL_SOCKET, SO_OOBINLINE, FLAG}, /* telnet's Synch */
     {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG},
 #ifdef SO_REUSEPORT
     {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG},

@@ -77,6 +77,8 @@ static int hub_gc(lua_State *L) {
   green_lua__signal_restore(G);
   if (G->hub) close_hub(L, G);
   green_lua__sites_free(G);
+  free(G->free_slots);
+  G->free_slots = NULL;
   return 0;
 }
 

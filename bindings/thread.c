@@ -48,7 +48,10 @@ static void drop_coroutine(struct green_lua *G, struct green_thread *t) {
  * the message handler slot of the xpcall it was reset in. */
 static void recycle(struct green_lua *G, struct green_thread *t) {
   lua_State *co = t->user;
-  if (!co) return;
+  if (!co) { /* gone early: the slot holds the function */
+    drop_coroutine(G, t);
+    return;
+  }
   if (t->state != GREEN_DONE || t->user_flags & LUA_EXPOSED || !G->recycle ||
       G->pool_count == GREEN_LUA_POOL || lua_gethook(co)) {
     drop_coroutine(G, t);
@@ -112,45 +115,57 @@ static void push_place(lua_State *L, lua_Debug *ar) {
     lua_pushstring(L, ar->short_src);
 }
 
-/* Pushes "file:line" of the function at the bottom of the thread's stack. */
-static void push_default_name(lua_State *L, struct green_thread *t) {
-  lua_State *co = t->user;
+/* Pops the function on top of L, pushes "file:line" of its definition. */
+static void push_defined(lua_State *L) {
   lua_Debug ar;
-  lua_Debug level;
-  int i = 0;
-  if (t->klass != &green_lua_class || !co) {
+  if (!lua_isfunction(L, -1)) {
+    lua_pop(L, 1);
     lua_pushliteral(L, "?");
     return;
   }
-  luaL_checkstack(L, 2, "luagreen");
-  while (lua_getstack(co, i, &level)) i++;
-  if (i > 0 && lua_getstack(co, i - 1, &level) &&
-      lua_getinfo(co, "S", &level)) {
-    level.currentline = -1;
-    push_place(L, &level);
-  } else if (lua_gettop(co) >= BASE && lua_checkstack(co, 1) &&
-             lua_isfunction(co, 1)) {
-    lua_pushvalue(co, 1);
-    lua_getinfo(co, ">S", &ar);
-    ar.currentline = -1;
-    push_place(L, &ar);
-  } else {
+  lua_getinfo(L, ">S", &ar);
+  ar.currentline = -1;
+  push_place(L, &ar);
+}
+
+/* Pushes the place of the function at the bottom of the thread's stack. */
+static void push_default_name(lua_State *L, struct green_lua *G,
+                              struct green_thread *t) {
+  lua_State *co = t->user;
+  lua_Debug level;
+  int i = 0;
+  luaL_checkstack(L, 4, "luagreen");
+  if (t->klass != &green_lua_class) {
     lua_pushliteral(L, "?");
+  } else if (!co) { /* ended: see free_early */
+    green_lua__push_anchored(L, G, t->user_a);
+    push_defined(L);
+  } else {
+    while (lua_getstack(co, i, &level)) i++;
+    if (i > 0 && lua_getstack(co, i - 1, &level) && lua_checkstack(co, 1))
+      lua_getinfo(co, "f", &level);
+    else if (lua_gettop(co) >= BASE && lua_checkstack(co, 1))
+      lua_pushvalue(co, 1);
+    else
+      lua_pushnil(co);
+    lua_xmove(co, L, 1);
+    push_defined(L);
   }
 }
 
-static void push_name(lua_State *L, struct green_thread *t) {
+static void push_name(lua_State *L, struct green_lua *G,
+                      struct green_thread *t) {
   if (*green_name(t))
     lua_pushstring(L, green_name(t));
   else
-    push_default_name(L, t);
+    push_default_name(L, G, t);
 }
 
 /* The name dies with the stack: fix it. (G, t) on the helper. */
 static int keep_name(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, 1);
   struct green_thread *t = lua_touserdata(L, 2);
-  push_name(L, t);
+  push_name(L, G, t);
   green_set_name(G->hub, t, lua_tostring(L, -1));
   return 0;
 }
@@ -179,7 +194,7 @@ static int is_own_kill(struct green_lua *G, struct green_thread *t,
 static int reset(struct green_lua *G, struct green_thread *t, lua_State *co) {
   int status;
   t->user_flags |= LUA_RESETTING;
-  lua_sethook(co, NULL, 0, 0);
+  green_lua__watch_reset(G, t);
   G->running = co;
   status = reset_thread(co);
   t->user_flags &= (uint8_t)~LUA_RESETTING;
@@ -364,6 +379,25 @@ static void forget(struct green_lua *G, struct green_thread *t) {
   t->user_b = 0;
 }
 
+/* A handle outlives the thread only to tell how it ended. If there are no
+ * results to keep, the coroutine is free at once, and the function takes its
+ * place, for the name. The slot it moves to must be there already. */
+static void free_early(struct green_lua *G, struct green_thread *t) {
+  lua_State *co = t->user;
+  int slot = t->user_a;
+  if (t->state != GREEN_DONE || lua_gettop(co) > BASE || !G->free_count)
+    return;
+  lua_settop(co, BASE);
+  t->user_a = G->free_slots[--G->free_count];
+  lua_rawgeti(G->tables, 1, slot);
+  lua_rawseti(G->tables, 1, t->user_a);
+  lua_xmove(co, G->tables, 1);
+  lua_rawseti(G->tables, 1, slot);
+  recycle(G, t);
+  t->user_a = slot;
+  t->user = NULL;
+}
+
 static int has_destination(struct green_lua *G, struct green_thread *t) {
   return t->user_flags & LUA_AWAITED || has_cold(G, t, COLD_OWNED);
 }
@@ -382,7 +416,10 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
     fprintf(stderr, "luagreen: green thread #%llu %s failed, and memory was "
                     "short for its report\n",
             (unsigned long long)t->id, green_name(t));
-  if (!(t->flags & GREEN_HELD)) forget(G, t);
+  if (t->flags & GREEN_HELD)
+    free_early(G, t);
+  else
+    forget(G, t);
 }
 
 const struct green_class green_lua_class = {"lua", run, unstarted, at_end};
@@ -504,10 +541,8 @@ static void check_callable(lua_State *L, int index) {
   luaL_typeerror(L, index, "function");
 }
 
-static void note_spawner(lua_State *L, struct green_lua *G,
-                         struct green_thread *t) {
+static void note_spawner(struct green_lua *G, struct green_thread *t) {
   struct green_thread *parent = green_lua__current(G);
-  t->user_c = green_lua__site(L, G, 1);
   t->user_d = parent ? (uint32_t)parent->id : 0;
 }
 
@@ -546,7 +581,7 @@ static struct green_thread *make(lua_State *L, struct green_lua *G, int n) {
   lua_pushvalue(L, -n - 1);
   lua_xmove(L, co, 1);
   lua_xmove(L, co, n + 1);
-  note_spawner(L, G, t);
+  note_spawner(G, t);
   return t;
 }
 
@@ -571,6 +606,7 @@ static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
   struct handle *handle = new_handle(L, sizeof *handle);
   lua_insert(L, -n - 2);
   t = make(L, G, n);
+  t->user_c = green_lua__site(L, G, 1); /* not for spawn_n: a third of it */
   register_handle(L, t);
   handle->thread = t;
   t->flags |= GREEN_HELD;
@@ -630,7 +666,8 @@ int green_lua__push_outcome(lua_State *L, struct green_lua *G,
     lua_pushinteger(L, (int)t->since);
     return 2;
   }
-  if (t->state == GREEN_DONE) return 1 + copy(L, t->user, BASE + 1);
+  if (t->state == GREEN_DONE)
+    return t->user ? 1 + copy(L, t->user, BASE + 1) : 1;
   if (t->state == GREEN_KILLED)
     green_lua__push_killed(L, G, t);
   else if (copy(L, t->user, 1) == 0)
@@ -789,7 +826,7 @@ static void throw_unstarted(struct green_lua *G, struct green_thread *t,
                             lua_State *L) {
   lua_State *co = t->user;
   if (!*green_name(t)) {
-    push_name(L, t);
+    push_name(L, G, t);
     green_set_name(G->hub, t, lua_tostring(L, -1));
     lua_pop(L, 1);
   }
@@ -991,16 +1028,19 @@ static int thread_stack_text(lua_State *L) {
   return 1;
 }
 
-/* spawned_at(): "file:line" and the spawner's id; nothing if unknown. */
+/* spawned_at(): "file:line" or nil (spawn_n), and the spawner's id. */
 static int thread_spawned_at(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct green_thread *t = self(L);
   const char *name;
   int line;
   if (!t || t->klass != &green_lua_class) return 0;
+  if (!t->user_d) return 0;
   name = green_lua__site_name(G, t->user_c, &line);
-  if (!name) return 0;
-  lua_pushfstring(L, "%s:%d", name, line);
+  if (name)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushnil(L);
   lua_pushinteger(L, t->user_d);
   return 2;
 }
@@ -1008,6 +1048,7 @@ static int thread_spawned_at(lua_State *L) {
 /* --- fields --- */
 
 static int thread_index(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
   struct green_thread *t = self(L);
   const char *key = lua_tostring(L, 2);
   lua_pushvalue(L, 2);
@@ -1015,7 +1056,7 @@ static int thread_index(lua_State *L) {
   if (!strcmp(key, "id") && t)
     lua_pushinteger(L, (lua_Integer)t->id);
   else if (!strcmp(key, "name") && t)
-    push_name(L, t);
+    push_name(L, G, t);
   else
     lua_pushnil(L);
   return 1;
@@ -1042,7 +1083,7 @@ static int thread_tostring(lua_State *L) {
     lua_pushliteral(L, "green.thread: ended");
     return 1;
   }
-  push_name(L, t);
+  push_name(L, G, t);
   lua_pushfstring(L, "green.thread: #%I %s", (lua_Integer)t->id,
                   lua_tostring(L, -1));
   return 1;
@@ -1113,11 +1154,14 @@ static int l_rare(lua_State *L) {
   return 1;
 }
 
-/* output([t]): where print goes in a thread; set_output(sink): in this one. */
+/* output([t]): where print goes in a thread; set_output(sink): in this one.
+ * print must work while the state closes, too. */
 static int l_output(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct green_thread *t = lua_isnoneornil(L, 1) ? green_lua__current(G)
-                                                 : green_lua__to_thread(L, 1);
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t;
+  if (!G->hub) return 0;
+  t = lua_isnoneornil(L, 1) ? green_lua__current(G)
+                            : green_lua__to_thread(L, 1);
   if (!t || !green_lua__cold(L, G, t)) return 0;
   lua_rawgeti(L, -1, COLD_OUTPUT);
   return 1;

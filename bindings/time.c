@@ -1,4 +1,4 @@
-/* time.c - sleeping, the clock, and waiting for everybody else.
+/* time.c - sleeping, the clock, waiting for everybody else, taking turns.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -82,12 +82,40 @@ static int l_type(lua_State *L) {
   return 1;
 }
 
+/* Key in the registry: the sleep function, for the hook. */
+static const char TURN[] = "turn";
+
+/* A computing coroutine gives the others a turn, and what strikes its thread
+ * is raised here. Called below a hook, sleep keeps the stack. */
+static void turn_hook(lua_State *L, lua_Debug *ar) {
+  struct green_lua *G = green_lua__find(L);
+  (void)ar;
+  if (!G || !G->hub || green_lua__refusal(L, G) ||
+      green_keep_reserve(G->hub) < 0)
+    return;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, TURN);
+  lua_call(L, 0, 0);
+}
+
+/* take_turns(n): from now on the calling coroutine, and those that it makes,
+ * give the others a turn every n instructions. For a prompt's commands, which
+ * one must be able to stop. 0: no more. */
+static int l_take_turns(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n >= 0 && n <= 1000000000, 1, "instructions expected");
+  lua_sethook(L, n ? turn_hook : NULL, n ? LUA_MASKCOUNT : 0, (int)n);
+  return 0;
+}
+
 static const luaL_Reg functions[] = {{"sleep", l_sleep},
                                      {"now", l_now},
                                      {"wait_others", l_wait_others},
+                                     {"take_turns", l_take_turns},
                                      {"type", l_type},
                                      {NULL, NULL}};
 
 void green_lua__open_time(lua_State *L) {
   green_lua__setfuncs(L, functions, 0);
+  lua_getfield(L, -1, "sleep");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, TURN);
 }

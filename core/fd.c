@@ -14,6 +14,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 #include "internal.h"
@@ -101,18 +102,16 @@ static int make_room(struct green_hub *h, uint32_t fd) {
 
 /* uv_poll_init makes the descriptor non-blocking; its flags belong to whoever
  * shares the open file (the shell shares a terminal), so they are put back. */
-static int poll_init(struct green_hub *h, struct green_fd *f) {
-  int flags = fcntl(f->fd, F_GETFL), r;
-  if (flags < 0) return -errno;
-  r = uv_poll_init(h->loop, &f->poll, f->fd);
+static int poll_init(struct green_hub *h, struct green_fd *f, int flags) {
+  int r = uv_poll_init(h->loop, &f->poll, f->fd);
   if (!(flags & O_NONBLOCK)) fcntl(f->fd, F_SETFL, flags);
   return r;
 }
 
 int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   struct green_fd *f;
-  int r;
-  if (fd < 0) return UV_EBADF;
+  int flags = fcntl(fd, F_GETFL), r;
+  if (flags < 0) return -errno; /* before the table grows to a wild number */
   if ((r = make_room(h, (uint32_t)fd)) < 0) return r;
   if ((f = h->fds[fd])) {
     f->refs++;
@@ -122,7 +121,7 @@ int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   if (!(f = green__alloc(sizeof *f))) return UV_ENOMEM;
   f->hub = h;
   f->fd = fd;
-  if ((r = poll_init(h, f)) < 0) {
+  if ((r = poll_init(h, f, flags)) < 0) {
     green__free(f);
     return r;
   }
@@ -140,8 +139,8 @@ static void on_close(uv_handle_t *handle) {
   struct green_fd *f =
       green__container((uv_poll_t *)handle, struct green_fd, poll);
   handle->data = f->hub;
+  green__handle_closed(handle); /* may free the hub, not the handle */
   drop(f);
-  green__handle_closed(handle);
 }
 
 static void shut(struct green_hub *h, struct green_fd *f) {
@@ -219,11 +218,18 @@ static int keep(struct green_hub *h, int r) {
   return r < 0 ? r : green__result(h, (int)green_keep(h));
 }
 
+/* Tries once, without the loop. */
+static int look(struct green_fd *f, int event) {
+  struct pollfd p = {f->fd, event == GREEN_READABLE ? POLLIN : POLLOUT, 0};
+  if (f->closed) return UV_EBADF;
+  return poll(&p, 1, 0) > 0 ? 0 : UV_ETIMEDOUT;
+}
+
 int green_fd_wait(struct green_hub *h, struct green_fd *f, int event,
                   uint64_t deadline) {
   int r;
-  if (deadline > 0 && (r = green__enter(h)) < 0) return r;
-  if (deadline == 0) return UV_ETIMEDOUT;
+  if (deadline == 0) return look(f, event);
+  if ((r = green__enter(h)) < 0) return r;
   if ((r = green_keep_reserve(h)) < 0) return r;
   return keep(h, green_fd_wait_begin(h, f, event, deadline, NULL));
 }

@@ -262,16 +262,15 @@ enum { /* thread->flags */
   GREEN_OWED = 32    /* a report or a link: runs even while the hub drains */
 };
 
-enum { GREEN_DONE_RUN, GREEN_PARKED }; /* what green_class.run returns */
+enum { GREEN_ENDED, GREEN_PARKED }; /* see green_pass() */
 
 /* A kind of thread. */
 struct green_class {
   const char *name;
   /* Starts a thread or goes on with one that parked without a stack. On a
-   * worker stack, with the thread current. Returns GREEN_PARKED after the
-   * thread registered a wait and gave its stack up, or GREEN_DONE_RUN after
-   * thread->state was set to how it ended. */
-  int (*run)(struct green_hub *hub, struct green_thread *thread);
+   * worker stack, with the thread current. Then calls green_pass(), and does
+   * the same with each thread that it returns, until it returns NULL. */
+  void (*run)(struct green_hub *hub, struct green_thread *thread);
   /* The thread is ended without ever having run. May be NULL. */
   void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
   /* The thread has ended and its joiners are woken. May be NULL. */
@@ -330,6 +329,12 @@ static inline struct green_thread *green_list_first(struct green_list *list) {
   return first == &list->link ? NULL : ((struct green_node *)first)->thread;
 }
 
+/* The current thread has parked without its stack (GREEN_PARKED: it registered
+ * a wait before), or has ended (GREEN_ENDED: its state says how). Returns the
+ * next thread for class.run, already current, or NULL. */
+struct green_thread *green_pass(struct green_hub *hub,
+                                struct green_thread *thread, int how);
+
 /* Makes a thread of class `klass`, not yet in the ready queue. */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
@@ -348,7 +353,7 @@ void green_bury(struct green_hub *hub, struct green_thread *thread,
 
 /* Registers a wait of the current thread: in `list` (may be NULL) and with a
  * deadline. No effect but the return code when there is no memory. After 0
- * comes either green_keep() or a return of GREEN_PARKED from class.run. */
+ * comes either green_keep() or green_pass(GREEN_PARKED) in class.run. */
 int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
                      void *on, struct green_list *list, uint64_t deadline);
 /* As above, but the thread is ready at once: it goes round the queue. */

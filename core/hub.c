@@ -28,7 +28,7 @@ static void on_timer(uv_timer_t *timer) { (void)timer; }
 
 /* Arms the uv_timer for the root of the heap. The loop's clock is refreshed
  * and the remainder rounded up, so epoll never wakes early. */
-static void arm_timer(struct green_hub *h) {
+void green__arm_timer(struct green_hub *h) {
   uint64_t at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
   uint64_t now;
   if (at == GREEN_FOREVER) {
@@ -44,7 +44,7 @@ static void arm_timer(struct green_hub *h) {
 
 static void poll_sleeping(struct green_hub *h) {
   uint64_t before = h->now;
-  arm_timer(h);
+  green__arm_timer(h);
   uv_run(h->loop, UV_RUN_ONCE);
   h->now = green_now();
   if (h->now - before > SLEPT_NS) h->hot.sleeps++;
@@ -107,24 +107,30 @@ static void watch_surplus(struct green_hub *h) {
 
 /* --- on a host's loop --- */
 
-static void batch(struct green_hub *h) {
-  if (h->in_batch || h->hot.closed) return;
-  h->now = green_now();
-  green__timers_fire(h, h->now);
-  green__run_batch(h);
-  green__poll_done(h);
+/* uv_run looks after each phase whether anything is alive: what threads wait
+ * for must be known to the loop whenever a batch has ended. */
+static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
+  green__arm_timer(h);
   if (green__list_empty(&h->ready))
     uv_idle_stop(&h->idle);
   else
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
+static void batch(struct green_hub *h) {
+  if (h->in_batch || h->hot.closed) return;
+  h->now = green_now();
+  green__timers_fire(h, h->now);
+  green__run_batch(h);
+  green__poll_done(h);
+  tell_host(h);
+}
+
 static void on_prepare(uv_prepare_t *prepare) {
   struct green_hub *h = prepare->data;
   batch(h);
   watch_surplus(h);
-  arm_timer(h);
 }
 
 static void on_check(uv_check_t *check) {
@@ -144,9 +150,9 @@ int green_step(struct green_hub *h, uint32_t budget) {
   h->now = green_now();
   green__timers_fire(h, h->now);
   green__poll_done(h);
-  h->since_poll = h->options.poll_switches - budget;
-  if (budget < h->tick) h->tick = budget;
+  green__limit_batch(h, budget);
   green__run_batch(h);
+  if (h->options.drive == GREEN_DRIVE_LOOP) tell_host(h);
   return !green__list_empty(&h->ready);
 }
 
@@ -224,6 +230,7 @@ static void init_fields(struct green_hub *h) {
   h->tick = 1;
   h->timer_at = GREEN_FOREVER;
   h->os_thread = pthread_self();
+  h->forks = green__process_forked();
   h->opened = h->now = h->last_poll = green_now();
   green_list_init(&h->ready);
   green_list_init(&h->others);
@@ -245,6 +252,11 @@ static int init(struct green_hub *h) {
   return r < 0 ? r : init_loop(h);
 }
 
+int green__at_home(struct green_hub *h) {
+  return pthread_equal(pthread_self(), h->os_thread) &&
+         green__process_forked() == h->forks;
+}
+
 static void hub_free(struct green_hub *h) {
   green__threads_free(h);
   green__free(h->heap.at);
@@ -252,7 +264,7 @@ static void hub_free(struct green_hub *h) {
   if (h->own) uv_loop_close(h->loop);
   if (h->hub_stack && h->hub_stack != &h->os_stack)
     green__stack_single_free(h->hub_stack);
-  green__stacks_free(h, 0);
+  green__stacks_free(h, h->keep_all);
   green__free(h);
 }
 
@@ -296,6 +308,8 @@ int green_close(struct green_hub *h) {
   int left;
   if (h->hot.current && h->hot.current != h->main) return UV_EPERM;
   left = green_drain(h);
+  if (left < 0) return left;
+  h->keep_all = left > 0;
   h->hot.closed = h->closing = 1;
   green__resolver_shutdown(h);
   green__post_shutdown(h);
@@ -303,7 +317,7 @@ int green_close(struct green_hub *h) {
   close_handles(h);
   if (!h->own) return left; /* freed by the last close callback */
   while (h->open_handles) uv_run(h->loop, UV_RUN_ONCE);
-  if (left == 0) hub_free(h); /* else their stacks hold pointers into it */
+  hub_free(h);
   return left;
 }
 
@@ -368,8 +382,22 @@ static void abandon(struct green_thread *t, void *arg) {
           t->state == GREEN_BLOCKED ? t->kind->name : green_status(t));
 }
 
+/* The drain runs above main's frames (a C library closes the Lua state from a
+ * green thread): main must never run again, whatever it waits for. */
+static void freeze_main(struct green_hub *h) {
+  struct green_thread *t = h->main;
+  if (t->state == GREEN_BLOCKED) green__wait_end(h, t);
+  if (t->node.link.next) {
+    green__unlink(&t->node);
+    h->ready_count--;
+  }
+  t->state = GREEN_READY; /* in no queue, and no wake-up puts it there */
+}
+
 int green_drain(struct green_hub *h) {
-  if (h->in_batch && !h->hot.current) return UV_EPERM;
+  if (!green__at_home(h)) return UV_EPERM;
+  if (!h->hot.current && (h->in_batch || h->main)) return UV_EPERM;
+  if (h->main && h->hot.current != h->main) freeze_main(h);
   h->hot.draining = h->hot.current ? 1 : 2; /* 2: shields are refused */
   green_each(h, ask, h);
   drain_wait(h);

@@ -172,7 +172,6 @@ struct green_hub {
   uv_timer_t trim;           /* one shot, only on surplus */
   uint64_t timer_at;         /* deadline the uv_timer is armed for */
   uint32_t live, ready_count, external, open_handles;
-  uint32_t step_left;        /* switches left in green_step() */
   uint64_t next_id, switches, polls, opened;
   struct green_list others;  /* threads that wait to be the only one */
   struct green_thread *drainer;
@@ -186,12 +185,20 @@ struct green_hub {
   uint32_t doors;             /* doors and requests that count as external */
   struct green__resolver *resolver;
   pthread_t os_thread;
-  uint8_t in_batch, own, stuck, closing;
+  int forks;                 /* of the process, when the hub was opened */
+  uint8_t in_batch, own, closing;
+  uint8_t keep_all;          /* threads live on: their stacks stay mapped */
 };
 
 void green__ready(struct green_hub *h, struct green_thread *t);
 void green__leave(struct green_hub *h);  /* away from the current stack */
 void green__run_batch(struct green_hub *h);
+/* The next batch ends after `switches`, at most poll_switches. */
+void green__limit_batch(struct green_hub *h, uint32_t switches);
+/* Arms the uv_timer for the nearest deadline. */
+void green__arm_timer(struct green_hub *h);
+/* The caller is on the hub's OS thread, and that has not been forked. */
+int green__at_home(struct green_hub *h);
 void green__poll_done(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
 void green__wait_end(struct green_hub *h, struct green_thread *t);

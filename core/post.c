@@ -62,7 +62,7 @@ static void on_async(uv_async_t *async) {
   for (; p; p = next) {
     green_post_hold(p); /* a job may close its own door */
     run_all(h, p);
-    next = p->next;
+    next = p->hub ? p->next : h->posts; /* closed: it is in no list */
     green_post_release(p);
   }
 }
@@ -148,16 +148,12 @@ int green_post_send(struct green_post *p,
   return r;
 }
 
-static void refuse(struct green_post *p) {
-  struct job *job;
+/* From now on it refuses; what was accepted is carried out. */
+static void refuse(struct green_hub *h, struct green_post *p) {
   pthread_mutex_lock(&p->lock);
   p->hub = NULL;
   pthread_mutex_unlock(&p->lock);
-  for (job = take_all(p); job;) {
-    struct job *next = job->next;
-    green__free(job);
-    job = next;
-  }
+  run_all(h, p);
 }
 
 void green_post_close(struct green_hub *h, struct green_post *p) {
@@ -167,8 +163,7 @@ void green_post_close(struct green_hub *h, struct green_post *p) {
     *at = p->next;
     p->next = NULL;
     if (p->counted) count(h, -1);
-    run_all(h, p); /* what was accepted is carried out */
-    refuse(p);
+    refuse(h, p);
   }
   green_post_release(p);
 }
@@ -194,7 +189,7 @@ void green__post_shutdown(struct green_hub *h) {
   while ((p = h->posts)) {
     h->posts = p->next;
     p->next = NULL;
-    refuse(p);
+    refuse(h, p);
   }
   if (!h->door) return;
   uv_close((uv_handle_t *)&h->door->async, on_door_closed);

@@ -22,7 +22,7 @@ struct request {
   struct green_thread *thread; /* the hub's side; NULL: nobody waits */
   struct green__resolver *resolver;
   struct addrinfo hints, *list;
-  int error;
+  int error, done;
   char *node, *service; /* after the struct, or NULL */
 };
 
@@ -61,8 +61,8 @@ static void done(struct green_hub *h, void *arg) {
     request_free(r);
     return;
   }
-  green_wake(h, r->thread, GREEN_WOKEN);
-  r->thread = NULL;
+  r->done = 1;
+  green_wake(h, r->thread, GREEN_WOKEN); /* or it was woken otherwise */
 }
 
 static struct request *next_request(struct green__resolver *res) {
@@ -198,7 +198,10 @@ static int await(struct green_hub *h, struct request *r, uint64_t deadline,
   r->thread = h->hot.current;
   result = green_wait(h, &resolve_kind, r, NULL, deadline);
   if (result != GREEN_WOKEN) {
-    r->thread = NULL; /* done() will free it */
+    if (r->done)
+      request_free(r);
+    else
+      r->thread = NULL; /* done() will free it */
     return green__result(h, result);
   }
   result = uv_error(r->error);
@@ -214,9 +217,11 @@ int green_getaddrinfo(struct green_hub *h, const char *node,
   struct request *r;
   int error;
   *list = NULL;
+  if (deadline > 0 && h->hot.current && (error = green__enter(h)) < 0)
+    return error;
   if (numeric(node, service, hints, list) == 0) return 0;
   if (deadline == 0) return UV_ETIMEDOUT;
-  if ((error = green__enter(h)) < 0) return error;
+  if (!h->hot.current) return UV_EPERM;
   if (!h->resolver && (error = resolver_make(h)) < 0) return error;
   if (!(r = request_make(node, service, hints))) return UV_ENOMEM;
   if ((error = submit(h->resolver, r)) < 0) {

@@ -63,13 +63,15 @@ uint32_t green_ms(struct green_hub *h) {
 int green_deliver(struct green_hub *h, enum green_strike strike,
                   struct green_scope *scope) {
   struct green_thread *t = h->hot.current;
-  uint32_t ms = green_ms(h);
+  uint32_t ms;
   if (strike == GREEN_STRIKE_THROW) return GREEN_AT_ONCE;
   if (strike == GREEN_STRIKE_SCOPE) {
     if (scope->deliveries < UINT16_MAX) scope->deliveries++;
     return scope->deliveries == 1 ? GREEN_AT_ONCE : GREEN_LAP_FIRST;
   }
   if (t->deliveries < UINT16_MAX) t->deliveries++;
+  if (t->deliveries == 1) h->now = green_now(); /* the grace is never short */
+  ms = green_ms(h);
   if (t->deliveries == 1) t->struck_ms = ms;
   if (t->flags & GREEN_FORCED) return GREEN_FORCE;
   if (t->deliveries == 1) return GREEN_AT_ONCE;

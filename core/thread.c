@@ -128,13 +128,14 @@ void green_bury(struct green_hub *h, struct green_thread *t,
 
 /* --- C threads: they always keep their stack --- */
 
-static int run_c(struct green_hub *h, struct green_thread *t) {
-  green_fn fn;
-  void *arg = t->user;
-  memcpy(&fn, &t->on, sizeof fn);
-  t->since = (uint64_t)fn(h, arg); /* nothing is waited for any more */
-  t->state = GREEN_DONE;
-  return GREEN_DONE_RUN;
+static void run_c(struct green_hub *h, struct green_thread *t) {
+  do {
+    green_fn fn;
+    void *arg = t->user;
+    memcpy(&fn, &t->on, sizeof fn);
+    t->since = (uint64_t)fn(h, arg); /* nothing is waited for any more */
+    t->state = GREEN_DONE;
+  } while ((t = green_pass(h, t, GREEN_ENDED)));
 }
 
 static void c_ended(struct green_hub *h, struct green_thread *t) {
@@ -146,9 +147,7 @@ static const struct green_class c_class = {"c", run_c, NULL, c_ended};
 int green_spawn(struct green_hub *h, struct green_thread **thread,
                 green_fn fn, void *arg) {
   struct green_thread *t;
-  if (h->hot.closed || green__process_forked() ||
-      !pthread_equal(pthread_self(), h->os_thread))
-    return UV_EPERM;
+  if (h->hot.closed || !green__at_home(h)) return UV_EPERM;
   t = green_thread_new(h, &c_class);
   if (!t) return UV_ENOMEM;
   memcpy(&t->on, &fn, sizeof fn); /* free until the first wait */

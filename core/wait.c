@@ -12,8 +12,7 @@
 
 static int may_block(struct green_hub *h) {
   if (!h->hot.current || h->hot.closed) return UV_EPERM;
-  if (!pthread_equal(pthread_self(), h->os_thread)) return UV_EPERM;
-  return green__process_forked() ? UV_EPERM : 0;
+  return green__at_home(h) ? 0 : UV_EPERM;
 }
 
 static void describe(struct green_hub *h, struct green_thread *t,

@@ -94,10 +94,10 @@ return function(green, core)
 
   local function spawn_text(t)
     local where, by = core.spawned_at(t)
-    if not where then return "" end
+    if not by then return "" end
     local parent = green.thread(by)
-    return ("\nspawned at %s by #%d%s"):format(where, by,
-      parent and " " .. parent.name or "")
+    return ("\nspawned %sby #%d%s"):format(where and "at " .. where .. " "
+      or "", by, parent and " " .. parent.name or "")
   end
 
   --- The Lua stack of a thread: as it is now, or where its error was raised.
