@@ -188,8 +188,8 @@ static int connect_one(lua_State *L, struct green_lua *G,
 
 /* Results of connect; on an interruption the descriptor is closed: nobody
  * could tell how far it had come. */
-static int connected(lua_State *L, struct green_lua *G,
-                     struct green_socket *s, int r) {
+static int connected(lua_State *L, struct green_lua *G, struct green_socket *s,
+                     int r) {
   if (r < 0 && !is_answer(r)) {
     green_lua__socket_shut(G, s);
     green_lua__raise_code(L, G, r, "connect");
@@ -476,8 +476,9 @@ static int is_ready(int fd, int event) {
 
 static int wait_failed(lua_State *L, struct green_lua *G, int code) {
   if (code == UV_EBUSY)
-    return luaL_error(L, "'wait_fd': another green thread waits for the same"
-                         " event of this descriptor");
+    return luaL_error(L,
+                      "'wait_fd': another green thread waits for the same"
+                      " event of this descriptor");
   if (code == UV_ETIMEDOUT) return green_lua__push_timeout(L);
   if (code == UV_EBADF) return green_lua__push_closed(L);
   green_lua__raise_code(L, G, code, "wait_fd");
@@ -488,8 +489,8 @@ static int wait_failed(lua_State *L, struct green_lua *G, int code) {
 static int l_wait_fd(lua_State *L) {
   static const char *const names[] = {"r", "w", NULL};
   struct green_lua *G = green_lua__get(L);
-  int event = luaL_checkoption(L, 2, NULL, names) ? GREEN_WRITABLE
-                                                  : GREEN_READABLE;
+  int event =
+      luaL_checkoption(L, 2, NULL, names) ? GREEN_WRITABLE : GREEN_READABLE;
   uint64_t deadline = green_lua__limit(L, 3);
   int fd = fd_of(L), r;
   if (deadline == 0) {

@@ -195,6 +195,8 @@ void green_lua__push_thread(lua_State *L, struct green_lua *G,
 struct green_thread *green_lua__to_thread(lua_State *L, int index);
 int green_lua__push_outcome(lua_State *L, struct green_lua *G,
                             struct green_thread *t);
+/* Its name dies with its Lua stack: fixes it. Never raises. */
+void green_lua__keep_name(struct green_lua *G, struct green_thread *t);
 lua_State *green_lua__waiting_state(struct green_lua *G,
                                     struct green_thread *t);
 

@@ -129,6 +129,7 @@ static void getter_leaves(struct green_hub *hub, struct green_thread *t) {
 /* The getter was handed a value, but ends without having run. */
 static void getter_undo(struct green_hub *hub, struct green_thread *t) {
   struct queue *q = of(t);
+  if (t->reason != GREEN_WOKEN) return;
   q->reserved--;
   if (green_wake_first(hub, &q->getters, GREEN_WOKEN)) q->reserved++;
 }
@@ -276,7 +277,7 @@ static int queue_peek(lua_State *L) {
     return 1;
   }
   lua_getiuservalue(L, 1, 1);
-  lua_rawgeti(L, -1, slot(q, q->reserved));
+  lua_rawgeti(L, -1, slot(q, 0));
   return 1;
 }
 

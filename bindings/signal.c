@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,8 +58,16 @@ static void alert(struct green_hub *hub) {
   green_throw(hub, green_main(hub), UV_EINTR);
 }
 
+/* Killed, forced, and alive after a second grace. */
+static void abandoned(struct green_hub *hub, struct green_thread *t) {
+  green_lua__keep_name(green_lua__of(hub), t);
+  fprintf(stderr, "luagreen: green thread #%llu %s would not end (%s)\n",
+          (unsigned long long)t->id, green_name(t),
+          green_waits_for(t) ? green_waits_for(t) : green_status(t));
+}
+
 const struct green_runtime green_lua__runtime = {
-    NULL, NULL, green_lua__guest_ended, alert};
+    NULL, abandoned, green_lua__guest_ended, alert};
 
 static int install(struct green_lua *G) {
   struct sigaction action, now;

@@ -18,6 +18,11 @@ enum {
   SOCKET_ANY = 7
 };
 
+/* Upvalues of every method, after G. */
+enum { CLIENT = 2, SERVER, MASTER, SCRATCH };
+/* Bytes of the scratch buffer: the most that recv() returns. */
+enum { SCRATCH_SIZE = 65536 };
+
 /* A stream socket. The descriptor is watched from the first wait on, by f.
  *
  *   buffer, at, end, room   bytes received but not delivered; no buffer while
@@ -27,14 +32,14 @@ enum {
  *   sending, done           a send is under way, so many of its bytes are out
  */
 struct green_socket {
-  int fd;      /* -1: closed, or not made yet */
-  int pending; /* accepted, but not delivered; or -1 */
-  int family;  /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
+  int fd;          /* -1: closed, or not made yet */
+  int pending;     /* accepted, but not delivered; or -1 */
+  int family;      /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
   uint8_t local;   /* of the Unix family */
   uint8_t polls;   /* a limit of 0: never waits */
   uint8_t drained; /* the last read left nothing */
   uint8_t sending, resume;
-  uint8_t closed;  /* by close(); a new connect() opens it again */
+  uint8_t closed; /* by close(); a new connect() opens it again */
   struct green_fd *f;
   double block, total; /* settimeout's limits; < 0: none */
   char *buffer;
@@ -55,18 +60,30 @@ struct green_unix_address {
 };
 
 /* socket.c */
+int green_lua__socket_class_error(lua_State *L, int upvalue);
+struct green_socket *green_lua__socket_blank(lua_State *L, int local);
 /* The socket at index 1, if its class is one of `classes`; else raises. */
 struct green_socket *green_lua__socket(lua_State *L, int classes);
 struct green_socket *green_lua__socket_new(lua_State *L, int local);
+/* When a call that starts now must end. */
+uint64_t green_lua__socket_deadline(const struct green_socket *s);
 /* Changes the class of the socket at index 1. */
 void green_lua__socket_become(lua_State *L, int class);
 /* Wakes the waiters, then closes the descriptor. Never raises. */
 void green_lua__socket_shut(struct green_lua *G, struct green_socket *s);
+
+/* stream.c */
+int green_lua__socket_accept(lua_State *L);
+int green_lua__socket_receive(lua_State *L);
+int green_lua__socket_recv(lua_State *L);
+int green_lua__socket_send(lua_State *L);
+int green_lua__stop_accept(lua_State *L);
+struct green_thread *green_lua__socket_reader(const struct green_socket *s);
+/* Frees the buffer. */
+void green_lua__socket_drop(struct green_socket *s);
 /* f, opened on the first wait; raises if it cannot be watched. */
 struct green_fd *green_lua__socket_watch(lua_State *L, struct green_lua *G,
                                          struct green_socket *s);
-/* When a call that starts now must end. */
-uint64_t green_lua__socket_deadline(const struct green_socket *s);
 /* Runs a full collection when descriptors ran out: garbage may hold some. */
 int green_lua__socket_scarce(lua_State *L, int error);
 
@@ -84,5 +101,32 @@ void green_lua__open_address(lua_State *L);
 /* sockopt.c */
 int green_lua__socket_setoption(lua_State *L);
 int green_lua__socket_getoption(lua_State *L);
+
+/* What is on every path. */
+static inline int is_class(lua_State *L, int upvalue) {
+  int same;
+  if (!lua_touserdata(L, 1) || !lua_getmetatable(L, 1)) return 0;
+  same = lua_rawequal(L, -1, lua_upvalueindex(upvalue));
+  lua_pop(L, 1);
+  return same;
+}
+
+static inline struct green_socket *self(lua_State *L, int upvalue) {
+  if (unlikely(!is_class(L, upvalue)))
+    green_lua__socket_class_error(L, upvalue);
+  return lua_touserdata(L, 1);
+}
+
+static inline uint64_t end_of(double seconds) {
+  return seconds < 0 ? GREEN_FOREVER : green_lua__deadline(seconds);
+}
+
+static inline uint64_t earlier(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
+static inline size_t buffered(const struct green_socket *s) {
+  return s->end - s->at;
+}
 
 #endif

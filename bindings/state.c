@@ -323,6 +323,7 @@ static void open_hub(lua_State *L, struct green_lua *G,
   }
   if (r < 0) luaL_error(L, "luagreen: no hub: %s", green_strerror(r));
   G->hub = hub;
+  if (G->own) green_report_overflow(); /* a host asks for it itself */
   green_hot(hub)->user = G;
   green_set_runtime(hub, &green_lua__runtime);
 }

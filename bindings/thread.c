@@ -128,12 +128,29 @@ static void push_defined(lua_State *L) {
   push_place(L, &ar);
 }
 
+/* The outermost level of a stack; 0: it has none. Going to a level costs its
+ * depth, and an overflown stack has 200,000: so it is searched for. */
+static int bottom(lua_State *co, lua_Debug *level) {
+  int low = 0, high = 1;
+  while (lua_getstack(co, high, level)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    int middle = low + (high - low) / 2;
+    if (lua_getstack(co, middle, level))
+      low = middle;
+    else
+      high = middle;
+  }
+  return lua_getstack(co, low, level);
+}
+
 /* Pushes the place of the function at the bottom of the thread's stack. */
 static void push_default_name(lua_State *L, struct green_lua *G,
                               struct green_thread *t) {
   lua_State *co = t->user;
   lua_Debug level;
-  int i = 0;
   luaL_checkstack(L, 4, "luagreen");
   if (t->klass != &green_lua_class) {
     lua_pushliteral(L, "?");
@@ -141,8 +158,7 @@ static void push_default_name(lua_State *L, struct green_lua *G,
     green_lua__push_anchored(L, G, t->user_a);
     push_defined(L);
   } else {
-    while (lua_getstack(co, i, &level)) i++;
-    if (i > 0 && lua_getstack(co, i - 1, &level) && lua_checkstack(co, 1))
+    if (bottom(co, &level) && lua_checkstack(co, 1))
       lua_getinfo(co, "f", &level);
     else if (lua_gettop(co) >= BASE && lua_checkstack(co, 1))
       lua_pushvalue(co, 1);
@@ -168,6 +184,10 @@ static int keep_name(lua_State *L) {
   push_name(L, G, t);
   green_set_name(G->hub, t, lua_tostring(L, -1));
   return 0;
+}
+
+void green_lua__keep_name(struct green_lua *G, struct green_thread *t) {
+  if (G && !*green_name(t)) green_lua__protected(G, keep_name, t);
 }
 
 /* Is the value on top of the dead coroutine the thread's own kill object? */
@@ -204,7 +224,7 @@ static int reset(struct green_lua *G, struct green_thread *t, lua_State *co) {
 static void has_failed(struct green_lua *G, struct green_thread *t,
                        lua_State *co) {
   green_lua__protected(G, take_traceback, t);
-  if (!*green_name(t)) green_lua__protected(G, keep_name, t);
+  green_lua__keep_name(G, t);
   reset(G, t, co);
   t->state = is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
 }
@@ -213,7 +233,7 @@ static void has_failed(struct green_lua *G, struct green_thread *t,
 static void was_forced(struct green_lua *G, struct green_thread *t,
                        lua_State *co) {
   int status;
-  if (!*green_name(t)) green_lua__protected(G, keep_name, t);
+  green_lua__keep_name(G, t);
   status = reset(G, t, co);
   t->state = status == LUA_OK || is_own_kill(G, t, co) ? GREEN_KILLED
                                                        : GREEN_FAILED;
@@ -223,7 +243,7 @@ static void was_forced(struct green_lua *G, struct green_thread *t,
 static void yielded_outside(struct green_lua *G, struct green_thread *t,
                             lua_State *co) {
   green_lua__protected(G, take_traceback, t);
-  if (!*green_name(t)) green_lua__protected(G, keep_name, t);
+  green_lua__keep_name(G, t);
   reset(G, t, co);
   lua_settop(co, 0);
   lua_rawgetp(co, LUA_REGISTRYINDEX, NO_YIELD);
@@ -259,7 +279,7 @@ static int run_one(struct green_lua *G, struct green_thread *t) {
     t->user_flags |= LUA_STARTED;
     nargs = lua_gettop(co) - BASE - 1;
   } else if (unlikely(lua_status(co) != LUA_YIELD)) { /* closed by others */
-    if (t->reason == GREEN_WOKEN && t->kind->undo) t->kind->undo(G->hub, t);
+    if (t->kind->undo) t->kind->undo(G->hub, t);
     t->state = GREEN_KILLED;
     return ended(G, t);
   }
@@ -286,8 +306,7 @@ static void run(struct green_hub *hub, struct green_thread *t) {
 static void unstarted(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
   lua_State *co = t->user;
-  if (!*green_name(t) && t->flags & GREEN_HELD)
-    green_lua__protected(G, keep_name, t);
+  if (t->flags & GREEN_HELD) green_lua__keep_name(G, t);
   lua_settop(co, 0);
 }
 
@@ -825,11 +844,7 @@ static int thread_cancel(lua_State *L) {
 static void throw_unstarted(struct green_lua *G, struct green_thread *t,
                             lua_State *L) {
   lua_State *co = t->user;
-  if (!*green_name(t)) {
-    push_name(L, G, t);
-    green_set_name(G->hub, t, lua_tostring(L, -1));
-    lua_pop(L, 1);
-  }
+  green_lua__keep_name(G, t);
   lua_settop(co, 0);
   lua_xmove(L, co, 1);
   t->state = GREEN_FAILED;

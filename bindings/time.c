@@ -82,28 +82,57 @@ static int l_type(lua_State *L) {
   return 1;
 }
 
-/* Key in the registry: the sleep function, for the hook. */
-static const char TURN[] = "turn";
+/* Keys in the registry: the sleep function, and how the sources of the
+ * library's own Lua code begin. */
+static const char TURN[] = "turn", OURS[] = "ours";
+
+/* Instructions between two turns. */
+enum { TURN_COUNT = 100000 };
+
+static void turn_hook(lua_State *L, lua_Debug *ar);
+
+static void set_turn(lua_State *L, int count) {
+  lua_sethook(L, turn_hook, LUA_MASKCOUNT, count);
+}
+
+static int is_ours(lua_State *L, lua_Debug *ar) {
+  size_t size;
+  const char *start;
+  int same;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, OURS);
+  start = lua_tolstring(L, -1, &size);
+  same = start && lua_getinfo(L, "S", ar) && !strncmp(ar->source, start, size);
+  lua_pop(L, 1);
+  return same;
+}
 
 /* A computing coroutine gives the others a turn, and what strikes its thread
- * is raised here. Called below a hook, sleep keeps the stack. */
+ * is raised here. The library's own code relies on not being cut in two: it
+ * is left first, step by step, as a fixed period could find it every time.
+ * Called below a hook, sleep keeps the stack. */
 static void turn_hook(lua_State *L, lua_Debug *ar) {
   struct green_lua *G = green_lua__find(L);
-  (void)ar;
   if (!G || !G->hub || green_lua__refusal(L, G) ||
       green_keep_reserve(G->hub) < 0)
     return;
+  if (is_ours(L, ar)) {
+    set_turn(L, 1);
+    return;
+  }
+  set_turn(L, TURN_COUNT);
   lua_rawgetp(L, LUA_REGISTRYINDEX, TURN);
   lua_call(L, 0, 0);
 }
 
-/* take_turns(n): from now on the calling coroutine, and those that it makes,
- * give the others a turn every n instructions. For a prompt's commands, which
- * one must be able to stop. 0: no more. */
+/* take_turns(start): from now on the calling coroutine, and those that it
+ * makes, give the others a turn now and then while they compute. For the
+ * commands of a prompt, which one must be able to stop. Code whose source
+ * begins with `start` is the library's. */
 static int l_take_turns(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, n >= 0 && n <= 1000000000, 1, "instructions expected");
-  lua_sethook(L, n ? turn_hook : NULL, n ? LUA_MASKCOUNT : 0, (int)n);
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, OURS);
+  set_turn(L, TURN_COUNT);
   return 0;
 }
 

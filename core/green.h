@@ -227,8 +227,9 @@ struct green_node { /* one thread in one list; linked while link.next */
 /* A kind of wait: one static object per blocking operation. */
 struct green_wait_kind {
   const char *name; /* "queue:get" */
-  /* The thread was woken, but ends without having run: give back what the
-   * wake-up handed over. May be NULL. Called on any stack, never raises. */
+  /* The thread ends without going on from this wait: give back what it holds
+   * and, if it was woken (reason GREEN_WOKEN), what that handed over. May be
+   * NULL. Called on any stack, never raises. */
   void (*undo)(struct green_hub *hub, struct green_thread *thread);
   /* The wait ends, whatever ended it: unlink further nodes, uncount. */
   void (*leave)(struct green_hub *hub, struct green_thread *thread);

@@ -24,7 +24,21 @@ enum { KEEP_IDLE = 16, TRIM_MS = 5000 };
 
 uint64_t green_now(void) { return uv_hrtime(); }
 
-static void on_timer(uv_timer_t *timer) { (void)timer; }
+/* uv_run(UV_RUN_ONCE) runs timers first and then sleeps even if one of them was
+ * due; only a stopped loop does not. Whatever a callback makes ready, or a
+ * deadline that is over by then, must be seen before. */
+static void do_not_sleep(struct green_hub *h) {
+  if (h->polling) uv_stop(h->loop);
+}
+
+static void on_timer(uv_timer_t *timer) { do_not_sleep(timer->data); }
+
+void green__stay_awake(struct green_hub *h) {
+  if (h->options.drive != GREEN_DRIVE_LOOP)
+    do_not_sleep(h);
+  else if (!h->closing)
+    uv_idle_start(&h->idle, h->idle.idle_cb);
+}
 
 /* Arms the uv_timer for the root of the heap. The loop's clock is refreshed
  * and the remainder rounded up, so epoll never wakes early. */
@@ -45,7 +59,9 @@ void green__arm_timer(struct green_hub *h) {
 static void poll_sleeping(struct green_hub *h) {
   uint64_t before = h->now;
   green__arm_timer(h);
+  h->polling = 1;
   uv_run(h->loop, UV_RUN_ONCE);
+  h->polling = 0;
   h->now = green_now();
   if (h->now - before > SLEPT_NS) h->hot.sleeps++;
 }

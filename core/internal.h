@@ -186,11 +186,13 @@ struct green_hub {
   struct green__resolver *resolver;
   pthread_t os_thread;
   int forks;                 /* of the process, when the hub was opened */
-  uint8_t in_batch, own, closing;
+  uint8_t in_batch, polling, own, closing;
   uint8_t keep_all;          /* threads live on: their stacks stay mapped */
 };
 
 void green__ready(struct green_hub *h, struct green_thread *t);
+/* The first thread became ready outside a batch. */
+void green__stay_awake(struct green_hub *h);
 void green__leave(struct green_hub *h);  /* away from the current stack */
 void green__run_batch(struct green_hub *h);
 /* The next batch ends after `switches`, at most poll_switches. */
@@ -215,6 +217,15 @@ void green__fds_close_all(struct green_hub *h);
 int green__post_open(struct green_hub *h, struct green_post **post,
                      int counted);
 void green__post_busy(struct green_hub *h, int delta);
+/* As green_post_send(), but cannot lack memory: the job is the caller's, until
+ * it is carried out or refused. */
+struct green__job {
+  struct green__job *next;
+  void (*fn)(struct green_hub *hub, void *arg);
+  void *arg;
+  int made; /* by green_post_send() */
+};
+int green__post_job(struct green_post *post, struct green__job *job);
 void green__resolver_shutdown(struct green_hub *h);
 void green__post_shutdown(struct green_hub *h);
 /* A uv handle of ours was closed: the last one ends green_close(). */

@@ -10,16 +10,10 @@
  */
 #include "internal.h"
 
-struct job {
-  struct job *next;
-  void (*fn)(struct green_hub *hub, void *arg);
-  void *arg;
-};
-
 struct green_post {
   atomic_uint refs;
   pthread_mutex_t lock;
-  struct job *first, **last; /* under the lock */
+  struct green__job *first, **last; /* under the lock */
   struct green_hub *hub;     /* under the lock; NULL: closed */
   struct green__door *door;
   struct green_post *next;   /* the hub's list of doors */
@@ -33,8 +27,8 @@ struct green__door {
   atomic_int alerted;
 };
 
-static struct job *take_all(struct green_post *p) {
-  struct job *job;
+static struct green__job *take_all(struct green_post *p) {
+  struct green__job *job;
   pthread_mutex_lock(&p->lock);
   job = p->first;
   p->first = NULL;
@@ -44,11 +38,12 @@ static struct job *take_all(struct green_post *p) {
 }
 
 static void run_all(struct green_hub *h, struct green_post *p) {
-  struct job *job = take_all(p);
+  struct green__job *job = take_all(p);
   while (job) {
-    struct job *next = job->next;
+    struct green__job *next = job->next;
+    int made = job->made; /* else it may be gone with its request */
     job->fn(h, job->arg);
-    green__free(job);
+    if (made) green__free(job);
     job = next;
   }
 }
@@ -128,23 +123,31 @@ int green_post_open(struct green_hub *h, struct green_post **out) {
 /* Requests under way elsewhere count like doors while they are. */
 void green__post_busy(struct green_hub *h, int delta) { count(h, delta); }
 
-int green_post_send(struct green_post *p,
-                    void (*fn)(struct green_hub *hub, void *arg), void *arg) {
-  struct job *job = green__alloc(sizeof *job);
+int green__post_job(struct green_post *p, struct green__job *job) {
   int r = 0;
-  if (!job) return UV_ENOMEM;
-  job->fn = fn;
-  job->arg = arg;
+  job->next = NULL;
   pthread_mutex_lock(&p->lock);
   if (p->hub) {
     *p->last = job;
     p->last = &job->next;
     uv_async_send(&p->door->async);
   } else {
-    green__free(job);
     r = UV_ECANCELED;
   }
   pthread_mutex_unlock(&p->lock);
+  return r;
+}
+
+int green_post_send(struct green_post *p,
+                    void (*fn)(struct green_hub *hub, void *arg), void *arg) {
+  struct green__job *job = green__alloc(sizeof *job);
+  int r;
+  if (!job) return UV_ENOMEM;
+  job->fn = fn;
+  job->arg = arg;
+  job->made = 1;
+  r = green__post_job(p, job);
+  if (r < 0) green__free(job);
   return r;
 }
 

@@ -19,6 +19,7 @@ enum { MOST_THREADS = 8, MOST_QUEUED = 256 };
 
 struct request {
   struct request *next;
+  struct green__job job; /* takes it back to the hub */
   struct green_thread *thread; /* the hub's side; NULL: nobody waits */
   struct green__resolver *resolver;
   struct addrinfo hints, *list;
@@ -88,7 +89,7 @@ static void *look_up(void *arg) {
   while ((r = next_request(res))) {
     r->error = getaddrinfo(r->node, r->service, &r->hints, &r->list);
     if (r->error) r->list = NULL;
-    if (green_post_send(res->post, done, r) < 0) request_free(r);
+    if (green__post_job(res->post, &r->job) < 0) request_free(r);
   }
   resolver_release(res);
   return NULL;
@@ -155,6 +156,8 @@ static struct request *request_make(const char *node, const char *service,
   size_t s = service ? strlen(service) + 1 : 0;
   struct request *r = green__alloc(sizeof *r + n + s);
   if (!r) return NULL;
+  r->job.fn = done;
+  r->job.arg = r;
   r->node = copy((char *)(r + 1), node);
   r->service = copy((char *)(r + 1) + n, service);
   if (hints) {
@@ -249,5 +252,7 @@ void green__resolver_shutdown(struct green_hub *h) {
     r = next;
   }
   h->resolver = NULL;
+  green_post_hold(res->post); /* the resolver's own, until its threads end */
+  green_post_close(h, res->post);
   resolver_release(res);
 }

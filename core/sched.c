@@ -19,9 +19,7 @@ void green__ready(struct green_hub *h, struct green_thread *t) {
   assert(!t->node.link.next && !t->slot);
   if (t->state != GREEN_NEW) t->state = GREEN_READY;
   green__list_add(&h->ready, &t->node);
-  if (h->ready_count++ == 0 && h->options.drive == GREEN_DRIVE_LOOP &&
-      !h->in_batch && !h->closing)
-    uv_idle_start(&h->idle, h->idle.idle_cb); /* do not sleep, host */
+  if (h->ready_count++ == 0 && !h->in_batch) green__stay_awake(h);
 }
 
 /* Every TICK switches: is a poll due? */

@@ -118,11 +118,12 @@ void green_bury(struct green_hub *h, struct green_thread *t,
   assert(!t->stack);
   if (t->state == GREEN_BLOCKED) {
     green__wait_end(h, t);
+    t->reason = GREEN_INTERRUPT;
   } else if (t->state == GREEN_READY) {
     green__unlink(&t->node);
     h->ready_count--;
-    if (t->reason == GREEN_WOKEN && t->kind->undo) t->kind->undo(h, t);
   }
+  if (t->kind->undo) t->kind->undo(h, t);
   green__thread_end(h, t, state);
 }
 

@@ -162,11 +162,11 @@ int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
 
 int green_wait_others(struct green_hub *h, uint64_t deadline) {
   int r = 0;
-  if (deadline > 0 && (r = green__enter(h)) < 0) return r;
-  while (h->live > 1) {
+  for (;;) {
+    if (deadline > 0 && (r = green__enter(h)) < 0) return r;
+    if (h->live <= 1) return 0;
     if (deadline == 0) return UV_ETIMEDOUT;
     r = green_wait(h, &green_others_kind, NULL, &h->others, deadline);
     if ((r = green__result(h, r)) < 0) return r;
   }
-  return 0;
 }

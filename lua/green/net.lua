@@ -101,7 +101,8 @@ return function(green, core)
   --- look-up included. Interruptible. May switch.
   ---@param host string
   ---@param port? integer|string
-  ---@param opts? {timeout: number, family: string, bind: string, nodelay: boolean}
+  ---@param opts? {timeout: number, family: "inet"|"inet6", bind: string,
+  --- nodelay: boolean}  bind: the address to connect from
   ---@return userdata? sock  a connected socket; nothing is sent late (nodelay)
   ---@return string? err     "connection refused", "timeout", ...
   function green.connect(host, port, opts)
@@ -268,12 +269,15 @@ return function(green, core)
   end
 
   --- Descriptors are short: says so once for each burst, then waits longer
-  --- and longer; connections wait in the backlog.
+  --- and longer; connections wait in the backlog. A single success does not
+  --- end a burst: one descriptor may come free and be taken again at once.
   function Server:back_off(err)
-    if not self.pause then
+    local now = green.now()
+    if not self.short or now - self.short > 2 * LAST_PAUSE then
       io.stderr:write("luagreen: serve: cannot accept: ", err,
         "; trying again\n")
     end
+    self.short = now
     self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
     green.sleep(self.pause)
   end
@@ -312,7 +316,7 @@ return function(green, core)
     end
     if limit == nil or is_object(limit, "spawn_n") then return end
     if type(limit) ~= "number" then bad(3, "serve", "number or pool", limit) end
-    if not (limit >= 1) then
+    if limit ~= limit or limit < 1 then
       error("bad argument #3 to 'serve' (at least 1 expected)", 3)
     end
   end

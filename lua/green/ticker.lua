@@ -17,8 +17,9 @@ return function(green, core)
     local now = core.now()
     local n = math.max(self.n + 1, (now - self.start) // self.period)
     local due = self.start + n * self.period - now
-    local limit = s and s < due and s or due
-    if self.stopped:ready() or self.stopped:wait(math.max(limit, 1e-9)) then
+    local limit = s and not (s >= due) and s or due
+    -- A tick that is due costs a turn; a limit of 0 never switches.
+    if self.stopped:wait(s and s <= 0 and 0 or math.max(limit, 1e-9)) then
       return nil, "closed"
     end
     if limit < due then return nil, "timeout" end

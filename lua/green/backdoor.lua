@@ -1,0 +1,380 @@
+--- A Lua prompt inside the running program, for telnet and nc.
+---
+--- A session has three green threads beside the one it was called in: a reader
+--- that takes the client's bytes apart and sees a Ctrl-C at any time, a sender,
+--- and one for each command. A command takes turns while it computes, so that
+--- it cannot hold up the program, and can be interrupted.
+---
+--- Names. A session sees, in this order: the globals it made itself, `locals`,
+--- the helpers (ps, bt, kill, help, exit, quit, green), and the program's globals.
+--- Assigning to a name that `locals` or the program has changes it there; a new
+--- name stays in the session; `_G.name = value` makes one in the program.
+---
+--- SPDX-License-Identifier: MIT
+
+local core = require "green.core"
+local green = require "green"
+local output = require "green.output"
+local repl = require "green.repl"
+local telnet = require "green.telnet"
+
+--- How the sources of the library's modules begin.
+local OURS <const> = debug.getinfo(1, "S").source:match("^.*/") or "@green/"
+--- A second Ctrl-C within so many seconds kills the command.
+local IN_A_ROW <const> = 3
+--- How long a command may go on after its client has left: one that has only
+--- closed its sending side, such as nc -N, still gets what it asked for.
+local AFTER_LEAVING <const> = 0.5
+--- Bytes that may be typed ahead.
+local MOST_TYPED <const> = 1024 * 1024
+local TRIES <const>, TOKEN_TIME <const>, WRONG_PAUSE <const> = 3, 60, 0.5
+
+local BANNER <const> = ([[
+%s, %s. This is the program's own Lua.
+help() says what else there is; Ctrl-C stops a command, exit() leaves.
+]]):format(green._VERSION, _VERSION)
+
+local HELP <const> = [[
+ps()      the green threads: what each waits for, and since when
+bt(id)    the traceback of a thread
+kill(id)  kills a thread
+exit()    ends this session and nothing else; so do quit() and Ctrl-D
+_         the value of the last expression
+A new global stays in this session; _G.name = value makes it the program's.]]
+
+local backdoor = {}
+
+-- What stands in a session's input beside lines.
+local END <const>, INTERRUPT <const> = {}, {}
+
+------------------------------------------------------------------ helpers --
+
+local function find_thread(id)
+  if green.type(id) == "thread" then return id end
+  id = math.tointeger(id)
+  return id and green.thread(id)
+end
+
+local function no_thread(id)
+  return nil, "no green thread #" .. tostring(id)
+end
+
+--- "sleep", or "join #7".
+local function awaited(w)
+  if not w then return "-" end
+  return green.type(w.on) == "thread" and ("%s #%d"):format(w.what, w.on.id)
+    or w.what
+end
+
+local helpers = {green = green}
+
+function helpers.ps()
+  print("   id  state         for  waits for         name, and where it waits")
+  local now = green.now()
+  for i, t in ipairs(green.threads()) do
+    if i % 100 == 0 then green.sleep(0) end
+    local w = t:waiting()
+    print(("%5d  %-8s  %7s  %-16s  %s%s"):format(t.id, t:status(),
+      w and ("%.1f s"):format(now - w.since) or "-", awaited(w), t.name,
+      w and w.where and ", at " .. w.where or ""))
+  end
+end
+
+function helpers.bt(id)
+  local t = id == nil and green.current() or find_thread(id)
+  if not t then return no_thread(id) end
+  print(t:traceback())
+end
+
+function helpers.kill(id)
+  local t = find_thread(id)
+  if not t then return no_thread(id) end
+  return t:kill("by a backdoor session")
+end
+
+function helpers.help()
+  print(HELP)
+end
+
+----------------------------------------------------------------- sessions --
+
+---@class green.backdoor.Session
+---@field conn userdata
+---@field out green.Outlet
+---@field input userdata      queue of lines, END and INTERRUPT
+---@field typed integer       bytes in it
+---@field partial string      a line without its end so far
+---@field over boolean
+---@field command? green.thread
+---@field struck? number      when it was interrupted last
+---@field env table
+local Session = {}
+Session.__index = Session
+
+--- The _ENV of a session's chunks.
+local function environment(session, locals)
+  local ours = setmetatable({}, {__index = helpers})
+  function ours.exit() session:exit() end
+  ours.quit = ours.exit
+
+  return setmetatable({}, {
+    __index = function(_, name)
+      local value = locals[name]
+      if value == nil then value = ours[name] end
+      if value == nil then value = _G[name] end
+      return value
+    end,
+    __newindex = function(env, name, value)
+      if locals[name] ~= nil then
+        locals[name] = value
+      elseif rawget(_G, name) ~= nil then
+        _G[name] = value
+      else
+        rawset(env, name, value)
+      end
+    end,
+  })
+end
+
+local function new_session(conn, opts)
+  local self = setmetatable({conn = conn, input = green.queue(), typed = 0,
+    partial = "", over = false}, Session)
+  self.out = output.outlet(conn, function() self:hang_up() end)
+  self.filter = telnet.filter {
+    on_text = function(text) self:on_text(text) end,
+    on_signal = function(name) self[name](self) end,
+    send = function(bytes) self:say(bytes) end,
+  }
+  self.env = environment(self, opts.locals or {})
+  return self
+end
+
+function Session:say(text)
+  self.out:write(text)
+end
+
+--- exit() in a command, or in a thread that one has spawned.
+function Session:exit()
+  self.over = true
+  self.input:put(END)
+  if green.current() == self.command then error("exit", 0) end
+end
+
+--- The client is gone, or was given up. Never switches.
+function Session:hang_up()
+  self.over = true
+  self.out:close()
+  self.input:put(END, 0)
+  if self.command then self.command:kill("the client has left") end
+end
+
+------------------------------------------------------------------- reader --
+
+function Session:on_text(text)
+  local from = 1
+  for stop, after in text:gmatch("()\n()") do
+    self.input:put(self.partial .. text:sub(from, stop - 1))
+    self.partial = ""
+    from = after
+  end
+  self.partial = self.partial .. text:sub(from)
+  self.typed = self.typed + #text
+  if self.typed > MOST_TYPED then
+    self:say("\ntoo much is typed ahead\n")
+    self:hang_up()
+  end
+end
+
+--- Ctrl-D: what was typed before it still runs.
+function Session:eof()
+  self.input:put(END)
+end
+
+--- Ctrl-C: what was typed before it is dropped, as by a terminal.
+function Session:interrupt()
+  local now, command = green.now(), self.command
+  self.partial, self.typed = "", 0
+  self.input:clear()
+  if not command then
+    self.input:put(INTERRUPT)
+  elseif self.struck and now - self.struck < IN_A_ROW
+    or not command:throw("interrupted!") then
+    command:kill("interrupted!")
+  end
+  self.struck = now
+end
+
+function Session:read()
+  for data in function() return (self.conn:recv(4096)) end do
+    self.filter:feed(data)
+  end
+  self:eof()
+  green.sleep(AFTER_LEAVING)
+  self:hang_up()
+end
+
+----------------------------------------------------------------- commands --
+
+--- The body of a command's thread.
+local function run_command(self, chunk)
+  self.out:adopt()
+  core.take_turns(OURS)
+  local ok, err = repl.evaluate(chunk, function(value)
+    rawset(self.env, "_", value)
+  end)
+  if not ok and not self.over then self:say(err .. "\n") end
+end
+
+function Session:run(chunk)
+  local command <close> = green.spawn(run_command, self, chunk)
+  command.name = "backdoor command"
+  self.command, self.struck = command, nil
+  local ok, err = command:join()
+  self.command = nil
+  if not ok and not self.over then self:say(tostring(err) .. "\n") end
+end
+
+--- The next thing from the client; nil after s seconds.
+function Session:next(s)
+  local item = self.input:get(s)
+  if type(item) == "string" then
+    self.typed = math.max(self.typed - #item - 1, 0)
+  end
+  return item
+end
+
+--- Takes one more line; returns the beginning of a chunk that needs more.
+function Session:take(line, text)
+  text = text and text .. "\n" .. line or repl.first_line(line)
+  local chunk, err = repl.compile(text, "=backdoor", self.env)
+  if not chunk and not err then return text end
+  if chunk then
+    self:run(chunk)
+  else
+    self:say(err .. "\n")
+  end
+end
+
+function Session:talk()
+  local text
+  while not self.over do
+    self:say(text and ">> " or "> ")
+    local item = self:next()
+    if item == END then
+      return
+    elseif item == INTERRUPT then
+      self:say("\n")
+      text = nil
+    else
+      text = self:take(item, text)
+    end
+  end
+end
+
+-------------------------------------------------------------------- token --
+
+--- Compares in a time that tells nothing about where they differ.
+local function same(given, secret)
+  local differ = #given ~ #secret
+  for i = 1, #secret do
+    differ = differ | (given:byte(i) or 0) ~ secret:byte(i)
+  end
+  return differ == 0
+end
+
+--- The terminal does not end lines by itself while it shows nothing.
+function Session:ask(token)
+  for try = 1, TRIES do
+    self:say(try == 1 and "token: " or "\r\nwrong; token: ")
+    local line = self:next(TOKEN_TIME)
+    if type(line) ~= "string" then return false end
+    if same(line, token) then return true end
+    green.sleep(WRONG_PAUSE)
+  end
+  self:say("\r\nwrong")
+  return false
+end
+
+function Session:admit(token)
+  if not token then return true end
+  self.filter:hide(true)
+  local admitted = self:ask(token)
+  self.filter:hide(false)
+  self:say("\r\n")
+  return admitted
+end
+
+------------------------------------------------------------- the two faces --
+
+local known = {locals = "table", token = "string", banner = "string",
+               anywhere = "boolean"}
+
+local function check_options(opts, what)
+  if opts == nil then return {} end
+  if type(opts) ~= "table" then
+    error(("bad argument #2 to '%s' (table expected, got %s)"):format(what,
+      type(opts)), 3)
+  end
+  for name, value in pairs(opts) do
+    if type(value) ~= known[name] then
+      error(known[name] and ("bad option '%s' in '%s' (%s expected, got %s)")
+        :format(name, what, known[name], type(value))
+        or ("unknown option '%s' in '%s'"):format(tostring(name), what), 3)
+    end
+  end
+  if opts.token == "" then error("an empty token protects nothing", 3) end
+  return opts
+end
+
+--- Runs a session on a connection, which is closed at the end. Interruptible.
+--- May switch.
+---@param conn userdata  a connected socket
+---@param opts? {locals: table, token: string, banner: string}
+function backdoor.session(conn, opts)
+  opts = check_options(opts, "session")
+  local _ <close> = conn
+  local self = new_session(conn, opts)
+  conn:settimeout(nil)
+  pcall(conn.setoption, conn, "oobinline", true)
+  local sender <close> = green.spawn(self.out.run, self.out)
+  local reader <close> = green.spawn(self.read, self)
+  sender.name, reader.name = "backdoor sender", "backdoor reader"
+  if self:admit(opts.token) then
+    self:say(opts.banner or BANNER)
+    self:talk()
+  end
+  self.over = true
+  self.out:finish()
+  sender:join()
+  conn:shutdown("send")
+end
+
+local function is_local(listener)
+  local host, _, family = listener:getsockname()
+  if not host or not (family or ""):find("^inet") then return true end
+  return host:find("^127%.") or host == "::1" or host:find("^::ffff:127%."),
+    host
+end
+
+--- Serves sessions until the listener is closed. TCP only on the loopback
+--- interface, unless opts.anywhere is true: whoever reaches the port can do
+--- what the program can. Better is a Unix socket: green.listen("unix:/path",
+--- nil, {mode = 384}), which is 0600. Interruptible. May switch.
+---@param listener userdata
+---@param opts? {locals: table, token: string, banner: string, anywhere: boolean}
+---@return true? ok      as green.serve
+---@return string? err
+function backdoor.server(listener, opts)
+  opts = check_options(opts, "server")
+  local safe, host = is_local(listener)
+  if not safe and not opts.anywhere then
+    error(("a backdoor on %s is open to other machines; listen on 127.0.0.1 or "
+      .. "a Unix socket, or say anywhere = true"):format(host), 2)
+  end
+  return green.serve(listener, function(conn)
+    green.current().name = "backdoor session"
+    backdoor.session(conn, opts)
+  end)
+end
+
+return backdoor

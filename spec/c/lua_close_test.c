@@ -1,0 +1,251 @@
+/* lua_close_test.c - lua_close() with live green threads of every kind: they
+ * are killed, their <close> variables run, and nothing runs afterwards.
+ *
+ * LUA_PATH must lead to lua/green.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../bindings/green_lua.h"
+#include "test.h"
+
+/* ------------------------------------------------------------- fixtures -- */
+
+static int closed; /* counted in C, to be seen when the state is gone */
+
+static int note_close(lua_State *L) {
+  closed += (int)luaL_optinteger(L, 1, 1);
+  return 0;
+}
+
+static void run(lua_State *L, const char *chunk) {
+  if (luaL_dostring(L, chunk)) {
+    printf("not ok - the script runs: %s\n", lua_tostring(L, -1));
+    test_failures++;
+    lua_pop(L, 1);
+  }
+}
+
+static const char PRELUDE[] =
+    "green = require 'green'\n"
+    "green.config{grace = 0.05}\n"
+    "function guard(f)\n"
+    "  return setmetatable({}, {__close = function()\n"
+    "    if f then f() end\n"
+    "    closed()\n"
+    "  end})\n"
+    "end\n";
+
+static lua_State *open_state(void) {
+  lua_State *L = luaL_newstate();
+  if (!L) abort();
+  luaL_openlibs(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_green_core);
+  lua_setfield(L, -2, "green.core");
+  lua_pop(L, 1);
+  lua_register(L, "closed", note_close);
+  run(L, PRELUDE);
+  return L;
+}
+
+/* Runs the chunk and closes the state: `wanted` variables must be closed. */
+static void test_kind(const char *chunk, int wanted, const char *sentence) {
+  lua_State *L = open_state();
+  closed = 0;
+  run(L, chunk);
+  lua_close(L);
+  if (!CHECK(closed == wanted, sentence))
+    printf("# closed %d instead of %d\n", closed, wanted);
+}
+
+/* ---------------------------------------------------------- every kind -- */
+
+static void test_kinds(void) {
+  test_kind("for _ = 1, 10 do green.spawn(function()\n"
+            "  local g <close> = guard() green.sleep(1e9) end) end\n"
+            "green.sleep(0)",
+            10, "threads that yielded");
+  test_kind("for _ = 1, 10 do green.spawn(function()\n"
+            "  local g <close> = guard()\n"
+            "  string.gsub('x', 'x', function()\n"
+            "    local h <close> = guard()\n"
+            "    green.sleep(1e9) end) end) end\n"
+            "green.sleep(0)",
+            20, "threads that keep their C stack in a gsub callback");
+  /* An own coroutine's variables stay open, as in stock Lua. */
+  test_kind("for _ = 1, 10 do green.spawn(function()\n"
+            "  local g <close> = guard()\n"
+            "  local co = coroutine.wrap(function() green.sleep(1e9) end)\n"
+            "  co() end) end\n"
+            "green.sleep(0)",
+            10, "threads that wait in a nested coroutine");
+  test_kind("green.spawn(function() local g <close> = guard() end)", 0,
+            "a thread that never started does not run");
+  test_kind("green.spawn(function() local g <close> = guard()\n"
+            "  green.shield(1e9, green.sleep, 1e9) end)\n"
+            "green.sleep(0)",
+            1, "a thread under a shield without end");
+  test_kind("green.spawn(function()\n"
+            "  local outer <close> = guard()\n"
+            "  local g <close> = guard(function() green.sleep(1e9) end)\n"
+            "  green.sleep(1e9) end)\n"
+            "green.sleep(0)",
+            1, "a thread that blocks in <close>: the others run");
+  test_kind("green.spawn(function()\n"
+            "  local g <close> = guard()\n"
+            "  while true do pcall(green.sleep, 1e9) end end)\n"
+            "green.sleep(0)",
+            1, "a thread that swallows every error");
+  test_kind("green.spawn(function()\n"
+            "  local g <close> = guard()\n"
+            "  pcall(green.sleep, 1e9)\n"
+            "  while true do pcall(function() for _ = 1, 100 do end end) end\n"
+            "end)\n"
+            "green.sleep(0)",
+            1, "a thread that computes in a loop of pcalls");
+  test_kind("local q = green.queue(1)\n"
+            "green.spawn(function() local g <close> = guard()\n"
+            "  q:put(1) q:put(2) end)\n"
+            "local e = green.event()\n"
+            "green.spawn(function() local g <close> = guard() e:wait() end)\n"
+            "local t = green.spawn(function() local g <close> = guard()\n"
+            "  green.sleep(1e9) end)\n"
+            "green.spawn(function() local g <close> = guard() t:join() end)\n"
+            "green.sleep(0)",
+            4, "threads that wait for a queue, an event, each other");
+  test_kind("green.spawn(function()\n"
+            "  local g <close> = guard(function()\n"
+            "    green.shield(1, green.sleep, 0.002) end)\n"
+            "  green.sleep(1e9) end)\n"
+            "green.sleep(0)",
+            1, "clean-up under a shield may block");
+  test_kind("local t = green.spawn(function()\n"
+            "  local g <close> = guard() green.sleep(1e9) end)\n"
+            "t:link(function() closed(100) end)\n"
+            "green.sleep(0)",
+            101, "and links of killed threads are run");
+}
+
+/* ----------------------------------------------- from inside a thread -- */
+
+static int close_state(lua_State *L) {
+  closed = 0;
+  lua_close(L);
+  fflush(NULL);
+  _exit(closed == 3 ? 0 : 40 + closed);
+}
+
+/* What a C library does that ends the program from a callback. */
+static void test_inside(const char *main_waits, const char *sentence) {
+  int status;
+  pid_t pid;
+  fflush(stdout);
+  if ((pid = fork()) == 0) {
+    lua_State *L = open_state();
+    lua_register(L, "close_state", close_state);
+    run(L,
+        "for _ = 1, 2 do green.spawn(function()\n"
+        "  local g <close> = guard() green.sleep(1e9) end) end\n"
+        "green.spawn(function()\n"
+        "  local g <close> = guard(function()\n"
+        "    green.shield(1, green.sleep, 0.02) end)\n"
+        "  green.sleep(1e9) end)\n"
+        "event = green.event()\n"
+        "green.spawn(function() pcall(green.sleep, 1e9) event:send() end)\n"
+        "green.spawn(function() close_state() end)");
+    run(L, main_waits);
+    _exit(77); /* main must never run again */
+  }
+  waitpid(pid, &status, 0);
+  if (!CHECK(status == 0, sentence)) printf("# status %x\n", (unsigned)status);
+}
+
+static void test_from_thread(void) {
+  test_inside("green.sleep(1e9)",
+              "lua_close() inside a green thread ends the others and does not "
+              "crash");
+  test_inside("green.sleep(0.005)", "main is not woken by its deadline then");
+  test_inside("event:wait()", "nor by what it waited for");
+  test_inside("while true do green.sleep(0) end", "nor when it was ready");
+}
+
+/* --------------------------------------------------- loading, reloading -- */
+
+static void test_require(void) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_green_core);
+  lua_setfield(L, -2, "green.core");
+  lua_pop(L, 1);
+  run(L,
+      "local co = coroutine.wrap(function()\n"
+      "  local green = require 'green'\n"
+      "  local t = green.spawn(function() green.sleep(0.001) return 3 end)\n"
+      "  return t:wait()\n"
+      "end)\n"
+      "n = co()\n"
+      "co = nil collectgarbage()\n"
+      "local green = require 'green'\n"
+      "n = n + green.spawn(function() green.sleep(0) return 4 end):wait()");
+  lua_getglobal(L, "n");
+  CHECK(lua_tointeger(L, -1) == 7, "require works in a coroutine");
+  lua_close(L);
+}
+
+static void test_again(void) {
+  lua_State *L = open_state();
+  run(L,
+      "local id = green.current().id\n"
+      "local t = green.spawn(function() green.sleep(1e9) end)\n"
+      "green.sleep(0)\n"
+      "for name in pairs(package.loaded) do\n"
+      "  if name:find '^green' then package.loaded[name] = nil end\n"
+      "end\n"
+      "local other = require 'green'\n"
+      "local u = other.thread(t.id)\n"
+      "same = other ~= green and u == t and other.current().id == id\n"
+      "u:kill() u:join()");
+  lua_getglobal(L, "same");
+  CHECK(lua_toboolean(L, -1),
+        "package.loaded cleared and required again: the same hub");
+  lua_close(L);
+}
+
+static void test_sequence(void) {
+  int good = 1;
+  for (int i = 0; i < 5; i++) {
+    lua_State *L = open_state();
+    closed = 0;
+    run(L, "green.spawn(function() local g <close> = guard()\n"
+           "  green.sleep(1e9) end)\n"
+           "green.sleep(0.001)");
+    lua_close(L);
+    good &= closed == 1;
+  }
+  CHECK(good, "five states one after the other in one process");
+  lua_State *a = open_state(), *b = open_state();
+  run(a, "green.spawn(function() green.sleep(1e9) end) green.sleep(0)");
+  run(b, "n = green.spawn(function() green.sleep(0) return 1 end):wait()");
+  lua_close(a);
+  run(b, "n = n + green.spawn(function() green.sleep(0) return 1 end):wait()");
+  lua_getglobal(b, "n");
+  CHECK(lua_tointeger(b, -1) == 2, "two at once, each with its own hub");
+  lua_close(b);
+}
+
+int main(void) {
+  test_kinds();
+  test_from_thread();
+  test_require();
+  test_again();
+  test_sequence();
+  return test_end();
+}

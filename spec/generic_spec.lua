@@ -1,0 +1,482 @@
+-- What every blocking thing promises, checked for each of them. A new one gets
+-- a row in `things`:
+--
+--   make()       a fresh object, on which a wait would block
+--   wait(o, s)   the call under test
+--   satisfy(o)   makes one waiting call return; never switches
+--   value        what it returns then
+--   all          satisfy() wakes every waiter, not the first one only
+--   late         satisfy() wakes the waiter some turns later
+--   done         a wait that was satisfied has had its effect: the next waiter
+--                needs a satisfaction of its own
+--   rest(o)      optional: how many satisfactions nobody has taken
+--   clean(o)     optional: ends what make() began
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+local help = require "spec.help"
+
+local function gate(fail)
+  local e = green.event()
+  local t = green.spawn(function()
+    e:wait()
+    if fail then error("failed", 0) end
+    return "result"
+  end)
+  help.blocked(t)
+  return {e = e, t = t}
+end
+
+local function open_gate(o)
+  if not o.e:ready() then o.e:send() end
+end
+
+local function full(n)
+  local q = green.queue(n)
+  for i = 1, n do q:put(i) end
+  return q
+end
+
+local things = {
+  {
+    name = "thread:wait", all = true, value = "result", make = gate,
+    wait = function(o, s) return o.t:wait(s) end,
+    satisfy = function(o) open_gate(o) end, clean = open_gate, late = true,
+  }, {
+    name = "thread:join", all = true, value = true, make = gate,
+    wait = function(o, s) return o.t:join(s) end,
+    satisfy = open_gate, clean = open_gate, late = true,
+  }, {
+    name = "event:wait", all = true, value = "sent", make = green.event,
+    wait = function(o, s) return o:wait(s) end,
+    satisfy = function(o) o:send("sent") end,
+  }, {
+    name = "queue:get", value = "item", make = green.queue,
+    wait = function(o, s) return o:get(s) end,
+    satisfy = function(o) o:put("item") end,
+    rest = function(o) return #o end,
+  }, {
+    name = "queue:put", value = true, make = function() return full(1) end,
+    wait = function(o, s) return o:put("x", s) end,
+    satisfy = function(o) assert(o:get(0)) end, done = true,
+    rest = function(o) return 1 - #o end,
+  }, {
+    name = "queue:join", all = true, value = true,
+    make = function() return full(1) end,
+    wait = function(o, s) return o:join(s) end,
+    satisfy = function(o) o:task_done() end,
+  }, {
+    name = "channel get", value = "item", make = green.channel,
+    wait = function(o, s) return o:get(s) end,
+    satisfy = function(o) assert(o:put("item", 0) or o:waiting() == 0) end,
+  }, {
+    name = "channel put", value = true, make = green.channel,
+    wait = function(o, s) return o:put("item", s) end, done = true,
+    satisfy = function(o) assert(o:get(0) or select(2, o:waiting()) == 0) end,
+  },
+}
+
+for _, row in ipairs(things) do
+  local make, wait, satisfy = row.make, row.wait, row.satisfy
+  local clean = row.clean or function() end
+
+  local function waiter(o, s)
+    return green.spawn(function() return (wait(o, s)) end)
+  end
+
+  describe(row.name, function()
+    help.both(it, "blocks until it is satisfied, and returns its value",
+      function()
+        local o = make()
+        local t = waiter(o)
+        help.blocked(t)
+        green.sleep(0)
+        assert.equal("blocked", t:status())
+        assert.equal("string", type(t:waiting().what))
+        satisfy(o)
+        assert.equal(row.value, t:wait())
+      end)
+
+    it("works in the main thread", function()
+      local o = make()
+      green.spawn_n(satisfy, o)
+      assert.equal(row.value, (wait(o)))
+    end)
+
+    help.both(it, "with a limit of 0 or less never switches", function()
+      local o, ran = make(), false
+      green.spawn(function() ran = true end)
+      for _, s in ipairs {0, -1, -math.huge, 0.0} do
+        for _ = 1, 100 do
+          local v, err = wait(o, s)
+          assert(v == nil and err == "timeout")
+        end
+      end
+      assert.is_false(ran)
+      satisfy(o)
+      clean(o)
+      green.sleep(0)
+    end)
+
+    help.both(it, "with a limit of 0 never raises an interruption", function()
+      local o = make()
+      local t = green.spawn(function()
+        green.current():kill()
+        green.current():throw("x")
+        local a, b = wait(o, 0)
+        return a, b
+      end)
+      assert.same({nil, "timeout"}, {t:wait()})
+      satisfy(o)
+      clean(o)
+    end)
+
+    help.both(it, "with a limit returns nil, timeout, never early", function()
+      local o = make()
+      local t = green.spawn(function()
+        for _, s in ipairs {1e-9, 0.0001, 0.001, 0.0037} do
+          local began = green.now()
+          local v, err = wait(o, s)
+          assert(v == nil and err == "timeout", tostring(v))
+          assert(green.now() - began >= s)
+        end
+        return true
+      end)
+      t:wait()
+      satisfy(o)
+      clean(o)
+    end)
+
+    help.both(it, "with a limit that is not reached returns the value, and "
+      .. "the limit is forgotten", function()
+        local timers = green.stats().timers
+        local o = make()
+        local t = waiter(o, 60)
+        help.blocked(t)
+        assert.equal(timers + 1, green.stats().timers)
+        satisfy(o)
+        assert.equal(row.value, t:wait())
+        assert.equal(timers, green.stats().timers)
+      end)
+
+    it("raises on a limit that is NaN or no number", function()
+      local o = make()
+      assert.is_false(pcall(wait, o, 0 / 0))
+      assert.is_false(pcall(wait, o, "soon"))
+      assert.is_false(pcall(wait, o, {}))
+      satisfy(o)
+      clean(o)
+    end)
+
+    help.both(it, "is interrupted by kill, throw and timeout", function()
+      local o = make()
+      local t = waiter(o)
+      help.blocked(t)
+      t:kill("k")
+      local _, err = t:join()
+      assert.equal("killed", green.type(err))
+      t = waiter(o)
+      help.blocked(t)
+      t:throw("thrown")
+      assert.same({false, "thrown"}, {t:join()})
+      t = green.spawn(function()
+        local to <close> = green.timeout(0.001)
+        local ok, e = pcall(wait, o)
+        return not ok and e == to
+      end)
+      assert.is_true(t:wait())
+      t = waiter(o)
+      help.blocked(t)
+      satisfy(o)
+      assert.equal(row.value, t:wait())
+    end)
+
+    help.both(it, "raises on entry what is pending, before any effect",
+      function()
+        local o = make()
+        satisfy(o)
+        if row.late then
+          help.wait_until(function() return o.t:status() == "done" end)
+        end
+        local t = green.spawn(function()
+          green.current():kill()
+          local ok, err = pcall(wait, o)
+          return ok, green.type(err)
+        end)
+        assert.same({false, "killed"}, {t:wait()})
+        if row.rest then assert.equal(1, row.rest(o)) end
+      end)
+
+    help.both(it, "returns its result when an interruption comes in the same "
+      .. "turn, which strikes at the next call", function()
+        local o = make()
+        local value, next_call
+        local t = green.spawn(function()
+          value = wait(o)
+          next_call = select(2, pcall(green.sleep, 0))
+        end)
+        help.blocked(t)
+        satisfy(o)
+        if row.late then
+          help.wait_until(function() return t:status() == "ready" end)
+        end
+        t:kill()
+        t:join()
+        assert.equal(row.value, value)
+        assert.equal("killed", green.type(next_call))
+      end)
+
+    help.both(it, "wakes its waiters first come, first served", function()
+      local o, order, ts = make(), {}, {}
+      for i = 1, 8 do
+        ts[i] = green.spawn(function()
+          wait(o)
+          order[#order + 1] = i
+        end)
+        help.blocked(ts[i])
+      end
+      for _ = 1, row.all and 1 or 8 do
+        satisfy(o)
+        if not row.all then green.sleep(0) end
+      end
+      for i = 1, 8 do ts[i]:join() end
+      for i = 1, 8 do assert.equal(i, order[i]) end
+    end)
+
+    for _, how in ipairs {"kill", "throw", "limit", "timeout"} do
+      help.both(it, "serves the second of two when the first ends by a "
+        .. how, function()
+          local o = make()
+          local a = green.spawn(function()
+            local _ <close> = green.timeout(how == "timeout" and 0.001 or nil)
+            return wait(o, how == "limit" and 0.001 or nil)
+          end)
+          local b = waiter(o)
+          help.blocked(b)
+          if how == "kill" then a:kill() end
+          if how == "throw" then a:throw("x") end
+          a:join()
+          satisfy(o)
+          assert.equal(row.value, b:wait())
+          if row.rest then assert.equal(0, row.rest(o)) end
+        end)
+    end
+
+    it("whose coroutine is closed by foreign code ends the thread as killed",
+      function()
+        help.with_config({keep_stacks = 0}, function()
+          local o = make()
+          local co
+          local t = green.spawn(function()
+            co = coroutine.running()
+            wait(o)
+          end)
+          local b = waiter(o)
+          help.blocked(t, b)
+          assert.is_true(coroutine.close(co))
+          local ok, err = t:join()
+          assert.is_false(ok)
+          assert.equal("killed", green.type(err))
+          satisfy(o)
+          assert.equal(row.value, b:wait())
+        end)
+      end)
+
+    it("closed by foreign code after it was satisfied, gives that to the next",
+      function()
+        help.with_config({keep_stacks = 0}, function()
+          local o = make()
+          local co
+          local t = green.spawn(function()
+            co = coroutine.running()
+            wait(o)
+          end)
+          help.blocked(t)
+          local b = waiter(o)
+          help.blocked(b)
+          satisfy(o)
+          if row.late then
+            help.wait_until(function() return t:status() == "ready" end)
+          end
+          coroutine.close(co)
+          assert.equal("killed", t:status())
+          if row.done then satisfy(o) end
+          assert.equal(row.value, b:wait())
+        end)
+      end)
+
+    help.both(it, "is untouched by a foreign resume", function()
+      local o = make()
+      local co
+      local t = green.spawn(function()
+        co = coroutine.running()
+        return (wait(o))
+      end)
+      help.blocked(t)
+      for _ = 1, 3 do coroutine.resume(co, "nonsense") end
+      assert.equal("blocked", t:status())
+      satisfy(o)
+      if row.late then
+        help.wait_until(function() return t:status() == "ready" end)
+      end
+      for _ = 1, 3 do coroutine.resume(co, "nonsense") end
+      assert.equal(row.value, t:wait())
+    end)
+
+    help.both(it, "works in nested coroutines and inside table.sort",
+      function()
+        local o, ts = make(), {}
+        ts[1] = green.spawn(function()
+          return coroutine.wrap(function()
+            return coroutine.wrap(function() return (wait(o)) end)()
+          end)()
+        end)
+        ts[2] = green.spawn(function()
+          local v
+          table.sort({1, 2}, function(a, b)
+            if not v then v = wait(o) end
+            return a < b
+          end)
+          return v
+        end)
+        help.blocked(ts[1], ts[2])
+        satisfy(o)
+        if not row.all then satisfy(o) end
+        assert.equal(row.value, ts[1]:wait())
+        assert.equal(row.value, ts[2]:wait())
+      end)
+
+    it("is refused in a finalizer, and may be tried there", function()
+      local o = make()
+      local blocked, tried
+      local function garbage()
+        setmetatable({}, {__gc = function()
+          blocked = table.pack(pcall(wait, o))
+          tried = table.pack(wait(o, 0))
+        end})
+      end
+      garbage()
+      collectgarbage()
+      assert.is_false(blocked[1])
+      assert.matches("finalizer", blocked[2])
+      assert.same({n = 2, nil, "timeout"}, tried)
+      satisfy(o)
+      clean(o)
+    end)
+
+    help.both(it, "leaves nothing behind", function()
+      local before = help.leftovers()
+      help.collecting(function(errors)
+        local o = make()
+        local ts = {}
+        for i = 1, 5 do ts[i] = waiter(o, i % 2 == 0 and 60 or nil) end
+        help.blocked(table.unpack(ts))
+        ts[1]:kill()
+        ts[2]:throw("x")
+        for _ = 1, row.all and 1 or 3 do satisfy(o) end
+        for i = 1, 5 do ts[i]:join() end
+        clean(o)
+        help.wait_until(function() return #errors == 1 end)
+      end)
+      green.sleep(0)
+      assert.same(before, help.leftovers())
+    end)
+  end)
+end
+
+describe("sleep, wait_others and ticker:wait", function()
+  local calls = {
+    sleep = function(s) return green.sleep(s) end,
+    wait_others = function(s) return green.wait_others(s) end,
+    ["ticker:wait"] = function(s) return green.ticker(60):wait(s) end,
+  }
+  for name, call in pairs(calls) do
+    help.both(it, "are interrupted by kill, throw and timeout: " .. name,
+      function()
+        local t = green.spawn(call, 60)
+        help.blocked(t)
+        t:kill()
+        assert.equal("killed", green.type(select(2, t:join())))
+        t = green.spawn(call, 60)
+        help.blocked(t)
+        t:throw("x")
+        assert.same({false, "x"}, {t:join()})
+        local to <close> = green.timeout(0.001)
+        assert.equal(to, select(2, pcall(call, 60)))
+      end)
+
+    help.both(it, "end no earlier than told: " .. name, function()
+      for _, s in ipairs {1e-9, 0.0005, 0.003} do
+        local began = green.now()
+        call(s)
+        assert.is_true(green.now() - began >= s)
+      end
+    end)
+
+    if name ~= "sleep" then
+      it("with a limit of 0 never switch: " .. name, function()
+        local ran = false
+        green.spawn(function() ran = true end)
+        for _ = 1, 100 do
+          local v, err = call(0)
+          assert(v == nil and err == "timeout")
+        end
+        assert.is_false(ran)
+        green.sleep(0)
+      end)
+    end
+
+    it("are refused in a finalizer: " .. name, function()
+      local result
+      local function garbage()
+        setmetatable({}, {__gc = function()
+          result = table.pack(pcall(call, 60))
+        end})
+      end
+      local other = green.spawn(green.sleep, 60)
+      garbage()
+      collectgarbage()
+      other:kill()
+      other:join()
+      assert.is_false(result[1])
+      assert.matches("finalizer", result[2])
+    end)
+
+    it("work inside table.sort and nested coroutines: " .. name, function()
+      coroutine.wrap(function()
+        table.sort({1, 2, 3}, function(a, b)
+          call(0.0001)
+          return a < b
+        end)
+      end)()
+    end)
+  end
+
+  it("leave nothing behind", function()
+    local before = help.leftovers()
+    for _, call in pairs(calls) do call(0.0001) end
+    assert.same(before, help.leftovers())
+  end)
+end)
+
+describe("a thread whose calls never have to wait", function()
+  help.both(it, "goes round after a number of them", function()
+    local q, over, turns = green.queue(1), false, 0
+    local busy = green.spawn(function()
+      while not over do
+        q:put(1)
+        q:get()
+      end
+    end)
+    local other = green.spawn(function()
+      for _ = 1, 10 do
+        turns = turns + 1
+        green.sleep(0)
+      end
+      over = true
+    end)
+    help.ended(busy, other)
+    assert.equal(10, turns)
+  end)
+end)

@@ -1,0 +1,139 @@
+--- What the specs share. They wait for conditions, never for hopeful sleeps.
+---
+--- SPDX-License-Identifier: MIT
+
+local green = require "green"
+
+local help = {}
+
+--- Lets the others run until the condition holds. A spec that hangs here is
+--- ended by the thousandth of a second sleeps, 20 s worth of them.
+function help.wait_until(condition, what)
+  for turn = 1, 40000 do
+    if condition() then return end
+    green.sleep(turn > 20000 and 0.001 or 0)
+  end
+  error("never came true: " .. (what or "a condition"), 2)
+end
+
+--- Lets the others run until each thread is blocked; returns the threads.
+function help.blocked(...)
+  for _, t in ipairs {...} do
+    help.wait_until(function() return t:status() == "blocked" end,
+      tostring(t) .. " blocked")
+  end
+  return ...
+end
+
+--- Lets the others run until each thread has ended.
+function help.ended(...)
+  for _, t in ipairs {...} do t:join() end
+end
+
+--- A body for `it` that runs in a green thread of its own: unlike main, it may
+--- leave its stack when it blocks.
+function help.threaded(f)
+  return function() green.spawn(f):wait() end
+end
+
+--- Runs f(...) under both policies: keep the stack while there are few, and
+--- leave it wherever that is legal. `it` is called twice.
+function help.both(it, name, f)
+  for _, policy in ipairs {{256, "keeping stacks"}, {0, "leaving stacks"}} do
+    it(name .. ", " .. policy[2], function()
+      local former = green.config().keep_stacks
+      green.config {keep_stacks = math.min(policy[1], former)}
+      local ok, err = pcall(help.threaded(f))
+      green.config {keep_stacks = former}
+      if not ok then error(err, 0) end
+    end)
+  end
+end
+
+--- Runs f with options set for its time.
+function help.with_config(options, f, ...)
+  local former, before = green.config(), {}
+  for name in pairs(options) do before[name] = former[name] end
+  green.config(options)
+  local results = table.pack(pcall(f, ...))
+  green.config(before)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+--- Runs f while on_error collects: returns the list of {err, thread}.
+function help.collecting(f, ...)
+  local list = {}
+  local former = green.on_error(function(err, t)
+    list[#list + 1] = {err = err, thread = t}
+  end)
+  local ok, err = pcall(f, list, ...)
+  green.on_error(former)
+  if not ok then error(err, 0) end
+  return list
+end
+
+--- What a run must leave as it found it.
+function help.leftovers()
+  collectgarbage()
+  collectgarbage()
+  local s = green.stats()
+  return {timers = s.timers, threads = s.threads, kept = s.kept}
+end
+
+--- Random numbers whose seed can be given: LUAGREEN_SEED=n busted ...
+help.seed = math.tointeger(tonumber(os.getenv "LUAGREEN_SEED"))
+  or os.time() % 1000000
+math.randomseed(help.seed)
+
+function help.shuffled(list)
+  for i = #list, 2, -1 do
+    local j = math.random(i)
+    list[i], list[j] = list[j], list[i]
+  end
+  return list
+end
+
+--- A file that is removed when the variable goes out of scope.
+function help.file(text, suffix)
+  local path = os.tmpname()
+  os.remove(path)
+  path = path .. (suffix or ".lua")
+  local f = assert(io.open(path, "w"))
+  f:write(text)
+  f:close()
+  return setmetatable({path = path}, {
+    __close = function(self) os.remove(self.path) end,
+  })
+end
+
+local function quoted(s)
+  return "'" .. s:gsub("'", "'\\''") .. "'"
+end
+
+help.lua = os.getenv "LUA" or "lua5.4"
+
+--- Runs a program in a stock interpreter of its own. Returns what it printed,
+--- both streams together, then "exit" or "signal" and the number. `$PID` in
+--- the program stands for a function that returns its process id.
+function help.child(text, arguments)
+  local prelude = [[
+local function PID()
+  local f = io.open("/proc/self/stat")
+  local n = f:read("n")
+  f:close()
+  return n
+end
+local _ = PID
+]]
+  local script <close> = help.file((prelude:gsub("\n", " ")) .. text)
+  local p = io.popen(("%s %s %s 2>&1"):format(help.lua, quoted(script.path),
+    arguments or ""))
+  local out = p:read("a")
+  local _, how, code = p:close()
+  -- sh reports a signal as 128 + its number
+  if how == "exit" and code > 128 then how, code = "signal", code - 128 end
+  return out, how, code
+end
+
+return help

@@ -1,0 +1,27 @@
+--- What specs need that run other programs, compilers among them.
+---
+--- SPDX-License-Identifier: MIT
+
+local shell = {}
+
+--- Runs a command line (formatted); returns what it wrote to stdout and
+--- stderr, and raises with all of it unless it ended with 0. The module under
+--- test is not in the command's way: LUA_PATH and LUA_CPATH are unset.
+function shell.run(format, ...)
+  local command = select("#", ...) > 0 and format:format(...) or format
+  local pipe = assert(io.popen("unset LUA_PATH LUA_CPATH MAKEFLAGS; { "
+                               .. command .. "\n} 2>&1 </dev/null"))
+  local text = pipe:read("a")
+  local ok, how, code = pipe:close()
+  if not ok then
+    error(("%s %d: %s\n%s"):format(how, code, command, text), 2)
+  end
+  return text
+end
+
+--- A new directory that the caller removes.
+function shell.scratch()
+  return (shell.run("mktemp -d"):match "[^\n]+")
+end
+
+return shell
