@@ -16,12 +16,13 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
        -Wpointer-arith -Wundef -Wvla
 LUA_CFLAGS ?= $(shell pkg-config --cflags lua5.4 2>/dev/null)
 LUA_LIBS ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+UV_CFLAGS ?= $(shell pkg-config --cflags libuv 2>/dev/null)
 UV_LIBS ?= $(shell pkg-config --libs libuv 2>/dev/null || echo -luv)
 # glibc's checks need an optimizer, and sanitizers have better ones.
 FORTIFY = $(if $(filter -O0,$(OPT))$(SAN),,-D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(FORTIFY) $(OPT) -g $(WARN) \
              -fPIC -fvisibility=hidden -fstack-clash-protection $(SAN) \
-             $(CFLAGS)
+             $(UV_CFLAGS) $(CFLAGS)
 
 ifeq ($(SWITCH),)
   SWITCH := $(if $(wildcard core/switch/$(ARCH).S),$(ARCH),ucontext)
@@ -127,7 +128,8 @@ INST_BINDIR ?= $(PREFIX)/bin
 LUA_FILES := $(shell cd lua && find . -name '*.lua')
 
 # The module alone: what a rock holds.
-.PHONY: install-lua
+.PHONY: rock install-lua
+rock: $(BUILD)/green/core.so
 install-lua: $(BUILD)/green/core.so
 	@for f in $(LUA_FILES:./%=%); do \
 	  install -D -m 644 lua/$$f "$(DESTDIR)$(INST_LUADIR)/$$f" || exit 1; \

@@ -91,7 +91,7 @@ static int stay(lua_State *L, struct green_lua *G) {
   return reason;
 }
 
-static int may_yield(lua_State *L, const struct green_thread *t) {
+static inline int may_yield(lua_State *L, const struct green_thread *t) {
   return t->user == L && t->klass == &green_lua_class && lua_isyieldable(L);
 }
 
@@ -112,14 +112,19 @@ static int keep_or_raise(lua_State *L, struct green_lua *G,
   return 1;
 }
 
-int green_lua__prepare(lua_State *L, struct green_lua *G,
-                       const struct green_lua_op *op) {
+static inline int prepare(lua_State *L, struct green_lua *G,
+                          const struct green_lua_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   struct green_thread *t = hot->current;
   if (unlikely(!t || !may_yield(L, t) || G->drained == 2 || G->in_warn))
     return keep_or_raise(L, G, op);
   return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
          green_keep_reserve(G->hub) == 0;
+}
+
+int green_lua__prepare(lua_State *L, struct green_lua *G,
+                       const struct green_lua_op *op) {
+  return prepare(L, G, op);
 }
 
 int green_lua__park(lua_State *L, struct green_lua *G,
@@ -140,9 +145,14 @@ int green_lua__wait(lua_State *L, struct green_lua *G,
 
 int green_lua__lap(lua_State *L, struct green_lua *G,
                    const struct green_lua_op *op) {
-  int keep = green_lua__prepare(L, G, op);
-  green_lap_begin(G->hub, &op->kind);
-  return green_lua__park(L, G, op, keep);
+  int reason;
+  if (!prepare(L, G, op)) {
+    green_lap_begin(G->hub, &op->kind);
+    return leave(L, G, 0);
+  }
+  reason = (int)green_lap(G->hub, &op->kind, L);
+  G->running = L;
+  return go_on(L, G, op, reason);
 }
 
 static int lap_and_restart(lua_State *L, struct green_lua *G,
@@ -158,7 +168,10 @@ int green_lua__enter_slow(lua_State *L, struct green_lua *G,
                           const struct green_lua_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   if (!hot->current) return -1;
-  if (hot->current->pending) green_lua__interrupt(L, G, op);
+  if (hot->current->pending) {
+    green_lua__interrupt(L, G, op);
+    hot->budget--; /* green_lua__enter() did not get so far */
+  }
   if (hot->budget >= 0 || green_lua__refusal(L, G)) return -1;
   return lap_and_restart(L, G, op);
 }

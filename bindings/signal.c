@@ -18,7 +18,12 @@
 static struct green_lua *volatile owner; /* per process, like the signal */
 static struct sigaction former;
 
-/* Fires in whatever computes: raised in main, elsewhere main gets its turn. */
+static void interrupt_main(struct green_lua *G) {
+  if (G->interrupted) green_throw(G->hub, green_main(G->hub), UV_EINTR);
+}
+
+/* Fires in whatever computes: raised in main; elsewhere main gets its turn,
+ * at once, since the hub polls too seldom for a thread that never blocks. */
 static void hook(lua_State *L, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"interrupt", NULL, NULL};
   struct green_lua *G = green_lua__find(L);
@@ -32,6 +37,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
     luaL_error(L, "interrupted!");
   }
   if (green_lua__refusal(L, G) || green_keep_reserve(G->hub) < 0) return;
+  interrupt_main(G);
   green_keep_note(G->hub, L);
   green_lap_begin(G->hub, &kind);
   green_keep(G->hub);
@@ -54,8 +60,7 @@ static void on_sigint(int number) {
 /* On the hub: main is parked, or ready with something else. */
 static void alert(struct green_hub *hub) {
   struct green_lua *G = green_lua__of(hub);
-  if (!G || !G->interrupted) return;
-  green_throw(hub, green_main(hub), UV_EINTR);
+  if (G) interrupt_main(G);
 }
 
 /* Killed, forced, and alive after a second grace. */

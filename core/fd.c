@@ -124,6 +124,7 @@ int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   struct green_fd *f;
   int flags = fcntl(fd, F_GETFL), r;
   if (flags < 0) return -errno; /* before the table grows to a wild number */
+  if (!green__at_home(h)) return UV_EPERM;
   if ((r = make_room(h, (uint32_t)fd)) < 0) return r;
   if ((f = h->fds[fd])) {
     f->refs++;
@@ -158,6 +159,7 @@ static void on_close(uv_handle_t *handle) {
 static void shut(struct green_hub *h, struct green_fd *f) {
   if (f->closed) return;
   f->closed = 1;
+  if (!green__at_home(h)) return; /* a child shares the parent's epoll */
   f->writer = NULL;
   green_wake_all(h, &f->reader, GREEN_CLOSED);
   green_wake_all(h, &f->writable, GREEN_CLOSED);
@@ -180,11 +182,16 @@ void green_fd_release(struct green_hub *h, struct green_fd *f) {
   drop(f);
 }
 
+/* The openers cannot give their counts up when the hub is gone. */
 void green__fds_close_all(struct green_hub *h) {
   uint32_t fd;
   green__fds_reconcile(h);
-  for (fd = 0; fd < h->fds_room; fd++)
-    if (h->fds[fd]) shut(h, h->fds[fd]);
+  for (fd = 0; fd < h->fds_room; fd++) {
+    struct green_fd *f = h->fds[fd];
+    if (!f) continue;
+    f->refs = 1; /* libuv's */
+    shut(h, f);
+  }
 }
 
 int green_fd_number(const struct green_fd *f) { return f->fd; }
@@ -298,7 +305,9 @@ static void unwatch(struct green_hub *h, struct green_fd *f, int event) {
 
 int green_wait_fd(struct green_hub *h, int fd, int event, uint64_t deadline) {
   struct green_fd *f;
-  int r = green_fd_open(h, fd, &f);
+  int r;
+  if (!green__at_home(h)) return UV_EPERM;
+  r = green_fd_open(h, fd, &f);
   if (r == UV_EPERM) return 0; /* epoll: regular files are always ready */
   if (r < 0) return r;
   r = green_fd_wait(h, f, event, deadline);

@@ -161,7 +161,8 @@ int green_wait_fd(struct green_hub *hub, int fd, int event,
                   uint64_t deadline);
 
 /* A descriptor that stays watched between waits ("kept armed"): the fast way.
- * Opening the same number again gives the same green_fd, counted. */
+ * Opening the same number again gives the same green_fd, counted. Those still
+ * open end with the hub. */
 int green_fd_open(struct green_hub *hub, int fd, struct green_fd **out);
 
 /* Blocks until ready. UV_EBUSY: another thread reads (green_fd_reader() tells
@@ -313,6 +314,7 @@ struct green_hot {
   struct green_thread *current; /* NULL on the hub's and the host's stack */
   int32_t budget;  /* calls that may still succeed without going round */
   uint32_t kept;   /* threads parked with their stack */
+  uint32_t ready;  /* threads in the ready queue */
   uint32_t sleeps; /* polls that slept */
   uint32_t spawns; /* threads spawned */
   uint8_t draining, closed;
@@ -360,6 +362,9 @@ int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
 /* As above, but the thread is ready at once: it goes round the queue. */
 void green_lap_begin(struct green_hub *hub,
                      const struct green_wait_kind *kind);
+/* green_lap_begin() and green_keep() in one, for the hottest path: sleep(0). */
+enum green_reason green_lap(struct green_hub *hub,
+                            const struct green_wait_kind *kind, void *note);
 /* Before green_keep() (and before the wait is registered): 0 if the thread may
  * keep its stack, UV_ENOMEM if no further stack can be had. */
 int green_keep_reserve(struct green_hub *hub);

@@ -170,8 +170,9 @@ struct green_hub {
   uv_check_t check;          /* after I/O, */
   uv_idle_t idle;            /* and no sleeping while threads are ready */
   uv_timer_t trim;           /* one shot, only on surplus */
+  uint64_t poll_pause;       /* no poll sooner than this after the last */
   uint64_t timer_at;         /* deadline the uv_timer is armed for */
-  uint32_t live, ready_count, external, open_handles;
+  uint32_t live, external, open_handles;
   uint64_t next_id, switches, polls, opened;
   struct green_list others;  /* threads that wait to be the only one */
   struct green_thread *drainer;

@@ -20,7 +20,9 @@ struct green_post {
   int counted;               /* keeps deadlocks unreported */
 };
 
-/* The uv_async_t of a hub; freed by its close callback. */
+/* The uv_async_t of a hub; freed by its close callback. On a loop of the hub's
+ * own it is always ref'd: uv_run() does not even look at a loop in which no
+ * handle is, and a signal would not be seen while threads are ready. */
 struct green__door {
   uv_async_t async;
   struct green_hub *hub;
@@ -73,7 +75,7 @@ static int make_door(struct green_hub *h) {
     return r;
   }
   door->async.data = door;
-  uv_unref((uv_handle_t *)&door->async);
+  if (!h->own) uv_unref((uv_handle_t *)&door->async);
   h->open_handles++;
   h->door = door;
   return 0;
@@ -91,7 +93,7 @@ void green_alert(struct green_hub *h) {
 static void count(struct green_hub *h, int delta) {
   h->external += (uint32_t)delta;
   h->doors += (uint32_t)delta;
-  if (h->doors)
+  if (h->doors || h->own)
     uv_ref((uv_handle_t *)&h->door->async);
   else
     uv_unref((uv_handle_t *)&h->door->async);

@@ -19,7 +19,7 @@ void green__ready(struct green_hub *h, struct green_thread *t) {
   assert(!t->node.link.next && !t->slot);
   if (t->state != GREEN_NEW) t->state = GREEN_READY;
   green__list_add(&h->ready, &t->node);
-  if (h->ready_count++ == 0 && !h->in_batch) green__stay_awake(h);
+  if (h->hot.ready++ == 0 && !h->in_batch) green__stay_awake(h);
 }
 
 /* Every TICK switches: is a poll due? */
@@ -27,6 +27,7 @@ static int poll_due(struct green_hub *h) {
   h->tick = TICK;
   h->since_poll += TICK;
   h->now = green_now();
+  if (h->now - h->last_poll < h->poll_pause) return 0;
   return h->since_poll >= h->options.poll_switches ||
          h->now - h->last_poll >= h->options.poll_ms * UINT64_C(1000000);
 }
@@ -37,7 +38,7 @@ static struct green_thread *next(struct green_hub *h) {
   if (green__list_empty(&h->ready)) return NULL;
   first = (struct green_node *)h->ready.link.next;
   green__unlink(first);
-  h->ready_count--;
+  h->hot.ready--;
   h->switches++;
   return first->thread;
 }
@@ -137,6 +138,19 @@ enum green_reason green_keep(struct green_hub *h) {
   h->hot.kept--;
   running(h, t);
   return (enum green_reason)t->reason;
+}
+
+enum green_reason green_lap(struct green_hub *h,
+                            const struct green_wait_kind *kind, void *note) {
+  struct green_thread *t = h->hot.current;
+  t->kind = kind;
+  t->reason = GREEN_WOKEN;
+  t->state = GREEN_READY;
+  t->sleeps = (uint8_t)h->hot.sleeps;
+  green__list_add(&h->ready, &t->node);
+  h->hot.ready++;
+  h->on->user = note;
+  return green_keep(h);
 }
 
 void green_keep_note(struct green_hub *h, void *note) { h->on->user = note; }

@@ -97,7 +97,7 @@ void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
   if (t->slot) green__heap_remove(h, t->slot);
   if (t->node.link.next) {
     green__unlink(&t->node);
-    h->ready_count--;
+    h->hot.ready--;
   }
   green__thread_end(h, t, (enum green_state)t->state);
 }
@@ -121,7 +121,7 @@ void green_bury(struct green_hub *h, struct green_thread *t,
     t->reason = GREEN_INTERRUPT;
   } else if (t->state == GREEN_READY) {
     green__unlink(&t->node);
-    h->ready_count--;
+    h->hot.ready--;
   }
   if (t->kind->undo) t->kind->undo(h, t);
   green__thread_end(h, t, state);

@@ -4,6 +4,7 @@
 
 local green = require "green"
 local help = require "spec.help"
+local terminal = require "spec.terminal"
 
 local IAC, IP = "\255", "\244"
 
@@ -283,7 +284,7 @@ describe("names", function()
         c:command("x = " .. i)
         for round = 1, 20 do
           assert.equal(("%d %d\n"):format(i, round),
-            c:command(("green.sleep(0.001) print(x .. ' ' .. %d)"):format(round)))
+            c:command(("green.sleep(0.001) print(x .. ' %d')"):format(round)))
         end
       end)
     end
@@ -310,7 +311,8 @@ describe("Ctrl-C", function()
         assert.equal("4\n", d:command "2 + 2")
         c:send(way[2])
         assert.matches("^interrupted!\nstack traceback:", c:expect "> ")
-        c:send "print 'begun' coroutine.wrap(function() while true do end end)()\n"
+        c:send "print 'begun' "
+        c:send "coroutine.wrap(function() while true do end end)()\n"
         c:expect "begun\n"
         c:send(way[2])
         assert.matches("interrupted!\nstack traceback:", c:expect "> ")
@@ -567,62 +569,15 @@ describe("telnet's negotiation", function()
     end))
 end)
 
---- A program on a terminal of its own (script's), whose typing is ours. What it
---- shows is read from a file, as it grows.
-local Terminal = {}
-Terminal.__index = Terminal
-
-local function terminal(command)
-  local base = os.tmpname()
-  os.remove(base)
-  local typing, shown = base .. ".in", base .. ".out"
-  assert(os.execute("mkfifo " .. typing))
-  assert(os.execute(("TERM=vt100 timeout 60 script -qfc '%s' %s <%s "
-    .. ">/dev/null 2>&1 &"):format(command, shown, typing)))
-  local self = setmetatable({shown = shown, from = 1, typing = typing,
-    keys = assert(io.open(typing, "w"))}, Terminal)
-  self.keys:setvbuf "no"
-  return self
-end
-
-function Terminal:__close()
-  self.keys:close()
-  os.remove(self.typing)
-  os.remove(self.shown)
-end
-
-function Terminal:type(text) self.keys:write(text) end
-
-function Terminal:expect(text)
-  local found
-  help.wait_until(function()
-    local f = io.open(self.shown)
-    local all = f and f:read "a" or ""
-    if f then f:close() end
-    local _, stop = all:find(text, self.from, true)
-    if stop then
-      found = all:sub(self.from, stop)
-      self.from = stop + 1
-    end
-    green.sleep(0.001)
-    return stop
-  end, text)
-  return found
-end
-
-local function missing(program)
-  return not os.execute("command -v " .. program .. " >/dev/null 2>&1")
-end
-
 describe("the real telnet", function()
   local function with_telnet(f, opts)
     return function()
-      if missing "telnet" or missing "script" then
+      if terminal.missing "telnet" or terminal.missing "script" then
         pending "telnet and script are not installed"
         return
       end
       local door <close> = open(opts)
-      local t <close> = terminal("telnet 127.0.0.1 " .. door.port)
+      local t <close> = terminal.run("telnet 127.0.0.1 " .. door.port)
       f(t)
       t:expect "Connection closed by foreign host"
     end
@@ -661,7 +616,7 @@ end)
 
 describe("nc", function()
   it("pipes lines in and takes all output", function()
-    if missing "nc" then
+    if terminal.missing "nc" then
       pending "nc is not installed"
       return
     end

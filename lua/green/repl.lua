@@ -41,10 +41,8 @@ end
 --- A traceback up to the function that was called from here.
 local function trim(text)
   local cut = text:find("\n\t%[C%]: in function 'xpcall'\n\t[^\n]*repl%.lua:")
-    or #text + 1
-  local ours = text:find("\n\t[^\n]*repl%.lua:") or cut
-  local caused = text:match("\ncaused by #.*$") or ""
-  return text:sub(1, math.min(cut, ours) - 1) .. caused
+  if not cut then return text end
+  return text:sub(1, cut - 1) .. (text:match("\ncaused by #.*$") or "")
 end
 
 local function handler(err)
@@ -70,12 +68,11 @@ end
 ---@return boolean ok
 ---@return string? err
 function repl.evaluate(chunk, keep)
-  return repl.call(function()
-    local values = table.pack(chunk())
-    if values.n == 0 then return end
-    if keep then keep(values[1]) end
-    print(table.unpack(values, 1, values.n))
-  end)
+  local values = table.pack(repl.call(chunk))
+  if not values[1] then return false, values[2] end
+  if values.n == 1 then return true end
+  if keep then keep(values[2]) end
+  return repl.call(print, table.unpack(values, 2, values.n))
 end
 
 return repl

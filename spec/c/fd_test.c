@@ -153,7 +153,8 @@ static void test_kill(void) {
   CHECK(join(t) == UV_ECANCELED && !green_fd_reader(left),
         "a thread that is killed while it waits leaves the descriptor free");
   CHECK(green_fd_wait(hub, left, GREEN_READABLE, green_now() + MS) ==
-            UV_ETIMEDOUT && hub->external == 0,
+                UV_ETIMEDOUT &&
+            hub->external == 0,
         "for others");
   CHECK(green_wait_others(hub, GREEN_FOREVER) == 0, "and all is counted back");
   close_pair();
@@ -410,10 +411,36 @@ static void test_open_at_end(void) {
   t = spawn(reads, left);
   green_detach(hub, t);
   green_sleep(hub, 0);
-  CHECK(green_close(hub) == 0, "a hub can be closed while descriptors are "
+  CHECK(green_close(hub) == 0,
+        "a hub can be closed while descriptors are "
         "open and waited for");
   close(ends[0]);
   close(ends[1]);
+}
+
+static int child_is_refused(void) {
+  struct green_fd *f;
+  int bad = green_fd_open(hub, ends[0], &f) != UV_EPERM;
+  bad += green_wait_fd(hub, ends[0], GREEN_READABLE, 0) != UV_EPERM;
+  green_fd_close(hub, left);
+  green_fd_close(hub, right);
+  return bad;
+}
+
+static void test_fork(void) {
+  struct green_thread *t;
+  int status;
+  pid_t pid;
+  open_pair();
+  t = spawn(reads, left);
+  green_sleep(hub, green_now() + MS); /* libuv has told the kernel */
+  fflush(stdout);
+  if ((pid = fork()) == 0) _exit(child_is_refused());
+  waitpid(pid, &status, 0);
+  CHECK(status == 0, "a forked child cannot watch, but it may close");
+  put(ends[1], "x");
+  CHECK(join(t) == 0, "which its parent does not notice");
+  close_pair();
 }
 
 int main(int argc, char **argv) {
@@ -433,5 +460,6 @@ int main(int argc, char **argv) {
   test_wait_fd();
   test_file();
   test_open_at_end();
+  test_fork();
   return test_end();
 }

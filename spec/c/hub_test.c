@@ -172,8 +172,9 @@ static void test_direct(void) {
   green_stats(h, &before);
   t = spawn(h, counts_switches, &after);
   green_sleep(h, 0);
-  CHECK(after.switches == before.switches + 1 && after.polls == before.polls,
-        "a thread that blocks switches to the next one directly, past no poll");
+  CHECK(
+      after.switches == before.switches + 1 && after.polls == before.polls,
+      "a thread that blocks switches to the next one directly, past no poll");
   CHECK(after.live == 2 && after.spawned == before.spawned + 1 &&
             after.ready == 1 && after.kept == 1,
         "the figures say how many live, are ready, keep their stack");
@@ -416,8 +417,7 @@ static void test_deadlock(void) {
   CHECK(green_join(h, t, GREEN_FOREVER, NULL) == GREEN_EDEADLK,
         "main learns that nothing can ever wake anybody");
   green_set_runtime(h, &runtime);
-  CHECK(green_wait_others(h, GREEN_FOREVER) == GREEN_EDEADLK &&
-            deadlocks == 1,
+  CHECK(green_wait_others(h, GREEN_FOREVER) == GREEN_EDEADLK && deadlocks == 1,
         "each time; a runtime is told before");
   CHECK(green_sleep(h, green_now() + MS) == 0 && deadlocks == 1,
         "a deadline is no deadlock");
@@ -524,7 +524,8 @@ static void test_fork(void) {
   pid_t pid = fork();
   if (pid == 0) _exit(in_child(h) ? 0 : 1);
   waitpid(pid, &status, 0);
-  CHECK(status == 0, "a forked child is refused its parent's hub, and may open "
+  CHECK(status == 0,
+        "a forked child is refused its parent's hub, and may open "
         "one of its own");
   CHECK(join(h, spawn(h, number, (void *)8)) == 8, "the parent goes on");
   green_close(h);
@@ -580,7 +581,8 @@ static void test_max_stacks(void) {
   h = open_with(o);
   struct green_thread *t = spawn(h, struck_twice, codes);
   r = green_join(h, t, green_now() + MS, NULL);
-  CHECK(r == UV_ETIMEDOUT, "two stacks are enough for main and one that waits");
+  CHECK(r == UV_ETIMEDOUT,
+        "two stacks are enough for main and one that waits");
   /* The first keeps one stack; a second thread runs on the other but cannot
    * keep it, as the next one would have none. */
   struct green_thread *u = spawn(h, waits_shortly, NULL);

@@ -30,7 +30,9 @@ static int close_both(struct green_hub *h) {
   return left == 0 && uv_loop_close(&loop) == 0;
 }
 
-static uint64_t in_ms(uint64_t ms) { return green_now() + ms * MS; }
+static uint64_t in_ms(uint64_t ms) {
+  return green_now() + ms * MS;
+}
 
 /* -------------------------------------------------------- a host's loop -- */
 
@@ -97,7 +99,8 @@ static void test_chain(void) {
   green_spawn(h, NULL, waits_then_sleeps, &ends[0]);
   green_spawn(h, NULL, writes, &ends[1]);
   uv_run(&loop, UV_RUN_DEFAULT);
-  CHECK(ran == 2, "as long as a thread waits, for a descriptor or for time, "
+  CHECK(ran == 2,
+        "as long as a thread waits, for a descriptor or for time, "
         "the loop is alive");
   CHECK(close_both(h), "and afterwards it can be closed");
   close(ends[0]);
@@ -227,6 +230,33 @@ static void test_close_live(void) {
   close(ends[1]);
 }
 
+static int mule(struct green_hub *h, void *arg) {
+  (void)h, (void)arg;
+  for (;;) green_sleep(h, GREEN_FOREVER);
+  return 0;
+}
+
+static int reported;
+
+static void on_abandoned(struct green_hub *h, struct green_thread *t) {
+  (void)h, (void)t;
+  reported++;
+}
+
+static void test_abandoned(void) {
+  static const struct green_runtime runtime = {NULL, on_abandoned, NULL, NULL};
+  struct green_hub *h = open_on_loop();
+  int left;
+  green_config(h)->grace = MS;
+  green_set_runtime(h, &runtime);
+  green_spawn(h, NULL, mule, NULL);
+  uv_run(&loop, UV_RUN_NOWAIT);
+  left = green_close(h);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK(left == 1 && reported == 1 && uv_loop_close(&loop) == 0,
+        "a thread that will not end is counted, and the loop is free");
+}
+
 static int closes(struct green_hub *h, void *arg) {
   (void)arg;
   ran += green_close(h) == UV_EPERM && green_step(h, 0) == UV_EPERM;
@@ -251,8 +281,7 @@ static void test_close_places(void) {
   uv_timer_init(&loop, &timer);
   uv_timer_start(&timer, on_close_timer, 2, 0);
   uv_run(&loop, UV_RUN_DEFAULT);
-  CHECK(ran == 2 && uv_loop_close(&loop) == 0,
-        "a callback of the host can");
+  CHECK(ran == 2 && uv_loop_close(&loop) == 0, "a callback of the host can");
 }
 
 static void test_two(void) {
@@ -348,8 +377,8 @@ static void test_own_loop(void) {
     uv_timer_init(green_loop(timer_hub), &timer);
     timer.data = green_main(timer_hub);
     uv_timer_start(&timer, wakes, (uint64_t)i % 2, 0);
-    good &= green_wait(timer_hub, &kind, NULL, NULL, GREEN_FOREVER) ==
-            GREEN_WOKEN;
+    good &=
+        green_wait(timer_hub, &kind, NULL, NULL, GREEN_FOREVER) == GREEN_WOKEN;
     green_sleep(timer_hub, in_ms(1)); /* the close callback runs */
   }
   green_external(timer_hub, -1);
@@ -364,6 +393,7 @@ int main(void) {
   test_callback();
   test_timer_from_host();
   test_close_live();
+  test_abandoned();
   test_close_places();
   test_two();
   test_step_on_loop();

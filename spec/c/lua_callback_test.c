@@ -117,111 +117,128 @@ static void test(const char *chunk, const char *sentence) {
 /* ------------------------------------------------------------ call back -- */
 
 static void test_call_back(void) {
-  test("return call_back(3, function(n) green.sleep(0.001) return n + 1 end)"
-       " == 4",
-       "a function called back by C blocks, on the main thread");
-  test("local ts, sum = {}, 0\n"
-       "for i = 1, 200 do ts[i] = green.spawn(call_back, i, function(n)\n"
-       "  for _ = 1, n % 4 do green.sleep(n % 3 * 0.001) end\n"
-       "  return n end) end\n"
-       "for _, t in ipairs(ts) do sum = sum + t:wait() end\n"
-       "return sum == 200 * 201 / 2",
-       "and in 200 green threads at once, in any order");
-  test("local function deep(n)\n"
-       "  if n == 0 then green.sleep(0.001) return 0 end\n"
-       "  return call_back(n, function(k) return 1 + deep(k - 1) end)\n"
-       "end\n"
-       "local a, b = green.spawn(deep, 20), green.spawn(deep, 30)\n"
-       "return a:wait() == 20 and b:wait() == 30",
-       "nested as deep as one likes");
-  test("local t = green.spawn(function()\n"
-       "  local ok, err = pcall(call_back, 1, function()\n"
-       "    green.sleep(0.001) error('mine', 0) end)\n"
-       "  return not ok and err end)\n"
-       "return t:wait() == 'mine'",
-       "an error goes through the C function to whoever called it");
-  test("local t = green.spawn(call_back, 1, function() green.sleep(1e9) end)\n"
-       "green.sleep(0) t:kill('enough')\n"
-       "local ok, err = t:join()\n"
-       "return not ok and t:status() == 'killed' and err.reason == 'enough'",
-       "a kill as well");
-  test("local co = coroutine.wrap(function()\n"
-       "  call_back(1, function() green.sleep(0.001) end)\n"
-       "  coroutine.yield(1) return 2 end)\n"
-       "local t = green.spawn(function() return co() + co() end)\n"
-       "return t:wait() == 3",
-       "inside a coroutine of the user's, too");
+  test(
+      "return call_back(3, function(n) green.sleep(0.001) return n + 1 end)"
+      " == 4",
+      "a function called back by C blocks, on the main thread");
+  test(
+      "local ts, sum = {}, 0\n"
+      "for i = 1, 200 do ts[i] = green.spawn(call_back, i, function(n)\n"
+      "  for _ = 1, n % 4 do green.sleep(n % 3 * 0.001) end\n"
+      "  return n end) end\n"
+      "for _, t in ipairs(ts) do sum = sum + t:wait() end\n"
+      "return sum == 200 * 201 / 2",
+      "and in 200 green threads at once, in any order");
+  test(
+      "local function deep(n)\n"
+      "  if n == 0 then green.sleep(0.001) return 0 end\n"
+      "  return call_back(n, function(k) return 1 + deep(k - 1) end)\n"
+      "end\n"
+      "local a, b = green.spawn(deep, 20), green.spawn(deep, 30)\n"
+      "return a:wait() == 20 and b:wait() == 30",
+      "nested as deep as one likes");
+  test(
+      "local t = green.spawn(function()\n"
+      "  local ok, err = pcall(call_back, 1, function()\n"
+      "    green.sleep(0.001) error('mine', 0) end)\n"
+      "  return not ok and err end)\n"
+      "return t:wait() == 'mine'",
+      "an error goes through the C function to whoever called it");
+  test(
+      "local t = green.spawn(call_back, 1, function() green.sleep(1e9) end)\n"
+      "green.sleep(0) t:kill('enough')\n"
+      "local ok, err = t:join()\n"
+      "return not ok and t:status() == 'killed' and err.reason == 'enough'",
+      "a kill as well");
+  test(
+      "local co = coroutine.wrap(function()\n"
+      "  call_back(1, function() green.sleep(0.001) end)\n"
+      "  coroutine.yield(1) return 2 end)\n"
+      "local t = green.spawn(function() return co() + co() end)\n"
+      "return t:wait() == 3",
+      "inside a coroutine of the user's, too");
 }
 
 /* --------------------------------------------- the main state elsewhere -- */
 
 static void test_saved(void) {
-  test("function blocks() green.sleep(0.001) end\n"
-       "local t = green.spawn(call_saved, 'blocks')\n"
-       "local ok, err = t:wait()\n"
-       "return not ok and err:find('C library runs on the main Lua thread',"
-       " 1, true) ~= nil or err",
-       "a library that saved the main state and calls it from another thread "
-       "is told why it cannot block");
-  test("function tries() local q = green.queue() q:put(3) return q:get(0) end\n"
-       "function spawns() green.spawn(function() spawned = true end)\n"
-       "  return '' end\n"
-       "local t = green.spawn(call_saved, 'tries')\n"
-       "local u = green.spawn(call_saved, 'spawns')\n"
-       "local ok, v = t:wait()\n"
-       "u:wait() green.sleep(0)\n"
-       "return ok and v == '3' and spawned",
-       "what need not wait works there");
-  test("function blocks() green.sleep(0.001) return 'slept' end\n"
-       "local ok, v = call_saved('blocks')\n"
-       "return ok and v == 'slept'",
-       "on main itself it may block");
+  test(
+      "function blocks() green.sleep(0.001) end\n"
+      "local t = green.spawn(call_saved, 'blocks')\n"
+      "local ok, err = t:wait()\n"
+      "return not ok and err:find('C library runs on the main Lua thread',"
+      " 1, true) ~= nil or err",
+      "a library that saved the main state and calls it from another thread "
+      "is told why it cannot block");
+  test(
+      "function tries() local q = green.queue() q:put(3) return q:get(0) end\n"
+      "function spawns() green.spawn(function() spawned = true end)\n"
+      "  return '' end\n"
+      "local t = green.spawn(call_saved, 'tries')\n"
+      "local u = green.spawn(call_saved, 'spawns')\n"
+      "local ok, v = t:wait()\n"
+      "u:wait() green.sleep(0)\n"
+      "return ok and v == '3' and spawned",
+      "what need not wait works there");
+  test(
+      "function blocks() green.sleep(0.001) return 'slept' end\n"
+      "local ok, v = call_saved('blocks')\n"
+      "return ok and v == 'slept'",
+      "on main itself it may block");
 }
 
 /* -------------------------------------------------- blocking Lua from C -- */
 
 static void test_wait_fd(void) {
-  test("local t = green.spawn(read_line)\n"
-       "green.sleep(0) write_text('hel') green.sleep(0.001)\n"
-       "write_text('lo\\n')\n"
-       "return t:wait() == 'hello'",
-       "a Lua function written in C waits for a descriptor and keeps its "
-       "C variables");
-  test("local ticks = 0\n"
-       "local t = green.spawn(function() while true do\n"
-       "  green.sleep(0) ticks = ticks + 1 end end)\n"
-       "local line, err = read_line(0.003)\n"
-       "t:kill()\n"
-       "return line == nil and err == 'timeout' and ticks > 0",
-       "with a limit, on main, while others run");
-  test("local v, err = read_line(0)\n"
-       "write_text('x\\n')\n"
-       "return v == nil and err == 'timeout' and read_line(0) == 'x'",
-       "a limit of 0 tries once");
-  test("local line, err = green.with_timeout(0.002, read_line)\n"
-       "return line == nil and err == 'timeout'",
-       "a timeout around it cuts it");
-  test("local t = green.spawn(read_line)\n"
-       "green.sleep(0) t:kill('over')\n"
-       "local ok, err = t:join()\n"
-       "return not ok and err.reason == 'over' and t:status() == 'killed'",
-       "a kill raises out of it");
-  test("local t = green.spawn(function()\n"
-       "  local ok, err = pcall(read_line) return err end)\n"
-       "green.sleep(0) t:throw('thrown')\n"
-       "return t:wait() == 'thrown'",
-       "and so does a throw");
-  test("local start = green.now()\n"
-       "local t = green.spawn(nap, 0.003)\n"
-       "t:wait()\n"
-       "return green.now() - start >= 0.003 and nap(-1) == nil",
-       "green_lua_sleep sleeps, never too short");
-  test("local ok, err\n"
-       "do local x <const> = setmetatable({}, {__gc = function()\n"
-       "  ok, err = pcall(nap, 0.001) end}) end\n"
-       "collectgarbage() collectgarbage()\n"
-       "return ok == false and err:find('finalizer', 1, true) ~= nil or err",
-       "in a finalizer it is refused");
+  test(
+      "local t = green.spawn(read_line)\n"
+      "green.sleep(0) write_text('hel') green.sleep(0.001)\n"
+      "write_text('lo\\n')\n"
+      "return t:wait() == 'hello'",
+      "a Lua function written in C waits for a descriptor and keeps its "
+      "C variables");
+  test(
+      "local ticks = 0\n"
+      "local t = green.spawn(function() while true do\n"
+      "  green.sleep(0) ticks = ticks + 1 end end)\n"
+      "local line, err = read_line(0.003)\n"
+      "t:kill()\n"
+      "return line == nil and err == 'timeout' and ticks > 0",
+      "with a limit, on main, while others run");
+  test(
+      "local v, err = read_line(0)\n"
+      "write_text('x\\n')\n"
+      "return v == nil and err == 'timeout' and read_line(0) == 'x'",
+      "a limit of 0 tries once");
+  test(
+      "local line, err = green.with_timeout(0.002, read_line)\n"
+      "return line == nil and err == 'timeout'",
+      "a timeout around it cuts it");
+  test(
+      "local t = green.spawn(read_line)\n"
+      "green.sleep(0) t:kill('over')\n"
+      "local ok, err = t:join()\n"
+      "return not ok and err.reason == 'over' and t:status() == 'killed'",
+      "a kill raises out of it");
+  test(
+      "local t = green.spawn(function()\n"
+      "  local ok, err = pcall(read_line) return err end)\n"
+      "green.sleep(0) t:throw('thrown')\n"
+      "return t:wait() == 'thrown'",
+      "and so does a throw");
+  test(
+      "local start = green.now()\n"
+      "local t = green.spawn(nap, 0.003)\n"
+      "t:wait()\n"
+      "return green.now() - start >= 0.003 and nap(-1) == nil",
+      "green_lua_sleep sleeps, never too short");
+  test(
+      "local ok, err\n"
+      "do local x <const> = setmetatable({}, {__gc = function()\n"
+      "  ok, err = pcall(nap, 0.001) end}) end\n"
+      "collectgarbage() collectgarbage()\n"
+      "return ok == false and err:find('finalizer', 1, true) ~= nil or err",
+      "in a finalizer it is refused");
 }
 
 int main(void) {

@@ -68,69 +68,79 @@ static void test_kind(const char *chunk, int wanted, const char *sentence) {
 /* ---------------------------------------------------------- every kind -- */
 
 static void test_kinds(void) {
-  test_kind("for _ = 1, 10 do green.spawn(function()\n"
-            "  local g <close> = guard() green.sleep(1e9) end) end\n"
-            "green.sleep(0)",
-            10, "threads that yielded");
-  test_kind("for _ = 1, 10 do green.spawn(function()\n"
-            "  local g <close> = guard()\n"
-            "  string.gsub('x', 'x', function()\n"
-            "    local h <close> = guard()\n"
-            "    green.sleep(1e9) end) end) end\n"
-            "green.sleep(0)",
-            20, "threads that keep their C stack in a gsub callback");
+  test_kind(
+      "for _ = 1, 10 do green.spawn(function()\n"
+      "  local g <close> = guard() green.sleep(1e9) end) end\n"
+      "green.sleep(0)",
+      10, "threads that yielded");
+  test_kind(
+      "for _ = 1, 10 do green.spawn(function()\n"
+      "  local g <close> = guard()\n"
+      "  string.gsub('x', 'x', function()\n"
+      "    local h <close> = guard()\n"
+      "    green.sleep(1e9) end) end) end\n"
+      "green.sleep(0)",
+      20, "threads that keep their C stack in a gsub callback");
   /* An own coroutine's variables stay open, as in stock Lua. */
-  test_kind("for _ = 1, 10 do green.spawn(function()\n"
-            "  local g <close> = guard()\n"
-            "  local co = coroutine.wrap(function() green.sleep(1e9) end)\n"
-            "  co() end) end\n"
-            "green.sleep(0)",
-            10, "threads that wait in a nested coroutine");
+  test_kind(
+      "for _ = 1, 10 do green.spawn(function()\n"
+      "  local g <close> = guard()\n"
+      "  local co = coroutine.wrap(function() green.sleep(1e9) end)\n"
+      "  co() end) end\n"
+      "green.sleep(0)",
+      10, "threads that wait in a nested coroutine");
   test_kind("green.spawn(function() local g <close> = guard() end)", 0,
             "a thread that never started does not run");
-  test_kind("green.spawn(function() local g <close> = guard()\n"
-            "  green.shield(1e9, green.sleep, 1e9) end)\n"
-            "green.sleep(0)",
-            1, "a thread under a shield without end");
-  test_kind("green.spawn(function()\n"
-            "  local outer <close> = guard()\n"
-            "  local g <close> = guard(function() green.sleep(1e9) end)\n"
-            "  green.sleep(1e9) end)\n"
-            "green.sleep(0)",
-            1, "a thread that blocks in <close>: the others run");
-  test_kind("green.spawn(function()\n"
-            "  local g <close> = guard()\n"
-            "  while true do pcall(green.sleep, 1e9) end end)\n"
-            "green.sleep(0)",
-            1, "a thread that swallows every error");
-  test_kind("green.spawn(function()\n"
-            "  local g <close> = guard()\n"
-            "  pcall(green.sleep, 1e9)\n"
-            "  while true do pcall(function() for _ = 1, 100 do end end) end\n"
-            "end)\n"
-            "green.sleep(0)",
-            1, "a thread that computes in a loop of pcalls");
-  test_kind("local q = green.queue(1)\n"
-            "green.spawn(function() local g <close> = guard()\n"
-            "  q:put(1) q:put(2) end)\n"
-            "local e = green.event()\n"
-            "green.spawn(function() local g <close> = guard() e:wait() end)\n"
-            "local t = green.spawn(function() local g <close> = guard()\n"
-            "  green.sleep(1e9) end)\n"
-            "green.spawn(function() local g <close> = guard() t:join() end)\n"
-            "green.sleep(0)",
-            4, "threads that wait for a queue, an event, each other");
-  test_kind("green.spawn(function()\n"
-            "  local g <close> = guard(function()\n"
-            "    green.shield(1, green.sleep, 0.002) end)\n"
-            "  green.sleep(1e9) end)\n"
-            "green.sleep(0)",
-            1, "clean-up under a shield may block");
-  test_kind("local t = green.spawn(function()\n"
-            "  local g <close> = guard() green.sleep(1e9) end)\n"
-            "t:link(function() closed(100) end)\n"
-            "green.sleep(0)",
-            101, "and links of killed threads are run");
+  test_kind(
+      "green.spawn(function() local g <close> = guard()\n"
+      "  green.shield(1e9, green.sleep, 1e9) end)\n"
+      "green.sleep(0)",
+      1, "a thread under a shield without end");
+  test_kind(
+      "green.spawn(function()\n"
+      "  local outer <close> = guard()\n"
+      "  local g <close> = guard(function() green.sleep(1e9) end)\n"
+      "  green.sleep(1e9) end)\n"
+      "green.sleep(0)",
+      1, "a thread that blocks in <close>: the others run");
+  test_kind(
+      "green.spawn(function()\n"
+      "  local g <close> = guard()\n"
+      "  while true do pcall(green.sleep, 1e9) end end)\n"
+      "green.sleep(0)",
+      1, "a thread that swallows every error");
+  test_kind(
+      "green.spawn(function()\n"
+      "  local g <close> = guard()\n"
+      "  pcall(green.sleep, 1e9)\n"
+      "  while true do pcall(function() for _ = 1, 100 do end end) end\n"
+      "end)\n"
+      "green.sleep(0)",
+      1, "a thread that computes in a loop of pcalls");
+  test_kind(
+      "local q = green.queue(1)\n"
+      "green.spawn(function() local g <close> = guard()\n"
+      "  q:put(1) q:put(2) end)\n"
+      "local e = green.event()\n"
+      "green.spawn(function() local g <close> = guard() e:wait() end)\n"
+      "local t = green.spawn(function() local g <close> = guard()\n"
+      "  green.sleep(1e9) end)\n"
+      "green.spawn(function() local g <close> = guard() t:join() end)\n"
+      "green.sleep(0)",
+      4, "threads that wait for a queue, an event, each other");
+  test_kind(
+      "green.spawn(function()\n"
+      "  local g <close> = guard(function()\n"
+      "    green.shield(1, green.sleep, 0.002) end)\n"
+      "  green.sleep(1e9) end)\n"
+      "green.sleep(0)",
+      1, "clean-up under a shield may block");
+  test_kind(
+      "local t = green.spawn(function()\n"
+      "  local g <close> = guard() green.sleep(1e9) end)\n"
+      "t:link(function() closed(100) end)\n"
+      "green.sleep(0)",
+      101, "and links of killed threads are run");
 }
 
 /* ----------------------------------------------- from inside a thread -- */
@@ -174,6 +184,28 @@ static void test_from_thread(void) {
   test_inside("green.sleep(0.005)", "main is not woken by its deadline then");
   test_inside("event:wait()", "nor by what it waited for");
   test_inside("while true do green.sleep(0) end", "nor when it was ready");
+}
+
+/* The child's copy of a state may be closed; no thread runs there. */
+static void test_in_child(void) {
+  lua_State *L = open_state();
+  int status;
+  pid_t pid;
+  closed = 0;
+  run(L,
+      "green.spawn(function() local g <close> = guard()\n"
+      "  green.sleep(1e9) end)\n"
+      "green.sleep(0)");
+  fflush(stdout);
+  if ((pid = fork()) == 0) {
+    lua_close(L);
+    _exit(closed);
+  }
+  waitpid(pid, &status, 0);
+  run(L, "green.sleep(0.001)");
+  lua_close(L);
+  CHECK(status == 0 && closed == 1,
+        "a forked child may close its copy of the state; nothing runs there");
 }
 
 /* --------------------------------------------------- loading, reloading -- */
@@ -224,9 +256,10 @@ static void test_sequence(void) {
   for (int i = 0; i < 5; i++) {
     lua_State *L = open_state();
     closed = 0;
-    run(L, "green.spawn(function() local g <close> = guard()\n"
-           "  green.sleep(1e9) end)\n"
-           "green.sleep(0.001)");
+    run(L,
+        "green.spawn(function() local g <close> = guard()\n"
+        "  green.sleep(1e9) end)\n"
+        "green.sleep(0.001)");
     lua_close(L);
     good &= closed == 1;
   }
@@ -244,6 +277,7 @@ static void test_sequence(void) {
 int main(void) {
   test_kinds();
   test_from_thread();
+  test_in_child();
   test_require();
   test_again();
   test_sequence();

@@ -60,13 +60,13 @@ static void spawn(lua_State *L, const char *function) {
 }
 
 static int global_is(lua_State *L, const char *name, lua_Integer n) {
-  int same = lua_getglobal(L, name) == LUA_TNUMBER &&
-             lua_tointeger(L, -1) == n;
+  int same =
+      lua_getglobal(L, name) == LUA_TNUMBER && lua_tointeger(L, -1) == n;
   lua_pop(L, 1);
   return same;
 }
 
-/* --------------------------------------------------------------- outcomes -- */
+/* -------------------------------------------------------------- outcomes -- */
 
 static void test_outcome(void) {
   struct host host;
@@ -75,8 +75,9 @@ static void test_outcome(void) {
   open_host(&host);
   L = host.L;
   CHECK(green_lua_hub(L) == host.hub, "the state knows the host's hub");
-  run(L, "function good(a, b) green.sleep(0.002) return a, b, nil end\n"
-         "function bad() green.sleep(0) error('no luck', 0) end");
+  run(L,
+      "function good(a, b) green.sleep(0.002) return a, b, nil end\n"
+      "function bad() green.sleep(0) error('no luck', 0) end");
   lua_getglobal(L, "good");
   lua_pushinteger(L, 4);
   lua_pushliteral(L, "five");
@@ -89,8 +90,8 @@ static void test_outcome(void) {
   run(L, "green.on_error(function() end)");
   uv_run(&host.loop, UV_RUN_DEFAULT);
   CHECK(green_lua_outcome(L, 1, &n) == LUA_OK && n == 3 &&
-            lua_tointeger(L, -3) == 4 && !strcmp(lua_tostring(L, -2), "five") &&
-            lua_isnil(L, -1),
+            lua_tointeger(L, -3) == 4 &&
+            !strcmp(lua_tostring(L, -2), "five") && lua_isnil(L, -1),
         "its results are there when uv_run has returned");
   lua_settop(L, 2);
   CHECK(green_lua_outcome(L, 2, &n) == LUA_ERRRUN && n == 1 &&
@@ -100,12 +101,13 @@ static void test_outcome(void) {
   CHECK(close_host(&host), "state, hub and loop can be closed");
 }
 
-/* --------------------------------------------------------------- blocking -- */
+/* -------------------------------------------------------------- blocking -- */
 
 static void on_timer(uv_timer_t *timer) {
   lua_State *L = timer->data;
-  run(L, "ticks = (ticks or 0) + 1\n"
-         "if ticks == 2 then event:send(ticks) end");
+  run(L,
+      "ticks = (ticks or 0) + 1\n"
+      "if ticks == 2 then event:send(ticks) end");
   if (global_is(L, "ticks", 3)) uv_close((uv_handle_t *)timer, NULL);
 }
 
@@ -118,9 +120,10 @@ static void test_blocking(void) {
                    "would block the host's loop; spawn a thread"),
         "blocking on the main Lua thread is refused: it would block the loop");
   lua_settop(host.L, 0);
-  run(host.L, "event = green.event()\n"
-              "green.spawn(function() got = event:wait() end)\n"
-              "green.spawn_after(0.004, function() after = 1 end)");
+  run(host.L,
+      "event = green.event()\n"
+      "green.spawn(function() got = event:wait() end)\n"
+      "green.spawn_after(0.004, function() after = 1 end)");
   uv_timer_init(&host.loop, &timer);
   timer.data = host.L;
   uv_timer_start(&timer, on_timer, 1, 1);
@@ -186,7 +189,7 @@ static void test_close_state_only(void) {
         "a host that forgets green_lua_close is forgiven");
 }
 
-/* -------------------------------------------------------------- two states -- */
+/* ------------------------------------------------------------ two states -- */
 
 static void test_two(void) {
   struct host a, b;
@@ -225,9 +228,11 @@ static void test_main_drive(void) {
   lua_State *L = luaL_newstate();
   if (green_open(&hub, NULL) < 0) exit(1);
   open_library(L, hub);
-  run(L, "local t = green.spawn(function() green.sleep(0.001) return 6 end)\n"
-         "n = t:wait()");
-  CHECK(global_is(L, "n", 6), "on a hub with a loop of its own main may block");
+  run(L,
+      "local t = green.spawn(function() green.sleep(0.001) return 6 end)\n"
+      "n = t:wait()");
+  CHECK(global_is(L, "n", 6),
+        "on a hub with a loop of its own main may block");
   green_lua_close(L);
   lua_close(L);
   CHECK(green_close(hub) == 0, "the hub stays the host's");

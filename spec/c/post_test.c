@@ -92,8 +92,8 @@ static int child(struct green_hub *h, void *arg) {
 }
 
 static void spawns(struct green_hub *h, void *arg) {
-  spawned += green_spawn(h, NULL, child, arg) == 0 &&
-             green_sleep(h, 0) == UV_EPERM;
+  spawned +=
+      green_spawn(h, NULL, child, arg) == 0 && green_sleep(h, 0) == UV_EPERM;
 }
 
 static void *sends_spawn(void *arg) {
@@ -113,7 +113,7 @@ static void test_may(void) {
   green_close(h);
 }
 
-/* ---------------------------------------------------------------- closing -- */
+/* --------------------------------------------------------------- closing -- */
 
 static struct green_post *own_door;
 
@@ -141,7 +141,8 @@ static void test_close(void) {
   green_post_send(p, counts, NULL);
   green_post_hold(p);
   green_post_close(h, p);
-  CHECK(received == 3, "what was accepted is carried out when the door closes");
+  CHECK(received == 3,
+        "what was accepted is carried out when the door closes");
   CHECK(green_post_send(p, counts, NULL) == UV_ECANCELED && received == 3,
         "what comes later is refused with UV_ECANCELED");
   green_post_release(p);
@@ -168,21 +169,24 @@ static void test_outlives(void) {
   while (received < 100) green_sleep(h, 0);
   green_close(h);
   pthread_join(other, &sent);
-  CHECK((long)sent == received,
-        "a door outlives the hub: what was accepted came, the rest is refused");
+  CHECK(
+      (long)sent == received,
+      "a door outlives the hub: what was accepted came, the rest is refused");
   CHECK(green_post_send(p, counts, NULL) == UV_ECANCELED,
         "with UV_ECANCELED for good");
   green_post_release(p);
 }
 
-/* --------------------------------------------------------------- deadlock -- */
+/* -------------------------------------------------------------- deadlock -- */
 
 static int sleeps_for_ever(struct green_hub *h, void *arg) {
   (void)arg;
   return green_sleep(h, GREEN_FOREVER);
 }
 
-static void kills(struct green_hub *h, void *arg) { green_kill(h, arg); }
+static void kills(struct green_hub *h, void *arg) {
+  green_kill(h, arg);
+}
 
 struct late {
   struct green_post *post;

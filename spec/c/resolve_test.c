@@ -33,8 +33,7 @@ static void test_numeric(void) {
   struct addrinfo *list;
   struct green_stats before, after;
   green_stats(h, &before);
-  CHECK(resolve(h, "127.0.0.1", 0, &list) == 0 &&
-            list->ai_family == AF_INET &&
+  CHECK(resolve(h, "127.0.0.1", 0, &list) == 0 && list->ai_family == AF_INET &&
             ((struct sockaddr_in *)list->ai_addr)->sin_port == htons(80),
         "a numeric address is answered at once");
   freeaddrinfo(list);
@@ -99,8 +98,7 @@ static void test_many(void) {
   struct green_hub *h = open_hub();
   struct green_thread *t[MANY];
   int good = 0, result;
-  for (int i = 0; i < MANY; i++)
-    green_spawn(h, &t[i], looks_up, "localhost");
+  for (int i = 0; i < MANY; i++) green_spawn(h, &t[i], looks_up, "localhost");
   for (int i = 0; i < MANY; i++)
     good += green_join(h, t[i], GREEN_FOREVER, &result) == 0 && result == 0;
   CHECK(good == MANY, "40 look-ups at once share a few OS threads");
@@ -115,9 +113,9 @@ static void test_cancelled(void) {
   green_spawn(h, &t, looks_up, "localhost");
   green_sleep(h, 0);
   green_kill(h, t);
-  CHECK(green_join(h, t, GREEN_FOREVER, &result) == 0 &&
-            result == UV_ECANCELED,
-        "a cancelled caller leaves at once");
+  CHECK(
+      green_join(h, t, GREEN_FOREVER, &result) == 0 && result == UV_ECANCELED,
+      "a cancelled caller leaves at once");
   r = resolve(h, "localhost", green_now() + 1, &list);
   CHECK(r == UV_ETIMEDOUT && !list, "a limit ends the wait");
   while (h->external) green_sleep(h, green_now() + 1000000);
@@ -137,7 +135,8 @@ static void test_both(void) {
     good &= (list != NULL) == (r == 0);
     if (r == 0) freeaddrinfo(list);
   }
-  CHECK(good, "200 limits about as long as the look-up: an answer or a "
+  CHECK(good,
+        "200 limits about as long as the look-up: an answer or a "
         "time-out, never both");
   green_close(h);
 }
@@ -168,7 +167,9 @@ static void wait_for_os_threads(int most) {
   while (os_threads() > most) nanosleep(&ms, NULL);
 }
 
-static void *nothing(void *arg) { return arg; }
+static void *nothing(void *arg) {
+  return arg;
+}
 
 /* A sanitizer makes a thread of its own beside the first. */
 static int count_before(void) {

@@ -18,7 +18,9 @@ static struct green_hub *open_hub(uint64_t grace) {
   return h;
 }
 
-static uint64_t in_ms(uint64_t ms) { return green_now() + ms * MS; }
+static uint64_t in_ms(uint64_t ms) {
+  return green_now() + ms * MS;
+}
 
 static enum green_strike struck(struct green_hub *h,
                                 struct green_scope **scope) {
@@ -34,9 +36,9 @@ static void test_timeout(void) {
   CHECK(green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, deadline) == 0 &&
             green_scope_deadline(h, green_main(h)) == deadline,
         "a timeout has a deadline");
-  CHECK(green_sleep(h, GREEN_FOREVER) == UV_ECANCELED &&
-            green_now() >= deadline,
-        "when it is over the blocking call returns UV_ECANCELED, not before");
+  CHECK(
+      green_sleep(h, GREEN_FOREVER) == UV_ECANCELED && green_now() >= deadline,
+      "when it is over the blocking call returns UV_ECANCELED, not before");
   CHECK(green_sleep(h, in_ms(1)) == UV_ECANCELED &&
             green_sleep(h, 0) == UV_ECANCELED,
         "and so does each later one inside it");
@@ -176,8 +178,9 @@ static void test_worn(void) {
   green_sleep(h, 0);
   green_kill(h, t);
   green_join(h, t, GREEN_FOREVER, NULL);
-  CHECK(codes[0] == UV_ECANCELED,
-        "a shield is worn out at its deadline; what it held back strikes then");
+  CHECK(
+      codes[0] == UV_ECANCELED,
+      "a shield is worn out at its deadline; what it held back strikes then");
   green_spawn(h, &t, naps, codes);
   green_join(h, t, GREEN_FOREVER, NULL);
   CHECK(codes[0] == 0, "with nothing held back nobody is cut");
@@ -213,8 +216,7 @@ static int takes_turns(struct green_hub *h, void *arg) {
 
 static int deaf(struct green_hub *h, void *arg) {
   int *codes = arg;
-  for (int i = 0; i < 100; i++)
-    codes[i] = green_sleep(h, GREEN_FOREVER);
+  for (int i = 0; i < 100; i++) codes[i] = green_sleep(h, GREEN_FOREVER);
   return 0;
 }
 

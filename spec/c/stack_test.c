@@ -26,13 +26,13 @@
     defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
 #define SANITIZED 1
 /* The overflow report is ours to test here, not the sanitizer's. */
-__attribute__((visibility("default"))) const char *
-__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(
+    void);
 const char *__asan_default_options(void) {
   return "handle_segv=0:handle_sigbus=0:handle_abort=0";
 }
-__attribute__((visibility("default"))) const char *
-__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(
+    void);
 const char *__tsan_default_options(void) {
   return "handle_segv=0:handle_sigbus=0:handle_abort=0";
 }

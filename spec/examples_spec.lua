@@ -1,0 +1,193 @@
+-- Each example does what it says.
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+local help = require "spec.help"
+local terminal = require "spec.terminal"
+
+local function output(command)
+  local p = io.popen("timeout 60 " .. command .. " 2>&1")
+  local out = p:read "a"
+  local _, _, code = p:close()
+  return out, code
+end
+
+local function skip_without_script()
+  if not terminal.missing "script" then return end
+  pending "script is not installed"
+  return true
+end
+
+--- An example on a terminal; returns it and the ports that it names.
+local function start(arguments, before, n)
+  local t = terminal.run("bin/luagreen examples/" .. arguments)
+  local ports = {}
+  for i = 1, n do
+    t:expect(before)
+    ports[i] = tonumber(t:expect("\r"):match "%d+")
+  end
+  return t, table.unpack(ports)
+end
+
+--- A conversation: sends each line, and waits for the reply.
+local function talk(conn, replies)
+  for _, pair in ipairs(replies) do
+    assert(conn:send(pair[1] .. "\r\n"))
+    assert.equal(pair[2], conn:receive(#pair[2]))
+  end
+end
+
+local function connect(port)
+  local conn = assert(green.connect("127.0.0.1", port))
+  conn:settimeout(10)
+  return conn
+end
+
+describe("service.lua", function()
+  it("keeps, counts, lists and forgets, until Ctrl-C", function()
+    if skip_without_script() then return end
+    local t <close>, port, back = start("service.lua 0 0", "127.0.0.1:", 2)
+    local conn <close> = connect(port)
+    talk(conn, {
+      {"ping", "+PONG\r\n"},
+      {"SET a \"one two\"", "+OK\r\n"},
+      {"GET a", "$7\r\none two\r\n"},
+      {"GET b", "$-1\r\n"},
+      {"INCR n", ":1\r\n"},
+      {"INCR n", ":2\r\n"},
+      {"INCR a", "-ERR value is not an integer\r\n"},
+      {"KEYS *", "*2\r\n$1\r\na\r\n$1\r\nn\r\n"},
+      {"DEL a b", ":1\r\n"},
+      {"EXPIRE n 100", ":1\r\n"},
+      {"TTL n", ":100\r\n"},
+      {"PERSIST n", ":1\r\n"},
+      {"TTL n", ":-1\r\n"},
+      {"EXPIRE n 0.02", ":1\r\n"},
+      {"SET x 1 EX 100", "+OK\r\n"},
+      {"NONE", "-ERR unknown command 'NONE'\r\n"},
+      {"GET", "-ERR wrong number of arguments for 'GET'\r\n"},
+      {"*2\r\n$3\r\nGET\r\n$1\r\nx", "$1\r\n1\r\n"},
+    })
+    help.wait_until(function()
+      conn:send "TTL n\r\n"
+      green.sleep(0.001)
+      return conn:receive "*l" == ":-2"
+    end)
+
+    local door <close> = connect(back)
+    door:send "store.x = 'by hand'\nexit()\n"
+    door:receive "*a"
+    talk(conn, {{"GET x", "$7\r\nby hand\r\n"}})
+
+    t:type "\3"
+    assert.equal("-ERR the service ends", conn:receive "*l")
+    t:expect "ended after "
+  end)
+
+  it("publishes to those who subscribed", function()
+    if skip_without_script() then return end
+    local t <close>, port = start("service.lua 0 0", "127.0.0.1:", 2)
+    local a <close> = connect(port)
+    talk(a, {{"SUBSCRIBE news",
+      "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"}})
+    local c <close> = connect(port)
+    talk(c, {{"PUBLISH news hello", ":1\r\n"}, {"PUBLISH other x", ":0\r\n"}})
+    local message = "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
+    assert.equal(message, a:receive(#message))
+    talk(a, {{"QUIT", "+OK\r\n"}})
+    assert.is_nil(a:receive "*l")
+    help.wait_until(function()
+      c:send "PUBLISH news again\r\n"
+      green.sleep(0.001)
+      return c:receive "*l" == ":0"
+    end)
+    t:type "\3"
+    t:expect "ended after "
+  end)
+end)
+
+describe("echo.lua", function()
+  it("returns each line", function()
+    if skip_without_script() then return end
+    local t <close>, port = start("echo.lua 0", "port ", 1)
+    local conn <close> = connect(port)
+    talk(conn, {{"hello", "hello\n"}, {"", "\n"}})
+    t:type "\3"
+  end)
+end)
+
+describe("crawler.lua", function()
+  it("finds every page, many at once", function()
+    local out, code = output "bin/luagreen examples/crawler.lua -n 20 --serve"
+    assert.equal(0, code)
+    assert.matches("/101: 404\n101 pages, 1 not there; ", out, 1, true)
+    local took, waited = out:match "(%S+) s for (%S+) s"
+    assert.is_true(tonumber(took) < tonumber(waited) / 3)
+  end)
+
+  it("says what went wrong", function()
+    assert.matches("/x: connection refused", (output
+      "bin/luagreen examples/crawler.lua http://127.0.0.1:1/x"), 1, true)
+    assert.equal(2, select(2, output "bin/luagreen examples/crawler.lua"))
+  end)
+end)
+
+--- A C example as `make examples` builds it; compiled here if it was not.
+local function c_example(name)
+  local build = os.getenv "BUILD" or "build"
+  local path = build .. "/examples/" .. name
+  local f = io.open(path)
+  if f then
+    f:close()
+    return path
+  end
+  path = os.tmpname()
+  local _, code = output(("cc -std=c11 -D_GNU_SOURCE -Icore -Ibindings "
+    .. "$(pkg-config --cflags lua5.4) -o %s examples/%s.c %s/core/*.o "
+    .. "%s/bindings/*.o $(pkg-config --libs lua5.4 libuv) -lpthread"):format(
+    path, name, build, build))
+  assert.equal(0, code)
+  return path, function() os.remove(path) end
+end
+
+local function run_c(name, arguments)
+  local path, remove = c_example(name)
+  local out, code = output(path .. (arguments or ""))
+  if remove then remove() end
+  assert.equal(0, code, out)
+  return out
+end
+
+describe("embed.c", function()
+  it("runs green threads on its loop, and its own timer beside them",
+    function()
+      local out = run_c "embed"
+      assert.matches("ant did part 3 after %d+ ticks", out)
+      assert.matches("bee: returned 4\n", out)
+      assert.matches("waiter: returned %d+\nclosed, after %d+ ticks", out)
+    end)
+end)
+
+describe("c_only.c", function()
+  it("echoes every message of every client", function()
+    assert.matches("50 connections served, 250 messages echoed, "
+      .. "0 clients failed", run_c("c_only", " 50 5"), 1, true)
+  end)
+end)
+
+describe("the demo", function()
+  it("shows the service at work and ends", function()
+    if terminal.missing "telnet" and terminal.missing "nc" then
+      pending "neither telnet nor nc is installed"
+      return
+    end
+    local out, code = output "examples/demo </dev/null"
+    assert.equal(0, code)
+    for _, text in ipairs {"+PONG", "hello, world", "\n3000\n",
+                           "changed by hand", "stack traceback:",
+                           "socket:accept", "ended after"} do
+      assert.matches(text, out, 1, true)
+    end
+  end)
+end)

@@ -1,0 +1,37 @@
+-- uv_run() does nothing for a loop without ref'd handles: while some thread
+-- was always ready, Ctrl-C did not reach main. And a thread that computed went
+-- round the ready queue for it, but nobody had woken main.
+--
+-- SPDX-License-Identifier: MIT
+
+local help = require "spec.help"
+
+describe("Ctrl-C", function()
+  it("reaches a parked main while others are always ready", function()
+    local out, how, code = help.child [[
+      local green = require "green"
+      green.spawn(function()
+        while true do green.sleep(0) end
+      end)
+      os.execute("(sleep 0.03; kill -INT " .. PID() .. ") &")
+      print(pcall(green.sleep, 60))
+      os.exit(5)
+    ]]
+    assert.same({"exit", 5}, {how, code}, out)
+    assert.matches("false\tinterrupted!", out)
+  end)
+
+  it("reaches a parked main while another thread computes", function()
+    local out, how, code = help.child [[
+      local green = require "green"
+      green.spawn(function()
+        os.execute("(sleep 0.03; kill -INT " .. PID() .. ") &")
+        while true do end
+      end)
+      print(pcall(green.sleep, 60))
+      os.exit(5)
+    ]]
+    assert.same({"exit", 5}, {how, code}, out)
+    assert.matches("false\tinterrupted!", out)
+  end)
+end)

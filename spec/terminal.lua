@@ -1,0 +1,55 @@
+--- Programs on a terminal of their own (script's), whose typing is ours. What
+--- they show is read from a file, as it grows.
+---
+--- SPDX-License-Identifier: MIT
+
+local green = require "green"
+local help = require "spec.help"
+
+local terminal = {}
+local Terminal = {}
+Terminal.__index = Terminal
+
+function terminal.run(command)
+  local base = os.tmpname()
+  os.remove(base)
+  local typing, shown = base .. ".in", base .. ".out"
+  assert(os.execute("mkfifo " .. typing))
+  assert(os.execute(("TERM=vt100 timeout 60 script -qfc '%s' %s <%s "
+    .. ">/dev/null 2>&1 &"):format(command, shown, typing)))
+  local self = setmetatable({shown = shown, from = 1, typing = typing,
+    keys = assert(io.open(typing, "w"))}, Terminal)
+  self.keys:setvbuf "no"
+  return self
+end
+
+function Terminal:__close()
+  self.keys:close()
+  os.remove(self.typing)
+  os.remove(self.shown)
+end
+
+function Terminal:type(text) self.keys:write(text) end
+
+function Terminal:expect(text)
+  local found
+  help.wait_until(function()
+    local f = io.open(self.shown)
+    local all = f and f:read "a" or ""
+    if f then f:close() end
+    local _, stop = all:find(text, self.from, true)
+    if stop then
+      found = all:sub(self.from, stop)
+      self.from = stop + 1
+    end
+    green.sleep(0.001)
+    return stop
+  end, text)
+  return found
+end
+
+function terminal.missing(program)
+  return not os.execute("command -v " .. program .. " >/dev/null 2>&1")
+end
+
+return terminal
