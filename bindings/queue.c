@@ -141,6 +141,18 @@ static void putter_leaves(struct green_hub *hub, struct green_thread *t) {
 
 /* --- get --- */
 
+/* The first `reserved` values are promised to getters that were woken and have
+ * not run yet: whoever comes later takes the one behind them. */
+static void skip_reserved(lua_State *L, struct queue *q, int table) {
+  lua_Integer i;
+  lua_rawgeti(L, table, slot(q, q->reserved));
+  for (i = q->reserved; i > 0; i--) {
+    lua_rawgeti(L, table, slot(q, i - 1));
+    lua_rawseti(L, table, slot(q, i));
+  }
+  lua_rawseti(L, table, slot(q, 0));
+}
+
 static int take(lua_State *L, struct green_lua *G, struct queue *q) {
   int table = table_of(L);
   pop_ring(L, q, table);
@@ -180,7 +192,13 @@ static int queue_get(lua_State *L) {
   int keep, r;
   lua_settop(L, 2);
   if (deadline > 0 && (r = green_lua__enter(L, G, &get_op)) >= 0) return r;
-  if (q->count > q->reserved) return take(L, G, q);
+  if (q->count > q->reserved) {
+    if (q->reserved) {
+      skip_reserved(L, q, table_of(L));
+      lua_settop(L, 2);
+    }
+    return take(L, G, q);
+  }
   if (q->nputters) return take_from_putter(L, G, q);
   if (q->closed) return green_lua__push_closed(L);
   if (deadline == 0) return green_lua__push_timeout(L);

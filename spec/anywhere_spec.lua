@@ -107,7 +107,7 @@ end
 places["__close of a generic for"] = function(x)
   local v
   local closing = with({__close = function() block() v = x + 1 end})
-  for _ in next, {1}, nil, closing do break end
+  for _ in next, {1}, nil, closing do break end -- luacheck: ignore 512
   return v
 end
 
@@ -119,7 +119,7 @@ places["__tostring"] = function(x)
 end
 
 places["__name and __pairs"] = function(x)
-  for _, v in pairs(with({__pairs = function(t)
+  for _, v in pairs(with({__pairs = function(t) -- luacheck: ignore 512
     block()
     return function(_, k) if not k then block() return 1, x + 1 end end, t
   end})) do return v end
@@ -174,7 +174,8 @@ places["table.unpack through __index"] = function(x)
 end
 
 places["an iterator of generic for"] = function(x)
-  for v in function(_, c) block() return not c and x + 1 or nil end do
+  local function once(_, c) block() return not c and x + 1 or nil end
+  for v in once do -- luacheck: ignore 512
     return v
   end
 end

@@ -400,6 +400,18 @@ describe("a session ends", function()
       assert.equal("> 1\n> > 2\n> ", c:rest())
     end)
 
+  it("when more is typed ahead than can be kept", function()
+    local door <close> = open()
+    local c <close> = greeted(door)
+    c:send "print 'begun' green.sleep(60)\n"
+    c:expect "begun\n"
+    local flood <close> = green.spawn(function()
+      while c.conn:send(("x"):rep(65536)) do end
+    end)
+    assert.matches("too much is typed ahead", c:rest())
+    assert.is_true((flood:join(10)))
+  end)
+
   it("without leaving a thread, a timer or a kept stack", function()
     local door <close> = open()
     local before = help.leftovers()

@@ -233,15 +233,13 @@ describe("a killed thread", function()
   rung("that is forced and swallows again in the handlers that run then ends",
     function()
       local t = kill(function()
-        for _ = 1, 2 do
-          local _ <close> = closing(function()
-            while true do pcall(green.sleep, 60) end
-          end)
-          local _ <close> = closing(function()
-            while true do pcall(green.sleep, 60) end
-          end)
+        local _ <close> = closing(function()
           while true do pcall(green.sleep, 60) end
-        end
+        end)
+        local _ <close> = closing(function()
+          while true do pcall(green.sleep, 60) end
+        end)
+        while true do pcall(green.sleep, 60) end
       end)
       assert.equal("killed", t:status())
     end)

@@ -204,12 +204,13 @@ describe("a bounded queue", function()
           for i = 1, 100 do q:put(p * 1000 + i) end
         end)
       end
-      local last = {}
       for c = 1, 7 do
         consumers[c] = green.spawn(function()
+          local last = {}
           for v in q:items() do
             sum, n = sum + v, n + 1
             local p = v // 1000
+            assert(v > (last[p] or 0), "out of order")
             last[p] = v
           end
         end)

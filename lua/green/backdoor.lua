@@ -2,13 +2,14 @@
 ---
 --- A session has three green threads beside the one it was called in: a reader
 --- that takes the client's bytes apart and sees a Ctrl-C at any time, a sender,
---- and one for each command. A command takes turns while it computes, so that
---- it cannot hold up the program, and can be interrupted.
+--- and one for the command that runs. A command takes turns while it computes,
+--- so that it cannot hold up the program, and can be interrupted.
 ---
 --- Names. A session sees, in this order: the globals it made itself, `locals`,
---- the helpers (ps, bt, kill, help, exit, quit, green), and the program's globals.
---- Assigning to a name that `locals` or the program has changes it there; a new
---- name stays in the session; `_G.name = value` makes one in the program.
+--- the helpers (ps, bt, kill, help, exit, quit, green), and the program's
+--- globals. Assigning to a name that `locals` or the program has changes it
+--- there; a new name stays in the session; `_G.name = value` makes one in the
+--- program.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -160,17 +161,24 @@ function Session:exit()
   if green.current() == self.command then error("exit", 0) end
 end
 
+--- Ends it now, in the middle of a command, too. Never switches.
+function Session:stop(reason)
+  self.over = true
+  self.input:clear()
+  self.input:put(END, 0)
+  if self.command then self.command:kill(reason) end
+end
+
 --- The client is gone, or was given up. Never switches.
 function Session:hang_up()
-  self.over = true
   self.out:close()
-  self.input:put(END, 0)
-  if self.command then self.command:kill("the client has left") end
+  self:stop("the client has left")
 end
 
 ------------------------------------------------------------------- reader --
 
 function Session:on_text(text)
+  if self.over then return end
   local from = 1
   for stop, after in text:gmatch("()\n()") do
     self.input:put(self.partial .. text:sub(from, stop - 1))
@@ -181,7 +189,7 @@ function Session:on_text(text)
   self.typed = self.typed + #text
   if self.typed > MOST_TYPED then
     self:say("\ntoo much is typed ahead\n")
-    self:hang_up()
+    self:stop("too much is typed ahead")
   end
 end
 
@@ -361,7 +369,8 @@ end
 --- what the program can. Better is a Unix socket: green.listen("unix:/path",
 --- nil, {mode = 384}), which is 0600. Interruptible. May switch.
 ---@param listener userdata
----@param opts? {locals: table, token: string, banner: string, anywhere: boolean}
+---@param opts? {locals: table, token: string, banner: string,
+--- anywhere: boolean}
 ---@return true? ok      as green.serve
 ---@return string? err
 function backdoor.server(listener, opts)

@@ -1,0 +1,415 @@
+/* handle.c - handles: what Lua holds of a thread.
+ *
+ * One userdata of 8 bytes for each thread that somebody looks at, in a
+ * weak-valued table by the thread's slot. It holds the record (GREEN_HELD).
+ * A C thread belongs to its spawner: its handle knows by the id whether the
+ * record is still the same thread's.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "thread.h"
+
+/* Keys in the registry: handles by slot (weak), and their metatable. */
+static const char HANDLES[] = "handles", META[] = "meta";
+
+struct guest {
+  struct green_lua_handle handle;
+  uint64_t id;
+};
+
+/* The thread of a handle, or NULL if it was a C thread that has ended. */
+static struct green_thread *of_handle(lua_State *L, int index, void *ud) {
+  struct guest *guest = ud;
+  struct green_thread *t = guest->handle.thread;
+  if (lua_rawlen(L, index) == sizeof *guest && t && t->id != guest->id)
+    return NULL;
+  return t;
+}
+
+struct green_thread *green_lua__to_thread(lua_State *L, int index) {
+  void *ud = luaL_testudata(L, index, "green.thread");
+  return ud ? of_handle(L, index, ud) : NULL;
+}
+
+struct green_thread *green_lua__self_thread(lua_State *L) {
+  return of_handle(L, 1, green_lua__self(L));
+}
+
+/* For what makes no sense with a C thread that is gone. */
+struct green_thread *green_lua__known_thread(lua_State *L) {
+  struct green_thread *t = green_lua__self_thread(L);
+  if (!t) luaL_error(L, "this green thread of C code has ended");
+  return t;
+}
+
+struct green_lua_handle *green_lua__new_handle(lua_State *L, size_t size) {
+  struct green_lua_handle *handle = lua_newuserdatauv(L, size, 0);
+  handle->thread = NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, META);
+  lua_setmetatable(L, -2);
+  return handle;
+}
+
+/* The handle is on top of the stack. */
+void green_lua__register_handle(lua_State *L, int slot) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
+}
+
+static void make_handle(lua_State *L, struct green_lua *G,
+                        struct green_thread *t) {
+  if (t->klass == &green_lua_class) {
+    struct green_lua_handle *handle = green_lua__new_handle(L, sizeof *handle);
+    green_lua__register_handle(L, t->user_a);
+    handle->thread = t;
+    t->flags |= GREEN_HELD;
+  } else {
+    struct guest *guest =
+        (struct guest *)green_lua__new_handle(L, sizeof(struct guest));
+    if (!t->user_a) {
+      lua_pushboolean(L, 1);
+      t->user_a = green_lua__anchor(L, G);
+    }
+    guest->id = t->id;
+    green_lua__register_handle(L, t->user_a);
+    guest->handle.thread = t;
+  }
+}
+
+void green_lua__push_thread(lua_State *L, struct green_lua *G,
+                            struct green_thread *t) {
+  luaL_checkstack(L, 6, "luagreen");
+  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
+  if (!t->user_a || lua_rawgeti(L, -1, t->user_a) == LUA_TNIL) {
+    lua_settop(L, t->user_a ? -2 : -1);
+    make_handle(L, G, t);
+  }
+  lua_remove(L, -2);
+}
+
+/* A C thread ends: its slots go, its handle is told by the id. */
+void green_lua__guest_ended(struct green_hub *hub, struct green_thread *t) {
+  struct green_lua *G = green_lua__of(hub);
+  if (!G || !(t->user_a | t->user_b)) return;
+  lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
+  lua_pushnil(G->tables);
+  if (t->user_a) lua_rawseti(G->tables, -2, t->user_a);
+  lua_settop(G->tables, 2);
+  green_lua__release(G, t->user_a);
+  green_lua__release(G, t->user_b);
+  t->user_a = t->user_b = 0;
+}
+
+static int handle_gc(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_lua_handle *handle = lua_touserdata(L, 1);
+  struct green_thread *t = of_handle(L, 1, handle);
+  int stands, replaced;
+  if (!t || !G->hub) return 0;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
+  lua_rawgeti(L, -1, t->user_a);
+  stands = lua_rawequal(L, -1, 1);
+  replaced = !stands && !lua_isnil(L, -1);
+  green_lua__finalizing(L, G, stands);
+  handle->thread = NULL;
+  /* A younger handle may hold the record by now; closed hubs hold nothing. */
+  if (replaced || !G->hub || t->klass != &green_lua_class) return 0;
+  if (t->state >= GREEN_DONE) green_lua__forget(G, t);
+  green_forget(G->hub, t);
+  return 0;
+}
+
+/* --- methods --- */
+
+/* kill([reason]): true if it was alive. */
+static int thread_kill(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  lua_settop(L, 2);
+  if (t && t->state < GREEN_DONE && !(t->flags & GREEN_STRUCK)) {
+    green_lua__cold_make(L, G, t);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, COLD_REASON);
+    luaL_where(L, 1);
+    lua_rawseti(L, -2, COLD_WHERE);
+  }
+  lua_pushboolean(L, t && green_kill(G->hub, t));
+  return 1;
+}
+
+/* cancel(): true if it will never run. */
+static int thread_cancel(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  if (!t || t->state != GREEN_NEW) {
+    lua_pushboolean(L, 0);
+    return 1;
+  }
+  lua_settop(L, 1);
+  green_lua__cold_make(L, G, t);
+  lua_pushliteral(L, "cancelled");
+  lua_rawseti(L, -2, COLD_REASON);
+  luaL_where(L, 1);
+  lua_rawseti(L, -2, COLD_WHERE);
+  lua_pushboolean(L, green_unstart(G->hub, t));
+  return 1;
+}
+
+/* One that has not started fails with the value and never runs. */
+static void throw_unstarted(struct green_lua *G, struct green_thread *t,
+                            lua_State *L) {
+  lua_State *co = t->user;
+  green_lua__keep_name(G, t);
+  lua_settop(co, 0);
+  lua_xmove(L, co, 1);
+  t->state = GREEN_FAILED;
+  if (green_lua__has_waiter(t)) t->user_flags |= LUA_AWAITED;
+  green_end_unstarted(G->hub, t);
+}
+
+/* throw(err): raised once at its next blocking call. */
+static int thread_throw(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  int done = 0;
+  luaL_checkany(L, 2);
+  lua_settop(L, 2);
+  if (t && t->state == GREEN_NEW && t->klass == &green_lua_class) {
+    throw_unstarted(G, t, L);
+    done = 1;
+  } else if (t && t->state < GREEN_DONE && !green_thrown(t)) {
+    green_lua__cold_make(L, G, t);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, COLD_THROWN);
+    if (green_throw(G->hub, t, UV_UNKNOWN) < 0)
+      return luaL_error(L, "not enough memory");
+    done = 1;
+  }
+  lua_pushboolean(L, done);
+  return 1;
+}
+
+/* --- fields --- */
+
+static int thread_index(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  const char *key = lua_tostring(L, 2);
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(3)) != LUA_TNIL || !key) return 1;
+  if (!strcmp(key, "id") && t)
+    lua_pushinteger(L, (lua_Integer)t->id);
+  else if (!strcmp(key, "name") && t)
+    green_lua__push_name(L, G, t);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int thread_newindex(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__known_thread(L);
+  const char *key = luaL_checkstring(L, 2);
+  if (strcmp(key, "name"))
+    return luaL_error(L, "a green thread has no field '%s' to set", key);
+  if (lua_type(L, 3) != LUA_TSTRING)
+    return luaL_error(L, "bad value for 'name' (string expected, got %s)",
+                      luaL_typename(L, 3));
+  if (green_set_name(G->hub, t, lua_tostring(L, 3)) < 0)
+    return luaL_error(L, "not enough memory");
+  return 0;
+}
+
+static int thread_tostring(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = G->hub ? green_lua__self_thread(L) : NULL;
+  if (!t) {
+    lua_pushliteral(L, "green.thread: ended");
+    return 1;
+  }
+  green_lua__push_name(L, G, t);
+  lua_pushfstring(L, "green.thread: #%I %s", (lua_Integer)t->id,
+                  lua_tostring(L, -1));
+  return 1;
+}
+
+/* --- functions --- */
+
+static int l_current(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__current(G);
+  if (t)
+    green_lua__push_thread(L, G, t);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+struct gather {
+  struct green_thread **at;
+  size_t n, room;
+  uint64_t id; /* only this one; 0: all */
+};
+
+static void gather(struct green_thread *t, void *arg) {
+  struct gather *g = arg;
+  if (g->n < g->room && (!g->id || g->id == t->id)) g->at[g->n++] = t;
+}
+
+/* thread(id) */
+static int l_thread(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *found = NULL;
+  struct gather g = {&found, 0, 1, 0};
+  g.id = (uint64_t)luaL_checkinteger(L, 1);
+  if (g.id) green_each(G->hub, gather, &g);
+  if (found)
+    green_lua__push_thread(L, G, found);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* all_threads(): the live ones, in no order. */
+static int l_all_threads(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct gather g = {NULL, 0, green_live(G->hub), 0};
+  size_t i;
+  g.at = lua_newuserdatauv(L, (g.room + 1) * sizeof *g.at, 0);
+  green_each(G->hub, gather, &g);
+  lua_createtable(L, (int)g.n, 0);
+  for (i = 0; i < g.n; i++) {
+    if (!g.at[i]->klass || g.at[i]->state >= GREEN_DONE) continue;
+    green_lua__push_thread(L, G, g.at[i]);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+  return 1;
+}
+
+/* rare([t]): the table of rare things of a thread, made if need be. */
+static int l_rare(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = lua_isnoneornil(L, 1) ? green_lua__current(G)
+                                                 : green_lua__to_thread(L, 1);
+  if (t)
+    green_lua__cold_make(L, G, t);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* output([t]): where print goes in a thread; set_output(sink): in this one.
+ * print must work while the state closes, too. */
+static int l_output(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t;
+  if (!G->hub) return 0;
+  t = lua_isnoneornil(L, 1) ? green_lua__current(G)
+                            : green_lua__to_thread(L, 1);
+  if (!t || !green_lua__cold(L, G, t)) return 0;
+  lua_rawgeti(L, -1, COLD_OUTPUT);
+  return 1;
+}
+
+static int l_set_output(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  lua_settop(L, 1);
+  green_lua__cold_make(L, G, green_lua__current(G));
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, COLD_OUTPUT);
+  return 0;
+}
+
+/* expose(co): coroutine.running gave this coroutine away. */
+static int l_expose(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = G->hub ? green_lua__current(G) : NULL;
+  if (t && t->user == lua_tothread(L, 1)) {
+    t->user_flags |= LUA_EXPOSED;
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  return 0;
+}
+
+/* closed_by_others(t): somebody closed its coroutine while it was parked. */
+static int l_closed_by_others(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__to_thread(L, 1);
+  if (!t || t->klass != &green_lua_class || t->state >= GREEN_DONE ||
+      t->stack || !(t->user_flags & LUA_STARTED) ||
+      lua_status(t->user) == LUA_YIELD)
+    return 0;
+  green_lua__cold_make(L, G, t);
+  lua_pushliteral(L, "closed by foreign code");
+  lua_rawseti(L, -2, COLD_REASON);
+  green_lua__drop_scopes(G, t);
+  green_bury(G->hub, t, GREEN_KILLED);
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"wait", green_lua__thread_wait},
+                                   {"join", green_lua__thread_join},
+                                   {"kill", thread_kill},
+                                   {"throw", thread_throw},
+                                   {"cancel", thread_cancel},
+                                   {"link", green_lua__thread_link},
+                                   {"unlink", green_lua__thread_unlink},
+                                   {"status", green_lua__thread_status},
+                                   {"waiting", green_lua__thread_waiting},
+                                   {NULL, NULL}};
+
+static const luaL_Reg meta[] = {{"__gc", handle_gc},
+                                {"__newindex", thread_newindex},
+                                {"__tostring", thread_tostring},
+                                {NULL, NULL}};
+
+static const luaL_Reg functions[] = {{"spawn", green_lua__l_spawn},
+                                     {"spawn_n", green_lua__l_spawn_n},
+                                     {"spawn_after", green_lua__l_spawn_after},
+                                     {"current", l_current},
+                                     {"thread", l_thread},
+                                     {"all_threads", l_all_threads},
+                                     {"rare", l_rare},
+                                     {"output", l_output},
+                                     {"set_output", l_set_output},
+                                     {"expose", l_expose},
+                                     {"closed_by_others", l_closed_by_others},
+                                     {NULL, NULL}};
+
+static const luaL_Reg on_threads[] = {{"await_end", green_lua__thread_await_end},
+                                      {"stack_text", green_lua__thread_stack_text},
+                                      {"spawned_at", green_lua__thread_spawned_at},
+                                      {NULL, NULL}};
+
+static void make_handles(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, HANDLES);
+  lua_pushstring(L, green_lua__no_yield);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, green_lua__no_yield);
+}
+
+void green_lua__open_thread(lua_State *L) {
+  static const luaL_Reg index[] = {{"__index", thread_index}, {NULL, NULL}};
+  make_handles(L);
+  green_lua__setfuncs(L, functions, 0);
+  green_lua__class(L, "green.thread", methods, meta);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, META);
+  lua_pushvalue(L, -1);
+  lua_pushvalue(L, -1);
+  lua_getfield(L, -1, "__index");
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -5, "__methods"); /* for methods written in Lua */
+  green_lua__setfuncs(L, index, 2);
+  lua_pop(L, 1);
+  green_lua__setfuncs(L, on_threads, 1);
+}

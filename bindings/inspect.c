@@ -1,0 +1,211 @@
+/* inspect.c - what one can know of a thread: its name, what it waits for, its
+ * stack, where it was spawned.
+ *
+ * Other threads' coroutines are looked at only by functions that cannot raise.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "thread.h"
+
+void green_lua__push_place(lua_State *L, lua_Debug *ar) {
+  if (ar->currentline > 0)
+    lua_pushfstring(L, "%s:%d", ar->short_src, ar->currentline);
+  else if (ar->linedefined > 0)
+    lua_pushfstring(L, "%s:%d", ar->short_src, ar->linedefined);
+  else
+    lua_pushstring(L, ar->short_src);
+}
+
+/* Pops the function on top of L, pushes "file:line" of its definition. */
+static void push_defined(lua_State *L) {
+  lua_Debug ar;
+  if (!lua_isfunction(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushliteral(L, "?");
+    return;
+  }
+  lua_getinfo(L, ">S", &ar);
+  ar.currentline = -1;
+  green_lua__push_place(L, &ar);
+}
+
+/* The outermost level of a stack; 0: it has none. Going to a level costs its
+ * depth, and an overflown stack has 200,000: so it is searched for. */
+static int bottom(lua_State *co, lua_Debug *level) {
+  int low = 0, high = 1;
+  while (lua_getstack(co, high, level)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    int middle = low + (high - low) / 2;
+    if (lua_getstack(co, middle, level))
+      low = middle;
+    else
+      high = middle;
+  }
+  return lua_getstack(co, low, level);
+}
+
+/* Pushes the place of the function at the bottom of the thread's stack. */
+static void push_default_name(lua_State *L, struct green_lua *G,
+                              struct green_thread *t) {
+  lua_State *co = t->user;
+  lua_Debug level;
+  luaL_checkstack(L, 4, "luagreen");
+  if (t->klass != &green_lua_class) {
+    lua_pushliteral(L, "?");
+  } else if (!co) { /* ended: see free_early */
+    green_lua__push_anchored(L, G, t->user_a);
+    push_defined(L);
+  } else {
+    if (bottom(co, &level) && lua_checkstack(co, 1))
+      lua_getinfo(co, "f", &level);
+    else if (lua_gettop(co) >= BASE && lua_checkstack(co, 1))
+      lua_pushvalue(co, 1);
+    else
+      lua_pushnil(co);
+    lua_xmove(co, L, 1);
+    push_defined(L);
+  }
+}
+
+void green_lua__push_name(lua_State *L, struct green_lua *G,
+                      struct green_thread *t) {
+  if (*green_name(t))
+    lua_pushstring(L, green_name(t));
+  else
+    push_default_name(L, G, t);
+}
+
+/* The name dies with the stack: fix it. (G, t) on the helper. */
+static int keep_name(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  green_lua__push_name(L, G, t);
+  green_set_name(G->hub, t, lua_tostring(L, -1));
+  return 0;
+}
+
+void green_lua__keep_name(struct green_lua *G, struct green_thread *t) {
+  if (G && !*green_name(t)) green_lua__protected(G, keep_name, t);
+}
+
+int green_lua__thread_status(lua_State *L) {
+  struct green_thread *t = green_lua__self_thread(L);
+  lua_pushstring(L, t ? green_status(t) : "done");
+  return 1;
+}
+
+/* The coroutine in which a parked thread called what it waits in: its own, or
+ * one of the user's below it. */
+lua_State *green_lua__waiting_state(struct green_lua *G,
+                                    struct green_thread *t) {
+  lua_State *note = green_kept_note(t);
+  if (note) return note;
+  if (t == green_main(G->hub)) return G->main;
+  return t->klass == &green_lua_class ? t->user : NULL;
+}
+
+static void push_waits_on(lua_State *L, lua_State *from) {
+  lua_Debug ar;
+  if (lua_getstack(from, 0, &ar) && lua_checkstack(from, 2) &&
+      lua_getlocal(from, &ar, 1)) {
+    lua_xmove(from, L, 1);
+    if (lua_type(L, -1) == LUA_TUSERDATA || lua_type(L, -1) == LUA_TTABLE)
+      return;
+    lua_pop(L, 1);
+  }
+  lua_pushnil(L);
+}
+
+static void push_where(lua_State *L, lua_State *from) {
+  lua_Debug ar;
+  int level;
+  for (level = 0; lua_getstack(from, level, &ar); level++) {
+    lua_getinfo(from, "Sl", &ar);
+    if (ar.currentline > 0) {
+      green_lua__push_place(L, &ar);
+      return;
+    }
+  }
+  lua_pushliteral(L, "?");
+}
+
+/* waiting(): {what, on, since, deadline, where}, or nil. */
+int green_lua__thread_waiting(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  uint64_t deadline;
+  lua_State *from;
+  if (!t || !green_waits_for(t)) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, green_waits_for(t));
+  lua_setfield(L, -2, "what");
+  lua_pushnumber(L, (lua_Number)t->since / 1e9);
+  lua_setfield(L, -2, "since");
+  deadline = green_timer_deadline(G->hub, t->slot);
+  if (deadline != GREEN_FOREVER) {
+    lua_pushnumber(L, (lua_Number)deadline / 1e9);
+    lua_setfield(L, -2, "deadline");
+  }
+  from = green_lua__waiting_state(G, t);
+  if (!from || from == L) return 1;
+  if (t->on) {
+    push_waits_on(L, from);
+    lua_setfield(L, -2, "on");
+  }
+  push_where(L, from);
+  lua_setfield(L, -2, "where");
+  return 1;
+}
+
+/* stack_text(t): the Lua stack of a live thread, or where the error of an
+ * ended one was raised; nil if there is none. */
+int green_lua__thread_stack_text(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  lua_State *from, *own;
+  if (!t) return 0;
+  if (t->state >= GREEN_DONE) {
+    if (!green_lua__cold(L, G, t)) return 0;
+    lua_rawgeti(L, -1, COLD_TRACEBACK);
+    return 1;
+  }
+  own = t == green_main(G->hub)          ? G->main
+        : t->klass == &green_lua_class ? t->user
+                                         : NULL;
+  if (t == green_lua__current(G))
+    from = L;
+  else
+    from = green_lua__waiting_state(G, t);
+  if (!from) return 0;
+  luaL_traceback(L, from, NULL, from == L ? 1 : 0);
+  if (own && own != from) {
+    luaL_traceback(L, own, NULL, 0);
+    lua_pushliteral(L, "\n");
+    lua_insert(L, -2);
+    lua_concat(L, 3);
+  }
+  return 1;
+}
+
+/* spawned_at(): "file:line" or nil (spawn_n), and the spawner's id. */
+int green_lua__thread_spawned_at(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  const char *name;
+  int line;
+  if (!t || t->klass != &green_lua_class) return 0;
+  if (!t->user_d) return 0;
+  name = green_lua__site_name(G, t->user_c, &line);
+  if (name)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushnil(L);
+  lua_pushinteger(L, t->user_d);
+  return 2;
+}

@@ -1,0 +1,195 @@
+/* spawn.c - making threads, and the links that run at their end.
+ *
+ * Everything of Lua comes first, as it may raise; then the record. A link is a
+ * coroutine made beforehand, so that nothing is allocated at the end.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "thread.h"
+
+static void check_callable(lua_State *L, int index) {
+  if (lua_isfunction(L, index)) return;
+  if (luaL_getmetafield(L, index, "__call") != LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  luaL_typeerror(L, index, "function");
+}
+
+static void note_spawner(struct green_lua *G, struct green_thread *t) {
+  struct green_thread *parent = green_lua__current(G);
+  t->user_d = parent ? (uint32_t)parent->id : 0;
+}
+
+/* What a child inherits: where print goes. */
+static void inherit(lua_State *L, struct green_lua *G,
+                    struct green_thread *t) {
+  struct green_thread *parent = green_lua__current(G);
+  if (!parent || !parent->user_b) return;
+  green_lua__push_anchored(L, G, parent->user_b);
+  if (lua_rawgeti(L, -1, COLD_OUTPUT) != LUA_TNIL) {
+    green_lua__cold_make(L, G, t);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, COLD_OUTPUT);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 2);
+}
+
+/* Everything of Lua first, as it may raise; then the record. The function and
+ * its n arguments are on top of the stack, and are popped; below them is the
+ * handle, if there is one. */
+static struct green_thread *make(lua_State *L, struct green_lua *G, int n,
+                                 int handle) {
+  int slot;
+  struct green_thread *t;
+  lua_State *co = green_lua__get_coroutine(L, G, &slot);
+  if (handle) {
+    lua_pushvalue(L, -n - 2);
+    green_lua__register_handle(L, slot);
+    lua_pop(L, 1);
+  }
+  if (!lua_checkstack(co, n + BASE + 4)) {
+    green_lua__release(G, slot);
+    luaL_error(L, "too many arguments for a green thread");
+  }
+  t = green_thread_new(G->hub, &green_lua_class);
+  if (!t) {
+    green_lua__release(G, slot);
+    luaL_error(L, "not enough memory for a green thread");
+  }
+  t->user = co;
+  t->user_a = slot;
+  lua_pushvalue(L, -n - 1);
+  lua_xmove(L, co, 1);
+  lua_xmove(L, co, n + 1);
+  note_spawner(G, t);
+  return t;
+}
+
+static void launch(lua_State *L, struct green_lua *G, struct green_thread *t,
+                   uint64_t at) {
+  struct green_thread *parent = green_lua__current(G);
+  if (green_start(G->hub, t, at) < 0) {
+    green_unstart(G->hub, t);
+    luaL_error(L, "not enough memory for a timer");
+  }
+  if (unlikely(parent && parent->user_b)) inherit(L, G, t); /* may raise */
+}
+
+static struct green_lua *may_spawn(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  if (unlikely(G->drained == 2)) luaL_error(L, "the state is closing");
+  return G;
+}
+
+static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
+  struct green_thread *t;
+  struct green_lua_handle *handle = green_lua__new_handle(L, sizeof *handle);
+  lua_insert(L, -n - 2);
+  t = make(L, G, n, 1);
+  t->user_c = green_lua__site(L, G, 1); /* not for spawn_n: a third of it */
+  handle->thread = t;
+  t->flags |= GREEN_HELD;
+  launch(L, G, t, at);
+  return 1;
+}
+
+int green_lua__l_spawn(lua_State *L) {
+  struct green_lua *G = may_spawn(L);
+  check_callable(L, 1);
+  return spawn(L, G, lua_gettop(L) - 1, 0);
+}
+
+int green_lua__l_spawn_n(lua_State *L) {
+  struct green_lua *G = may_spawn(L);
+  check_callable(L, 1);
+  launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
+  return 0;
+}
+
+/* spawn_after(s, f, ...) */
+int green_lua__l_spawn_after(lua_State *L) {
+  struct green_lua *G = may_spawn(L);
+  lua_Number s = luaL_checknumber(L, 1);
+  luaL_argcheck(L, s == s, 1, "seconds expected, got NaN");
+  check_callable(L, 2);
+  return spawn(L, G, lua_gettop(L) - 2, green_lua__deadline(s));
+}
+
+void green_lua_spawn(lua_State *L, int nargs) {
+  struct green_lua *G = green_lua__find(L);
+  if (!G || !G->hub || G->drained == 2)
+    luaL_error(L, "luagreen is not open in this state");
+  luaL_checkstack(L, 8, "luagreen");
+  spawn(L, G, nargs, 0);
+}
+
+/* --- links --- */
+
+/* Makes the coroutine that will run f(t, ...) and puts its slot, negative
+ * while unlinked, at the end of the list. Stack: t, f, args. */
+int green_lua__thread_link(lua_State *L) {
+  struct green_lua *G = may_spawn(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  lua_State *co;
+  int slot, n = lua_gettop(L) - 2;
+  check_callable(L, 2);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 3); /* t, f, t, args */
+  if (!t || t->state >= GREEN_DONE) {
+    launch(L, G, make(L, G, n + 1, 0), 0);
+    return 0;
+  }
+  green_lua__cold_make(L, G, t);
+  if (lua_rawgeti(L, -1, COLD_LINKS) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, COLD_LINKS);
+  }
+  lua_replace(L, 1);
+  lua_pop(L, 1); /* list, f, t, args */
+  co = green_lua__get_coroutine(L, G, &slot);
+  lua_pushinteger(L, slot);
+  lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
+  if (lua_gettop(L) > n + 3) lua_settop(L, n + 3);
+  if (!lua_checkstack(co, n + BASE + 4))
+    luaL_error(L, "too many arguments for a link");
+  lua_pushvalue(L, 2);
+  lua_xmove(L, co, 1);
+  lua_xmove(L, co, n + 2);
+  return 0;
+}
+
+/* unlink(f): takes back the first link with that f. */
+int green_lua__thread_unlink(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  lua_Integer i, n;
+  lua_settop(L, 2);
+  lua_pushboolean(L, 0);
+  if (!t || t->state >= GREEN_DONE || !green_lua__cold(L, G, t)) return 1;
+  if (lua_rawgeti(L, -1, COLD_LINKS) == LUA_TNIL) return 0;
+  n = (lua_Integer)lua_rawlen(L, -1);
+  for (i = 1; i <= n; i++) {
+    int slot, same;
+    lua_rawgeti(L, -1, i);
+    slot = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    if (slot <= 0) continue;
+    green_lua__push_anchored(L, G, slot);
+    lua_pushvalue(lua_tothread(L, -1), 1);
+    lua_xmove(lua_tothread(L, -1), L, 1);
+    same = lua_rawequal(L, -1, 2);
+    lua_pop(L, 2);
+    if (!same) continue;
+    green_lua__release(G, slot);
+    lua_pushinteger(L, -1);
+    lua_rawseti(L, -2, i);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushboolean(L, 0);
+  return 1;
+}

@@ -1,0 +1,55 @@
+/* thread.h - what the files about Lua threads share: thread.c (running and
+ * ending), coroutine.c, spawn.c, join.c, handle.c, inspect.c.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_THREAD_H
+#define GREEN_THREAD_H
+
+#include "binding.h"
+
+/* What a thread fails with that yields to nobody; also its registry key. */
+extern const char green_lua__no_yield[];
+
+struct green_lua_handle {
+  struct green_thread *thread; /* NULL: let go */
+};
+
+/* coroutine.c. get: a coroutine and its anchor slot; may raise. The others
+ * never raise. */
+lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
+                                    int *slot);
+void green_lua__recycle(struct green_lua *G, struct green_thread *t);
+void green_lua__forget(struct green_lua *G, struct green_thread *t);
+void green_lua__free_early(struct green_lua *G, struct green_thread *t);
+
+/* handle.c. self: the thread at index 1, NULL for a C thread that has ended;
+ * known: raises then. */
+struct green_thread *green_lua__self_thread(lua_State *L);
+struct green_thread *green_lua__known_thread(lua_State *L);
+struct green_lua_handle *green_lua__new_handle(lua_State *L, size_t size);
+void green_lua__register_handle(lua_State *L, int slot);
+
+/* join.c */
+int green_lua__has_waiter(const struct green_thread *t);
+int green_lua__thread_wait(lua_State *L);
+int green_lua__thread_join(lua_State *L);
+int green_lua__thread_await_end(lua_State *L);
+
+/* spawn.c */
+int green_lua__l_spawn(lua_State *L);
+int green_lua__l_spawn_n(lua_State *L);
+int green_lua__l_spawn_after(lua_State *L);
+int green_lua__thread_link(lua_State *L);
+int green_lua__thread_unlink(lua_State *L);
+
+/* inspect.c */
+void green_lua__push_place(lua_State *L, lua_Debug *ar);
+void green_lua__push_name(lua_State *L, struct green_lua *G,
+                          struct green_thread *t);
+int green_lua__thread_status(lua_State *L);
+int green_lua__thread_waiting(lua_State *L);
+int green_lua__thread_stack_text(lua_State *L);
+int green_lua__thread_spawned_at(lua_State *L);
+
+#endif
