@@ -25,8 +25,8 @@ static int timed(struct green_hub *hub, void *arg) {
   clock_t start = clock();
   for (int i = 0; i < rounds; i++) green_sleep(hub, 0);
   done = 1;
-  printf("%.1f\n", (double)(clock() - start) / CLOCKS_PER_SEC / rounds /
-                       threads * 1e9);
+  printf("%.1f\n",
+         (double)(clock() - start) / CLOCKS_PER_SEC / rounds / threads * 1e9);
   return 0;
 }
 

@@ -19,7 +19,8 @@ static void fire(struct green_hub *hub, struct green_timer *timer) {
 
 /* Between one and two hours from now; what AfterFunc does in Go. */
 static uint64_t later(void) {
-  return green_now() + 3600u * (1000000000u + (uint64_t)random() % 1000000000u);
+  return green_now() +
+         3600u * (1000000000u + (uint64_t)random() % 1000000000u);
 }
 
 int main(int argc, char **argv) {

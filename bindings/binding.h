@@ -38,22 +38,22 @@ enum {
 enum { BASE = 1 };
 
 struct green_lua {
-  struct green_hub *hub;  /* NULL once closed */
-  lua_State *main;        /* the main Lua thread */
-  lua_State *tables;      /* never runs: [1] anchors, [2] nested coroutines */
-  lua_State *helper;      /* never resumed: protected calls of workers */
-  lua_State *running;     /* for the signal handler */
-  uint32_t keep_stacks;   /* N of the keep-or-yield policy */
+  struct green_hub *hub; /* NULL once closed */
+  lua_State *main;       /* the main Lua thread */
+  lua_State *tables;     /* never runs: [1] anchors, [2] nested coroutines */
+  lua_State *helper;     /* never resumed: protected calls of workers */
+  lua_State *running;    /* for the signal handler */
+  uint32_t keep_stacks;  /* N of the keep-or-yield policy */
   uint32_t sentinel_spawns;
-  int *free_slots;        /* of the anchors table */
+  int *free_slots; /* of the anchors table */
   int free_count, slots, room;
   int pool_count;
   lua_State *pool[GREEN_LUA_POOL]; /* finished coroutines, for reuse */
   int pool_slot[GREEN_LUA_POOL];
   struct green_lua_sites *sites; /* where threads are spawned */
-  uint64_t seed;          /* of the random hook periods */
+  uint64_t seed;                 /* of the random hook periods */
   uint8_t own, drained, recycle, sigint, exiting, in_warn;
-  uint8_t armed;          /* SIGINT is ours, or was */
+  uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
 };
 
@@ -114,8 +114,7 @@ int green_lua__anchor(lua_State *L, struct green_lua *G);
 void green_lua__release(struct green_lua *G, int slot);
 void green_lua__push_anchored(lua_State *L, struct green_lua *G, int slot);
 /* The thread's cold table: 1 and pushed, or 0 and nothing. */
-int green_lua__cold(lua_State *L, struct green_lua *G,
-                    struct green_thread *t);
+int green_lua__cold(lua_State *L, struct green_lua *G, struct green_thread *t);
 /* Pushes it, making it first if need be; may raise. */
 void green_lua__cold_make(lua_State *L, struct green_lua *G,
                           struct green_thread *t);

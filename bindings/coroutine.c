@@ -36,7 +36,7 @@ void green_lua__recycle(struct green_lua *G, struct green_thread *t) {
 
 /* Returns a coroutine and its anchor slot; may raise. */
 lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
-                                int *slot) {
+                                    int *slot) {
   lua_State *co;
   if (G->pool_count && !lua_gethook(L)) {
     *slot = G->pool_slot[--G->pool_count];

@@ -381,10 +381,11 @@ static const luaL_Reg functions[] = {{"spawn", green_lua__l_spawn},
                                      {"closed_by_others", l_closed_by_others},
                                      {NULL, NULL}};
 
-static const luaL_Reg on_threads[] = {{"await_end", green_lua__thread_await_end},
-                                      {"stack_text", green_lua__thread_stack_text},
-                                      {"spawned_at", green_lua__thread_spawned_at},
-                                      {NULL, NULL}};
+static const luaL_Reg on_threads[] = {
+    {"await_end", green_lua__thread_await_end},
+    {"stack_text", green_lua__thread_stack_text},
+    {"spawned_at", green_lua__thread_spawned_at},
+    {NULL, NULL}};
 
 static void make_handles(lua_State *L) {
   lua_newtable(L);

@@ -71,7 +71,7 @@ static void push_default_name(lua_State *L, struct green_lua *G,
 }
 
 void green_lua__push_name(lua_State *L, struct green_lua *G,
-                      struct green_thread *t) {
+                          struct green_thread *t) {
   if (*green_name(t))
     lua_pushstring(L, green_name(t));
   else
@@ -175,9 +175,9 @@ int green_lua__thread_stack_text(lua_State *L) {
     lua_rawgeti(L, -1, COLD_TRACEBACK);
     return 1;
   }
-  own = t == green_main(G->hub)          ? G->main
+  own = t == green_main(G->hub)        ? G->main
         : t->klass == &green_lua_class ? t->user
-                                         : NULL;
+                                       : NULL;
   if (t == green_lua__current(G))
     from = L;
   else

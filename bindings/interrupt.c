@@ -24,7 +24,7 @@ struct scope {
   struct green_scope scope; /* .user is the anchor's slot, 0: closed */
   double seconds;           /* < 0: never */
   uint64_t thread;
-  uint32_t site;            /* where it was made */
+  uint32_t site; /* where it was made */
 };
 
 static const char TIMEOUT[] = "green.timeout", SHIELD[] = "green.shield";
@@ -231,9 +231,9 @@ static int l_shield_begin(lua_State *L) {
   struct scope *s = new_scope(L, G, SHIELD, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
-  scope_open(L, G, s, GREEN_SHIELD,
-             seconds < 0 ? green_now() + green_config(G->hub)->grace
-                         : when(seconds));
+  scope_open(
+      L, G, s, GREEN_SHIELD,
+      seconds < 0 ? green_now() + green_config(G->hub)->grace : when(seconds));
   return 1;
 }
 
@@ -243,8 +243,7 @@ static int shield_end(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg shield_meta[] = {{"__close", shield_end},
-                                       {NULL, NULL}};
+static const luaL_Reg shield_meta[] = {{"__close", shield_end}, {NULL, NULL}};
 
 /* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
 static int l_call(lua_State *L) {
@@ -402,7 +401,8 @@ void green_lua__force(lua_State *L, struct green_lua *G) {
   lua_State *own = own_state(G, t);
   if (may_reset(L, G)) lua_yield(L, 0);
   if (lua_gethook(L) != kill_hook) arm(L, G); /* else its count goes on */
-  if (own != L && t->klass == &green_lua_class && lua_gethook(own) != kill_hook)
+  if (own != L && t->klass == &green_lua_class &&
+      lua_gethook(own) != kill_hook)
     arm(own, G);
 }
 

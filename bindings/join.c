@@ -120,7 +120,9 @@ static const struct green_lua_op wait_op = {
 
 /* A handle that is closed joins, but is no destination of the error. */
 static const struct green_lua_op close_op = {
-    {"close of a green thread", NULL, NULL}, green_lua__thread_await_end, close_woken,
+    {"close of a green thread", NULL, NULL},
+    green_lua__thread_await_end,
+    close_woken,
     NULL};
 
 int green_lua__has_waiter(const struct green_thread *t) {

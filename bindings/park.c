@@ -245,8 +245,8 @@ int green_lua__push_closed(lua_State *L) {
 
 /* --- for C functions of users --- */
 
-static const struct green_lua_op foreign_op = {{"C function", NULL, NULL},
-                                               NULL, NULL, NULL};
+static const struct green_lua_op foreign_op = {
+    {"C function", NULL, NULL}, NULL, NULL, NULL};
 
 static struct green_lua *may_keep(lua_State *L, const char *what) {
   struct green_lua *G = green_lua__find(L);

@@ -22,7 +22,7 @@ static const char NAME[] = "green.queue"; /* also the tag */
 struct queue {
   struct green_lua_object object;
   struct green_list getters, putters, joiners;
-  lua_Integer limit;          /* < 0: none */
+  lua_Integer limit; /* < 0: none */
   lua_Integer room, head, count, reserved;
   lua_Integer unfinished, ngetters, nputters;
   int closed;
@@ -119,7 +119,9 @@ static void admit_all(lua_State *L, struct green_lua *G, struct queue *q,
   }
 }
 
-static struct queue *of(const struct green_thread *t) { return t->on; }
+static struct queue *of(const struct green_thread *t) {
+  return t->on;
+}
 
 static void getter_leaves(struct green_hub *hub, struct green_thread *t) {
   (void)hub;
@@ -235,8 +237,7 @@ static void put_interrupted(lua_State *L, struct green_lua *G) {
 }
 
 static const struct green_lua_op put_op = {
-    {"queue:put", NULL, putter_leaves}, queue_put, put_woken,
-    put_interrupted};
+    {"queue:put", NULL, putter_leaves}, queue_put, put_woken, put_interrupted};
 
 static int wait_to_put(lua_State *L, struct green_lua *G, struct queue *q,
                        uint64_t deadline) {
@@ -426,9 +427,8 @@ static const luaL_Reg methods[] = {{"put", queue_put},
                                    {"task_done", queue_task_done},
                                    {"join", queue_join},
                                    {NULL, NULL}};
-static const luaL_Reg meta[] = {{"__len", queue_len},
-                                {"__next", queue_next},
-                                {NULL, NULL}};
+static const luaL_Reg meta[] = {
+    {"__len", queue_len}, {"__next", queue_next}, {NULL, NULL}};
 
 static int make(lua_State *L, lua_Integer limit) {
   struct green_lua *G = green_lua__get(L);
@@ -453,9 +453,8 @@ static int l_channel(lua_State *L) {
 }
 
 void green_lua__open_queue(lua_State *L) {
-  static const luaL_Reg make_funcs[] = {{"queue", l_queue},
-                                        {"channel", l_channel},
-                                        {NULL, NULL}};
+  static const luaL_Reg make_funcs[] = {
+      {"queue", l_queue}, {"channel", l_channel}, {NULL, NULL}};
   green_lua__class(L, NAME, methods, meta);
   green_lua__setfuncs(L, make_funcs, 1);
 }

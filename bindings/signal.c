@@ -121,9 +121,8 @@ static int l_isatty(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"arm_sigint", l_arm_sigint},
-                                     {"isatty", l_isatty},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"arm_sigint", l_arm_sigint}, {"isatty", l_isatty}, {NULL, NULL}};
 
 void green_lua__open_signal(lua_State *L) {
   green_lua__setfuncs(L, functions, 0);

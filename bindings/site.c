@@ -35,9 +35,9 @@ static uint32_t hash(const char *source, int line) {
 static uint32_t find(struct green_lua_sites *s, uint32_t bucket,
                      const lua_Debug *ar) {
   uint32_t i = s->bucket[bucket];
-  while (i && (s->at[i].source != ar->source ||
-               s->at[i].line != ar->currentline ||
-               strcmp(s->at[i].name, ar->short_src) != 0))
+  while (i &&
+         (s->at[i].source != ar->source || s->at[i].line != ar->currentline ||
+          strcmp(s->at[i].name, ar->short_src) != 0))
     i = s->at[i].next;
   return i;
 }

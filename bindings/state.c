@@ -267,9 +267,9 @@ void *green_lua__self_error(lua_State *L) {
   const char *name = "object";
   if (lua_getfield(L, lua_upvalueindex(2), "__name") == LUA_TSTRING)
     name = lua_tostring(L, -1);
-  luaL_argerror(L, 1,
-                lua_pushfstring(L, "%s expected, got %s", name,
-                                luaL_typename(L, 1)));
+  luaL_argerror(
+      L, 1,
+      lua_pushfstring(L, "%s expected, got %s", name, luaL_typename(L, 1)));
   return NULL;
 }
 

@@ -21,8 +21,7 @@
 #define reset_thread(L) lua_resetthread(L)
 #endif
 
-const char green_lua__no_yield[] =
-    "attempt to yield from outside a coroutine";
+const char green_lua__no_yield[] = "attempt to yield from outside a coroutine";
 
 /* --- how a thread ends --- */
 
@@ -98,8 +97,8 @@ static void was_forced(struct green_lua *G, struct green_thread *t,
   int status;
   green_lua__keep_name(G, t);
   status = reset(G, t, co);
-  t->state = status == LUA_OK || is_own_kill(G, t, co) ? GREEN_KILLED
-                                                       : GREEN_FAILED;
+  t->state =
+      status == LUA_OK || is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
 }
 
 /* coroutine.yield at the top level: nobody is there to yield to. */
@@ -123,8 +122,8 @@ static int ended(struct green_lua *G, struct green_thread *t) {
 }
 
 /* lua_resume came back otherwise than by one of our waits or a return. */
-static void odd_end(struct green_lua *G, struct green_thread *t,
-                    lua_State *co, int status) {
+static void odd_end(struct green_lua *G, struct green_thread *t, lua_State *co,
+                    int status) {
   if (status != LUA_YIELD)
     has_failed(G, t, co);
   else if (t->flags & GREEN_FORCED)
@@ -268,8 +267,9 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
   }
   if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
       green_lua__protected(G, report, t) != LUA_OK)
-    fprintf(stderr, "luagreen: green thread #%llu %s failed, and memory was "
-                    "short for its report\n",
+    fprintf(stderr,
+            "luagreen: green thread #%llu %s failed, and memory was "
+            "short for its report\n",
             (unsigned long long)t->id, green_name(t));
   if (t->flags & GREEN_HELD)
     green_lua__free_early(G, t);

@@ -29,8 +29,7 @@ static int l_sleep(lua_State *L) {
   if (unlikely(hot->current && hot->current->pending))
     green_lua__interrupt(L, G, &sleep_op);
   if (!(s > 0)) return green_lua__lap(L, G, &sleep_op);
-  return green_lua__wait(L, G, &sleep_op, NULL, NULL,
-                         green_lua__deadline(s));
+  return green_lua__wait(L, G, &sleep_op, NULL, NULL, green_lua__deadline(s));
 }
 
 /* now(): monotonic seconds. */

@@ -26,7 +26,7 @@ struct green_fd {
   struct green_list reader, writable, turns;
   struct green_thread *writer;
   struct green_thread *woken[2]; /* last woken to read, to write */
-  uint32_t refs;     /* openers, and one for libuv until the close callback */
+  uint32_t refs; /* openers, and one for libuv until the close callback */
   uint32_t waiters;
   int fd;
   uint8_t want, armed; /* UV_READABLE | UV_WRITABLE */
@@ -194,7 +194,9 @@ void green__fds_close_all(struct green_hub *h) {
   }
 }
 
-int green_fd_number(const struct green_fd *f) { return f->fd; }
+int green_fd_number(const struct green_fd *f) {
+  return f->fd;
+}
 
 /* --- waiting --- */
 
@@ -202,8 +204,8 @@ static const struct green_wait_kind read_kind = {"readable", NULL,
                                                  green_fd_leave};
 static const struct green_wait_kind write_kind = {"writable", NULL,
                                                   green_fd_leave};
-static const struct green_wait_kind turn_kind = {
-    "turn to write", green_fd_turn_undo, NULL};
+static const struct green_wait_kind turn_kind = {"turn to write",
+                                                 green_fd_turn_undo, NULL};
 
 struct green_thread *green_fd_reader(struct green_fd *f) {
   return green_list_first(&f->reader);

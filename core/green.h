@@ -61,14 +61,14 @@ enum green_guard {
 
 struct green_options {
   enum green_drive drive;
-  uv_loop_t *loop;         /* the host's loop; NULL: one of the hub's own */
+  uv_loop_t *loop; /* the host's loop; NULL: one of the hub's own */
   enum green_guard guard;
-  size_t stack_size;       /* usable bytes of a stack; 0: 512 KB */
-  uint32_t max_stacks;     /* 0: 131072; beyond it blocking gives UV_ENOMEM */
-  uint32_t poll_switches;  /* switches between two polls; 0: 256 */
-  uint32_t poll_ms;        /* longest time between two polls; 0: 1 ms */
-  uint32_t budget;         /* calls in a row that need not wait; 0: 64 */
-  uint64_t grace;          /* how long clean-up may take; 0: 5 s, in ns */
+  size_t stack_size;      /* usable bytes of a stack; 0: 512 KB */
+  uint32_t max_stacks;    /* 0: 131072; beyond it blocking gives UV_ENOMEM */
+  uint32_t poll_switches; /* switches between two polls; 0: 256 */
+  uint32_t poll_ms;       /* longest time between two polls; 0: 1 ms */
+  uint32_t budget;        /* calls in a row that need not wait; 0: 64 */
+  uint64_t grace;         /* how long clean-up may take; 0: 5 s, in ns */
 };
 
 /* Opens a hub. NULL options: GREEN_DRIVE_MAIN with every default. */
@@ -89,9 +89,9 @@ int green_drain(struct green_hub *hub);
 int green_step(struct green_hub *hub, uint32_t budget);
 
 uv_loop_t *green_loop(struct green_hub *hub);
-uint64_t green_now(void);               /* reads the monotonic clock, ns */
+uint64_t green_now(void); /* reads the monotonic clock, ns */
 const char *green_strerror(int error);
-const char *green_switch_name(void);    /* "x86_64", "aarch64", "ucontext" */
+const char *green_switch_name(void); /* "x86_64", "aarch64", "ucontext" */
 const char *green_guard_name(struct green_hub *hub);
 
 struct green_stats {
@@ -157,8 +157,7 @@ void green_each(struct green_hub *hub,
 /* Blocks until fd is ready. The descriptor is watched only during the call and
  * its O_NONBLOCK flag is left as it was, so fd may be anybody's. Regular files
  * are always ready. */
-int green_wait_fd(struct green_hub *hub, int fd, int event,
-                  uint64_t deadline);
+int green_wait_fd(struct green_hub *hub, int fd, int event, uint64_t deadline);
 
 /* A descriptor that stays watched between waits ("kept armed"): the fast way.
  * Opening the same number again gives the same green_fd, counted. Those still
@@ -217,10 +216,12 @@ int green_report_overflow(void);
 struct green_link {
   struct green_link *next, *prev;
 };
-struct green_list { /* circular, through the list itself; first come first */
+/* Circular, through the list itself; first come first. */
+struct green_list {
   struct green_link link;
 };
-struct green_node { /* one thread in one list; linked while link.next */
+/* One thread in one list; linked while link.next. */
+struct green_node {
   struct green_link link;
   struct green_thread *thread;
 };
@@ -236,17 +237,18 @@ struct green_wait_kind {
   void (*leave)(struct green_hub *hub, struct green_thread *thread);
 };
 
-enum green_reason { /* why a thread was woken */
-  GREEN_WOKEN,      /* what it waited for happened */
+/* Why a thread was woken. */
+enum green_reason {
+  GREEN_WOKEN, /* what it waited for happened */
   GREEN_TIMEOUT,
-  GREEN_INTERRUPT,  /* killed, thrown into, or a scope was cancelled */
-  GREEN_CLOSED,     /* what it waited for was closed */
+  GREEN_INTERRUPT, /* killed, thrown into, or a scope was cancelled */
+  GREEN_CLOSED,    /* what it waited for was closed */
   GREEN_DEADLOCK,
-  GREEN_EXIT        /* the program ends: main only */
+  GREEN_EXIT /* the program ends: main only */
 };
 
 enum green_state {
-  GREEN_NEW,      /* never ran; waits for a timer or is in the ready queue */
+  GREEN_NEW, /* never ran; waits for a timer or is in the ready queue */
   GREEN_READY,
   GREEN_RUNNING,
   GREEN_BLOCKED,
@@ -255,13 +257,14 @@ enum green_state {
   GREEN_KILLED
 };
 
-enum { /* thread->flags */
-  GREEN_HELD = 1,    /* the record outlives the end; see green_forget() */
-  GREEN_STRUCK = 2,  /* killed */
-  GREEN_FORCED = 4,  /* the kill is to be forced past every handler */
-  GREEN_SHORT = 8,   /* the last wait ended before the hub slept */
-  GREEN_DEAF = 16,   /* this wait is not to be interrupted */
-  GREEN_OWED = 32    /* a report or a link: runs even while the hub drains */
+/* thread->flags */
+enum {
+  GREEN_HELD = 1,   /* the record outlives the end; see green_forget() */
+  GREEN_STRUCK = 2, /* killed */
+  GREEN_FORCED = 4, /* the kill is to be forced past every handler */
+  GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
+  GREEN_DEAF = 16,  /* this wait is not to be interrupted */
+  GREEN_OWED = 32   /* a report or a link: runs even while the hub drains */
 };
 
 enum { GREEN_ENDED, GREEN_PARKED }; /* see green_pass() */
@@ -318,7 +321,7 @@ struct green_hot {
   uint32_t sleeps; /* polls that slept */
   uint32_t spawns; /* threads spawned */
   uint8_t draining, closed;
-  void *user;      /* the runtime's */
+  void *user; /* the runtime's */
 };
 static inline struct green_hot *green_hot(struct green_hub *hub) {
   return (struct green_hot *)hub;
@@ -425,7 +428,8 @@ int green_scope_open(struct green_hub *hub, struct green_scope *scope,
 void green_scope_close(struct green_hub *hub, struct green_scope *scope);
 void green_scope_cancel(struct green_hub *hub, struct green_scope *scope);
 
-enum green_strike { /* what strikes a thread */
+/* What strikes a thread. */
+enum green_strike {
   GREEN_STRIKE_NONE,
   GREEN_STRIKE_KILL,
   GREEN_STRIKE_SCOPE,

@@ -22,7 +22,9 @@ enum { SLEPT_NS = 50000 };
 /* Idle stacks beyond this many are trimmed after TRIM_MS. */
 enum { KEEP_IDLE = 16, TRIM_MS = 5000 };
 
-uint64_t green_now(void) { return uv_hrtime(); }
+uint64_t green_now(void) {
+  return uv_hrtime();
+}
 
 /* uv_run(UV_RUN_ONCE) runs timers first and then sleeps even if one of them was
  * due; only a stopped loop does not. Whatever a callback makes ready, or a
@@ -31,7 +33,9 @@ static void do_not_sleep(struct green_hub *h) {
   if (h->polling) uv_stop(h->loop);
 }
 
-static void on_timer(uv_timer_t *timer) { do_not_sleep(timer->data); }
+static void on_timer(uv_timer_t *timer) {
+  do_not_sleep(timer->data);
+}
 
 void green__stay_awake(struct green_hub *h) {
   if (h->options.drive != GREEN_DRIVE_LOOP)
@@ -165,7 +169,9 @@ static void on_check(uv_check_t *check) {
   batch(h);
 }
 
-static void on_idle(uv_idle_t *idle) { (void)idle; }
+static void on_idle(uv_idle_t *idle) {
+  (void)idle;
+}
 
 int green_step(struct green_hub *h, uint32_t budget) {
   if (h->hot.current || h->in_batch) return UV_EPERM;
@@ -437,15 +443,24 @@ int green_drain(struct green_hub *h) {
 
 /* --- looking at it --- */
 
-uv_loop_t *green_loop(struct green_hub *h) { return h->loop; }
-struct green_list *green_others(struct green_hub *h) { return &h->others; }
-uint32_t green_live(struct green_hub *h) { return h->live; }
-struct green_options *green_config(struct green_hub *h) { return &h->options; }
-const char *green_switch_name(void) { return green__context_name; }
+uv_loop_t *green_loop(struct green_hub *h) {
+  return h->loop;
+}
+struct green_list *green_others(struct green_hub *h) {
+  return &h->others;
+}
+uint32_t green_live(struct green_hub *h) {
+  return h->live;
+}
+struct green_options *green_config(struct green_hub *h) {
+  return &h->options;
+}
+const char *green_switch_name(void) {
+  return green__context_name;
+}
 
 const char *green_guard_name(struct green_hub *h) {
-  static const char *const names[] = {"auto", "madvise", "mprotect",
-                                      "canary"};
+  static const char *const names[] = {"auto", "madvise", "mprotect", "canary"};
   return names[h->stacks.guard];
 }
 

@@ -17,7 +17,7 @@
 #include "green.h"
 
 #define green__container(ptr, type, member) \
-  ((type *)((char *)(ptr) - offsetof(type, member)))
+  ((type *)((char *)(ptr)-offsetof(type, member)))
 #define green__likely(x) __builtin_expect(!!(x), 1)
 #define green__unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -42,31 +42,31 @@ void green__fail_alloc(long n);
  * The colour is (index & 63) * 64 bytes, so that the tops of neighbouring
  * stacks do not share cache sets: 36 ns instead of 70 a switch at 1,000. */
 struct green__stack {
-  void *sp;                  /* context, while switched away */
-  struct green__stack *next; /* in the idle pool, or in the free list */
-  struct green_thread *job;  /* what a worker is to run when switched to */
+  void *sp;                   /* context, while switched away */
+  struct green__stack *next;  /* in the idle pool, or in the free list */
+  struct green_thread *job;   /* what a worker is to run when switched to */
   struct green_thread *owner; /* whom the overflow report names */
-  void *user;                /* the runtime's, while a thread is kept */
-  char *low, *high;          /* usable bytes [low, high) */
-  uint64_t *canary;          /* words below low, if nothing else guards it */
+  void *user;                 /* the runtime's, while a thread is kept */
+  char *low, *high;           /* usable bytes [low, high) */
+  uint64_t *canary;           /* words below low, if nothing else guards it */
   struct green_hub *hub;
   uint32_t index;
-  uint8_t fresh;             /* context must be made before use */
-  uint8_t cold;              /* has nothing that a trim would give back */
+  uint8_t fresh; /* context must be made before use */
+  uint8_t cold;  /* has nothing that a trim would give back */
   uint32_t valgrind_id;
   void (*entry)(void *stack); /* what a fresh context runs; NULL: OS stack */
-  struct green__stack *came; /* who jumped here last (AddressSanitizer) */
-  void *asan_fake;           /* sanitizers' view of the stack */
+  struct green__stack *came;  /* who jumped here last (AddressSanitizer) */
+  void *asan_fake;            /* sanitizers' view of the stack */
   void *tsan_fiber;
 };
 
-struct green__slab {         /* 64 stacks in one mmap */
+struct green__slab {                  /* 64 stacks in one mmap */
   _Atomic(struct green__slab *) next; /* process-wide list, append-only */
-  _Atomic(char *) base;      /* NULL: no memory, the record is spare */
-  size_t size, slot;         /* bytes in all, bytes of a slot */
+  _Atomic(char *) base; /* NULL: no memory, the record is spare */
+  size_t size, slot;    /* bytes in all, bytes of a slot */
   uint32_t count, used;
   _Atomic(struct green_hub *) hub;
-  uint8_t guard;             /* enum green_guard of its stacks */
+  uint8_t guard;               /* enum green_guard of its stacks */
   struct green__slab *sibling; /* next of the same hub */
 };
 
@@ -75,8 +75,8 @@ struct green__stacks {       /* a hub's stacks */
   struct green__slab *slabs;
   size_t size, slot;
   uint32_t total, idle_count, max;
-  uint32_t warm;             /* idle ones that a trim may make cold */
-  enum green_guard guard;    /* resolved: never AUTO */
+  uint32_t warm;          /* idle ones that a trim may make cold */
+  enum green_guard guard; /* resolved: never AUTO */
 };
 
 /* stack.c. Limits come from the options; LUAGREEN_GUARD (madvise, mprotect,
@@ -126,12 +126,12 @@ enum { GREEN__GUARD_SIZE = 65536, GREEN__TOP_SIZE = 8192 };
 
 /* --------------------------------------------------------------- timers -- */
 
-struct green__entry {        /* 24 bytes, as equal deadlines keep order */
+struct green__entry { /* 24 bytes, as equal deadlines keep order */
   uint64_t deadline, seq;
-  uintptr_t owner;           /* green_thread, or green_timer | 1 */
+  uintptr_t owner; /* green_thread, or green_timer | 1 */
 };
 struct green__heap {
-  struct green__entry *at;   /* [1 .. count]; a 4-ary heap */
+  struct green__entry *at; /* [1 .. count]; a 4-ary heap */
   uint32_t count, room;
   uint64_t seq;
 };
@@ -142,7 +142,7 @@ void green__timers_fire(struct green_hub *h, uint64_t now);
 
 /* ------------------------------------------------------------------ hub -- */
 
-struct green__cold {         /* a thread's rare things, made on first use */
+struct green__cold { /* a thread's rare things, made on first use */
   char *name;
   int thrown;
 };
@@ -150,12 +150,12 @@ struct green__cold {         /* a thread's rare things, made on first use */
 struct green__thread_slab;
 
 struct green_hub {
-  struct green_hot hot;      /* first: green_hot() relies on it */
-  uint32_t tick;             /* switches until the clock is read (16) */
-  uint32_t since_poll;       /* switches since the last poll, by 16 */
-  struct green__stack *on;   /* the stack in use */
+  struct green_hot hot;    /* first: green_hot() relies on it */
+  uint32_t tick;           /* switches until the clock is read (16) */
+  uint32_t since_poll;     /* switches since the last poll, by 16 */
+  struct green__stack *on; /* the stack in use */
   struct green_list ready;
-  uint64_t now, last_poll;   /* clock as last read; time of the last poll */
+  uint64_t now, last_poll; /* clock as last read; time of the last poll */
   struct green__heap heap;
   struct green_options options;
   struct green__stacks stacks;
@@ -166,35 +166,35 @@ struct green_hub {
   uv_loop_t *loop;
   uv_loop_t own_loop;
   uv_timer_t timer;
-  uv_prepare_t prepare;      /* LOOP drive: batches after timers, */
-  uv_check_t check;          /* after I/O, */
-  uv_idle_t idle;            /* and no sleeping while threads are ready */
-  uv_timer_t trim;           /* one shot, only on surplus */
-  uint64_t poll_pause;       /* no poll sooner than this after the last */
-  uint64_t timer_at;         /* deadline the uv_timer is armed for */
+  uv_prepare_t prepare; /* LOOP drive: batches after timers, */
+  uv_check_t check;     /* after I/O, */
+  uv_idle_t idle;       /* and no sleeping while threads are ready */
+  uv_timer_t trim;      /* one shot, only on surplus */
+  uint64_t poll_pause;  /* no poll sooner than this after the last */
+  uint64_t timer_at;    /* deadline the uv_timer is armed for */
   uint32_t live, external, open_handles;
   uint64_t next_id, switches, polls, opened;
-  struct green_list others;  /* threads that wait to be the only one */
+  struct green_list others; /* threads that wait to be the only one */
   struct green_thread *drainer;
   struct green__thread_slab *thread_slabs;
   struct green_thread *free_threads;
-  struct green_fd **fds;     /* by descriptor number */
+  struct green_fd **fds; /* by descriptor number */
   uint32_t fds_room;
   struct green_fd *dirty_fds; /* to be reconciled with libuv before polling */
   struct green_post *posts;   /* open doors; door: their uv_async_t */
   struct green__door *door;
-  uint32_t doors;             /* doors and requests that count as external */
+  uint32_t doors; /* doors and requests that count as external */
   struct green__resolver *resolver;
   pthread_t os_thread;
-  int forks;                 /* of the process, when the hub was opened */
+  int forks; /* of the process, when the hub was opened */
   uint8_t in_batch, polling, own, closing;
-  uint8_t keep_all;          /* threads live on: their stacks stay mapped */
+  uint8_t keep_all; /* threads live on: their stacks stay mapped */
 };
 
 void green__ready(struct green_hub *h, struct green_thread *t);
 /* The first thread became ready outside a batch. */
 void green__stay_awake(struct green_hub *h);
-void green__leave(struct green_hub *h);  /* away from the current stack */
+void green__leave(struct green_hub *h); /* away from the current stack */
 void green__run_batch(struct green_hub *h);
 /* The next batch ends after `switches`, at most poll_switches. */
 void green__limit_batch(struct green_hub *h, uint32_t switches);

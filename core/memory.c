@@ -26,8 +26,7 @@ void green__fail_alloc(long n) {
 }
 
 static int fails(void) {
-  if (green__likely(
-          atomic_load_explicit(&fail_in, memory_order_relaxed) <= 0))
+  if (green__likely(atomic_load_explicit(&fail_in, memory_order_relaxed) <= 0))
     return 0;
   return atomic_fetch_sub(&fail_in, 1) == 1;
 }

@@ -14,10 +14,10 @@ struct green_post {
   atomic_uint refs;
   pthread_mutex_t lock;
   struct green__job *first, **last; /* under the lock */
-  struct green_hub *hub;     /* under the lock; NULL: closed */
+  struct green_hub *hub;            /* under the lock; NULL: closed */
   struct green__door *door;
-  struct green_post *next;   /* the hub's list of doors */
-  int counted;               /* keeps deadlocks unreported */
+  struct green_post *next; /* the hub's list of doors */
+  int counted;             /* keeps deadlocks unreported */
 };
 
 /* The uv_async_t of a hub; freed by its close callback. On a loop of the hub's
@@ -123,7 +123,9 @@ int green_post_open(struct green_hub *h, struct green_post **out) {
 }
 
 /* Requests under way elsewhere count like doors while they are. */
-void green__post_busy(struct green_hub *h, int delta) { count(h, delta); }
+void green__post_busy(struct green_hub *h, int delta) {
+  count(h, delta);
+}
 
 int green__post_job(struct green_post *p, struct green__job *job) {
   int r = 0;
@@ -173,7 +175,9 @@ void green_post_close(struct green_hub *h, struct green_post *p) {
   green_post_release(p);
 }
 
-void green_post_hold(struct green_post *p) { atomic_fetch_add(&p->refs, 1); }
+void green_post_hold(struct green_post *p) {
+  atomic_fetch_add(&p->refs, 1);
+}
 
 void green_post_release(struct green_post *p) {
   if (atomic_fetch_sub(&p->refs, 1) > 1) return;

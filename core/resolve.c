@@ -19,7 +19,7 @@ enum { MOST_THREADS = 8, MOST_QUEUED = 256 };
 
 struct request {
   struct request *next;
-  struct green__job job; /* takes it back to the hub */
+  struct green__job job;       /* takes it back to the hub */
   struct green_thread *thread; /* the hub's side; NULL: nobody waits */
   struct green__resolver *resolver;
   struct addrinfo hints, *list;

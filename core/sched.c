@@ -153,7 +153,9 @@ enum green_reason green_lap(struct green_hub *h,
   return green_keep(h);
 }
 
-void green_keep_note(struct green_hub *h, void *note) { h->on->user = note; }
+void green_keep_note(struct green_hub *h, void *note) {
+  h->on->user = note;
+}
 
 void *green_kept_note(const struct green_thread *t) {
   return t->stack ? t->stack->user : NULL;

@@ -53,11 +53,11 @@
 
 enum {
   SLAB_STACKS = 64,
-  FIRST_STACKS = 8,   /* a small program never needs a whole slab */
+  FIRST_STACKS = 8, /* a small program never needs a whole slab */
   COLOURS = 64,
-  LINE = 64,          /* of the cache */
-  STRUCT_ROOM = 128,  /* for struct green__stack, in whole lines */
-  CANARY_WORDS = 128  /* 1 KB without a gap: what frames below that size
+  LINE = 64,         /* of the cache */
+  STRUCT_ROOM = 128, /* for struct green__stack, in whole lines */
+  CANARY_WORDS = 128 /* 1 KB without a gap: what frames below that size
                          leave behind cannot step over it */
 };
 #define CANARY 0x6e65657267617565u /* no address, no small number */
@@ -250,8 +250,7 @@ static int choose_guard(struct green__stacks *p,
 
 /* The words lie right below the stack, in what would else be the guard. */
 static void set_canary(struct green__stack *s) {
-  for (int i = 0; i < CANARY_WORDS; i++)
-    s->canary[i] = CANARY;
+  for (int i = 0; i < CANARY_WORDS; i++) s->canary[i] = CANARY;
 }
 
 /* By now the neighbour may be damaged: no way to go on. */

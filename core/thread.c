@@ -145,8 +145,8 @@ static void c_ended(struct green_hub *h, struct green_thread *t) {
 
 static const struct green_class c_class = {"c", run_c, NULL, c_ended};
 
-int green_spawn(struct green_hub *h, struct green_thread **thread,
-                green_fn fn, void *arg) {
+int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
+                void *arg) {
   struct green_thread *t;
   if (h->hot.closed || !green__at_home(h)) return UV_EPERM;
   t = green_thread_new(h, &c_class);
@@ -192,8 +192,12 @@ struct green_thread *green_current(struct green_hub *h) {
   return h->hot.current;
 }
 
-struct green_thread *green_main(struct green_hub *h) { return h->main; }
-uint64_t green_id(const struct green_thread *t) { return t->id; }
+struct green_thread *green_main(struct green_hub *h) {
+  return h->main;
+}
+uint64_t green_id(const struct green_thread *t) {
+  return t->id;
+}
 
 const char *green_status(const struct green_thread *t) {
   static const char *const names[] = {"new",  "ready",  "running", "blocked",
@@ -217,8 +221,7 @@ size_t green_stack_left(struct green_hub *h) {
 }
 
 void green_each(struct green_hub *h,
-                void (*f)(struct green_thread *thread, void *arg),
-                void *arg) {
+                void (*f)(struct green_thread *thread, void *arg), void *arg) {
   struct green__thread_slab *slab;
   size_t i;
   for (slab = h->thread_slabs; slab; slab = slab->next)

@@ -25,12 +25,13 @@ static int messages;
 
 /* --- a few blocking calls: try first, wait when the kernel says so --- */
 
-static ssize_t receive(struct green_hub *hub, int fd, char *data, size_t size) {
+static ssize_t receive(struct green_hub *hub, int fd, char *data,
+                       size_t size) {
   for (;;) {
     ssize_t n = recv(fd, data, size, MSG_DONTWAIT);
     if (n >= 0 || errno != EAGAIN) return n;
-    if (green_wait_fd(hub, fd, GREEN_READABLE,
-                      green_now() + 10ull * SECOND) < 0)
+    if (green_wait_fd(hub, fd, GREEN_READABLE, green_now() + 10ull * SECOND) <
+        0)
       return -1;
   }
 }
@@ -117,8 +118,7 @@ static int converse(struct green_hub *hub, int fd, int number) {
 static int client(struct green_hub *hub, void *arg) {
   int number = (int)(intptr_t)arg, r = -1;
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0 &&
-      connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+  if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
     r = converse(hub, fd, number);
   if (fd >= 0) close(fd);
   return r;

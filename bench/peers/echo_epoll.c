@@ -59,8 +59,10 @@ static void echo(int fd) {
   for (ssize_t done = 0; done < n;) {
     ssize_t sent = send(fd, buffer + done, (size_t)(n - done), MSG_NOSIGNAL);
     struct pollfd writable = {.fd = fd, .events = POLLOUT};
-    if (sent > 0) done += sent;
-    else if (errno != EAGAIN || poll(&writable, 1, 1000) < 1) break;
+    if (sent > 0)
+      done += sent;
+    else if (errno != EAGAIN || poll(&writable, 1, 1000) < 1)
+      break;
   }
 }
 
@@ -71,7 +73,9 @@ int main(void) {
   for (;;) {
     int n = epoll_wait(epoll, events, BATCH, -1);
     for (int i = 0; i < n; i++)
-      if (events[i].data.fd == listener) greet(epoll, listener);
-      else echo(events[i].data.fd);
+      if (events[i].data.fd == listener)
+        greet(epoll, listener);
+      else
+        echo(events[i].data.fd);
   }
 }

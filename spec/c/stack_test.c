@@ -205,8 +205,10 @@ static void test_mode(enum green_guard guard, const char *name) {
   close_hub();
   if (guard == GREEN_GUARD_CANARY || RUNNING_ON_VALGRIND) return;
   struct death d = die(overflow);
-  snprintf(says, sizeof says, "%s: an overflow is a SIGSEGV that names the "
-           "green thread", name);
+  snprintf(says, sizeof says,
+           "%s: an overflow is a SIGSEGV that names the "
+           "green thread",
+           name);
   CHECK(died_of(&d, SIGSEGV, line), says);
   CHECK(strchr(d.text, '\n') == strrchr(d.text, '\n'), "in one line");
 }
@@ -225,7 +227,8 @@ static void test_canary(void) {
 static void test_forced(void) {
   setenv("LUAGREEN_GUARD", "canary", 1);
   open_hub(GREEN_GUARD_AUTO, SMALL, 0);
-  CHECK(hub.stacks.guard == GREEN_GUARD_CANARY, "LUAGREEN_GUARD=canary is "
+  CHECK(hub.stacks.guard == GREEN_GUARD_CANARY,
+        "LUAGREEN_GUARD=canary is "
         "obeyed");
   setenv("LUAGREEN_GUARD", "mprotect", 1);
   open_hub(GREEN_GUARD_CANARY, SMALL, 0);
@@ -312,7 +315,8 @@ static void test_places(void) {
   for (int i = 0; i < 20; i++) {
     roomy &= s[i]->high - s[i]->low >= SMALL;
     if (i > 0)
-      apart &= ((uintptr_t)s[i]->high ^ (uintptr_t)s[i - 1]->high) % 4096 >= 64;
+      apart &=
+          ((uintptr_t)s[i]->high ^ (uintptr_t)s[i - 1]->high) % 4096 >= 64;
   }
   CHECK(apart, "the tops of neighbouring stacks lie in different cache sets");
   CHECK(roomy, "a stack has at least the bytes that were asked for");
@@ -342,7 +346,8 @@ static void test_no_memory(void) {
     if (r < 0 && (r != UV_ENOMEM || hub.stacks.total != 0)) break;
   } while (r < 0 && tries < 10);
   green__fail_alloc(0);
-  CHECK(r == 0 && tries > 1, "when memory fails there is UV_ENOMEM, and once "
+  CHECK(r == 0 && tries > 1,
+        "when memory fails there is UV_ENOMEM, and once "
         "there is some the same call works");
   close_hub();
   CHECK(lines_of_maps() <= before, "and nothing stays mapped");

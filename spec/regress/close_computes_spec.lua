@@ -11,7 +11,8 @@ describe("a handler of <close> that computes for ever", function()
     help.with_config({grace = 0.05}, function()
       local t = green.spawn(function()
         local _ <close> = setmetatable({}, {__close = function()
-          while true do pcall(function() while true do end end) end -- luacheck: ignore
+          local function compute() while true do end end -- luacheck: ignore
+          while true do pcall(compute) end
         end})
         green.sleep(60)
       end)
