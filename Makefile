@@ -8,7 +8,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARCH := $(shell uname -m)
-OPT ?= -O2
+OPT ?= -O2 -DNDEBUG
 SAN ?=
 VERSION := $(shell sed -n 's/.*GREEN_VERSION "\(.*\)"/\1/p' core/green.h)
 

@@ -53,6 +53,7 @@ struct green_lua {
   struct green_lua_sites *sites; /* where threads are spawned */
   uint64_t seed;                 /* of the random hook periods */
   uint8_t own, drained, recycle, sigint, exiting, in_warn;
+  uint8_t owed;  /* what is spawned now runs even while the hub drains */
   uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
 };

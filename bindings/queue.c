@@ -296,7 +296,7 @@ static int queue_peek(lua_State *L) {
     return 1;
   }
   lua_getiuservalue(L, 1, 1);
-  lua_rawgeti(L, -1, slot(q, 0));
+  lua_rawgeti(L, -1, slot(q, q->reserved));
   return 1;
 }
 

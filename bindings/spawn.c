@@ -70,11 +70,15 @@ static struct green_thread *make(lua_State *L, struct green_lua *G, int n,
 static void launch(lua_State *L, struct green_lua *G, struct green_thread *t,
                    uint64_t at) {
   struct green_thread *parent = green_lua__current(G);
+  if (unlikely(G->owed)) t->flags |= GREEN_OWED;
   if (green_start(G->hub, t, at) < 0) {
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");
   }
-  if (unlikely(parent && parent->user_b)) inherit(L, G, t); /* may raise */
+  if (unlikely(green_hot(G->hub)->draining && !G->owed))
+    green_kill(G->hub, t); /* comes too late */
+  else if (unlikely(parent && parent->user_b))
+    inherit(L, G, t); /* may raise */
 }
 
 static struct green_lua *may_spawn(lua_State *L) {
