@@ -77,6 +77,11 @@ static void pop_ring(lua_State *L, struct queue *q, int table) {
   q->count--;
 }
 
+/* The limit is seldom given: one cheap call of Lua's API says so. */
+static uint64_t limit_at(lua_State *L, int index) {
+  return lua_gettop(L) < index ? GREEN_FOREVER : green_lua__limit(L, index);
+}
+
 static int table_of(lua_State *L) {
   lua_getiuservalue(L, 1, 1);
   return lua_gettop(L);
@@ -190,17 +195,14 @@ static const struct green_lua_op get_op = {
 static int queue_get(lua_State *L) {
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
-  uint64_t deadline = green_lua__limit(L, 2);
+  uint64_t deadline = limit_at(L, 2);
   int keep, r;
-  lua_settop(L, 2);
   if (deadline > 0 && (r = green_lua__enter(L, G, &get_op)) >= 0) return r;
   if (q->count > q->reserved) {
-    if (q->reserved) {
-      skip_reserved(L, q, table_of(L));
-      lua_settop(L, 2);
-    }
+    if (unlikely(q->reserved)) skip_reserved(L, q, table_of(L));
     return take(L, G, q);
   }
+  lua_settop(L, 2);
   if (q->nputters) return take_from_putter(L, G, q);
   if (q->closed) return green_lua__push_closed(L);
   if (deadline == 0) return green_lua__push_timeout(L);
@@ -260,19 +262,18 @@ static int wait_to_put(lua_State *L, struct green_lua *G, struct queue *q,
 static int queue_put(lua_State *L) {
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
-  uint64_t deadline = green_lua__limit(L, 3);
+  uint64_t deadline = limit_at(L, 3);
   int r;
-  if (lua_isnoneornil(L, 2))
+  if (unlikely(lua_type(L, 2) <= LUA_TNIL))
     return luaL_argerror(L, 2, "value expected, got nil");
   if (deadline > 0 && q->limit >= 0 &&
       (r = green_lua__enter(L, G, &put_op)) >= 0)
     return r;
   if (q->closed) return green_lua__push_closed(L);
   if (q->ngetters || (has_room(q) && !q->nputters)) {
-    lua_settop(L, 2);
-    lua_getiuservalue(L, 1, 1);
-    lua_insert(L, 2);
-    push_ring(L, q, 2);
+    int table = table_of(L);
+    lua_pushvalue(L, 2);
+    push_ring(L, q, table);
     q->unfinished++;
     offer(G, q);
     lua_pushboolean(L, 1);
