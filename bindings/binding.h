@@ -47,6 +47,7 @@ struct green_lua {
   uint32_t sentinel_spawns;
   int *free_slots; /* of the anchors table */
   int free_count, slots, room;
+  struct green_socket *sockets; /* all that are not finalized */
   int pool_count;
   lua_State *pool[GREEN_LUA_POOL]; /* finished coroutines, for reuse */
   int pool_slot[GREEN_LUA_POOL];
@@ -103,6 +104,9 @@ void green_lua__finalizing(lua_State *L, struct green_lua *G, int in_table);
 int green_lua__drain(lua_State *L, struct green_lua *G);
 /* Main leaves by os.exit, as another thread asked for. */
 void green_lua__exit(lua_State *L, struct green_lua *G);
+
+/* socket.c: closes every socket of the state, before its hub is let go. */
+void green_lua__sockets_shut(struct green_lua *G);
 
 /* signal.c */
 extern const struct green_runtime green_lua__runtime;

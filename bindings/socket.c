@@ -42,9 +42,23 @@ void green_lua__socket_become(lua_State *L, int class) {
   lua_setmetatable(L, 1);
 }
 
+static void enlist(struct green_lua *G, struct green_socket *s) {
+  s->next = G->sockets;
+  s->link = &G->sockets;
+  if (s->next) s->next->link = &s->next;
+  G->sockets = s;
+}
+
+static void delist(struct green_socket *s) {
+  *s->link = s->next;
+  if (s->next) s->next->link = s->link;
+}
+
 struct green_socket *green_lua__socket_blank(lua_State *L, int local) {
+  struct green_lua *G = green_lua__get(L);
   struct green_socket *s = lua_newuserdatauv(L, sizeof *s, 0);
   memset(s, 0, sizeof *s);
+  enlist(G, s);
   s->fd = s->pending = -1;
   s->local = (uint8_t)local;
   s->family = local ? AF_UNIX : 0;
@@ -142,7 +156,15 @@ static int socket_gc(lua_State *L) {
   green_lua__finalizing(L, G, 0);
   green_lua__socket_shut(G, s);
   green_lua__socket_drop(s);
+  delist(s);
   return 0;
+}
+
+/* A host's hub lives on: no watcher of ours may stay with a number that the
+ * system gives out again. */
+void green_lua__sockets_shut(struct green_lua *G) {
+  struct green_socket *s;
+  for (s = G->sockets; s; s = s->next) green_lua__socket_shut(G, s);
 }
 
 static int socket_tostring(lua_State *L) {

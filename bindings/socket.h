@@ -32,6 +32,7 @@ enum { SCRATCH_SIZE = 65536 };
  *   sending, done           a send is under way, so many of its bytes are out
  */
 struct green_socket {
+  struct green_socket *next, **link; /* the state's list of all sockets */
   int fd;          /* -1: closed, or not made yet */
   int pending;     /* accepted, but not delivered; or -1 */
   int family;      /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */

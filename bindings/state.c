@@ -66,6 +66,7 @@ void green_lua__sentinel(lua_State *L, struct green_lua *G) {
 static void close_hub(lua_State *L, struct green_lua *G) {
   struct green_hub *hub = G->hub;
   green_lua__drain(L, G);
+  green_lua__sockets_shut(G);
   G->hub = NULL;
   green_hot(hub)->user = NULL;
   green_set_runtime(hub, NULL);
