@@ -66,7 +66,6 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
   struct green_fd *f = green__container(poll, struct green_fd, poll);
   if (status < 0) { /* libuv has stopped it: let the system call say why */
     f->armed = 0;
-    events = UV_READABLE | UV_WRITABLE;
     green_wake_first(f->hub, &f->reader, GREEN_WOKEN);
     green_wake_first(f->hub, &f->writable, GREEN_WOKEN);
     f->want = 0;

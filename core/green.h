@@ -292,24 +292,24 @@ struct green_class {
  *   user* ....... the runtime's
  */
 struct green_thread {
-  struct green_node node;
-  const struct green_class *klass;
+  struct green_node node; /* the first 64 bytes are what a switch touches */
   struct green__stack *stack;
-  uint64_t id;
-  struct green_list joiners;
+  const struct green_class *klass;
   const struct green_wait_kind *kind;
+  void *user;
+  uint8_t state, reason, pending, flags;
+  uint8_t sleeps, user_flags;
+  uint16_t deliveries;
   void *on;
   uint64_t since;
+  uint32_t slot;      /* in the timer heap; 0: not there */
+  uint32_t struck_ms; /* first delivery of the kill, ms since hub's opening */
   struct green_scope *scopes;
+  struct green_list joiners;
   struct green__cold *cold;
-  void *user;
+  uint64_t id;
   int32_t user_a, user_b;
   uint32_t user_c, user_d;
-  uint32_t slot; /* in the timer heap; 0: not there */
-  uint8_t state, reason, pending, flags;
-  uint16_t deliveries;
-  uint8_t sleeps, user_flags;
-  uint32_t struck_ms; /* first delivery of the kill, ms since the hub opened */
 };
 
 /* What a runtime reads at every call: a hub begins with it. */
@@ -344,7 +344,8 @@ struct green_thread *green_pass(struct green_hub *hub,
 /* Makes a thread of class `klass`, not yet in the ready queue. */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
-/* Starts it: now (0) or at a time. UV_ENOMEM: no room in the timer heap. */
+/* Starts it: now (0), at a time, or never (GREEN_FOREVER). UV_ENOMEM: no room
+ * in the timer heap. */
 int green_start(struct green_hub *hub, struct green_thread *thread,
                 uint64_t at);
 /* Ends one that has not started, as killed. 1 if it had not, else 0. */

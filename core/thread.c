@@ -65,6 +65,7 @@ static void record_free(struct green_hub *h, struct green_thread *t) {
 
 int green_start(struct green_hub *h, struct green_thread *t, uint64_t at) {
   assert(t->state == GREEN_NEW);
+  if (at == GREEN_FOREVER) return 0; /* only its end may come */
   if (at) return green__heap_add(h, (uintptr_t)t, at);
   green__ready(h, t);
   return 0;
