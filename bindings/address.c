@@ -469,9 +469,12 @@ static int fd_of(lua_State *L) {
   return fd;
 }
 
-static int is_ready(int fd, int event) {
+/* 0, or what green_wait_fd() says. */
+static int try_fd(int fd, int event) {
   struct pollfd p = {fd, event == GREEN_READABLE ? POLLIN : POLLOUT, 0};
-  return poll(&p, 1, 0) > 0;
+  if (fd < 0) return UV_EBADF; /* which poll() passes over */
+  if (poll(&p, 1, 0) <= 0) return UV_ETIMEDOUT;
+  return p.revents & POLLNVAL ? UV_EBADF : 0;
 }
 
 static int wait_failed(lua_State *L, struct green_lua *G, int code) {
@@ -494,21 +497,34 @@ static int l_wait_fd(lua_State *L) {
   uint64_t deadline = green_lua__limit(L, 3);
   int fd = fd_of(L), r;
   if (deadline == 0) {
-    if (!is_ready(fd, event)) return green_lua__push_timeout(L);
+    r = try_fd(fd, event);
   } else {
     may_block(L, G, "wait_fd");
     r = green_wait_fd(G->hub, fd, event, deadline);
     G->running = L;
-    if (r < 0) return wait_failed(L, G, r);
   }
+  if (r < 0) return wait_failed(L, G, r);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+static int l_checkpoint(lua_State *L);
+
+static const struct green_lua_op checkpoint_op = {
+    {"checkpoint", NULL, NULL}, l_checkpoint, NULL, NULL};
+
+/* checkpoint(): the entry of a blocking function that is written in Lua. */
+static int l_checkpoint(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  int r = green_lua__enter(L, G, &checkpoint_op);
+  return r < 0 ? 0 : r;
 }
 
 static const luaL_Reg functions[] = {{"tcp", l_tcp},
                                      {"unix", l_unix},
                                      {"bind_file", l_bind_file},
                                      {"wait_fd", l_wait_fd},
+                                     {"checkpoint", l_checkpoint},
                                      {NULL, NULL}};
 
 void green_lua__open_address(lua_State *L) {

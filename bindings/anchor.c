@@ -61,6 +61,11 @@ void green_lua__cold_make(lua_State *L, struct green_lua *G,
                           struct green_thread *t) {
   if (green_lua__cold(L, G, t)) return;
   lua_newtable(L);
+  if (t->user_b) { /* by a finalizer, just now */
+    lua_pop(L, 1);
+    green_lua__push_anchored(L, G, t->user_b);
+    return;
+  }
   lua_pushvalue(L, -1);
   t->user_b = green_lua__anchor(L, G);
 }

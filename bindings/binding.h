@@ -97,6 +97,7 @@ static inline struct green_lua *green_lua__of(struct green_hub *hub) {
 
 /* state.c */
 struct green_lua *green_lua__find(lua_State *L); /* or NULL */
+void green_lua__weak_table(lua_State *L); /* pushes one of weak values */
 void green_lua__sentinel(lua_State *L, struct green_lua *G);
 /* To be called by every __gc first, with whether the object still stands in a
  * weak-valued table: then the state is closing, and the drain runs now. */

@@ -21,9 +21,9 @@
  * state. Raises when the state has a hub already, or memory runs out. */
 void green_lua_open(lua_State *L, struct green_hub *hub);
 
-/* Kills all green threads of the state and lets them clean up; to be called
- * before lua_close(). Returns how many would not end. Not from a green
- * thread. */
+/* Kills all green threads of the hub, the host's own among them, and lets them
+ * clean up; to be called before lua_close(). Returns how many would not end.
+ * Not from a green thread. The hub may be used again, if all have ended. */
 int green_lua_close(lua_State *L);
 
 /* The hub of the state, or NULL. */

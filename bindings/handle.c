@@ -388,11 +388,7 @@ static const luaL_Reg on_threads[] = {
     {NULL, NULL}};
 
 static void make_handles(lua_State *L) {
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  green_lua__weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, HANDLES);
   lua_pushstring(L, green_lua__no_yield);
   lua_rawsetp(L, LUA_REGISTRYINDEX, green_lua__no_yield);

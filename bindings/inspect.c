@@ -102,9 +102,10 @@ int green_lua__thread_status(lua_State *L) {
 lua_State *green_lua__waiting_state(struct green_lua *G,
                                     struct green_thread *t) {
   lua_State *note = green_kept_note(t);
-  if (note) return note;
-  if (t == green_main(G->hub)) return G->main;
-  return t->klass == &green_lua_class ? t->user : NULL;
+  int is_main = t == green_main(G->hub);
+  if (!is_main && t->klass != &green_lua_class) return NULL;
+  if (note) return note; /* a C thread has another's, of the same stack */
+  return is_main ? G->main : t->user;
 }
 
 static void push_waits_on(lua_State *L, lua_State *from) {

@@ -406,6 +406,22 @@ void green_lua__force(lua_State *L, struct green_lua *G) {
     arm(own, G);
 }
 
+/* Where it must not switch, it is looked at again after a random time: a fixed
+ * one may find it there every time. */
+static void turn_of_killed(lua_State *L, struct green_lua *G) {
+  static const struct green_wait_kind kind = {"kill watch", NULL, NULL};
+  if (green_lua__refusal(L, G) || green_keep_reserve(G->hub) < 0) {
+    lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT, (int)random_period(G));
+    return;
+  }
+  if (lua_gethookcount(L) != WATCH_COUNT)
+    lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT, WATCH_COUNT);
+  green_keep_note(G->hub, L);
+  green_lap_begin(G->hub, &kind);
+  green_keep(G->hub);
+  G->running = L;
+}
+
 /* A killed thread that computes: gives the others a turn, and is forced when
  * the grace is over. */
 static void watch_hook(lua_State *L, lua_Debug *ar) {
@@ -427,13 +443,7 @@ static void watch_hook(lua_State *L, lua_Debug *ar) {
     }
     raise_again(L, G);
   }
-  if (green_lua__refusal(L, G) == NULL && green_keep_reserve(G->hub) == 0) {
-    static const struct green_wait_kind kind = {"kill watch", NULL, NULL};
-    green_keep_note(G->hub, L);
-    green_lap_begin(G->hub, &kind);
-    green_keep(G->hub);
-    G->running = L;
-  }
+  turn_of_killed(L, G);
 }
 
 /* Called when a kill is about to be raised in L. */

@@ -3,8 +3,8 @@
  * lua.c's own handler cannot reach a main thread that is parked. On a loop of
  * its own the hub therefore takes SIGINT when main first blocks: the handler
  * wakes the hub, which throws "interrupted!" into main, and puts a hook on the
- * coroutine that runs, in case it computes. The second Ctrl-C has the default
- * action. One state of the process owns the signal.
+ * coroutine of the thread that runs, in case it computes. The second Ctrl-C
+ * has the default action. One state of the process owns the signal.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -44,13 +44,22 @@ static void hook(lua_State *L, lua_Debug *ar) {
   G->running = L;
 }
 
+/* The coroutine of the thread that runs, which lives as long as it. What the
+ * user made below it may be gone: nobody tells when a coroutine ends. */
+static lua_State *computing(struct green_lua *G) {
+  struct green_thread *t = green_lua__current(G);
+  if (!t) return NULL;
+  if (t == green_main(G->hub)) return G->main;
+  return t->klass == &green_lua_class ? t->user : NULL;
+}
+
 static void on_sigint(int number) {
   struct green_lua *G = owner;
   lua_State *L;
   (void)number; /* SA_RESETHAND: the second one has the default action */
   if (!G || !G->hub) return;
   G->interrupted = 1;
-  L = G->running;
+  L = computing(G);
   if (L)
     lua_sethook(L, hook,
                 LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);

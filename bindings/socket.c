@@ -15,6 +15,10 @@
 
 #include "socket.h"
 
+/* Key in the registry: all sockets by address (weak), so that a finalizer can
+ * tell whether the state is closing. */
+static const char SOCKETS[] = "sockets";
+
 /* --- the object and its classes --- */
 
 int green_lua__socket_class_error(lua_State *L, int upvalue) {
@@ -58,6 +62,10 @@ struct green_socket *green_lua__socket_blank(lua_State *L, int local) {
   struct green_lua *G = green_lua__get(L);
   struct green_socket *s = lua_newuserdatauv(L, sizeof *s, 0);
   memset(s, 0, sizeof *s);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_pushvalue(L, -2);
+  lua_rawsetp(L, -2, s); /* may raise: enlisted only then */
+  lua_pop(L, 1);
   enlist(G, s);
   s->fd = s->pending = -1;
   s->local = (uint8_t)local;
@@ -153,7 +161,9 @@ static int socket_close(lua_State *L) {
 static int socket_gc(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_socket *s = lua_touserdata(L, 1);
-  green_lua__finalizing(L, G, 0);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_rawgetp(L, -1, s);
+  green_lua__finalizing(L, G, lua_rawequal(L, -1, 1));
   green_lua__socket_shut(G, s);
   green_lua__socket_drop(s);
   delist(s);
@@ -348,6 +358,8 @@ static const luaL_Reg functions[] = {{"socket_methods", l_socket_methods},
 void green_lua__open_socket(lua_State *L) {
   lua_newuserdatauv(L, SCRATCH_SIZE, 0);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.scratch");
+  green_lua__weak_table(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, SOCKETS);
   open_family(L, "tcp");
   open_family(L, "unixstream");
   green_lua__setfuncs(L, functions, 0);

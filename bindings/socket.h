@@ -33,8 +33,8 @@ enum { SCRATCH_SIZE = 65536 };
  */
 struct green_socket {
   struct green_socket *next, **link; /* the state's list of all sockets */
-  int fd;          /* -1: closed, or not made yet */
-  int pending;     /* accepted, but not delivered; or -1 */
+  int fd;                            /* -1: closed, or not made yet */
+  int pending;                       /* accepted, but not delivered; or -1 */
   int family;      /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
   uint8_t local;   /* of the Unix family */
   uint8_t polls;   /* a limit of 0: never waits */

@@ -137,6 +137,7 @@ int green_lua__thread_link(lua_State *L) {
   struct green_lua *G = may_spawn(L);
   struct green_thread *t = green_lua__self_thread(L);
   lua_State *co;
+  lua_Integer place;
   int slot, n = lua_gettop(L) - 2;
   check_callable(L, 2);
   lua_pushvalue(L, 1);
@@ -154,15 +155,19 @@ int green_lua__thread_link(lua_State *L) {
   }
   lua_replace(L, 1);
   lua_pop(L, 1); /* list, f, t, args */
+  place = (lua_Integer)lua_rawlen(L, 1) + 1;
+  lua_pushinteger(L, -1); /* as if unlinked, until it can run */
+  lua_rawseti(L, 1, place);
   co = green_lua__get_coroutine(L, G, &slot);
-  lua_pushinteger(L, slot);
-  lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
-  if (lua_gettop(L) > n + 3) lua_settop(L, n + 3);
-  if (!lua_checkstack(co, n + BASE + 4))
+  if (!lua_checkstack(co, n + BASE + 4)) {
+    green_lua__release(G, slot);
     luaL_error(L, "too many arguments for a link");
+  }
   lua_pushvalue(L, 2);
   lua_xmove(L, co, 1);
   lua_xmove(L, co, n + 2);
+  lua_pushinteger(L, slot);
+  lua_rawseti(L, 1, place);
   return 0;
 }
 
@@ -174,8 +179,9 @@ int green_lua__thread_unlink(lua_State *L) {
   lua_settop(L, 2);
   lua_pushboolean(L, 0);
   if (!t || t->state >= GREEN_DONE || !green_lua__cold(L, G, t)) return 1;
-  if (lua_rawgeti(L, -1, COLD_LINKS) == LUA_TNIL) return 0;
-  n = (lua_Integer)lua_rawlen(L, -1);
+  n = lua_rawgeti(L, -1, COLD_LINKS) == LUA_TNIL
+          ? 0
+          : (lua_Integer)lua_rawlen(L, -1);
   for (i = 1; i <= n; i++) {
     int slot, same;
     lua_rawgeti(L, -1, i);

@@ -70,7 +70,10 @@ static void close_hub(lua_State *L, struct green_lua *G) {
   G->hub = NULL;
   green_hot(hub)->user = NULL;
   green_set_runtime(hub, NULL);
-  if (G->own) green_close(hub);
+  if (G->own)
+    green_close(hub);
+  else
+    green_hot(hub)->draining = 0; /* the host's goes on */
 }
 
 static int hub_gc(lua_State *L) {
@@ -291,7 +294,7 @@ static void make_state(lua_State *L, struct green_lua *G, const char *key) {
     G->helper = co;
 }
 
-static void weak_table(lua_State *L) {
+void green_lua__weak_table(lua_State *L) {
   lua_newtable(L);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "v");
@@ -306,9 +309,9 @@ static void make_tables(lua_State *L, struct green_lua *G) {
   make_state(L, G, "luagreen.helper");
   lua_newtable(L);
   lua_xmove(L, G->tables, 1);
-  weak_table(L);
+  green_lua__weak_table(L);
   lua_xmove(L, G->tables, 1);
-  weak_table(L);
+  green_lua__weak_table(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
 }
 

@@ -80,10 +80,14 @@ static int is_struck(struct green_lua *G) {
 static int wait_readable(lua_State *L, struct green_lua *G,
                          struct green_socket *s,
                          const struct green_lua_op *op) {
-  struct green_fd *f = green_lua__socket_watch(L, G, s);
   uint64_t at = earlier(end_of(s->block), s->read_end);
+  struct green_fd *f;
   int keep, r;
-  if (is_struck(G)) green_lua__interrupt(L, G, op);
+  if (is_struck(G)) { /* if it is taken back, the socket may be closed, too */
+    green_lua__interrupt(L, G, op);
+    return op->start(L);
+  }
+  f = green_lua__socket_watch(L, G, s);
   keep = green_lua__prepare(L, G, op);
   r = green_fd_wait_begin(G->hub, f, GREEN_READABLE, at, &op->kind);
   if (r == UV_EBUSY) return second_reader(L, G, green_fd_reader(f));
@@ -429,6 +433,14 @@ static uint64_t send_deadline(lua_State *L, const struct green_socket *s) {
   return earlier(end_of(s->block), (uint64_t)lua_tointeger(L, 5));
 }
 
+/* Will green_lua__prepare() raise? The write side must be given up before. */
+static int cannot_wait(lua_State *L, struct green_lua *G) {
+  struct green_thread *t = green_lua__current(G);
+  if (green_lua__refusal(L, G)) return 1;
+  if (t->user == L && lua_isyieldable(L)) return 0;
+  return green_keep_reserve(G->hub) < 0;
+}
+
 static int send_wait(lua_State *L, struct green_lua *G, struct green_socket *s,
                      size_t done) {
   struct green_fd *f = green_lua__socket_watch(L, G, s);
@@ -442,7 +454,7 @@ static int send_wait(lua_State *L, struct green_lua *G, struct green_socket *s,
     green_lua__interrupt(L, G, &send_op);
     return green_lua__socket_send(L);
   }
-  if (green_lua__refusal(L, G)) green_fd_write_end(G->hub, f);
+  if (cannot_wait(L, G)) green_fd_write_end(G->hub, f);
   keep = green_lua__prepare(L, G, &send_op);
   r = green_fd_wait_begin(G->hub, f, GREEN_WRITABLE, at, &send_op.kind);
   if (r < 0) {

@@ -118,6 +118,7 @@ static int ended(struct green_lua *G, struct green_thread *t) {
   green_lua__drop_scopes(G, t);
   if (green_lua__has_waiter(t)) t->user_flags |= LUA_AWAITED;
   G->running = NULL;
+  G->in_warn = 0; /* if a forced kill cut the warn function off */
   return GREEN_ENDED;
 }
 

@@ -309,7 +309,8 @@ int green_wait_fd(struct green_hub *h, int fd, int event, uint64_t deadline) {
   int r;
   if (!green__at_home(h)) return UV_EPERM;
   r = green_fd_open(h, fd, &f);
-  if (r == UV_EPERM) return 0; /* epoll: regular files are always ready */
+  if (r == UV_EPERM) /* epoll: regular files are always ready */
+    return deadline > 0 ? green__enter(h) : 0;
   if (r < 0) return r;
   r = green_fd_wait(h, f, event, deadline);
   if (r != UV_EBUSY) unwatch(h, f, event);

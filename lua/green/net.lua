@@ -176,6 +176,7 @@ return function(green, core)
     local path = unix_path(host)
     if not path then port = check_port(port, 2, "listen") end
     opts = check_options(opts, listen_options, 3, "listen")
+    core.checkpoint()
     local sock, err
     if path then
       sock, err = bind_unix(path, opts)

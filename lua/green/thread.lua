@@ -41,8 +41,11 @@ return function(green, core)
   ---@param f function
   ---@return green.thread
   function green.spawn_after_local(s, f, ...)
-    local t = core.spawn_after(s, f, ...)
     local rare = core.rare()
+    if not rare then
+      error("'spawn_after_local' needs a green thread that calls it", 2)
+    end
+    local t = core.spawn_after(s, f, ...)
     local list = rare[TIED] or {limit = 16}
     if #list >= list.limit then list = prune(list) end
     list[#list + 1] = t

@@ -1,0 +1,129 @@
+/* lua_host_test.c - a host's hub serves one Lua state after the other, and the
+ * host's C threads beside them.
+ *
+ * LUA_PATH must lead to lua/green.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bindings/green_lua.h"
+#include "test.h"
+
+static const char *const SERVE =
+    "local listener = green.listen('127.0.0.1', 0)\n"
+    "local _, port = listener:getsockname()\n"
+    "green.spawn_n(function()\n"
+    "  local conn = listener:accept()\n"
+    "  got = conn:receive()\n"
+    "  conn:receive()\n"
+    "end)\n"
+    "green.spawn_n(function()\n"
+    "  local conn = green.connect('127.0.0.1', port)\n"
+    "  green.sleep(0.01)\n"
+    "  conn:send('hello\\n')\n"
+    "  conn:receive()\n"
+    "end)\n";
+
+/* Leaves a stack in the pool on which a coroutine that is gone had blocked. */
+static const char *const NESTED =
+    "green.spawn_n(function()\n"
+    "  coroutine.wrap(function() green.sleep(0.001) end)()\n"
+    "  done = true\n"
+    "end)\n";
+
+static const char *const LOOK =
+    "collectgarbage() collectgarbage() seen = 0\n"
+    "for _, t in ipairs(green.threads()) do\n"
+    "  local w = t:waiting()\n"
+    "  if w and w.what == 'sleep' and not w.where then seen = seen + 1 end\n"
+    "  t:traceback()\n"
+    "end\n";
+
+static int run(lua_State *L, const char *chunk) {
+  if (!luaL_dostring(L, chunk)) return 1;
+  printf("# %s\n", lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return 0;
+}
+
+static lua_State *open_state(struct green_hub *hub) {
+  lua_State *L = luaL_newstate();
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  green_lua_open(L, hub);
+  CHECK(run(L, "green = require 'green'"), "a state opens on the host's hub");
+  return L;
+}
+
+/* Lets threads run until the global is set, for 5 s at most. */
+static int comes(struct green_hub *hub, lua_State *L, const char *name) {
+  uint64_t end = green_now() + UINT64_C(5000000000);
+  int set = 0;
+  while (!set && green_now() < end) {
+    green_step(hub, 0);
+    lua_getglobal(L, name);
+    set = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+  }
+  return set;
+}
+
+static void close_state(lua_State *L) {
+  CHECK(green_lua_close(L) == 0, "its threads end when it closes");
+  lua_close(L);
+}
+
+static void test_one_after_the_other(struct green_hub *hub) {
+  int i;
+  for (i = 0; i < 2; i++) {
+    lua_State *L = open_state(hub);
+    CHECK(run(L, SERVE) && comes(hub, L, "got"),
+          "sockets of each of two states in turn are served");
+    close_state(L);
+  }
+}
+
+static int sleeper(struct green_hub *hub, void *arg) {
+  (void)arg;
+  return green_sleep(hub, GREEN_FOREVER);
+}
+
+static void test_c_thread(struct green_hub *hub) {
+  lua_State *L = open_state(hub);
+  CHECK(run(L, NESTED) && comes(hub, L, "done"), "a generator may block");
+  CHECK(green_spawn(hub, NULL, sleeper, NULL) == 0, "a C thread is spawned");
+  green_step(hub, 0);
+  run(L, LOOK);
+  lua_getglobal(L, "seen");
+  CHECK(lua_tointeger(L, -1) == 1,
+        "a C thread is looked at without the Lua stack of another");
+  lua_settop(L, 0);
+  close_state(L);
+}
+
+static void test_no_spawner(struct green_hub *hub) {
+  lua_State *L = open_state(hub);
+  CHECK(run(L,
+            "ok, err = pcall(green.spawn_after_local, 0, print)\n"
+            "assert(not ok and err:find('needs a green thread'), err)\n"
+            "assert(#green.threads() == 0)"),
+        "spawn_after_local is refused where no green thread runs");
+  close_state(L);
+}
+
+int main(void) {
+  struct green_options o;
+  struct green_hub *hub;
+  memset(&o, 0, sizeof o);
+  o.drive = GREEN_DRIVE_STEP;
+  if (green_open(&hub, &o) < 0) return 1;
+  test_one_after_the_other(hub);
+  test_c_thread(hub);
+  test_no_spawner(hub);
+  CHECK(green_close(hub) == 0, "then the hub closes");
+  return test_end();
+}
