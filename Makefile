@@ -114,6 +114,19 @@ lint:
 format:
 	@tools/format
 
+.PHONY: examples
+examples: $(BUILD)/examples/embed $(BUILD)/examples/c_only
+
+$(BUILD)/examples/embed: examples/embed.c $(BUILD)/libgreen_lua.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
+	  $(BUILD)/libgreen_lua.a $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) -lpthread
+
+$(BUILD)/examples/c_only: examples/c_only.c $(BUILD)/libgreen.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Icore $< -o $@ \
+	  $(BUILD)/libgreen.a $(LDFLAGS) $(UV_LIBS) -lpthread
+
 .PHONY: bench demo
 bench: all
 	@eval "$$($(MAKE) -s --no-print-directory env)" && bench/run $(SUBJECTS)
@@ -168,6 +181,7 @@ help:
 	@echo '                SPEC=spec/queue_spec.lua for one file'
 	@echo '                parts: $(shell tools/test --parts 2>/dev/null)'
 	@echo 'make demo       a Lua service, its clients and its backdoor'
+	@echo 'make examples   the C ones, into $(BUILD)/examples/'
 	@echo 'make bench      luagreen beside its peers; SUBJECTS="quick echo"'
 	@echo 'make asan valgrind tsan   that part of the tests'
 	@echo 'make lint       luacheck, clang-format, warnings as errors'
@@ -175,4 +189,4 @@ help:
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
 	@echo 'make env        eval "$$(make -s env)": a stock lua5.4 finds green'
 	@echo 'make deps       installs by apt-get what is missing'
-	@echo 'make clean'
+	@echo 'make clean      removes build/'

@@ -108,7 +108,6 @@ static int look_up(lua_State *L, struct green_lua *G, const char *host,
   may_block(L, G, "connect");
   r = green_getaddrinfo(G->hub, host, port, &hints,
                         deadline ? deadline : GREEN_FOREVER, list);
-  G->running = L;
   if (r < 0) green_lua__raise_code(L, G, r, "connect");
   return r;
 }
@@ -147,7 +146,6 @@ static int wait_connected(lua_State *L, struct green_lua *G,
   may_block(L, G, "connect");
   green_lua__socket_watch(L, G, s);
   r = green_fd_wait(G->hub, s->f, GREEN_WRITABLE, deadline);
-  G->running = L;
   if (r < 0) return r;
   if (s->fd < 0) return UV_EBADF;
   getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -165,7 +163,6 @@ static int wait_backlog(lua_State *L, struct green_lua *G,
   may_block(L, G, "connect");
   if (*pause < 100000000) *pause *= 2;
   r = green_sleep(G->hub, deadline - now < *pause ? deadline : now + *pause);
-  G->running = L;
   if (r < 0) return r;
   return s->fd < 0 ? UV_EBADF : 0;
 }
@@ -501,7 +498,6 @@ static int l_wait_fd(lua_State *L) {
   } else {
     may_block(L, G, "wait_fd");
     r = green_wait_fd(G->hub, fd, event, deadline);
-    G->running = L;
   }
   if (r < 0) return wait_failed(L, G, r);
   lua_pushboolean(L, 1);

@@ -31,18 +31,18 @@ enum {
   LUA_RESETTING = 8 /* its coroutine is being reset: handlers run */
 };
 
-/* The coroutine of a thread starts with its function, once more, so that it
+/* The coroutine of a thread starts with a to-be-closed guard that notices when
+ * others close it (coroutine.c), and with its function, once more, so that it
  * can be named when it has ended; then the function and its arguments. The
  * record's user is the coroutine, user_a its anchor slot, user_b the slot of
  * its rare things, user_c where it was spawned (site.c) and user_d by whom. */
-enum { BASE = 1 };
+enum { GUARD = 1, BASE = 2 };
 
 struct green_lua {
   struct green_hub *hub; /* NULL once closed */
   lua_State *main;       /* the main Lua thread */
   lua_State *tables;     /* never runs: [1] anchors, [2] nested coroutines */
   lua_State *helper;     /* never resumed: protected calls of workers */
-  lua_State *running;    /* for the signal handler */
   uint32_t keep_stacks;  /* N of the keep-or-yield policy */
   uint32_t sentinel_spawns;
   int *free_slots; /* of the anchors table */

@@ -14,6 +14,55 @@ static void drop_coroutine(struct green_lua *G, struct green_thread *t) {
   t->user = NULL;
 }
 
+/* --- the guard: a value to be closed at the bottom of each --- */
+
+static const char GUARD_KEY[] = "guard";
+
+struct search {
+  lua_State *co;
+  struct green_thread *found;
+};
+
+static void match(struct green_thread *t, void *arg) {
+  struct search *s = arg;
+  if (t->klass == &green_lua_class && t->user == s->co) s->found = t;
+}
+
+static int note_reason(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, 1);
+  green_lua__cold_make(L, G, lua_touserdata(L, 2));
+  lua_pushliteral(L, "closed by foreign code");
+  lua_rawseti(L, -2, COLD_REASON);
+  return 0;
+}
+
+/* __close of the guard: somebody closes the coroutine of a parked thread, by
+ * whatever name coroutine.close has there. Its wait must end before what it
+ * waits for can be collected. */
+static int guard_close(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct search s = {L, NULL};
+  if (!G->hub) return 0;
+  green_each(G->hub, match, &s);
+  if (!s.found || s.found->stack || s.found->user_flags & LUA_RESETTING)
+    return 0;
+  green_lua__protected(G, note_reason, s.found);
+  green_lua__drop_scopes(G, s.found);
+  green_bury(G->hub, s.found, GREEN_KILLED);
+  return 0;
+}
+
+void green_lua__open_coroutine(lua_State *L) {
+  static const luaL_Reg meta[] = {{"__close", guard_close}, {NULL, NULL}};
+  lua_newuserdatauv(L, 1, 0);
+  lua_newtable(L);
+  green_lua__setfuncs(L, meta, 0);
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, GUARD_KEY);
+}
+
+/* --- getting and giving back --- */
+
 /* Only one that returned normally: before Lua 5.4.8 a reset coroutine keeps
  * the message handler slot of the xpcall it was reset in. */
 void green_lua__recycle(struct green_lua *G, struct green_thread *t) {
@@ -27,7 +76,7 @@ void green_lua__recycle(struct green_lua *G, struct green_thread *t) {
     drop_coroutine(G, t);
     return;
   }
-  lua_settop(co, 0);
+  lua_settop(co, GUARD);
   G->pool[G->pool_count] = co;
   G->pool_slot[G->pool_count++] = t->user_a;
   t->user_a = 0;
@@ -43,6 +92,9 @@ lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
     return G->pool[G->pool_count];
   }
   co = lua_newthread(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, GUARD_KEY);
+  lua_xmove(L, co, 1);
+  lua_toclose(co, GUARD); /* cannot raise: it has its __close */
   *slot = green_lua__anchor(L, G);
   return co;
 }

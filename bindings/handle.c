@@ -134,7 +134,7 @@ static int thread_kill(lua_State *L) {
     green_lua__cold_make(L, G, t);
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, COLD_REASON);
-    luaL_where(L, 1);
+    green_lua__push_caller(L);
     lua_rawseti(L, -2, COLD_WHERE);
   }
   lua_pushboolean(L, t && green_kill(G->hub, t));
@@ -153,7 +153,7 @@ static int thread_cancel(lua_State *L) {
   green_lua__cold_make(L, G, t);
   lua_pushliteral(L, "cancelled");
   lua_rawseti(L, -2, COLD_REASON);
-  luaL_where(L, 1);
+  green_lua__push_caller(L);
   lua_rawseti(L, -2, COLD_WHERE);
   lua_pushboolean(L, green_unstart(G->hub, t));
   return 1;
@@ -164,7 +164,7 @@ static void throw_unstarted(struct green_lua *G, struct green_thread *t,
                             lua_State *L) {
   lua_State *co = t->user;
   green_lua__keep_name(G, t);
-  lua_settop(co, 0);
+  lua_settop(co, GUARD);
   lua_xmove(L, co, 1);
   t->state = GREEN_FAILED;
   if (green_lua__has_waiter(t)) t->user_flags |= LUA_AWAITED;
@@ -336,22 +336,6 @@ static int l_expose(lua_State *L) {
   return 0;
 }
 
-/* closed_by_others(t): somebody closed its coroutine while it was parked. */
-static int l_closed_by_others(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  struct green_thread *t = green_lua__to_thread(L, 1);
-  if (!t || t->klass != &green_lua_class || t->state >= GREEN_DONE ||
-      t->stack || !(t->user_flags & LUA_STARTED) ||
-      lua_status(t->user) == LUA_YIELD)
-    return 0;
-  green_lua__cold_make(L, G, t);
-  lua_pushliteral(L, "closed by foreign code");
-  lua_rawseti(L, -2, COLD_REASON);
-  green_lua__drop_scopes(G, t);
-  green_bury(G->hub, t, GREEN_KILLED);
-  return 0;
-}
-
 static const luaL_Reg methods[] = {{"wait", green_lua__thread_wait},
                                    {"join", green_lua__thread_join},
                                    {"kill", thread_kill},
@@ -378,7 +362,6 @@ static const luaL_Reg functions[] = {{"spawn", green_lua__l_spawn},
                                      {"output", l_output},
                                      {"set_output", l_set_output},
                                      {"expose", l_expose},
-                                     {"closed_by_others", l_closed_by_others},
                                      {NULL, NULL}};
 
 static const luaL_Reg on_threads[] = {
@@ -397,6 +380,7 @@ static void make_handles(lua_State *L) {
 void green_lua__open_thread(lua_State *L) {
   static const luaL_Reg index[] = {{"__index", thread_index}, {NULL, NULL}};
   make_handles(L);
+  green_lua__open_coroutine(L);
   green_lua__setfuncs(L, functions, 0);
   green_lua__class(L, "green.thread", methods, meta);
   lua_pushvalue(L, -1);

@@ -62,7 +62,7 @@ static void push_default_name(lua_State *L, struct green_lua *G,
     if (bottom(co, &level) && lua_checkstack(co, 1))
       lua_getinfo(co, "f", &level);
     else if (lua_gettop(co) >= BASE && lua_checkstack(co, 1))
-      lua_pushvalue(co, 1);
+      lua_pushvalue(co, BASE);
     else
       lua_pushnil(co);
     lua_xmove(co, L, 1);
@@ -118,6 +118,14 @@ static void push_waits_on(lua_State *L, lua_State *from) {
     lua_pop(L, 1);
   }
   lua_pushnil(L);
+}
+
+void green_lua__push_caller(lua_State *L) {
+  lua_Debug ar;
+  if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar))
+    green_lua__push_place(L, &ar);
+  else
+    lua_pushliteral(L, "?");
 }
 
 static void push_where(lua_State *L, lua_State *from) {

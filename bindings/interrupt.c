@@ -119,17 +119,19 @@ static uint64_t when(double seconds) {
   return at ? at : 1; /* the past, but armed */
 }
 
-/* timeout(s [, err]): upvalue 2 is the metatable. */
+/* timeout(s [, err [, level]]): upvalue 2 is the metatable; level: whose place
+ * is noted, for the library's own use. */
 static int l_timeout(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   double seconds = seconds_arg(L, 1);
+  int level = (int)luaL_optinteger(L, 3, 1);
   struct scope *s;
   luaL_argcheck(L, lua_type(L, 2) != LUA_TBOOLEAN || lua_toboolean(L, 2), 2,
                 "false is no error; see with_timeout");
   lua_settop(L, 2);
   s = new_scope(L, G, TIMEOUT, lua_isnil(L, 2) ? 0 : 1);
   s->seconds = seconds;
-  s->site = green_lua__site(L, G, 1);
+  s->site = green_lua__site(L, G, level);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
   if (!lua_isnil(L, 2)) {
@@ -162,7 +164,8 @@ static int timeout_restart(lua_State *L) {
     green_pending_update(G->hub, t);
     return 0;
   }
-  luaL_argcheck(L, s->thread == green_lua__current(G)->id, 1,
+  t = green_lua__current(G);
+  luaL_argcheck(L, t && s->thread == t->id, 1,
                 "a timeout of another green thread");
   lua_settop(L, 1);
   scope_open(L, G, s, GREEN_SCOPE_TIMEOUT, when(s->seconds));
@@ -419,7 +422,6 @@ static void turn_of_killed(lua_State *L, struct green_lua *G) {
   green_keep_note(G->hub, L);
   green_lap_begin(G->hub, &kind);
   green_keep(G->hub);
-  G->running = L;
 }
 
 /* A killed thread that computes: gives the others a turn, and is forced when

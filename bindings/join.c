@@ -31,7 +31,7 @@ int green_lua__push_outcome(lua_State *L, struct green_lua *G,
     return t->user ? 1 + copy(L, t->user, BASE + 1) : 1;
   if (t->state == GREEN_KILLED)
     green_lua__push_killed(L, G, t);
-  else if (copy(L, t->user, 1) == 0)
+  else if (copy(L, t->user, lua_gettop(t->user)) == 0)
     lua_pushnil(L);
   return 2;
 }
@@ -83,7 +83,7 @@ static int wait_for(lua_State *L, const struct green_lua_op *op,
   struct green_thread *t = green_lua__known_thread(L);
   uint64_t deadline = green_lua__limit(L, 2);
   if (t == green_lua__current(G))
-    return luaL_error(L, "a green thread cannot %s itself", op->kind.name);
+    return luaL_error(L, "a green thread cannot wait for itself");
   lua_settop(L, 2);
   if (deadline > 0) {
     int r = green_lua__enter(L, G, op);

@@ -71,7 +71,6 @@ static int park_k(lua_State *L, int status, lua_KContext ctx) {
   (void)status;
   if (unlikely(!t || t->user != L || t->klass != &green_lua_class))
     return lua_yieldk(L, 0, ctx, park_k);
-  G->running = L;
   op = (const struct green_lua_op *)t->kind;
   if (likely(!(ctx & BITS))) return go_on(L, G, op, t->reason);
   if (ctx & RAISE) raise_visible(L, G);
@@ -87,7 +86,6 @@ static int stay(lua_State *L, struct green_lua *G) {
   int reason;
   green_keep_note(G->hub, L);
   reason = (int)green_keep(G->hub);
-  G->running = L;
   return reason;
 }
 
@@ -97,15 +95,18 @@ static inline int may_yield(lua_State *L, const struct green_thread *t) {
 
 /* A thread's own coroutine that may yield runs no finalizer, no warn function
  * and is not the main Lua thread: the slow questions are only for others. */
+static void main_blocks(lua_State *L, struct green_lua *G) {
+  if (G->exiting) green_lua__exit(L, G);
+  green_lua__sentinel(L, G);
+  green_lua__signal_install(G);
+}
+
 static int keep_or_raise(lua_State *L, struct green_lua *G,
                          const struct green_lua_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   const char *why = green_lua__refusal(L, G);
   if (why) luaL_error(L, "'%s' cannot block %s", op->kind.name, why);
-  if (hot->current == green_main(G->hub)) {
-    green_lua__sentinel(L, G);
-    green_lua__signal_install(G);
-  }
+  if (hot->current == green_main(G->hub)) main_blocks(L, G);
   if (green_keep_reserve(G->hub) < 0)
     luaL_error(L, "'%s' cannot block here: no C stack left for it (%d kept)",
                op->kind.name, (int)hot->kept);
@@ -151,7 +152,6 @@ int green_lua__lap(lua_State *L, struct green_lua *G,
     return leave(L, G, 0);
   }
   reason = (int)green_lap(G->hub, &op->kind, L);
-  G->running = L;
   return go_on(L, G, op, reason);
 }
 
@@ -176,6 +176,19 @@ int green_lua__enter_slow(lua_State *L, struct green_lua *G,
   return lap_and_restart(L, G, op);
 }
 
+/* Once for each timeout: somebody catches it and goes on, again and again. */
+enum { MOST_SWALLOWED = 1000 };
+
+static void report_swallowed(lua_State *L, struct green_scope *scope,
+                             struct green_lua *G) {
+  luaL_checkstack(L, 6, "luagreen");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "swallowed");
+  green_lua__push_anchored(L, G, (int)scope->user);
+  lua_call(L, 1, 0);
+  lua_pop(L, 1);
+}
+
 void green_lua__interrupt(lua_State *L, struct green_lua *G,
                           const struct green_lua_op *op) {
   struct green_thread *t = green_lua__current(G);
@@ -184,6 +197,8 @@ void green_lua__interrupt(lua_State *L, struct green_lua *G,
   int how;
   if (strike == GREEN_STRIKE_NONE) return;
   how = green_deliver(G->hub, strike, scope);
+  if (strike == GREEN_STRIKE_SCOPE && scope->deliveries == MOST_SWALLOWED)
+    report_swallowed(L, scope, G);
   if (how == GREEN_FORCE) {
     green_lua__force(L, G);
   } else if (how == GREEN_LAP_FIRST && !green_lua__refusal(L, G)) {
@@ -198,7 +213,6 @@ void green_lua__interrupt(lua_State *L, struct green_lua *G,
 void green_lua__raise_code(lua_State *L, struct green_lua *G, int code,
                            const char *what) {
   struct green_thread *t = green_lua__current(G);
-  G->running = L;
   if (G->exiting && t == green_main(G->hub)) green_lua__exit(L, G);
   if (code == GREEN_EDEADLK) raise_deadlock(L);
   if (code == UV_EPERM) {
@@ -254,7 +268,7 @@ static struct green_lua *may_keep(lua_State *L, const char *what) {
   if (!G || !G->hub) luaL_error(L, "luagreen is not open in this state");
   why = green_lua__refusal(L, G);
   if (why) luaL_error(L, "'%s' cannot block %s", what, why);
-  if (green_lua__current(G) == green_main(G->hub)) green_lua__sentinel(L, G);
+  if (green_lua__current(G) == green_main(G->hub)) main_blocks(L, G);
   green_keep_note(G->hub, L);
   return G;
 }
@@ -264,7 +278,6 @@ int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds) {
   uint64_t deadline =
       seconds < 0 ? GREEN_FOREVER : green_lua__deadline(seconds);
   int r = green_wait_fd(G->hub, fd, event, deadline);
-  G->running = L;
   if (r < 0) green_lua__raise_code(L, G, r, foreign_op.kind.name);
   return r;
 }
@@ -272,6 +285,5 @@ int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds) {
 void green_lua_sleep(lua_State *L, double seconds) {
   struct green_lua *G = may_keep(L, "sleep");
   int r = green_sleep(G->hub, green_lua__deadline(seconds));
-  G->running = L;
   if (r < 0) green_lua__raise_code(L, G, r, "sleep");
 }

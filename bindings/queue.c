@@ -258,7 +258,8 @@ static int wait_to_put(lua_State *L, struct green_lua *G, struct queue *q,
   return green_lua__park(L, G, &put_op, keep);
 }
 
-/* put(v [, s]): true. May switch if the queue is bounded. */
+/* put(v [, s]): true. May switch, even without a limit: a producer that never
+ * waits goes round when its budget is spent (API G33). */
 static int queue_put(lua_State *L) {
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
@@ -266,9 +267,7 @@ static int queue_put(lua_State *L) {
   int r;
   if (unlikely(lua_type(L, 2) <= LUA_TNIL))
     return luaL_argerror(L, 2, "value expected, got nil");
-  if (deadline > 0 && q->limit >= 0 &&
-      (r = green_lua__enter(L, G, &put_op)) >= 0)
-    return r;
+  if (deadline > 0 && (r = green_lua__enter(L, G, &put_op)) >= 0) return r;
   if (q->closed) return green_lua__push_closed(L);
   if (q->ngetters || (has_room(q) && !q->nputters)) {
     int table = table_of(L);
@@ -291,7 +290,8 @@ static int queue_peek(lua_State *L) {
   lua_settop(L, 1);
   if (q->count <= q->reserved) {
     struct green_thread *t = green_list_first(&q->putters);
-    if (!t) return 0;
+    lua_pushnil(L);
+    if (!t) return 1;
     lua_getiuservalue(L, 1, 1);
     lua_rawgeti(L, -1, -number_of(t));
     return 1;

@@ -41,7 +41,6 @@ static void hook(lua_State *L, lua_Debug *ar) {
   green_keep_note(G->hub, L);
   green_lap_begin(G->hub, &kind);
   green_keep(G->hub);
-  G->running = L;
 }
 
 /* The coroutine of the thread that runs, which lives as long as it. What the

@@ -189,7 +189,7 @@ int green_lua__thread_unlink(lua_State *L) {
     lua_pop(L, 1);
     if (slot <= 0) continue;
     green_lua__push_anchored(L, G, slot);
-    lua_pushvalue(lua_tothread(L, -1), 1);
+    lua_pushvalue(lua_tothread(L, -1), BASE);
     lua_xmove(lua_tothread(L, -1), L, 1);
     same = lua_rawequal(L, -1, 2);
     lua_pop(L, 2);

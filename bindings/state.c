@@ -33,7 +33,6 @@ int green_lua__drain(lua_State *L, struct green_lua *G) {
   G->drained = 1;
   green_keep_note(G->hub, L);
   left = green_drain(G->hub);
-  G->running = NULL;
   G->drained = 2;
   return left;
 }
@@ -346,7 +345,7 @@ static struct green_lua *new_state(lua_State *L, struct green_hub *hub) {
   struct green_lua *G = lua_newuserdatauv(L, sizeof *G, 0);
   memset(G, 0, sizeof *G);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  G->main = G->running = lua_tothread(L, -1);
+  G->main = lua_tothread(L, -1);
   lua_pop(L, 1);
   G->keep_stacks = 1024;
   env_number("LUAGREEN_KEEP", &G->keep_stacks);

@@ -77,7 +77,6 @@ static int reset(struct green_lua *G, struct green_thread *t, lua_State *co) {
   int status;
   t->user_flags |= LUA_RESETTING;
   green_lua__watch_reset(G, t);
-  G->running = co;
   status = reset_thread(co);
   t->user_flags &= (uint8_t)~LUA_RESETTING;
   return status;
@@ -117,7 +116,6 @@ static void yielded_outside(struct green_lua *G, struct green_thread *t,
 static int ended(struct green_lua *G, struct green_thread *t) {
   green_lua__drop_scopes(G, t);
   if (green_lua__has_waiter(t)) t->user_flags |= LUA_AWAITED;
-  G->running = NULL;
   G->in_warn = 0; /* if a forced kill cut the warn function off */
   return GREEN_ENDED;
 }
@@ -144,7 +142,6 @@ static int run_one(struct green_lua *G, struct green_thread *t) {
     t->state = GREEN_KILLED;
     return ended(G, t);
   }
-  G->running = co;
   status = lua_resume(co, NULL, nargs, &nresults);
   if (status == LUA_YIELD && t->user_flags & LUA_PARKED) {
     t->user_flags &= (uint8_t)~LUA_PARKED;
@@ -168,7 +165,7 @@ static void unstarted(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
   lua_State *co = t->user;
   if (t->flags & GREEN_HELD) green_lua__keep_name(G, t);
-  lua_settop(co, 0);
+  lua_settop(co, GUARD);
 }
 
 /* --- what is owed at the end: ties, links, the report --- */

@@ -15,8 +15,9 @@ struct green_lua_handle {
   struct green_thread *thread; /* NULL: let go */
 };
 
-/* coroutine.c. get: a coroutine and its anchor slot; may raise. The others
- * never raise. */
+/* coroutine.c. open: once for each state. get: a coroutine and its anchor
+ * slot; may raise. The others never raise. */
+void green_lua__open_coroutine(lua_State *L);
 lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
                                     int *slot);
 void green_lua__recycle(struct green_lua *G, struct green_thread *t);
@@ -47,6 +48,8 @@ int green_lua__thread_unlink(lua_State *L);
 void green_lua__push_place(lua_State *L, lua_Debug *ar);
 void green_lua__push_name(lua_State *L, struct green_lua *G,
                           struct green_thread *t);
+/* "file:line" of the Lua function that called the running C function. */
+void green_lua__push_caller(lua_State *L);
 int green_lua__thread_status(lua_State *L);
 int green_lua__thread_waiting(lua_State *L);
 int green_lua__thread_stack_text(lua_State *L);

@@ -135,6 +135,7 @@ enum green_reason green_keep(struct green_hub *h) {
   struct green_thread *t = h->hot.current;
   h->hot.kept++;
   green__leave(h);
+  h->on->user = NULL; /* the note was for this wait */
   h->hot.kept--;
   running(h, t);
   return (enum green_reason)t->reason;

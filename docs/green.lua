@@ -346,8 +346,8 @@ function green.queue(n) end
 function green.channel() end
 
 --- Puts a value, false included; blocks while the queue is full. A put that
---- gives up leaves nothing behind. Raises for nil. Interruptible and may
---- switch, unless the queue has no bound.
+--- gives up leaves nothing behind. Raises for nil. May switch, without a bound
+--- too: a producer goes round when its budget is spent. Interruptible.
 ---@param v any
 ---@param s? number  time limit in seconds
 ---@return true
@@ -377,7 +377,8 @@ function Queue:items() end
 --- Never switches.
 function Queue:close() end
 
---- Drops all values, and counts them as done. Never switches.
+--- Drops all values, and counts them as done; waiting puts go on. Never
+--- switches.
 ---@return integer dropped
 function Queue:clear() end
 
@@ -467,7 +468,7 @@ function green.connect(host, port, opts) end
 
 --- Listens. A Unix socket's file goes when the listener closes; one that nobody
 --- listens on is replaced. Raises for unknown options. Interruptible. May
---- switch to look up a name.
+--- switch.
 ---@param host? string  nil or "*": every address of IPv6 and IPv4; "unix:/path"
 ---@param port? integer|string  0: a free one, see getsockname
 ---@param opts? green.listen_options
@@ -518,7 +519,8 @@ local Listener = {}
 function Socket:close() end
 
 --- Sets the limit of what may switch: "b" for each wait of a call, "t" (or "r")
---- for the whole call. With 0 no call switches. Never switches.
+--- for the whole call. With 0 only looking up a name switches. settimeout
+--- itself never switches. Raises for NaN and other modes.
 ---@param s? number  seconds; nil or negative: none
 ---@param mode? "b"|"t"|"r"  "b" by default
 ---@return 1

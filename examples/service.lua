@@ -287,7 +287,11 @@ end
 ----------------------------------------------------------------------- main --
 
 local function listen(port)
-  local listener = assert(green.listen("127.0.0.1", port))
+  local listener, err = green.listen("127.0.0.1", port)
+  if not listener then
+    io.stderr:write(("cannot listen on 127.0.0.1:%s: %s\n"):format(port, err))
+    os.exit(1, true)
+  end
   local _, actual = listener:getsockname()
   return listener, actual
 end

@@ -122,10 +122,19 @@ describe("a queue", function()
     assert.equal(2, q:peek())
   end)
 
-  it("never switches in a put without bound", function()
+  it("lets the others run while a producer fills a queue without bound",
+    function()
+      local q, ran = green.queue(), false
+      green.spawn(function() ran = true end)
+      for i = 1, 1000 do assert.is_true(q:put(i)) end
+      assert.is_true(ran)
+      assert.equal(1000, #q)
+    end)
+
+  it("never switches in a put that only tries", function()
     local q, ran = green.queue(), false
     green.spawn(function() ran = true end)
-    for i = 1, 1000 do q:put(i) end
+    for i = 1, 1000 do assert.is_true(q:put(i, 0)) end
     assert.is_false(ran)
     green.sleep(0)
   end)

@@ -129,6 +129,13 @@ return function(green, core)
       t.id, t.name, text_of(err), t:traceback()))
   end
 
+  --- A timeout was caught 1,000 times and is still pending.
+  function core.policy.swallowed(timeout)
+    local t = green.current()
+    io.stderr:write(("luagreen: green thread #%d %s keeps swallowing its %s\n")
+      :format(t.id, t.name, text_of(timeout)))
+  end
+
   local handler = report
 
   --- Where errors go that nobody waits for: f(err, thread), in a green thread

@@ -21,7 +21,7 @@ return function(green, core)
   ---@param f function
   ---@return any ...
   function green.with_timeout(s, f, ...)
-    local to = core.timeout(s)
+    local to = core.timeout(s, nil, 2)
     return expired(to, xpcall(f, core.note_traceback, ...))
   end
 

@@ -40,6 +40,11 @@ local function check_port(port, n, what)
     end
     port = math.tointeger(port)
   end
+  -- The resolver would take it modulo 65536. A name is not a number.
+  local number = tonumber(port)
+  if number and not (number >= 0 and number <= 65535) then
+    error(("bad argument #%d to '%s' (port out of range)"):format(n, what), 3)
+  end
   return port
 end
 
