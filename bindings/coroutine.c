@@ -42,10 +42,10 @@ static int note_reason(lua_State *L) {
 static int guard_close(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
   struct search s = {L, NULL};
-  if (!G->hub) return 0;
+  struct green_thread *t = G->hub ? green_lua__current(G) : NULL;
+  if (!G->hub || (t && t->user == L)) return 0; /* its worker resets it */
   green_each(G->hub, match, &s);
-  if (!s.found || s.found->stack || s.found->user_flags & LUA_RESETTING)
-    return 0;
+  if (!s.found || s.found->stack) return 0;
   green_lua__protected(G, note_reason, s.found);
   green_lua__drop_scopes(G, s.found);
   green_bury(G->hub, s.found, GREEN_KILLED);

@@ -5,6 +5,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <string.h>
+
 #include "thread.h"
 
 void green_lua__push_place(lua_State *L, lua_Debug *ar) {
@@ -128,17 +130,28 @@ void green_lua__push_caller(lua_State *L) {
     lua_pushliteral(L, "?");
 }
 
+/* The first line of Lua that is not the library's own; else the first. */
 static void push_where(lua_State *L, lua_State *from) {
-  lua_Debug ar;
-  int level;
+  lua_Debug ar, first;
+  const char *home;
+  size_t length;
+  int level, any = 0;
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  home = lua_tolstring(L, -1, &length);
   for (level = 0; lua_getstack(from, level, &ar); level++) {
     lua_getinfo(from, "Sl", &ar);
-    if (ar.currentline > 0) {
-      green_lua__push_place(L, &ar);
-      return;
-    }
+    if (ar.currentline <= 0) continue;
+    if (!any) first = ar;
+    any = 1;
+    if (home && strncmp(ar.source, home, length) == 0) continue;
+    first = ar;
+    break;
   }
-  lua_pushliteral(L, "?");
+  lua_pop(L, 1);
+  if (any)
+    green_lua__push_place(L, &first);
+  else
+    lua_pushliteral(L, "?");
 }
 
 /* waiting(): {what, on, since, deadline, where}, or nil. */

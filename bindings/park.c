@@ -41,10 +41,14 @@ static void raise_visible(lua_State *L, struct green_lua *G) {
   lua_error(L);
 }
 
-static int raise_deadlock(lua_State *L) {
+/* Main is running again: what it waited for is still in its record. */
+static int raise_deadlock(lua_State *L, const struct green_thread *main) {
+  luaL_checkstack(L, 6, "luagreen");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   lua_getfield(L, -1, "deadlock");
-  lua_call(L, 0, 1);
+  lua_pushstring(L, main->kind->name);
+  lua_pushnumber(L, (lua_Number)main->since / 1e9);
+  lua_call(L, 2, 1);
   return lua_error(L);
 }
 
@@ -56,7 +60,8 @@ static int go_on(lua_State *L, struct green_lua *G,
     op->interrupted(L, G);
   if (G->exiting && green_lua__current(G) == green_main(G->hub))
     green_lua__exit(L, G);
-  if (reason == GREEN_DEADLOCK) return raise_deadlock(L);
+  if (reason == GREEN_DEADLOCK)
+    return raise_deadlock(L, green_lua__current(G));
   if (reason != GREEN_INTERRUPT) return op->woken(L, G, reason);
   green_lua__interrupt(L, G, op);
   return op->start(L); /* it was taken back before this thread ran */
@@ -214,7 +219,7 @@ void green_lua__raise_code(lua_State *L, struct green_lua *G, int code,
                            const char *what) {
   struct green_thread *t = green_lua__current(G);
   if (G->exiting && t == green_main(G->hub)) green_lua__exit(L, G);
-  if (code == GREEN_EDEADLK) raise_deadlock(L);
+  if (code == GREEN_EDEADLK) raise_deadlock(L, t);
   if (code == UV_EPERM) {
     const char *why = green_lua__refusal(L, G);
     luaL_error(L, "'%s' cannot block %s", what, why ? why : "here");

@@ -218,6 +218,14 @@ static int l_set_policy(lua_State *L) {
   return 0;
 }
 
+/* set_home(prefix): how the sources of the library's own modules begin. */
+static int l_set_home(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  return 0;
+}
+
 /* metatable(name): one of the library's. */
 static int l_metatable(lua_State *L) {
   luaL_newmetatable(L, luaL_checkstring(L, 1));
@@ -235,15 +243,12 @@ static int l_version(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"config", l_config},
-                                     {"stats", l_stats},
-                                     {"drain", l_drain},
-                                     {"exit_main", l_exit_main},
-                                     {"set_policy", l_set_policy},
-                                     {"metatable", l_metatable},
-                                     {"in_warn", l_in_warn},
-                                     {"version", l_version},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"config", l_config},         {"stats", l_stats},
+    {"drain", l_drain},           {"exit_main", l_exit_main},
+    {"set_policy", l_set_policy}, {"set_home", l_set_home},
+    {"metatable", l_metatable},   {"in_warn", l_in_warn},
+    {"version", l_version},       {NULL, NULL}};
 
 void green_lua__setfuncs(lua_State *L, const luaL_Reg *funcs, int extra) {
   lua_getfield(L, LUA_REGISTRYINDEX, HUB);

@@ -138,6 +138,14 @@ describe("sockets", function()
       os.remove(path)
     end)
 
+    it("refuses a port that there cannot be", function()
+      for _, port in ipairs {65536, -1, "99999"} do
+        for _, f in ipairs {green.listen, green.connect} do
+          assert.has_error(function() f("127.0.0.1", port) end)
+        end
+      end
+    end)
+
     it("says what is wrong in LuaSocket's words", function()
       local listener, port = listening()
       assert.same({nil, "address already in use"},

@@ -63,14 +63,27 @@ return function(green, core)
     end
   end
 
-  --- The error object that main gets when nothing can wake anybody.
-  function core.policy.deadlock()
+  --- Where the program, and not the library, is at this moment.
+  local function place()
+    local level = 2
+    local info
+    repeat
+      level = level + 1
+      info = debug.getinfo(level, "Sl")
+    until not info or info.currentline > 0
+    return info and info.short_src .. ":" .. info.currentline
+  end
+
+  --- The error object that main gets when nothing can wake anybody; what main
+  --- waited for, and since when.
+  function core.policy.deadlock(what, since)
+    local where = place()
     local d = setmetatable({threads = {}}, deadlock)
     local me = green.current()
     for _, t in ipairs(green.threads()) do
       local w = t:waiting()
       if t == me then
-        w = {what = "main", since = green.now()}
+        w = {what = what, since = since, where = where}
       end
       if w then
         d.cycle = d.cycle or ring_of_joins(t)

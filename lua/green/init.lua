@@ -11,6 +11,8 @@
 local core = require "green.core"
 local host = require "green.host"
 
+core.set_home(debug.getinfo(1, "S").source:match("^(.*)init%.lua$") or "=")
+
 ---@class green
 local green = {
   _VERSION = "luagreen " .. core.version(),
