@@ -149,6 +149,11 @@ static void set_option(lua_State *L, struct green_lua *G, const char *name) {
   }
 }
 
+static void field(lua_State *L, const char *name, lua_Integer value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, name);
+}
+
 static int l_config(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct green_options *o = green_config(G->hub);
@@ -163,26 +168,16 @@ static int l_config(lua_State *L) {
   lua_createtable(L, 0, 8);
   lua_pushnumber(L, (lua_Number)o->grace / 1e9);
   lua_setfield(L, -2, "grace");
-  lua_pushinteger(L, G->keep_stacks);
-  lua_setfield(L, -2, "keep_stacks");
-  lua_pushinteger(L, o->max_stacks);
-  lua_setfield(L, -2, "max_stacks");
-  lua_pushinteger(L, o->poll_switches);
-  lua_setfield(L, -2, "poll_switches");
-  lua_pushinteger(L, o->poll_ms);
-  lua_setfield(L, -2, "poll_ms");
-  lua_pushinteger(L, o->budget);
-  lua_setfield(L, -2, "budget");
+  field(L, "keep_stacks", G->keep_stacks);
+  field(L, "max_stacks", o->max_stacks);
+  field(L, "poll_switches", o->poll_switches);
+  field(L, "poll_ms", o->poll_ms);
+  field(L, "budget", o->budget);
   lua_pushboolean(L, G->recycle);
   lua_setfield(L, -2, "recycle");
   lua_pushboolean(L, G->sigint);
   lua_setfield(L, -2, "sigint");
   return 1;
-}
-
-static void field(lua_State *L, const char *name, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, name);
 }
 
 static int l_stats(lua_State *L) {
