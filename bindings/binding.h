@@ -53,7 +53,8 @@ struct green_lua {
   int pool_slot[GREEN_LUA_POOL];
   struct green_lua_sites *sites; /* where threads are spawned */
   uint64_t seed;                 /* of the random hook periods */
-  uint8_t own, drained, recycle, sigint, exiting, in_warn;
+  const char *refuse; /* where blocking is refused just now, or NULL */
+  uint8_t own, drained, recycle, sigint, exiting;
   uint8_t owed;  /* what is spawned now runs even while the hub drains */
   uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
@@ -207,10 +208,14 @@ lua_State *green_lua__waiting_state(struct green_lua *G,
 
 void green_lua__guest_ended(struct green_hub *hub, struct green_thread *t);
 
+/* spawn.c: raises unless the argument is a function or any callable. */
+void green_lua__check_callable(lua_State *L, int index);
+
 /* Each adds its functions to the table on top of the stack; their first
  * upvalue is G. */
 void green_lua__open_event(lua_State *L);
 void green_lua__open_queue(lua_State *L);
+void green_lua__open_select(lua_State *L);
 void green_lua__open_socket(lua_State *L);
 void green_lua__open_time(lua_State *L);
 void green_lua__open_signal(lua_State *L);
@@ -219,18 +224,23 @@ void green_lua__setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
  * upvalues G and the metatable; pushes it. */
 void green_lua__class(lua_State *L, const char *name, const luaL_Reg *methods,
                       const luaL_Reg *meta);
-/* Objects on hot paths begin with the address of a tag of their class, and
- * know their G: that costs two calls of Lua's API where upvalue and metatable
- * cost six. Foreign userdata cannot hold the address by accident. */
+/* Objects on hot paths begin with the address of their class, and know their
+ * G: that costs two calls of Lua's API where upvalue and metatable cost six.
+ * Foreign userdata cannot hold the address by accident. */
+struct green_lua_class {
+  const char *name;
+  const struct green_lua_waitable *waitable, *put; /* for select; or NULL */
+};
 struct green_lua_object {
-  const void *tag;
+  const struct green_lua_class *klass;
   struct green_lua *G;
 };
-static inline void *green_lua__object(lua_State *L, const void *tag,
+static inline void *green_lua__object(lua_State *L,
+                                      const struct green_lua_class *klass,
                                       size_t size) {
   struct green_lua_object *p = lua_touserdata(L, 1);
-  if (unlikely(!p || lua_rawlen(L, 1) < size || p->tag != tag))
-    luaL_typeerror(L, 1, tag);
+  if (unlikely(!p || lua_rawlen(L, 1) < size || p->klass != klass))
+    luaL_typeerror(L, 1, klass->name);
   if (unlikely(!p->G->hub)) luaL_error(L, "luagreen: the state is closing");
   return p;
 }

@@ -5,9 +5,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "binding.h"
-
-static const char NAME[] = "green.event"; /* also the tag */
+#include "waitable.h"
 
 struct event {
   struct green_lua_object object;
@@ -20,42 +18,72 @@ enum { EMPTY, SENT, ERROR };
 
 static int event_wait(lua_State *L);
 
-static struct event *self(lua_State *L) {
-  return green_lua__object(L, NAME, sizeof(struct event));
-}
-
-static int push_values(lua_State *L, struct event *e) {
+/* Pushes what was sent. */
+static int push_values(lua_State *L, const struct event *e, int at) {
   int i;
-  lua_getiuservalue(L, 1, 1);
-  if (e->state == ERROR) return lua_error(L);
+  lua_getiuservalue(L, at, 1);
   if (e->n == 1) return 1;
   luaL_checkstack(L, e->n + 1, "too many values");
   for (i = 1; i <= e->n; i++) lua_rawgeti(L, -i, i);
   return e->n;
 }
 
-static int woken(lua_State *L, struct green_lua *G, int reason) {
-  (void)G;
-  if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
-  return push_values(L, lua_touserdata(L, 1));
+static int fetch(lua_State *L, struct green_lua *G, void *object, int at,
+                 int reason) {
+  const struct event *e = object;
+  int n = push_values(L, e, at);
+  (void)G, (void)reason;
+  return e->state == ERROR ? lua_error(L) : n;
 }
 
-static const struct green_lua_op wait_op = {
-    {"event:wait", NULL, NULL}, event_wait, woken, NULL};
+static int attempt(lua_State *L, struct green_lua *G, void *object, int at) {
+  const struct event *e = object;
+  return e->state == EMPTY ? -1 : fetch(L, G, object, at, GREEN_WOKEN);
+}
+
+static struct green_list *waiters(void *object) {
+  return &((struct event *)object)->waiters;
+}
+
+/* Among many things an event has the shape of join: true, values ... or false,
+ * error. */
+static int fetch_outcome(lua_State *L, struct green_lua *G, void *object,
+                         int at, int reason) {
+  const struct event *e = object;
+  (void)G, (void)reason;
+  lua_pushboolean(L, e->state == SENT);
+  return 1 + push_values(L, e, at);
+}
+
+static int attempt_outcome(lua_State *L, struct green_lua *G, void *object,
+                           int at) {
+  const struct event *e = object;
+  return e->state == EMPTY ? -1 : fetch_outcome(L, G, object, at, GREEN_WOKEN);
+}
+
+static const struct green_lua_waitable wait_waitable = {
+    .op = {{"event:wait", NULL, NULL}, event_wait, green_lua__one_woken, NULL},
+    .attempt = attempt,
+    .list = waiters,
+    .fetch = fetch};
+
+static const struct green_lua_waitable outcome_waitable = {
+    .op = {.kind = {.name = "event:wait"}},
+    .attempt = attempt_outcome,
+    .list = waiters,
+    .fetch = fetch_outcome};
+
+static const struct green_lua_class event_class = {"green.event",
+                                                   &outcome_waitable, NULL};
+
+static struct event *self(lua_State *L) {
+  return green_lua__object(L, &event_class, sizeof(struct event));
+}
 
 /* wait([s]): the values sent, or raises the error sent. May switch. */
 static int event_wait(lua_State *L) {
-  struct event *e = self(L);
-  struct green_lua *G = e->object.G;
-  uint64_t deadline = green_lua__limit(L, 2);
-  lua_settop(L, 2);
-  if (deadline > 0) {
-    int r = green_lua__enter(L, G, &wait_op);
-    if (r >= 0) return r;
-  }
-  if (e->state != EMPTY) return push_values(L, e);
-  if (deadline == 0) return green_lua__push_timeout(L);
-  return green_lua__wait(L, G, &wait_op, e, &e->waiters, deadline);
+  return green_lua__wait_one(L, &wait_waitable, &event_class,
+                             sizeof(struct event));
 }
 
 static struct event *to_send(lua_State *L) {
@@ -114,7 +142,7 @@ static const luaL_Reg methods[] = {{"wait", event_wait},
 static int l_event(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct event *e = lua_newuserdatauv(L, sizeof *e, 1);
-  e->object.tag = NAME;
+  e->object.klass = &event_class;
   e->object.G = G;
   green_list_init(&e->waiters);
   e->state = EMPTY;
@@ -126,6 +154,6 @@ static int l_event(lua_State *L) {
 
 void green_lua__open_event(lua_State *L) {
   static const luaL_Reg make[] = {{"event", l_event}, {NULL, NULL}};
-  green_lua__class(L, NAME, methods, NULL);
+  green_lua__class(L, event_class.name, methods, NULL);
   green_lua__setfuncs(L, make, 1);
 }

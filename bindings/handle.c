@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "thread.h"
+#include "waitable.h"
 
 /* Keys in the registry: handles by slot (weak), and their metatable. */
 static const char HANDLES[] = "handles", META[] = "meta";
@@ -383,6 +384,7 @@ void green_lua__open_thread(lua_State *L) {
   green_lua__open_coroutine(L);
   green_lua__setfuncs(L, functions, 0);
   green_lua__class(L, "green.thread", methods, meta);
+  green_lua__set_waitable(L, &green_lua__thread_waitable);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, META);
   lua_pushvalue(L, -1);

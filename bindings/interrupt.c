@@ -27,10 +27,13 @@ struct scope {
   uint32_t site; /* where it was made */
 };
 
-static const char TIMEOUT[] = "green.timeout", SHIELD[] = "green.shield";
+static const struct green_lua_class timeout_class = {"green.timeout", NULL,
+                                                     NULL};
+static const struct green_lua_class shield_class = {"green.shield", NULL,
+                                                    NULL};
 
 static struct scope *self(lua_State *L) {
-  return green_lua__object(L, TIMEOUT, sizeof(struct scope));
+  return green_lua__object(L, &timeout_class, sizeof(struct scope));
 }
 
 static struct scope *of_core(struct green_scope *scope) {
@@ -77,10 +80,11 @@ static lua_State *own_state(struct green_lua *G, struct green_thread *t) {
 }
 
 static struct scope *new_scope(lua_State *L, struct green_lua *G,
-                               const char *tag, int values) {
+                               const struct green_lua_class *klass,
+                               int values) {
   struct scope *s = lua_newuserdatauv(L, sizeof *s, values);
   memset(s, 0, sizeof *s);
-  s->object.tag = tag;
+  s->object.klass = klass;
   s->object.G = G;
   return s;
 }
@@ -129,7 +133,7 @@ static int l_timeout(lua_State *L) {
   luaL_argcheck(L, lua_type(L, 2) != LUA_TBOOLEAN || lua_toboolean(L, 2), 2,
                 "false is no error; see with_timeout");
   lua_settop(L, 2);
-  s = new_scope(L, G, TIMEOUT, lua_isnil(L, 2) ? 0 : 1);
+  s = new_scope(L, G, &timeout_class, lua_isnil(L, 2) ? 0 : 1);
   s->seconds = seconds;
   s->site = green_lua__site(L, G, level);
   lua_pushvalue(L, lua_upvalueindex(2));
@@ -216,7 +220,7 @@ static const luaL_Reg timeout_meta[] = {{"__close", timeout_cancel},
 static void open_timeout(lua_State *L) {
   static const luaL_Reg make[] = {{"timeout", l_timeout}, {NULL, NULL}};
   static const luaL_Reg index[] = {{"__index", timeout_index}, {NULL, NULL}};
-  green_lua__class(L, TIMEOUT, timeout_methods, timeout_meta);
+  green_lua__class(L, timeout_class.name, timeout_methods, timeout_meta);
   lua_pushvalue(L, -1);
   lua_pushvalue(L, -1);
   lua_getfield(L, -1, "__index");
@@ -231,7 +235,7 @@ static void open_timeout(lua_State *L) {
 static int l_shield_begin(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   double seconds = seconds_arg(L, 1);
-  struct scope *s = new_scope(L, G, SHIELD, 0);
+  struct scope *s = new_scope(L, G, &shield_class, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
   scope_open(
@@ -241,7 +245,7 @@ static int l_shield_begin(lua_State *L) {
 }
 
 static int shield_end(lua_State *L) {
-  struct scope *s = green_lua__object(L, SHIELD, sizeof *s);
+  struct scope *s = green_lua__object(L, &shield_class, sizeof *s);
   if (s->scope.user) scope_close(s->object.G, s);
   return 0;
 }
@@ -483,7 +487,7 @@ void green_lua__open_interrupt(lua_State *L) {
                                     {NULL, NULL}};
   green_lua__setfuncs(L, functions, 0);
   open_timeout(L);
-  luaL_newmetatable(L, SHIELD);
+  luaL_newmetatable(L, shield_class.name);
   lua_pushvalue(L, -1);
   green_lua__setfuncs(L, shield_meta, 1);
   green_lua__setfuncs(L, shield, 1);

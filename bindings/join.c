@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "thread.h"
+#include "waitable.h"
 
 /* Copies values i.. of a parked or ended coroutine. */
 static int copy(lua_State *L, lua_State *from, int first) {
@@ -144,3 +145,35 @@ int green_lua__thread_join(lua_State *L) {
 int green_lua__thread_wait(lua_State *L) {
   return wait_for(L, &wait_op, finish_wait);
 }
+
+/* --- among many things: join --- */
+
+static int attempt(lua_State *L, struct green_lua *G, void *object, int at) {
+  struct green_thread *t = object;
+  (void)at;
+  if (t == green_lua__current(G))
+    return luaL_error(L, "a green thread cannot wait for itself");
+  if (t->state < GREEN_DONE) return -1;
+  return green_lua__push_outcome(L, G, t);
+}
+
+static struct green_list *joiners(void *object) {
+  return &((struct green_thread *)object)->joiners;
+}
+
+static int fetch(lua_State *L, struct green_lua *G, void *object, int at,
+                 int reason) {
+  (void)at, (void)reason;
+  return green_lua__push_outcome(L, G, object);
+}
+
+static void *of_handle(lua_State *L, int at) {
+  return green_lua__to_thread(L, at);
+}
+
+const struct green_lua_waitable green_lua__thread_waitable = {
+    .op = {.kind = {.name = "thread:join"}},
+    .attempt = attempt,
+    .list = joiners,
+    .fetch = fetch,
+    .object = of_handle};

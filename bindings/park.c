@@ -27,7 +27,7 @@ const char *green_lua__refusal(lua_State *L, struct green_lua *G) {
     return "in a finalizer (__gc)";
   if (L == G->main && hot->current != green_main(G->hub))
     return "in a callback that a C library runs on the main Lua thread";
-  return G->in_warn ? "in a warn function" : NULL;
+  return G->refuse;
 }
 
 static void raise_visible(lua_State *L, struct green_lua *G) {
@@ -56,7 +56,8 @@ static int go_on(lua_State *L, struct green_lua *G,
                  const struct green_lua_op *op, int reason) {
   if (likely(reason == GREEN_WOKEN && !G->exiting))
     return op->woken(L, G, reason);
-  if (reason >= GREEN_INTERRUPT && reason != GREEN_CLOSED && op->interrupted)
+  if (reason >= GREEN_INTERRUPT && reason != GREEN_CLOSED &&
+      reason <= GREEN_EXIT && op->interrupted)
     op->interrupted(L, G);
   if (G->exiting && green_lua__current(G) == green_main(G->hub))
     green_lua__exit(L, G);
@@ -122,7 +123,7 @@ static inline int prepare(lua_State *L, struct green_lua *G,
                           const struct green_lua_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   struct green_thread *t = hot->current;
-  if (unlikely(!t || !may_yield(L, t) || G->drained == 2 || G->in_warn))
+  if (unlikely(!t || !may_yield(L, t) || G->drained == 2 || G->refuse))
     return keep_or_raise(L, G, op);
   return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
          green_keep_reserve(G->hub) == 0;

@@ -1,80 +1,45 @@
-/* queue.c - queues and channels.
+/* queue.c - queues of every order, and channels.
  *
- * Values never move between threads: they lie in the queue's table, slots
- * 1 .. room used as a ring. A put that finds a getter waiting stores its value
- * and hands the getter a reservation; the getter fetches it when it runs. A
- * put that must wait leaves its value in the same table under its number
- * (a negative key), so that a getter can take it without the putter running:
+ * Values never move between threads: they lie in the queue's store. A put that
+ * finds a getter waiting stores its value and hands the getter a reservation;
+ * the getter fetches it when it runs. A put that must wait leaves its value in
+ * the queue's table under the address of its node, so that a getter can take
+ * it without the putter running:
  *
- *   count      values in the ring, reserved ones included
- *   reserved   values that woken getters will fetch
+ *   store.count   values in the store, reserved ones included
+ *   reserved      values that woken getters will fetch
  *
  * so a newcomer may take one exactly when count > reserved, and everybody is
  * served first come, first served. A queue of limit 0 is a channel: a value
- * enters the ring only for a getter that waits.
+ * enters the store only for a getter that waits.
  *
  * SPDX-License-Identifier: MIT
  */
-#include "binding.h"
-
-static const char NAME[] = "green.queue"; /* also the tag */
+#include "store.h"
+#include "waitable.h"
 
 struct queue {
   struct green_lua_object object;
   struct green_list getters, putters, joiners;
   lua_Integer limit; /* < 0: none */
-  lua_Integer room, head, count, reserved;
-  lua_Integer unfinished, ngetters, nputters;
+  lua_Integer reserved, unfinished;
+  struct green_lua_store store;
   int closed;
 };
+
+/* Comparing the value of a waiting put failed: its error lies in its place. */
+enum { PUT_FAILED = GREEN_EXIT + 1 };
+
+static const struct green_lua_waitable get_waitable, put_waitable;
+static const struct green_lua_class queue_class = {
+    "green.queue", &get_waitable, &put_waitable};
 
 static int queue_get(lua_State *L);
 static int queue_put(lua_State *L);
 static int queue_join(lua_State *L);
 
 static struct queue *self(lua_State *L) {
-  return green_lua__object(L, NAME, sizeof(struct queue));
-}
-
-/* --- the ring; the table is on top of the stack --- */
-
-static lua_Integer slot(const struct queue *q, lua_Integer i) {
-  return ((q->head + i) & (q->room - 1)) + 1;
-}
-
-/* Doubles the ring in place: what had wrapped round moves behind the end. */
-static void grow(lua_State *L, struct queue *q) {
-  lua_Integer i, room = q->room ? q->room * 2 : 8;
-  lua_Integer wrapped = q->head + q->count - q->room;
-  for (i = room; i > q->room; i--) { /* room first: this may raise */
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, -2, i);
-  }
-  for (i = 1; i <= wrapped; i++) {
-    lua_rawgeti(L, -1, i);
-    lua_rawseti(L, -2, q->room + i);
-  }
-  q->room = room;
-}
-
-/* Pops the value and stores it at the tail. */
-static void push_ring(lua_State *L, struct queue *q, int table) {
-  if (q->count == q->room) {
-    lua_pushvalue(L, table);
-    grow(L, q);
-    lua_pop(L, 1);
-  }
-  lua_rawseti(L, table, slot(q, q->count));
-  q->count++;
-}
-
-static void pop_ring(lua_State *L, struct queue *q, int table) {
-  lua_Integer at = slot(q, 0);
-  lua_rawgeti(L, table, at);
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, table, at);
-  q->head = (q->head + 1) & (q->room - 1);
-  q->count--;
+  return green_lua__object(L, &queue_class, sizeof(struct queue));
 }
 
 /* The limit is seldom given: one cheap call of Lua's API says so. */
@@ -82,222 +47,256 @@ static uint64_t limit_at(lua_State *L, int index) {
   return lua_gettop(L) < index ? GREEN_FOREVER : green_lua__limit(L, index);
 }
 
-static int table_of(lua_State *L) {
-  lua_getiuservalue(L, 1, 1);
+static int table_of(lua_State *L, int at) {
+  lua_getiuservalue(L, at, STORE_TABLE);
   return lua_gettop(L);
 }
 
 /* --- hand-over --- */
 
-/* A value came in: its getter, if one waits. */
-static void offer(struct green_lua *G, struct queue *q) {
-  if (q->ngetters && green_wake_first(G->hub, &q->getters, GREEN_WOKEN))
-    q->reserved++;
-}
-
-static int has_room(const struct queue *q) {
-  return q->limit < 0 || q->count - q->reserved < q->limit;
-}
-
-/* A thread has one waiting put at most: its id is the put's number. */
-static lua_Integer number_of(const struct green_thread *t) {
-  return (lua_Integer)t->id;
-}
-
-/* Moves the value of the first waiting put into the ring and lets it go on. */
-static void admit(lua_State *L, struct green_lua *G, struct queue *q,
-                  int table) {
-  struct green_thread *t = green_list_first(&q->putters);
-  lua_rawgeti(L, table, -number_of(t));
-  push_ring(L, q, table);
-  lua_pushnil(L);
-  lua_rawseti(L, table, -number_of(t));
-  q->unfinished++;
-  green_wake(G->hub, t, GREEN_WOKEN);
-}
-
-static void admit_all(lua_State *L, struct green_lua *G, struct queue *q,
-                      int table) {
-  while (q->nputters && has_room(q)) {
-    admit(L, G, q, table);
-    offer(G, q);
-  }
-}
-
-static struct queue *of(const struct green_thread *t) {
-  return t->on;
-}
-
-static void getter_leaves(struct green_hub *hub, struct green_thread *t) {
-  (void)hub;
-  of(t)->ngetters--;
-}
-
-/* The getter was handed a value, but ends without having run. */
-static void getter_undo(struct green_hub *hub, struct green_thread *t) {
-  struct queue *q = of(t);
-  if (t->reason != GREEN_WOKEN) return;
-  q->reserved--;
+/* A value is there: its getter, if one waits. */
+static void offer(struct green_hub *hub, struct queue *q) {
   if (green_wake_first(hub, &q->getters, GREEN_WOKEN)) q->reserved++;
 }
 
-static void putter_leaves(struct green_hub *hub, struct green_thread *t) {
-  (void)hub;
-  of(t)->nputters--;
+static int has_room(const struct queue *q) {
+  return q->limit < 0 || q->store.count - q->reserved < q->limit;
+}
+
+/* Moves the value of the first waiting put into the store and lets it go on. */
+static void admit(lua_State *L, struct green_lua *G, struct queue *q, int at,
+                  int table) {
+  struct green_node *node = green_list_head(&q->putters);
+  int status;
+  lua_rawgetp(L, table, node);
+  status = green_lua__store_put(L, G, &q->store, at, table);
+  if (status != LUA_OK) {
+    lua_rawsetp(L, table, node);
+    green_wake_node(G->hub, node, (enum green_reason)PUT_FAILED);
+    return;
+  }
+  lua_pushnil(L);
+  lua_rawsetp(L, table, node);
+  q->unfinished++;
+  green_wake_node(G->hub, node, GREEN_WOKEN);
+  offer(G->hub, q);
+}
+
+static void admit_all(lua_State *L, struct green_lua *G, struct queue *q,
+                      int at, int table) {
+  while (green_list_head(&q->putters) && has_room(q))
+    admit(L, G, q, at, table);
+}
+
+/* The getter was handed a value, but ends without having run. */
+static void get_undo(struct green_hub *hub, void *object) {
+  struct queue *q = object;
+  q->reserved--;
+  offer(hub, q);
 }
 
 /* --- get --- */
 
-/* The first `reserved` values are promised to getters that were woken and have
- * not run yet: whoever comes later takes the one behind them. */
-static void skip_reserved(lua_State *L, struct queue *q, int table) {
-  lua_Integer i;
-  lua_rawgeti(L, table, slot(q, q->reserved));
-  for (i = q->reserved; i > 0; i--) {
-    lua_rawgeti(L, table, slot(q, i - 1));
-    lua_rawseti(L, table, slot(q, i));
+/* The first `skip` values are promised to getters that were woken and have not
+ * run yet. If comparing fails, the value stays, for whoever waits next. */
+static int take(lua_State *L, struct green_lua *G, struct queue *q, int at,
+                lua_Integer skip) {
+  int table = table_of(L, at);
+  int status = green_lua__store_take(L, G, &q->store, at, table, skip);
+  if (unlikely(status != LUA_OK)) {
+    if (q->store.count > q->reserved) offer(G->hub, q);
+    return lua_error(L);
   }
-  lua_rawseti(L, table, slot(q, 0));
-}
-
-static int take(lua_State *L, struct green_lua *G, struct queue *q) {
-  int table = table_of(L);
-  pop_ring(L, q, table);
-  if (q->nputters) admit_all(L, G, q, table);
+  if (green_list_head(&q->putters)) admit_all(L, G, q, at, table);
   return 1;
 }
 
 /* A channel's value comes straight from the first waiting put. */
-static int take_from_putter(lua_State *L, struct green_lua *G,
-                            struct queue *q) {
-  int table = table_of(L);
-  struct green_thread *t = green_list_first(&q->putters);
-  lua_rawgeti(L, table, -number_of(t));
+static int take_from_putter(lua_State *L, struct green_lua *G, struct queue *q,
+                            int at) {
+  int table = table_of(L, at);
+  struct green_node *node = green_list_head(&q->putters);
+  lua_rawgetp(L, table, node);
   lua_pushnil(L);
-  lua_rawseti(L, table, -number_of(t));
+  lua_rawsetp(L, table, node);
   q->unfinished++;
-  green_wake(G->hub, t, GREEN_WOKEN);
+  green_wake_node(G->hub, node, GREEN_WOKEN);
   return 1;
 }
 
-static int get_woken(lua_State *L, struct green_lua *G, int reason) {
-  struct queue *q = lua_touserdata(L, 1);
-  if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
-  if (reason == GREEN_CLOSED) return green_lua__push_closed(L);
-  q->reserved--;
-  return take(L, G, q);
+static inline int get_attempt(lua_State *L, struct green_lua *G, void *object,
+                              int at) {
+  struct queue *q = object;
+  if (q->store.count > q->reserved) return take(L, G, q, at, q->reserved);
+  if (green_list_head(&q->putters)) return take_from_putter(L, G, q, at);
+  return q->closed ? green_lua__push_closed(L) : -1;
 }
 
-static const struct green_lua_op get_op = {
-    {"queue:get", getter_undo, getter_leaves}, queue_get, get_woken, NULL};
+static int get_fetch(lua_State *L, struct green_lua *G, void *object, int at,
+                     int reason) {
+  struct queue *q = object;
+  if (reason == GREEN_CLOSED) return green_lua__push_closed(L);
+  q->reserved--;
+  return take(L, G, q, at, 0);
+}
+
+static struct green_list *getters(void *object) {
+  return &((struct queue *)object)->getters;
+}
+
+static const struct green_lua_waitable get_waitable = {
+    .op = {{"queue:get", green_lua__one_undo, NULL},
+           queue_get,
+           green_lua__one_woken,
+           NULL},
+    .attempt = get_attempt,
+    .list = getters,
+    .fetch = get_fetch,
+    .undo = get_undo};
 
 /* get([s]): the next value. May switch. */
 static int queue_get(lua_State *L) {
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
   uint64_t deadline = limit_at(L, 2);
-  int keep, r;
-  if (deadline > 0 && (r = green_lua__enter(L, G, &get_op)) >= 0) return r;
-  if (q->count > q->reserved) {
-    if (unlikely(q->reserved)) skip_reserved(L, q, table_of(L));
-    return take(L, G, q);
-  }
-  lua_settop(L, 2);
-  if (q->nputters) return take_from_putter(L, G, q);
-  if (q->closed) return green_lua__push_closed(L);
+  int r;
+  if (deadline > 0 && (r = green_lua__enter(L, G, &get_waitable.op)) >= 0)
+    return r;
+  if ((r = get_attempt(L, G, q, 1)) >= 0) return r;
   if (deadline == 0) return green_lua__push_timeout(L);
-  keep = green_lua__prepare(L, G, &get_op);
-  r = green_wait_begin(G->hub, &get_op.kind, q, &q->getters, deadline);
-  if (r < 0) return luaL_error(L, "'queue:get': %s", green_strerror(r));
-  q->ngetters++;
-  return green_lua__park(L, G, &get_op, keep);
+  lua_settop(L, 2);
+  return green_lua__wait(L, G, &get_waitable.op, q, &q->getters, deadline);
 }
 
 /* --- put --- */
 
-/* The value of a put that gave up is dropped from the table by the putter
- * itself; nobody asks for its number any more. */
-static void withdraw(lua_State *L, lua_Integer number) {
-  lua_getiuservalue(L, 1, 1);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, -number);
+/* The value of a put that waits lies in the table under its node. What was
+ * taken is gone from there already. */
+static void deposit(lua_State *L, int at, struct green_node *node) {
+  lua_getiuservalue(L, at, STORE_TABLE);
+  lua_pushvalue(L, at + 1);
+  lua_rawsetp(L, -2, node);
   lua_pop(L, 1);
 }
 
+static void withdraw(lua_State *L, int at, struct green_node *node) {
+  lua_getiuservalue(L, at, STORE_TABLE);
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, node);
+  lua_pop(L, 1);
+}
+
+static int store(lua_State *L, struct green_lua *G, struct queue *q, int at) {
+  int table = table_of(L, at);
+  lua_pushvalue(L, at + 1);
+  if (green_lua__store_put(L, G, &q->store, at, table) != LUA_OK)
+    return lua_error(L);
+  q->unfinished++;
+  if (green_list_head(&q->getters)) offer(G->hub, q);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static void refuse_nan(lua_State *L, const struct queue *q, int index) {
+  lua_Number v = lua_tonumber(L, index);
+  if (!q->store.less && v != v)
+    luaL_error(L, "NaN has no place in the order of a priority queue");
+}
+
+static int put_attempt(lua_State *L, struct green_lua *G, void *object,
+                       int at) {
+  struct queue *q = object;
+  if (unlikely(q->store.order == ORDER_PRIORITY)) refuse_nan(L, q, at + 1);
+  if (q->closed) return green_lua__push_closed(L);
+  if (green_list_head(&q->getters) ||
+      (has_room(q) && !green_list_head(&q->putters)))
+    return store(L, G, q, at);
+  return -1;
+}
+
+/* Pushes the error that comparing the value of this put ran into. */
+static int put_failed(lua_State *L, int at, struct green_node *node) {
+  lua_getiuservalue(L, at, STORE_TABLE);
+  lua_rawgetp(L, -1, node);
+  withdraw(L, at, node);
+  return lua_error(L);
+}
+
+static int put_fetch(lua_State *L, struct green_lua *G, void *object, int at,
+                     int reason) {
+  (void)G, (void)object, (void)at;
+  if (reason == GREEN_CLOSED) return green_lua__push_closed(L);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static struct green_list *putters(void *object) {
+  return &((struct queue *)object)->putters;
+}
+
 static int put_woken(lua_State *L, struct green_lua *G, int reason) {
-  if (reason == GREEN_WOKEN) {
+  struct green_node *node = &green_lua__current(G)->node;
+  if (likely(reason == GREEN_WOKEN)) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  withdraw(L, number_of(green_lua__current(G)));
+  if (reason == PUT_FAILED) return put_failed(L, 1, node);
+  withdraw(L, 1, node);
   return reason == GREEN_TIMEOUT ? green_lua__push_timeout(L)
                                  : green_lua__push_closed(L);
 }
 
 static void put_interrupted(lua_State *L, struct green_lua *G) {
-  withdraw(L, number_of(green_lua__current(G)));
+  withdraw(L, 1, &green_lua__current(G)->node);
 }
 
-static const struct green_lua_op put_op = {
-    {"queue:put", NULL, putter_leaves}, queue_put, put_woken, put_interrupted};
-
-static int wait_to_put(lua_State *L, struct green_lua *G, struct queue *q,
-                       uint64_t deadline) {
-  int keep = green_lua__prepare(L, G, &put_op), r;
-  lua_Integer number = number_of(green_lua__current(G));
-  lua_getiuservalue(L, 1, 1);
-  lua_pushvalue(L, 2);
-  lua_rawseti(L, -2, -number);
-  lua_pop(L, 1);
-  r = green_wait_begin(G->hub, &put_op.kind, q, &q->putters, deadline);
-  if (r < 0) {
-    withdraw(L, number);
-    return luaL_error(L, "'queue:put': %s", green_strerror(r));
-  }
-  q->nputters++;
-  return green_lua__park(L, G, &put_op, keep);
-}
+static const struct green_lua_waitable put_waitable = {
+    .op = {{"queue:put", NULL, NULL}, queue_put, put_woken, put_interrupted},
+    .attempt = put_attempt,
+    .list = putters,
+    .fetch = put_fetch,
+    .deposit = deposit,
+    .withdraw = withdraw,
+    .failed = put_failed};
 
 /* put(v [, s]): true. May switch, even without a limit: a producer that never
  * waits goes round when its budget is spent (API G33). */
 static int queue_put(lua_State *L) {
+  static const struct green_lua_op *const op = &put_waitable.op;
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
   uint64_t deadline = limit_at(L, 3);
-  int r;
+  int keep, r;
   if (unlikely(lua_type(L, 2) <= LUA_TNIL))
     return luaL_argerror(L, 2, "value expected, got nil");
-  if (deadline > 0 && (r = green_lua__enter(L, G, &put_op)) >= 0) return r;
-  if (q->closed) return green_lua__push_closed(L);
-  if (q->ngetters || (has_room(q) && !q->nputters)) {
-    int table = table_of(L);
-    lua_pushvalue(L, 2);
-    push_ring(L, q, table);
-    q->unfinished++;
-    offer(G, q);
-    lua_pushboolean(L, 1);
-    return 1;
-  }
+  if (deadline > 0 && (r = green_lua__enter(L, G, op)) >= 0) return r;
+  if ((r = put_attempt(L, G, q, 1)) >= 0) return r;
   if (deadline == 0) return green_lua__push_timeout(L);
   lua_settop(L, 3);
-  return wait_to_put(L, G, q, deadline);
+  keep = green_lua__prepare(L, G, op);
+  deposit(L, 1, &green_lua__current(G)->node);
+  r = green_wait_begin(G->hub, &op->kind, q, &q->putters, deadline);
+  if (r < 0) {
+    put_interrupted(L, G);
+    return luaL_error(L, "'queue:put': %s", green_strerror(r));
+  }
+  return green_lua__park(L, G, op, keep);
 }
 
 /* --- the rest --- */
 
 static int queue_peek(lua_State *L) {
   struct queue *q = self(L);
+  struct green_node *put = green_list_head(&q->putters);
+  int table;
   lua_settop(L, 1);
-  if (q->count <= q->reserved) {
-    struct green_thread *t = green_list_first(&q->putters);
+  table = table_of(L, 1);
+  if (q->store.count > q->reserved)
+    green_lua__store_peek(L, &q->store, table, q->reserved);
+  else if (put)
+    lua_rawgetp(L, table, put);
+  else
     lua_pushnil(L);
-    if (!t) return 1;
-    lua_getiuservalue(L, 1, 1);
-    lua_rawgeti(L, -1, -number_of(t));
-    return 1;
-  }
-  lua_getiuservalue(L, 1, 1);
-  lua_rawgeti(L, -1, slot(q, q->reserved));
   return 1;
 }
 
@@ -321,17 +320,13 @@ static void done(struct green_lua *G, struct queue *q, lua_Integer n) {
 static int queue_clear(lua_State *L) {
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
-  lua_Integer n = q->count - q->reserved, i;
+  lua_Integer n = q->store.count - q->reserved;
   int table;
   lua_settop(L, 1);
-  table = table_of(L);
-  for (i = 0; i < n; i++) {
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, table, slot(q, q->reserved + i));
-  }
-  q->count = q->reserved;
+  table = table_of(L, 1);
+  green_lua__store_clear(L, &q->store, table, q->reserved);
   done(G, q, n);
-  admit_all(L, G, q, table);
+  admit_all(L, G, q, 1, table);
   lua_pushinteger(L, n);
   return 1;
 }
@@ -350,21 +345,28 @@ static int queue_resize(lua_State *L) {
   struct green_lua *G = q->object.G;
   lua_settop(L, 2);
   q->limit = limit_arg(L, 2);
-  admit_all(L, G, q, table_of(L));
+  admit_all(L, G, q, 1, table_of(L, 1));
   return 0;
 }
 
 static int queue_len(lua_State *L) {
   struct queue *q = self(L);
-  lua_pushinteger(L, q->count - q->reserved);
+  lua_pushinteger(L, q->store.count - q->reserved);
   return 1;
+}
+
+static lua_Integer length(const struct green_list *list) {
+  const struct green_link *link = list->link.next;
+  lua_Integer n = 0;
+  for (; link != &list->link; link = link->next) n++;
+  return n;
 }
 
 /* waiting(): getters, putters. */
 static int queue_waiting(lua_State *L) {
   struct queue *q = self(L);
-  lua_pushinteger(L, q->ngetters);
-  lua_pushinteger(L, q->nputters);
+  lua_pushinteger(L, length(&q->getters));
+  lua_pushinteger(L, length(&q->putters));
   return 2;
 }
 
@@ -377,30 +379,27 @@ static int queue_task_done(lua_State *L) {
   return 0;
 }
 
-static int join_woken(lua_State *L, struct green_lua *G, int reason) {
-  (void)G;
-  if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
-  lua_pushboolean(L, 1);
-  return 1;
+static int join_attempt(lua_State *L, struct green_lua *G, void *object,
+                        int at) {
+  struct queue *q = object;
+  if (q->unfinished > 0) return -1;
+  return green_lua__fetch_true(L, G, q, at, GREEN_WOKEN);
 }
 
-static const struct green_lua_op join_op = {
-    {"queue:join", NULL, NULL}, queue_join, join_woken, NULL};
+static struct green_list *joiners(void *object) {
+  return &((struct queue *)object)->joiners;
+}
+
+static const struct green_lua_waitable join_waitable = {
+    .op = {{"queue:join", NULL, NULL}, queue_join, green_lua__one_woken, NULL},
+    .attempt = join_attempt,
+    .list = joiners,
+    .fetch = green_lua__fetch_true};
 
 /* join([s]): true when each item that was put has been done. May switch. */
 static int queue_join(lua_State *L) {
-  struct queue *q = self(L);
-  struct green_lua *G = q->object.G;
-  uint64_t deadline = green_lua__limit(L, 2);
-  int r;
-  lua_settop(L, 2);
-  if (deadline > 0 && (r = green_lua__enter(L, G, &join_op)) >= 0) return r;
-  if (q->unfinished > 0) {
-    if (deadline == 0) return green_lua__push_timeout(L);
-    return green_lua__wait(L, G, &join_op, q, &q->joiners, deadline);
-  }
-  lua_pushboolean(L, 1);
-  return 1;
+  return green_lua__wait_one(L, &join_waitable, &queue_class,
+                             sizeof(struct queue));
 }
 
 /* get without a limit: the control variable of the loop is none. */
@@ -431,31 +430,57 @@ static const luaL_Reg methods[] = {{"put", queue_put},
 static const luaL_Reg meta[] = {
     {"__len", queue_len}, {"__next", queue_next}, {NULL, NULL}};
 
-static int make(lua_State *L, lua_Integer limit) {
+static struct queue *make(lua_State *L, lua_Integer limit,
+                          enum green_lua_order order) {
   struct green_lua *G = green_lua__get(L);
-  struct queue *q = lua_newuserdatauv(L, sizeof *q, 1);
-  *q = (struct queue){.object = {NAME, G}, .limit = limit};
+  int values = order == ORDER_PRIORITY ? STORE_VALUES : STORE_TABLE;
+  struct queue *q = lua_newuserdatauv(L, sizeof *q, values);
+  *q = (struct queue){.object = {&queue_class, G}, .limit = limit};
+  q->store.order = order;
   green_list_init(&q->getters);
   green_list_init(&q->putters);
   green_list_init(&q->joiners);
   lua_newtable(L);
-  lua_setiuservalue(L, -2, 1);
+  lua_setiuservalue(L, -2, STORE_TABLE);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
-  return 1;
+  return q;
 }
 
 static int l_queue(lua_State *L) {
-  return make(L, limit_arg(L, 1));
+  make(L, limit_arg(L, 1), ORDER_FIFO);
+  return 1;
 }
 
 static int l_channel(lua_State *L) {
-  return make(L, 0);
+  make(L, 0, ORDER_FIFO);
+  return 1;
+}
+
+static int l_lifo_queue(lua_State *L) {
+  make(L, limit_arg(L, 1), ORDER_LIFO);
+  return 1;
+}
+
+/* priority_queue([n [, less]]): the least first. */
+static int l_priority_queue(lua_State *L) {
+  lua_Integer limit = limit_arg(L, 1);
+  struct queue *q;
+  lua_settop(L, 2);
+  if (!lua_isnil(L, 2)) green_lua__check_callable(L, 2);
+  q = make(L, limit, ORDER_PRIORITY);
+  q->store.less = !lua_isnil(L, 2);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, STORE_LESS);
+  return 1;
 }
 
 void green_lua__open_queue(lua_State *L) {
-  static const luaL_Reg make_funcs[] = {
-      {"queue", l_queue}, {"channel", l_channel}, {NULL, NULL}};
-  green_lua__class(L, NAME, methods, meta);
+  static const luaL_Reg make_funcs[] = {{"queue", l_queue},
+                                        {"channel", l_channel},
+                                        {"lifo_queue", l_lifo_queue},
+                                        {"priority_queue", l_priority_queue},
+                                        {NULL, NULL}};
+  green_lua__class(L, queue_class.name, methods, meta);
   green_lua__setfuncs(L, make_funcs, 1);
 }

@@ -7,7 +7,7 @@
  */
 #include "thread.h"
 
-static void check_callable(lua_State *L, int index) {
+void green_lua__check_callable(lua_State *L, int index) {
   if (lua_isfunction(L, index)) return;
   if (luaL_getmetafield(L, index, "__call") != LUA_TNIL) {
     lua_pop(L, 1);
@@ -101,13 +101,13 @@ static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
 
 int green_lua__l_spawn(lua_State *L) {
   struct green_lua *G = may_spawn(L);
-  check_callable(L, 1);
+  green_lua__check_callable(L, 1);
   return spawn(L, G, lua_gettop(L) - 1, 0);
 }
 
 int green_lua__l_spawn_n(lua_State *L) {
   struct green_lua *G = may_spawn(L);
-  check_callable(L, 1);
+  green_lua__check_callable(L, 1);
   launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
   return 0;
 }
@@ -117,7 +117,7 @@ int green_lua__l_spawn_after(lua_State *L) {
   struct green_lua *G = may_spawn(L);
   lua_Number s = luaL_checknumber(L, 1);
   luaL_argcheck(L, s == s, 1, "seconds expected, got NaN");
-  check_callable(L, 2);
+  green_lua__check_callable(L, 2);
   return spawn(L, G, lua_gettop(L) - 2, green_lua__deadline(s));
 }
 
@@ -139,7 +139,7 @@ int green_lua__thread_link(lua_State *L) {
   lua_State *co;
   lua_Integer place;
   int slot, n = lua_gettop(L) - 2;
-  check_callable(L, 2);
+  green_lua__check_callable(L, 2);
   lua_pushvalue(L, 1);
   lua_insert(L, 3); /* t, f, t, args */
   if (!t || t->state >= GREEN_DONE) {

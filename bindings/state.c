@@ -229,7 +229,8 @@ static int l_metatable(lua_State *L) {
 
 /* in_warn(on): the warn function runs, or not any more. */
 static int l_in_warn(lua_State *L) {
-  green_lua__get(L)->in_warn = (uint8_t)lua_toboolean(L, 1);
+  green_lua__get(L)->refuse =
+      lua_toboolean(L, 1) ? "in a warn function" : NULL;
   return 0;
 }
 
@@ -386,6 +387,7 @@ static void open_core(lua_State *L) {
   green_lua__open_time(L);
   green_lua__open_event(L);
   green_lua__open_queue(L);
+  green_lua__open_select(L);
   green_lua__open_socket(L);
   green_lua__open_signal(L);
 }

@@ -116,7 +116,7 @@ static void yielded_outside(struct green_lua *G, struct green_thread *t,
 static int ended(struct green_lua *G, struct green_thread *t) {
   green_lua__drop_scopes(G, t);
   if (green_lua__has_waiter(t)) t->user_flags |= LUA_AWAITED;
-  G->in_warn = 0; /* if a forced kill cut the warn function off */
+  G->refuse = NULL; /* if a forced kill cut the warn function off */
   return GREEN_ENDED;
 }
 

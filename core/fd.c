@@ -211,10 +211,36 @@ struct green_thread *green_fd_reader(struct green_fd *f) {
 }
 
 /* The poll handle keeps a host's loop alive exactly while a thread waits. */
-void green_fd_leave(struct green_hub *h, struct green_thread *t) {
-  struct green_fd *f = t->on;
+static void one_more(struct green_hub *h, struct green_fd *f, int event) {
+  h->external++;
+  if (f->waiters++ == 0) uv_ref((uv_handle_t *)&f->poll);
+  f->want |= (uint8_t)event;
+  mark_dirty(f);
+}
+
+static void one_less(struct green_hub *h, struct green_fd *f) {
   h->external--;
   if (--f->waiters == 0 && !f->closed) uv_unref((uv_handle_t *)&f->poll);
+}
+
+void green_fd_leave(struct green_hub *h, struct green_thread *t) {
+  one_less(h, t->on);
+}
+
+int green_fd_link_reader(struct green_hub *h, struct green_fd *f,
+                         struct green_node *node) {
+  if (f->closed) return UV_EBADF;
+  if (!green__list_empty(&f->reader)) return UV_EBUSY;
+  node->thread = h->hot.current;
+  green_list_add(&f->reader, node);
+  one_more(h, f, UV_READABLE);
+  return 0;
+}
+
+void green_fd_unlink(struct green_hub *h, struct green_fd *f,
+                     struct green_node *node) {
+  if (node->link.next) green_list_remove(node);
+  one_less(h, f);
 }
 
 int green_fd_wait_begin(struct green_hub *h, struct green_fd *f, int event,
@@ -227,10 +253,7 @@ int green_fd_wait_begin(struct green_hub *h, struct green_fd *f, int event,
   if (!green__list_empty(list)) return UV_EBUSY;
   if (!kind) kind = event == GREEN_READABLE ? &read_kind : &write_kind;
   if ((r = green_wait_begin(h, kind, f, list, deadline)) < 0) return r;
-  h->external++;
-  if (f->waiters++ == 0) uv_ref((uv_handle_t *)&f->poll);
-  f->want |= (uint8_t)event;
-  mark_dirty(f);
+  one_more(h, f, event);
   return 0;
 }
 

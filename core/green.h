@@ -220,10 +220,18 @@ struct green_link {
 struct green_list {
   struct green_link link;
 };
-/* One thread in one list; linked while link.next. */
+/* One thread in one list; linked while link.next. A thread that waits for many
+ * things has a node of its own in each list. */
 struct green_node {
   struct green_link link;
-  struct green_thread *thread;
+  struct green_thread *thread; /* NULL: the node of a green_watch */
+};
+/* Stands in a list in a thread's place and is told when its turn comes; only
+ * in lists whose waiters are woken all at once, such as a thread's joiners.
+ * `fire` runs after it was unlinked, on any stack; it may wake, not block. */
+struct green_watch {
+  struct green_node node;
+  void (*fire)(struct green_hub *hub, struct green_watch *watch);
 };
 
 /* A kind of wait: one static object per blocking operation. */
@@ -233,7 +241,8 @@ struct green_wait_kind {
    * and, if it was woken (reason GREEN_WOKEN), what that handed over. May be
    * NULL. Called on any stack, never raises. */
   void (*undo)(struct green_hub *hub, struct green_thread *thread);
-  /* The wait ends, whatever ended it: unlink further nodes, uncount. */
+  /* The wait ends, whatever ended it: unlink further nodes, uncount. Of a
+   * thread's own nodes the one it is woken by is unlinked already. */
   void (*leave)(struct green_hub *hub, struct green_thread *thread);
 };
 
@@ -330,9 +339,25 @@ static inline struct green_hot *green_hot(struct green_hub *hub) {
 static inline void green_list_init(struct green_list *list) {
   list->link.next = list->link.prev = &list->link;
 }
-static inline struct green_thread *green_list_first(struct green_list *list) {
+static inline struct green_node *green_list_head(struct green_list *list) {
   struct green_link *first = list->link.next;
-  return first == &list->link ? NULL : ((struct green_node *)first)->thread;
+  return first == &list->link ? NULL : (struct green_node *)first;
+}
+static inline struct green_thread *green_list_first(struct green_list *list) {
+  struct green_node *first = green_list_head(list);
+  return first ? first->thread : NULL;
+}
+static inline void green_list_add(struct green_list *list,
+                                  struct green_node *node) {
+  struct green_link *last = list->link.prev;
+  node->link.next = &list->link;
+  node->link.prev = last;
+  last->next = list->link.prev = &node->link;
+}
+static inline void green_list_remove(struct green_node *node) {
+  node->link.next->prev = node->link.prev;
+  node->link.prev->next = node->link.next;
+  node->link.next = NULL;
 }
 
 /* The current thread has parked without its stack (GREEN_PARKED: it registered
@@ -388,6 +413,9 @@ void *green_kept_note(const struct green_thread *thread);
  * Any stack; never switches. */
 int green_wake(struct green_hub *hub, struct green_thread *thread,
                enum green_reason reason);
+/* The same, for what one of its nodes stands for. */
+int green_wake_node(struct green_hub *hub, struct green_node *node,
+                    enum green_reason reason);
 /* Wakes the first of a list: the thread, or NULL. All: their number. */
 struct green_thread *green_wake_first(struct green_hub *hub,
                                       struct green_list *list,
@@ -489,6 +517,12 @@ void green_external(struct green_hub *hub, int delta);
 int green_fd_wait_begin(struct green_hub *hub, struct green_fd *f, int event,
                         uint64_t deadline, const struct green_wait_kind *kind);
 void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
+/* One of many things that the current thread waits for: links the node, as the
+ * descriptor's only reader; ended by green_fd_unlink(), which unlinks it. */
+int green_fd_link_reader(struct green_hub *hub, struct green_fd *f,
+                         struct green_node *node);
+void green_fd_unlink(struct green_hub *hub, struct green_fd *f,
+                     struct green_node *node);
 /* 0: the current thread has the write side; UV_EAGAIN: another has it. */
 int green_fd_write_try(struct green_hub *hub, struct green_fd *f);
 int green_fd_turn_begin(struct green_hub *hub, struct green_fd *f,

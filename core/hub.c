@@ -420,7 +420,7 @@ static void freeze_main(struct green_hub *h) {
   struct green_thread *t = h->main;
   if (t->state == GREEN_BLOCKED) green__wait_end(h, t);
   if (t->node.link.next) {
-    green__unlink(&t->node);
+    green_list_remove(&t->node);
     h->hot.ready--;
   }
   t->state = GREEN_READY; /* in no queue, and no wake-up puts it there */

@@ -232,18 +232,6 @@ void green__post_shutdown(struct green_hub *h);
 /* A uv handle of ours was closed: the last one ends green_close(). */
 void green__handle_closed(uv_handle_t *handle);
 
-static inline void green__list_add(struct green_list *list,
-                                   struct green_node *node) {
-  struct green_link *last = list->link.prev;
-  node->link.next = &list->link;
-  node->link.prev = last;
-  last->next = list->link.prev = &node->link;
-}
-static inline void green__unlink(struct green_node *node) {
-  node->link.next->prev = node->link.prev;
-  node->link.prev->next = node->link.next;
-  node->link.next = NULL;
-}
 static inline int green__list_empty(const struct green_list *list) {
   return list->link.next == &list->link;
 }

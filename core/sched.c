@@ -18,7 +18,7 @@ enum { TICK = 32 };
 void green__ready(struct green_hub *h, struct green_thread *t) {
   assert(!t->node.link.next && !t->slot);
   if (t->state != GREEN_NEW) t->state = GREEN_READY;
-  green__list_add(&h->ready, &t->node);
+  green_list_add(&h->ready, &t->node);
   if (h->hot.ready++ == 0 && !h->in_batch) green__stay_awake(h);
 }
 
@@ -37,7 +37,7 @@ static struct green_thread *next(struct green_hub *h) {
   if (green__unlikely(--h->tick == 0) && poll_due(h)) return NULL;
   if (green__list_empty(&h->ready)) return NULL;
   first = (struct green_node *)h->ready.link.next;
-  green__unlink(first);
+  green_list_remove(first);
   h->hot.ready--;
   h->switches++;
   return first->thread;
@@ -148,7 +148,7 @@ enum green_reason green_lap(struct green_hub *h,
   t->reason = GREEN_WOKEN;
   t->state = GREEN_READY;
   t->sleeps = (uint8_t)h->hot.sleeps;
-  green__list_add(&h->ready, &t->node);
+  green_list_add(&h->ready, &t->node);
   h->hot.ready++;
   h->on->user = note;
   return green_keep(h);

@@ -97,7 +97,7 @@ void green_forget(struct green_hub *h, struct green_thread *t) {
 void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
   if (t->slot) green__heap_remove(h, t->slot);
   if (t->node.link.next) {
-    green__unlink(&t->node);
+    green_list_remove(&t->node);
     h->hot.ready--;
   }
   green__thread_end(h, t, (enum green_state)t->state);
@@ -121,7 +121,7 @@ void green_bury(struct green_hub *h, struct green_thread *t,
     green__wait_end(h, t);
     t->reason = GREEN_INTERRUPT;
   } else if (t->state == GREEN_READY) {
-    green__unlink(&t->node);
+    green_list_remove(&t->node);
     h->hot.ready--;
   }
   if (t->kind->undo) t->kind->undo(h, t);

@@ -34,7 +34,7 @@ int green_wait_begin(struct green_hub *h, const struct green_wait_kind *kind,
   }
   describe(h, t, kind, on);
   t->state = GREEN_BLOCKED;
-  if (list) green__list_add(list, &t->node);
+  if (list) green_list_add(list, &t->node);
   return 0;
 }
 
@@ -48,7 +48,7 @@ void green_lap_begin(struct green_hub *h, const struct green_wait_kind *kind) {
 /* Takes a blocked thread out of everything it waits in. */
 void green__wait_end(struct green_hub *h, struct green_thread *t) {
   assert(t->state == GREEN_BLOCKED);
-  if (t->node.link.next) green__unlink(&t->node);
+  if (t->node.link.next) green_list_remove(&t->node);
   if (t->slot) green__heap_remove(h, t->slot);
   if (t->kind->leave) t->kind->leave(h, t);
 }
@@ -62,18 +62,33 @@ int green_wake(struct green_hub *h, struct green_thread *t,
   return 1;
 }
 
+int green_wake_node(struct green_hub *h, struct green_node *node,
+                    enum green_reason reason) {
+  if (node != &node->thread->node) green_list_remove(node);
+  return green_wake(h, node->thread, reason);
+}
+
 struct green_thread *green_wake_first(struct green_hub *h,
                                       struct green_list *list,
                                       enum green_reason reason) {
-  struct green_thread *t = green_list_first(list);
-  if (t) green_wake(h, t, reason);
+  struct green_node *node = green_list_head(list);
+  struct green_thread *t = node ? node->thread : NULL;
+  if (t) green_wake_node(h, node, reason);
   return t;
 }
 
 int green_wake_all(struct green_hub *h, struct green_list *list,
                    enum green_reason reason) {
-  int n = 0;
-  while (green_wake_first(h, list, reason)) n++;
+  struct green_node *node;
+  int n;
+  for (n = 0; (node = green_list_head(list)); n++) {
+    if (green__likely(node->thread)) {
+      green_wake_node(h, node, reason);
+    } else {
+      green_list_remove(node);
+      ((struct green_watch *)node)->fire(h, (struct green_watch *)node);
+    }
+  }
   return n;
 }
 

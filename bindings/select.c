@@ -1,0 +1,318 @@
+/* select.c - waiting for many things, of which exactly one goes on.
+ *
+ * The objects lie on the caller's stack, two slots for each case: the object
+ * and what is to be put. First each is attempted, in order; if none can go on
+ * at once, each gets a node in the list where a single call would wait. Who
+ * wakes one of them unlinks that node, and the wait's end unlinks all others:
+ * the unlinked one is the case that goes on.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "waitable.h"
+
+struct one {
+  struct green_node node;
+  const struct green_lua_waitable *w;
+  void *object;
+  void *where; /* of w->link */
+};
+
+struct selection {
+  uint64_t deadline;
+  int n;
+  int fired; /* from 0; -1: none */
+  struct one cases[];
+};
+
+/* The stack: the cases, the limit, then the objects. */
+enum { CASES = 1, LIMIT, OBJECTS };
+
+/* An object that stands for another: so many times in a row. */
+enum { MOST_STANDINS = 8 };
+
+static int l_select(lua_State *L);
+static int wait_for_any(lua_State *L, struct green_lua *G, int n,
+                        uint64_t deadline);
+
+static int place(int i) {
+  return OBJECTS + 2 * i;
+}
+
+/* --- what a case is --- */
+
+static int bad_case(lua_State *L, int i, const char *what) {
+  const char *text = lua_pushfstring(L, "case %d: %s", i + 1, what);
+  return luaL_argerror(L, CASES, text);
+}
+
+/* The operation of the object at `at`, or NULL. */
+static const struct green_lua_waitable *operation(lua_State *L,
+                                                  struct green_lua *G, int at,
+                                                  void **object) {
+  struct green_lua_object *p = lua_touserdata(L, at);
+  const struct green_lua_waitable *w = NULL;
+  if (likely(p && lua_rawlen(L, at) >= sizeof *p && p->G == G)) {
+    *object = p;
+    return lua_isnil(L, at + 1) ? p->klass->waitable : p->klass->put;
+  }
+  if (!lua_isnil(L, at + 1)) return NULL;
+  if (luaL_getmetafield(L, at, "__waitable") == LUA_TNIL) return NULL;
+  if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) w = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return w && w->object && (*object = w->object(L, at)) ? w : NULL;
+}
+
+/* Replaces the object at `at` by what it stands for; whether the user's code
+ * ran, which may have let others run. */
+static int stand_in(lua_State *L, int i, int at) {
+  int times;
+  for (times = 0; luaL_getmetafield(L, at, "__waitable") != LUA_TNIL;
+       times++) {
+    if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) {
+      lua_pop(L, 1);
+      break;
+    }
+    if (times == MOST_STANDINS) bad_case(L, i, "__waitable leads nowhere");
+    lua_pushvalue(L, at);
+    lua_call(L, 1, 1);
+    lua_replace(L, at);
+  }
+  return times > 0;
+}
+
+/* {queue, "put", value} or {object, "get"}: pushes the object and the value. */
+static void push_pair(lua_State *L, int i) {
+  int table = lua_gettop(L);
+  const char *name;
+  lua_geti(L, table, 2);
+  name = lua_tostring(L, -1);
+  if (!name || (strcmp(name, "put") && strcmp(name, "get")))
+    bad_case(L, i, "an object, or {queue, \"put\", value} expected");
+  if (*name == 'g') {
+    lua_pushnil(L);
+  } else if (lua_geti(L, table, 3) == LUA_TNIL) {
+    bad_case(L, i, "value to put expected, got nil");
+  }
+  lua_replace(L, table + 1);
+  lua_geti(L, table, 1);
+  lua_replace(L, table);
+}
+
+/* Pushes the object of case i and what it puts; 1: the user's code ran. */
+static int push_case(lua_State *L, struct green_lua *G, int i) {
+  int at = place(i), ran = 0;
+  lua_rawgeti(L, CASES, i + 1);
+  if (likely(lua_type(L, at) == LUA_TUSERDATA)) {
+    struct green_lua_object *p = lua_touserdata(L, at);
+    lua_pushnil(L);
+    if (likely(lua_rawlen(L, at) >= sizeof *p && p->G == G)) return 0;
+    return stand_in(L, i, at);
+  }
+  if (luaL_getmetafield(L, at, "__waitable") != LUA_TNIL) {
+    ran = 1;
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  } else if (lua_istable(L, at)) {
+    push_pair(L, i);
+  } else {
+    lua_pushnil(L);
+  }
+  return stand_in(L, i, at) | ran;
+}
+
+static const struct green_lua_waitable *known(lua_State *L,
+                                              struct green_lua *G, int i,
+                                              void **object) {
+  const struct green_lua_waitable *w = operation(L, G, place(i), object);
+  if (unlikely(!w)) {
+    const char *verb = lua_isnil(L, place(i) + 1) ? "wait for" : "put into";
+    const char *name = luaL_typename(L, place(i));
+    if (luaL_getmetafield(L, place(i), "__name") == LUA_TSTRING)
+      name = lua_tostring(L, -1);
+    bad_case(L, i, lua_pushfstring(L, "cannot %s a %s", verb, name));
+  }
+  return w;
+}
+
+/* --- going on with one --- */
+
+static int chosen(lua_State *L, int i, int results) {
+  lua_pushinteger(L, i + 1);
+  lua_insert(L, -results - 1);
+  return results + 1;
+}
+
+static int attempt(lua_State *L, struct green_lua *G, int i) {
+  void *object;
+  const struct green_lua_waitable *w = known(L, G, i, &object);
+  int r;
+  r = w->attempt(L, G, object, place(i));
+  return r < 0 ? -1 : chosen(L, i, r);
+}
+
+static int attempt_all(lua_State *L, struct green_lua *G, int n) {
+  int i, r;
+  for (i = 0; i < n; i++)
+    if ((r = attempt(L, G, i)) >= 0) return r;
+  return -1;
+}
+
+/* --- waiting --- */
+
+static void unlink_all(struct green_hub *hub, struct selection *s) {
+  int i;
+  for (i = 0; i < s->n; i++) {
+    struct one *c = &s->cases[i];
+    if (!c->node.link.next && c->node.thread) s->fired = i;
+    if (c->w->unlink && c->where)
+      c->w->unlink(hub, c->where, &c->node);
+    else if (c->node.link.next)
+      green_list_remove(&c->node);
+    c->node.thread = NULL;
+  }
+}
+
+static void leave(struct green_hub *hub, struct green_thread *t) {
+  unlink_all(hub, t->on);
+}
+
+static void undo(struct green_hub *hub, struct green_thread *t) {
+  struct selection *s = t->on;
+  if (t->reason == GREEN_WOKEN && s->fired >= 0 && s->cases[s->fired].w->undo)
+    s->cases[s->fired].w->undo(hub, s->cases[s->fired].object);
+}
+
+static struct selection *of(lua_State *L, int n) {
+  return lua_touserdata(L, place(n));
+}
+
+/* What was to be put and was not taken is dropped; the one whose value could
+ * not be compared raises. */
+static void withdraw(lua_State *L, struct selection *s, int reason) {
+  int i;
+  for (i = 0; i < s->n; i++) {
+    struct one *c = &s->cases[i];
+    if (c->w->withdraw && (i != s->fired || reason <= GREEN_EXIT))
+      c->w->withdraw(L, place(i), &c->node);
+  }
+  if (reason > GREEN_EXIT)
+    s->cases[s->fired].w->failed(L, place(s->fired), &s->cases[s->fired].node);
+}
+
+static int number_of_cases(lua_State *L) {
+  return (lua_gettop(L) - OBJECTS) / 2;
+}
+
+static int woken(lua_State *L, struct green_lua *G, int reason) {
+  int n = number_of_cases(L), r;
+  struct selection *s = of(L, n);
+  withdraw(L, s, reason);
+  if (s->fired >= 0) {
+    struct one *c = &s->cases[s->fired];
+    r = c->w->fetch(L, G, c->object, place(s->fired), reason);
+    if (r >= 0) return chosen(L, s->fired, r);
+  }
+  lua_settop(L, place(n)); /* something is due, or was not there after all */
+  if ((r = attempt_all(L, G, n)) >= 0) return r;
+  if (reason == GREEN_TIMEOUT && s->deadline <= green_now())
+    return green_lua__push_timeout(L);
+  lua_settop(L, place(n) - 1);
+  return wait_for_any(L, G, n, s->deadline);
+}
+
+static void interrupted(lua_State *L, struct green_lua *G) {
+  (void)G;
+  withdraw(L, of(L, number_of_cases(L)), GREEN_INTERRUPT);
+}
+
+static const struct green_lua_op select_op = {
+    {"select", undo, leave}, l_select, woken, interrupted};
+
+/* Pushes the selection, with nothing linked. */
+static struct selection *prepare(lua_State *L, struct green_lua *G, int n,
+                                 uint64_t deadline) {
+  size_t size = sizeof(struct selection) + (size_t)n * sizeof(struct one);
+  struct selection *s = lua_newuserdatauv(L, size, 0);
+  int i;
+  memset(s, 0, size);
+  s->deadline = deadline;
+  s->n = n;
+  s->fired = -1;
+  for (i = 0; i < n; i++) {
+    struct one *c = &s->cases[i];
+    c->w = known(L, G, i, &c->object);
+    if (c->w->deposit) c->w->deposit(L, place(i), &c->node);
+  }
+  return s;
+}
+
+static int link_one(struct green_lua *G, struct one *c) {
+  int r = 0;
+  if (c->w->link)
+    r = c->w->link(G, c->object, &c->node, &c->where);
+  else
+    green_list_add(c->w->list(c->object), &c->node);
+  c->node.thread = r < 0 ? NULL : green_lua__current(G);
+  return r;
+}
+
+static uint64_t earliest(const struct selection *s) {
+  uint64_t at = s->deadline;
+  int i;
+  for (i = 0; i < s->n; i++) {
+    const struct one *c = &s->cases[i];
+    uint64_t due = c->w->due ? c->w->due(c->object) : GREEN_FOREVER;
+    if (due < at) at = due;
+  }
+  return at;
+}
+
+static int cannot_wait(lua_State *L, struct green_lua *G, struct selection *s,
+                       int i, int error) {
+  unlink_all(G->hub, s);
+  withdraw(L, s, GREEN_INTERRUPT);
+  if (error == UV_EBUSY && i < s->n)
+    s->cases[i].w->busy(L, G, s->cases[i].object);
+  return luaL_error(L, "'select': %s", green_strerror(error));
+}
+
+static int wait_for_any(lua_State *L, struct green_lua *G, int n,
+                        uint64_t deadline) {
+  struct selection *s = prepare(L, G, n, deadline);
+  int keep = green_lua__prepare(L, G, &select_op), i, r = 0;
+  for (i = 0; i < n && r >= 0; i++) r = link_one(G, &s->cases[i]);
+  if (r >= 0)
+    r = green_wait_begin(G->hub, &select_op.kind, s, NULL, earliest(s));
+  else
+    i--;
+  if (r < 0) return cannot_wait(L, G, s, i, r);
+  return green_lua__park(L, G, &select_op, keep);
+}
+
+/* select(cases [, s]): the number of the case that went on, and what its
+ * operation returned. May switch. */
+static int l_select(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  uint64_t deadline;
+  int i, n, r, again = 0;
+  luaL_checktype(L, CASES, LUA_TTABLE);
+  deadline = green_lua__limit(L, LIMIT);
+  lua_settop(L, LIMIT);
+  if (deadline > 0 && (r = green_lua__enter(L, G, &select_op)) >= 0) return r;
+  n = (int)lua_rawlen(L, CASES);
+  luaL_checkstack(L, 2 * n + 10, "too many cases");
+  for (i = 0; i < n; i++) {
+    again |= push_case(L, G, i);
+    if ((r = attempt(L, G, i)) >= 0) return r;
+  }
+  if (again && (r = attempt_all(L, G, n)) >= 0) return r;
+  if (deadline == 0) return green_lua__push_timeout(L);
+  return wait_for_any(L, G, n, deadline);
+}
+
+void green_lua__open_select(lua_State *L) {
+  static const luaL_Reg functions[] = {{"select", l_select}, {NULL, NULL}};
+  green_lua__setfuncs(L, functions, 0);
+}

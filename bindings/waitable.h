@@ -1,0 +1,73 @@
+/* waitable.h - the protocol of everything that can be waited for.
+ *
+ * One static struct green_lua_waitable for each operation (an event's wait, a
+ * queue's get, a queue's put ...). A single call waits in green_lua__wait_one()
+ * with the thread's own node; select.c waits in many lists at once, each with a
+ * node of its own, by the same functions. A value or permit never leaves the
+ * object before the woken thread runs: what a wake-up hands over is a
+ * reservation, and undo() gives it back.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_LUA_WAITABLE_H
+#define GREEN_LUA_WAITABLE_H
+
+#include "binding.h"
+
+/* `at` is the stack index of the object; what is put is at index at + 1. */
+struct green_lua_waitable {
+  struct green_lua_op op; /* of the single call; op.kind.name names both */
+  /* Goes on at once if that is possible: has its effect, pushes what the call
+   * returns and returns their number; else -1. May raise, before any effect.
+   * Never switches. */
+  int (*attempt)(lua_State *L, struct green_lua *G, void *object, int at);
+  /* The list to wait in. */
+  struct green_list *(*list)(void *object);
+  /* The thread runs again, woken with GREEN_WOKEN or GREEN_CLOSED: pushes the
+   * results; -1 if there are none after all. May raise. */
+  int (*fetch)(lua_State *L, struct green_lua *G, void *object, int at,
+               int reason);
+  /* It was woken (GREEN_WOKEN) but ends without having run. May be NULL. Any
+   * stack, never raises. */
+  void (*undo)(struct green_hub *hub, void *object);
+
+  /* The rest may be NULL. The object at a stack index, for those that are not
+   * a struct green_lua_object; raises if it is of no use any more. */
+  void *(*object)(lua_State *L, int at);
+  /* Leaves the value to put with the object, under the node's address, before
+   * the wait begins; takes it back after it, whether it was taken or not. */
+  void (*deposit)(lua_State *L, int at, struct green_node *node);
+  void (*withdraw)(lua_State *L, int at, struct green_node *node);
+  /* Woken with any other reason: raises what went wrong with its value. */
+  int (*failed)(lua_State *L, int at, struct green_node *node);
+  /* Instead of list: links the node, in `*where`; unlinks it. 0 or a negative
+   * code; of UV_EBUSY busy() makes an error. */
+  int (*link)(struct green_lua *G, void *object, struct green_node *node,
+              void **where);
+  void (*unlink)(struct green_hub *hub, void *where, struct green_node *node);
+  int (*busy)(lua_State *L, struct green_lua *G, void *where);
+  /* When attempt() will succeed by itself: a deadline. */
+  uint64_t (*due)(void *object);
+};
+
+/* The single call: object at index 1, its limit at index 2. For an operation
+ * whose op.start calls just this. */
+int green_lua__wait_one(lua_State *L, const struct green_lua_waitable *w,
+                        const struct green_lua_class *klass, size_t size);
+/* op.woken and op.kind.undo of such an operation. */
+int green_lua__one_woken(lua_State *L, struct green_lua *G, int reason);
+void green_lua__one_undo(struct green_hub *hub, struct green_thread *t);
+
+/* fetch for those that just return true. */
+int green_lua__fetch_true(lua_State *L, struct green_lua *G, void *object,
+                          int at, int reason);
+
+/* join.c, readable.c: of objects that are no struct green_lua_object. */
+extern const struct green_lua_waitable green_lua__thread_waitable;
+extern const struct green_lua_waitable green_lua__accept_waitable;
+extern const struct green_lua_waitable green_lua__readable_waitable;
+
+/* Sets __waitable in the metatable on top of the stack. */
+void green_lua__set_waitable(lua_State *L, const struct green_lua_waitable *w);
+
+#endif
