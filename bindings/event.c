@@ -25,6 +25,7 @@ static int push_values(lua_State *L, const struct event *e, int at) {
   if (e->n == 1) return 1;
   luaL_checkstack(L, e->n + 1, "too many values");
   for (i = 1; i <= e->n; i++) lua_rawgeti(L, -i, i);
+  lua_remove(L, -e->n - 1);
   return e->n;
 }
 

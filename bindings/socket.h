@@ -75,6 +75,12 @@ void green_lua__socket_shut(struct green_lua *G, struct green_socket *s);
 
 /* stream.c */
 int green_lua__socket_accept(lua_State *L);
+/* 1: pushed a connection, without its class; 0: there is none; negative: so
+ * many values pushed, nil and why. */
+int green_lua__socket_accept_now(lua_State *L, struct green_socket *s);
+/* Raises: the socket is read by t, or a host, already. */
+int green_lua__second_reader(lua_State *L, struct green_lua *G,
+                             struct green_thread *t);
 int green_lua__socket_receive(lua_State *L);
 int green_lua__socket_recv(lua_State *L);
 int green_lua__socket_send(lua_State *L);

@@ -388,7 +388,9 @@ static void open_core(lua_State *L) {
   green_lua__open_event(L);
   green_lua__open_queue(L);
   green_lua__open_select(L);
+  green_lua__open_ticker(L);
   green_lua__open_socket(L);
+  green_lua__open_readable(L);
   green_lua__open_signal(L);
 }
 

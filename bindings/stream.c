@@ -59,8 +59,8 @@ static const char *push_name(lua_State *L, struct green_lua *G,
   return name ? name : text;
 }
 
-static int second_reader(lua_State *L, struct green_lua *G,
-                         struct green_thread *t) {
+int green_lua__second_reader(lua_State *L, struct green_lua *G,
+                             struct green_thread *t) {
   const char *who;
   luaL_checkstack(L, 8, "luagreen");
   who = push_name(L, G, t);
@@ -90,7 +90,7 @@ static int wait_readable(lua_State *L, struct green_lua *G,
   f = green_lua__socket_watch(L, G, s);
   keep = green_lua__prepare(L, G, op);
   r = green_fd_wait_begin(G->hub, f, GREEN_READABLE, at, &op->kind);
-  if (r == UV_EBUSY) return second_reader(L, G, green_fd_reader(f));
+  if (r == UV_EBUSY) return green_lua__second_reader(L, G, green_fd_reader(f));
   if (r < 0)
     return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
   s->reader = green_lua__current(G);
@@ -102,7 +102,7 @@ static int wait_readable(lua_State *L, struct green_lua *G,
 static void begin_read(lua_State *L, struct green_lua *G,
                        struct green_socket *s) {
   struct green_thread *t = green_lua__socket_reader(s);
-  if (unlikely(t)) second_reader(L, G, t);
+  if (unlikely(t)) green_lua__second_reader(L, G, t);
   s->reader = NULL;
   s->read_end = s->total < 0 ? GREEN_FOREVER : green_lua__deadline(s->total);
 }
@@ -606,29 +606,32 @@ static int accept_one(int fd) {
 }
 
 /* The descriptor waits in the listener until its object is made. */
-static int deliver(lua_State *L, struct green_socket *s) {
-  struct green_socket *c = green_lua__socket_blank(L, s->local);
+int green_lua__socket_accept_now(lua_State *L, struct green_socket *s) {
+  struct green_socket *c;
+  if (s->fd < 0) return -green_lua__push_closed(L);
+  if (s->pending < 0) {
+    int r = accept_one(s->fd);
+    if (r < 0 && green_lua__socket_scarce(L, -r)) r = accept_one(s->fd);
+    if (r == -EAGAIN) return 0;
+    if (r < 0) return -green_lua__socket_fail(L, -r);
+    s->pending = r;
+  }
+  c = green_lua__socket_blank(L, s->local);
   c->family = s->family;
   c->fd = s->pending;
   s->pending = -1;
-  lua_pushvalue(L, lua_upvalueindex(CLIENT));
-  lua_setmetatable(L, -2);
   return 1;
 }
 
 static int accept_go(lua_State *L, struct green_lua *G,
                      struct green_socket *s) {
-  int r;
-  if (s->fd < 0) return green_lua__push_closed(L);
-  if (s->pending < 0) {
-    r = accept_one(s->fd);
-    if (r < 0 && green_lua__socket_scarce(L, -r)) r = accept_one(s->fd);
-    if (r < 0 && r != -EAGAIN) return green_lua__socket_fail(L, -r);
-    if (r < 0 && !may_wait(s)) return green_lua__push_timeout(L);
-    if (r < 0) return wait_readable(L, G, s, &accept_op);
-    s->pending = r;
-  }
-  return deliver(L, s);
+  int r = green_lua__socket_accept_now(L, s);
+  if (r < 0) return -r;
+  if (r == 0 && !may_wait(s)) return green_lua__push_timeout(L);
+  if (r == 0) return wait_readable(L, G, s, &accept_op);
+  lua_pushvalue(L, lua_upvalueindex(CLIENT));
+  lua_setmetatable(L, -2);
+  return 1;
 }
 
 int green_lua__socket_accept(lua_State *L) {

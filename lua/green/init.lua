@@ -33,6 +33,7 @@ local green = {
   lifo_queue = core.lifo_queue,
   priority_queue = core.priority_queue,
   select = core.select,
+  ticker = core.ticker,
   config = core.config,
   stats = core.stats,
   type = core.type,
@@ -56,7 +57,6 @@ package.loaded["green"] = package.loaded["green"] or green
 require "green.errors"(green, core)
 require "green.thread"(green, core)
 require "green.interrupt"(green, core)
-require "green.ticker"(green, core)
 require "green.net"(green, core)
 host(green, core)
 

@@ -1,0 +1,129 @@
+/* ticker.c - ticks at a steady rate, in the thread of whoever waits for it.
+ *
+ * The phase is kept: tick n is due at start + n * period. Missed ticks are
+ * skipped, and the number counts them. Nothing runs between two waits: a wait
+ * ends at the deadline of the next tick, and the waiter takes it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "waitable.h"
+
+struct ticker {
+  struct green_lua_object object;
+  struct green_list waiters;
+  double period;  /* ns */
+  uint64_t start; /* on the hub's clock */
+  double n;       /* the last tick that was taken */
+  int cancelled;
+};
+
+static int ticker_wait(lua_State *L);
+
+/* The tick that comes next: one that is over unless it was taken. */
+static double next_tick(const struct ticker *k) {
+  double passed = (double)(green_now() - k->start) / k->period;
+  double n = (double)(int64_t)passed;
+  return n > k->n ? n : k->n + 1;
+}
+
+static uint64_t due(void *object) {
+  const struct ticker *k = object;
+  double after = next_tick(k) * k->period;
+  return after < 9e18 ? k->start + (uint64_t)after : GREEN_FOREVER;
+}
+
+static int attempt(lua_State *L, struct green_lua *G, void *object, int at) {
+  struct ticker *k = object;
+  (void)G, (void)at;
+  if (k->cancelled) return green_lua__push_closed(L);
+  if (due(k) > green_now()) return -1;
+  k->n = next_tick(k);
+  lua_pushinteger(L, (lua_Integer)k->n);
+  return 1;
+}
+
+static struct green_list *waiters(void *object) {
+  return &((struct ticker *)object)->waiters;
+}
+
+static int fetch(lua_State *L, struct green_lua *G, void *object, int at,
+                 int reason) {
+  (void)reason;
+  return attempt(L, G, object, at);
+}
+
+static int woken(lua_State *L, struct green_lua *G, int reason) {
+  int r = attempt(L, G, lua_touserdata(L, 1), 1);
+  (void)reason;
+  return r >= 0 ? r : green_lua__push_timeout(L);
+}
+
+static const struct green_lua_waitable wait_waitable = {
+    .op = {{"ticker:wait", NULL, NULL}, ticker_wait, woken, NULL},
+    .attempt = attempt,
+    .list = waiters,
+    .fetch = fetch,
+    .due = due};
+
+static const struct green_lua_class ticker_class = {"green.ticker",
+                                                    &wait_waitable, NULL};
+
+static struct ticker *self(lua_State *L) {
+  return green_lua__object(L, &ticker_class, sizeof(struct ticker));
+}
+
+/* wait([s]): the number of the next tick. May switch. */
+static int ticker_wait(lua_State *L) {
+  struct ticker *k = self(L);
+  struct green_lua *G = k->object.G;
+  uint64_t deadline = green_lua__limit(L, 2), at;
+  int r;
+  lua_settop(L, 2);
+  if (deadline > 0 && (r = green_lua__enter(L, G, &wait_waitable.op)) >= 0)
+    return r;
+  if ((r = attempt(L, G, k, 1)) >= 0) return r;
+  if (deadline == 0) return green_lua__push_timeout(L);
+  at = due(k);
+  return green_lua__wait(L, G, &wait_waitable.op, k, &k->waiters,
+                         at < deadline ? at : deadline);
+}
+
+/* for n in ticker: nil when it is cancelled. */
+static int ticker_call(lua_State *L) {
+  lua_settop(L, 1);
+  return ticker_wait(L);
+}
+
+/* cancel(): ends the loop of whoever waits for it. Never switches. */
+static int ticker_cancel(lua_State *L) {
+  struct ticker *k = self(L);
+  k->cancelled = 1;
+  green_wake_all(k->object.G->hub, &k->waiters, GREEN_CLOSED);
+  return 0;
+}
+
+/* ticker(s): upvalue 2 is the metatable. */
+static int l_ticker(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  lua_Number s = luaL_checknumber(L, 1);
+  struct ticker *k;
+  luaL_argcheck(L, s > 0 && s < 9e9, 1, "positive seconds expected");
+  k = lua_newuserdatauv(L, sizeof *k, 0);
+  *k = (struct ticker){.object = {&ticker_class, G}};
+  green_list_init(&k->waiters);
+  k->period = s * 1e9 < 1 ? 1 : s * 1e9;
+  k->start = green_now();
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+void green_lua__open_ticker(lua_State *L) {
+  static const luaL_Reg make[] = {{"ticker", l_ticker}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"wait", ticker_wait}, {"cancel", ticker_cancel}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__call", ticker_call}, {"__close", ticker_cancel}, {NULL, NULL}};
+  green_lua__class(L, ticker_class.name, methods, meta);
+  green_lua__setfuncs(L, make, 1);
+}
