@@ -70,8 +70,7 @@ void green_lua__cold_make(lua_State *L, struct green_lua *G,
   t->user_b = green_lua__anchor(L, G);
 }
 
-int green_lua__protected(struct green_lua *G, lua_CFunction f,
-                         struct green_thread *t) {
+int green_lua__protected(struct green_lua *G, lua_CFunction f, void *t) {
   lua_State *L = G->helper;
   int status;
   if (!lua_checkstack(L, 8)) return LUA_ERRMEM;

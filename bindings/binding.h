@@ -127,8 +127,7 @@ void green_lua__cold_make(lua_State *L, struct green_lua *G,
                           struct green_thread *t);
 /* Runs f(helper) with t as light userdata in a protected call on the helper
  * coroutine; 0, or LUA_ERR*. For workers. */
-int green_lua__protected(struct green_lua *G, lua_CFunction f,
-                         struct green_thread *t);
+int green_lua__protected(struct green_lua *G, lua_CFunction f, void *t);
 
 /* site.c: places in the program, by number. 0: unknown. */
 uint32_t green_lua__site(lua_State *L, struct green_lua *G, int level);
@@ -215,7 +214,9 @@ void green_lua__check_callable(lua_State *L, int index);
  * upvalue is G. */
 void green_lua__open_event(lua_State *L);
 void green_lua__open_queue(lua_State *L);
+void green_lua__open_waitable(lua_State *L);
 void green_lua__open_select(lua_State *L);
+void green_lua__open_crew(lua_State *L);
 void green_lua__open_ticker(lua_State *L);
 void green_lua__open_socket(lua_State *L);
 void green_lua__open_readable(lua_State *L);

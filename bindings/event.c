@@ -62,6 +62,10 @@ static int attempt_outcome(lua_State *L, struct green_lua *G, void *object,
   return e->state == EMPTY ? -1 : fetch_outcome(L, G, object, at, GREEN_WOKEN);
 }
 
+static int settled(const void *object) {
+  return ((const struct event *)object)->state != EMPTY;
+}
+
 static const struct green_lua_waitable wait_waitable = {
     .op = {{"event:wait", NULL, NULL}, event_wait, green_lua__one_woken, NULL},
     .attempt = attempt,
@@ -72,7 +76,8 @@ static const struct green_lua_waitable outcome_waitable = {
     .op = {.kind = {.name = "event:wait"}},
     .attempt = attempt_outcome,
     .list = waiters,
-    .fetch = fetch_outcome};
+    .fetch = fetch_outcome,
+    .settled = settled};
 
 static const struct green_lua_class event_class = {"green.event",
                                                    &outcome_waitable, NULL};

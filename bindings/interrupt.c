@@ -31,6 +31,7 @@ static const struct green_lua_class timeout_class = {"green.timeout", NULL,
                                                      NULL};
 static const struct green_lua_class shield_class = {"green.shield", NULL,
                                                     NULL};
+static const struct green_lua_class scope_class = {"green.scope", NULL, NULL};
 
 static struct scope *self(lua_State *L) {
   return green_lua__object(L, &timeout_class, sizeof(struct scope));
@@ -104,8 +105,7 @@ static void scope_open(lua_State *L, struct green_lua *G, struct scope *s,
     scope_close(G, s);
     luaL_error(L, "timeout: %s", green_strerror(r));
   }
-  if (kind == GREEN_SCOPE_TIMEOUT && L != own_state(G, t))
-    s->scope.awake = awake;
+  if (kind != GREEN_SHIELD && L != own_state(G, t)) s->scope.awake = awake;
 }
 
 /* --- timeouts --- */
@@ -251,6 +251,40 @@ static int shield_end(lua_State *L) {
 }
 
 static const luaL_Reg shield_meta[] = {{"__close", shield_end}, {NULL, NULL}};
+
+/* --- scopes of groups --- */
+
+/* scope_begin(): the calling thread is struck once it is cancelled. */
+static int l_scope_begin(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct scope *s = new_scope(L, G, &scope_class, 1);
+  luaL_setmetatable(L, scope_class.name);
+  scope_open(L, G, s, GREEN_SCOPE_GROUP, GREEN_FOREVER);
+  return 1;
+}
+
+/* scope_cancel(scope, err): what it is struck with. */
+static int l_scope_cancel(lua_State *L) {
+  struct scope *s = green_lua__object(L, &scope_class, sizeof *s);
+  luaL_checkany(L, 2);
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, 1);
+  green_scope_cancel(s->object.G->hub, &s->scope);
+  return 0;
+}
+
+static int l_scope_end(lua_State *L) {
+  struct scope *s = green_lua__object(L, &scope_class, sizeof *s);
+  if (s->scope.user) scope_close(s->object.G, s);
+  return 0;
+}
+
+/* scope_open(scope): is its thread still in it? */
+static int l_scope_is_open(lua_State *L) {
+  struct scope *s = green_lua__object(L, &scope_class, sizeof *s);
+  lua_pushboolean(L, s->scope.user != 0);
+  return 1;
+}
 
 /* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
 static int l_call(lua_State *L) {
@@ -480,6 +514,10 @@ static const luaL_Reg functions[] = {{"interrupted", l_interrupted},
                                      {"deadline", l_deadline},
                                      {"call", l_call},
                                      {"nested", l_nested},
+                                     {"scope_begin", l_scope_begin},
+                                     {"scope_cancel", l_scope_cancel},
+                                     {"scope_end", l_scope_end},
+                                     {"scope_is_open", l_scope_is_open},
                                      {NULL, NULL}};
 
 void green_lua__open_interrupt(lua_State *L) {
@@ -492,5 +530,6 @@ void green_lua__open_interrupt(lua_State *L) {
   green_lua__setfuncs(L, shield_meta, 1);
   green_lua__setfuncs(L, shield, 1);
   luaL_newmetatable(L, "green.killed");
-  lua_pop(L, 1);
+  luaL_newmetatable(L, scope_class.name);
+  lua_pop(L, 2);
 }

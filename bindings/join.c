@@ -126,11 +126,16 @@ static const struct green_lua_op close_op = {
     close_woken,
     NULL};
 
+static int is_destination(const struct green_node *node) {
+  if (!node->thread)
+    return green_lua__crew_owns((const struct green_watch *)node);
+  return node->thread->kind != &close_op.kind;
+}
+
 int green_lua__has_waiter(const struct green_thread *t) {
   const struct green_link *link = t->joiners.link.next;
   for (; link != &t->joiners.link; link = link->next)
-    if (((const struct green_node *)link)->thread->kind != &close_op.kind)
-      return 1;
+    if (is_destination((const struct green_node *)link)) return 1;
   return 0;
 }
 
@@ -167,6 +172,10 @@ static int fetch(lua_State *L, struct green_lua *G, void *object, int at,
   return green_lua__push_outcome(L, G, object);
 }
 
+static int settled(const void *object) {
+  return ((const struct green_thread *)object)->state >= GREEN_DONE;
+}
+
 static void *of_handle(lua_State *L, int at) {
   return green_lua__to_thread(L, at);
 }
@@ -176,4 +185,5 @@ const struct green_lua_waitable green_lua__thread_waitable = {
     .attempt = attempt,
     .list = joiners,
     .fetch = fetch,
-    .object = of_handle};
+    .object = of_handle,
+    .settled = settled};

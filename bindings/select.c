@@ -29,9 +29,6 @@ struct selection {
 /* The stack: the cases, the limit, then the objects. */
 enum { CASES = 1, LIMIT, OBJECTS };
 
-/* An object that stands for another: so many times in a row. */
-enum { MOST_STANDINS = 8 };
-
 static int l_select(lua_State *L);
 static int wait_for_any(lua_State *L, struct green_lua *G, int n,
                         uint64_t deadline);
@@ -47,39 +44,9 @@ static int bad_case(lua_State *L, int i, const char *what) {
   return luaL_argerror(L, CASES, text);
 }
 
-/* The operation of the object at `at`, or NULL. */
-static const struct green_lua_waitable *operation(lua_State *L,
-                                                  struct green_lua *G, int at,
-                                                  void **object) {
-  struct green_lua_object *p = lua_touserdata(L, at);
-  const struct green_lua_waitable *w = NULL;
-  if (likely(p && lua_rawlen(L, at) >= sizeof *p && p->G == G)) {
-    *object = p;
-    return lua_isnil(L, at + 1) ? p->klass->waitable : p->klass->put;
-  }
-  if (!lua_isnil(L, at + 1)) return NULL;
-  if (luaL_getmetafield(L, at, "__waitable") == LUA_TNIL) return NULL;
-  if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) w = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  return w && w->object && (*object = w->object(L, at)) ? w : NULL;
-}
-
-/* Replaces the object at `at` by what it stands for; whether the user's code
- * ran, which may have let others run. */
-static int stand_in(lua_State *L, int i, int at) {
-  int times;
-  for (times = 0; luaL_getmetafield(L, at, "__waitable") != LUA_TNIL;
-       times++) {
-    if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) {
-      lua_pop(L, 1);
-      break;
-    }
-    if (times == MOST_STANDINS) bad_case(L, i, "__waitable leads nowhere");
-    lua_pushvalue(L, at);
-    lua_call(L, 1, 1);
-    lua_replace(L, at);
-  }
-  return times > 0;
+static int stand_in(lua_State *L, int i) {
+  int r = green_lua__stand_in(L, place(i));
+  return r >= 0 ? r : bad_case(L, i, "__waitable leads nowhere");
 }
 
 /* {queue, "put", value} or {object, "get"}: pushes the object and the value. */
@@ -108,7 +75,7 @@ static int push_case(lua_State *L, struct green_lua *G, int i) {
     struct green_lua_object *p = lua_touserdata(L, at);
     lua_pushnil(L);
     if (likely(lua_rawlen(L, at) >= sizeof *p && p->G == G)) return 0;
-    return stand_in(L, i, at);
+    return stand_in(L, i);
   }
   if (luaL_getmetafield(L, at, "__waitable") != LUA_TNIL) {
     ran = 1;
@@ -119,15 +86,17 @@ static int push_case(lua_State *L, struct green_lua *G, int i) {
   } else {
     lua_pushnil(L);
   }
-  return stand_in(L, i, at) | ran;
+  return stand_in(L, i) | ran;
 }
 
 static const struct green_lua_waitable *known(lua_State *L,
                                               struct green_lua *G, int i,
                                               void **object) {
-  const struct green_lua_waitable *w = operation(L, G, place(i), object);
+  int put = !lua_isnil(L, place(i) + 1);
+  const struct green_lua_waitable *w =
+      green_lua__operation(L, G, place(i), put, object);
   if (unlikely(!w)) {
-    const char *verb = lua_isnil(L, place(i) + 1) ? "wait for" : "put into";
+    const char *verb = put ? "put into" : "wait for";
     const char *name = luaL_typename(L, place(i));
     if (luaL_getmetafield(L, place(i), "__name") == LUA_TSTRING)
       name = lua_tostring(L, -1);

@@ -67,8 +67,8 @@ static struct green_thread *make(lua_State *L, struct green_lua *G, int n,
   return t;
 }
 
-static void launch(lua_State *L, struct green_lua *G, struct green_thread *t,
-                   uint64_t at) {
+void green_lua__launch(lua_State *L, struct green_lua *G,
+                       struct green_thread *t, uint64_t at) {
   struct green_thread *parent = green_lua__current(G);
   if (unlikely(G->owed)) t->flags |= GREEN_OWED;
   if (green_start(G->hub, t, at) < 0) {
@@ -81,40 +81,47 @@ static void launch(lua_State *L, struct green_lua *G, struct green_thread *t,
     inherit(L, G, t); /* may raise */
 }
 
-static struct green_lua *may_spawn(lua_State *L) {
+struct green_lua *green_lua__may_spawn(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   if (unlikely(G->drained == 2)) luaL_error(L, "the state is closing");
   return G;
 }
 
-static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
+struct green_thread *green_lua__make_thread(lua_State *L, struct green_lua *G,
+                                            int n, int handle) {
+  struct green_lua_handle *h;
   struct green_thread *t;
-  struct green_lua_handle *handle = green_lua__new_handle(L, sizeof *handle);
+  if (!handle) return make(L, G, n, 0);
+  h = green_lua__new_handle(L, sizeof *h);
   lua_insert(L, -n - 2);
   t = make(L, G, n, 1);
   t->user_c = green_lua__site(L, G, 1); /* not for spawn_n: a third of it */
-  handle->thread = t;
+  h->thread = t;
   t->flags |= GREEN_HELD;
-  launch(L, G, t, at);
+  return t;
+}
+
+static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
+  green_lua__launch(L, G, green_lua__make_thread(L, G, n, 1), at);
   return 1;
 }
 
 int green_lua__l_spawn(lua_State *L) {
-  struct green_lua *G = may_spawn(L);
+  struct green_lua *G = green_lua__may_spawn(L);
   green_lua__check_callable(L, 1);
   return spawn(L, G, lua_gettop(L) - 1, 0);
 }
 
 int green_lua__l_spawn_n(lua_State *L) {
-  struct green_lua *G = may_spawn(L);
+  struct green_lua *G = green_lua__may_spawn(L);
   green_lua__check_callable(L, 1);
-  launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
+  green_lua__launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
   return 0;
 }
 
 /* spawn_after(s, f, ...) */
 int green_lua__l_spawn_after(lua_State *L) {
-  struct green_lua *G = may_spawn(L);
+  struct green_lua *G = green_lua__may_spawn(L);
   lua_Number s = luaL_checknumber(L, 1);
   luaL_argcheck(L, s == s, 1, "seconds expected, got NaN");
   green_lua__check_callable(L, 2);
@@ -134,7 +141,7 @@ void green_lua_spawn(lua_State *L, int nargs) {
 /* Makes the coroutine that will run f(t, ...) and puts its slot, negative
  * while unlinked, at the end of the list. Stack: t, f, args. */
 int green_lua__thread_link(lua_State *L) {
-  struct green_lua *G = may_spawn(L);
+  struct green_lua *G = green_lua__may_spawn(L);
   struct green_thread *t = green_lua__self_thread(L);
   lua_State *co;
   lua_Integer place;
@@ -143,7 +150,7 @@ int green_lua__thread_link(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_insert(L, 3); /* t, f, t, args */
   if (!t || t->state >= GREEN_DONE) {
-    launch(L, G, make(L, G, n + 1, 0), 0);
+    green_lua__launch(L, G, make(L, G, n + 1, 0), 0);
     return 0;
   }
   green_lua__cold_make(L, G, t);

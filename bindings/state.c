@@ -387,7 +387,9 @@ static void open_core(lua_State *L) {
   green_lua__open_time(L);
   green_lua__open_event(L);
   green_lua__open_queue(L);
+  green_lua__open_waitable(L);
   green_lua__open_select(L);
+  green_lua__open_crew(L);
   green_lua__open_ticker(L);
   green_lua__open_socket(L);
   green_lua__open_readable(L);

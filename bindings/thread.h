@@ -37,12 +37,23 @@ int green_lua__thread_wait(lua_State *L);
 int green_lua__thread_join(lua_State *L);
 int green_lua__thread_await_end(lua_State *L);
 
-/* spawn.c */
+/* spawn.c. may_spawn raises while the state closes. make_thread: of the
+ * function and its n arguments on top of the stack, which it pops; leaves the
+ * handle there, if one is wanted; may raise, and nothing has happened then.
+ * launch: may raise, but the thread is started. */
+struct green_lua *green_lua__may_spawn(lua_State *L);
+struct green_thread *green_lua__make_thread(lua_State *L, struct green_lua *G,
+                                            int n, int handle);
+void green_lua__launch(lua_State *L, struct green_lua *G,
+                       struct green_thread *t, uint64_t at);
 int green_lua__l_spawn(lua_State *L);
 int green_lua__l_spawn_n(lua_State *L);
 int green_lua__l_spawn_after(lua_State *L);
 int green_lua__thread_link(lua_State *L);
 int green_lua__thread_unlink(lua_State *L);
+
+/* crew.c: does the error of the thread belong to whoever set the watch? */
+int green_lua__crew_owns(const struct green_watch *watch);
 
 /* inspect.c */
 void green_lua__push_place(lua_State *L, lua_Debug *ar);

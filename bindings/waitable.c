@@ -41,6 +41,77 @@ int green_lua__fetch_true(lua_State *L, struct green_lua *G, void *object,
   return 1;
 }
 
+/* --- what an object is --- */
+
+/* One that stands for another: so many times in a row. */
+enum { MOST_STANDINS = 8 };
+
+int green_lua__stand_in(lua_State *L, int at) {
+  int times;
+  for (times = 0; luaL_getmetafield(L, at, "__waitable") != LUA_TNIL;
+       times++) {
+    if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) {
+      lua_pop(L, 1);
+      break;
+    }
+    if (times == MOST_STANDINS) return -1;
+    lua_pushvalue(L, at);
+    lua_call(L, 1, 1);
+    lua_replace(L, at);
+  }
+  return times > 0;
+}
+
+const struct green_lua_waitable *green_lua__operation(lua_State *L,
+                                                      struct green_lua *G,
+                                                      int at, int put,
+                                                      void **object) {
+  struct green_lua_object *p = lua_touserdata(L, at);
+  const struct green_lua_waitable *w = NULL;
+  if (likely(p && lua_rawlen(L, at) >= sizeof *p && p->G == G)) {
+    *object = p;
+    return put ? p->klass->put : p->klass->waitable;
+  }
+  if (put || luaL_getmetafield(L, at, "__waitable") == LUA_TNIL) return NULL;
+  if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) w = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return w && w->object && (*object = w->object(L, at)) ? w : NULL;
+}
+
+int green_lua__settled(lua_State *L, struct green_lua *G, int at,
+                       struct green_list **list,
+                       struct green_thread **thread) {
+  const struct green_lua_waitable *w = NULL;
+  void *object;
+  if (green_lua__stand_in(L, at) >= 0)
+    w = green_lua__operation(L, G, at, 0, &object);
+  if (!w || !w->settled)
+    luaL_error(L, "thread or event expected, got %s", luaL_typename(L, at));
+  *list = w->list(object);
+  *thread = w == &green_lua__thread_waitable ? object : NULL;
+  if (*thread && *thread == green_lua__current(G))
+    luaL_error(L, "a green thread cannot wait for itself");
+  return w->settled(object);
+}
+
+/* outcome(thing): join's shape of what is over, without waiting. */
+static int l_outcome(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  const struct green_lua_waitable *w;
+  void *object;
+  int r;
+  lua_settop(L, 1);
+  green_lua__stand_in(L, 1);
+  w = green_lua__operation(L, G, 1, 0, &object);
+  r = w ? w->attempt(L, G, object, 1) : -1;
+  return r < 0 ? green_lua__push_timeout(L) : r;
+}
+
+void green_lua__open_waitable(lua_State *L) {
+  static const luaL_Reg functions[] = {{"outcome", l_outcome}, {NULL, NULL}};
+  green_lua__setfuncs(L, functions, 0);
+}
+
 void green_lua__set_waitable(lua_State *L,
                              const struct green_lua_waitable *w) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)w);

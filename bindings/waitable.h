@@ -48,6 +48,9 @@ struct green_lua_waitable {
   int (*busy)(lua_State *L, struct green_lua *G, void *where);
   /* When attempt() will succeed by itself: a deadline. */
   uint64_t (*due)(void *object);
+  /* It comes to an end once, and then attempt() has join's shape: is it over?
+   * Its list is woken all at once. */
+  int (*settled)(const void *object);
 };
 
 /* The single call: object at index 1, its limit at index 2. For an operation
@@ -66,6 +69,20 @@ int green_lua__fetch_true(lua_State *L, struct green_lua *G, void *object,
 extern const struct green_lua_waitable green_lua__thread_waitable;
 extern const struct green_lua_waitable green_lua__accept_waitable;
 extern const struct green_lua_waitable green_lua__readable_waitable;
+
+/* The operation of the object at index `at`, and its address; NULL if it has
+ * none. */
+const struct green_lua_waitable *green_lua__operation(lua_State *L,
+                                                      struct green_lua *G,
+                                                      int at, int put,
+                                                      void **object);
+/* Replaces an object of the user's by what it stands for: calls __waitable, if
+ * that is a function. 1: the user's code ran; -1: it leads nowhere. */
+int green_lua__stand_in(lua_State *L, int at);
+/* Raises unless the object at `at` comes to an end once; whether it is over,
+ * its list of waiters, and its thread if it is one. */
+int green_lua__settled(lua_State *L, struct green_lua *G, int at,
+                       struct green_list **list, struct green_thread **thread);
 
 /* Sets __waitable in the metatable on top of the stack. */
 void green_lua__set_waitable(lua_State *L, const struct green_lua_waitable *w);

@@ -32,6 +32,10 @@ return function(green, core)
   printable("green.killed", function(k)
     return k.reason == nil and "killed" or "killed: " .. text_of(k.reason)
   end)
+  printable("green.child_failed", function(c)
+    return ("group: #%d %s failed: %s"):format(c.thread.id, c.thread.name,
+      text_of(select(2, c.thread:join(0))))
+  end)
   local deadlock = printable("green.deadlock", function(d)
     local lines = {"deadlock: nothing can ever wake these green threads:"}
     for _, t in ipairs(d.threads) do

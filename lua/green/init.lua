@@ -57,6 +57,10 @@ package.loaded["green"] = package.loaded["green"] or green
 require "green.errors"(green, core)
 require "green.thread"(green, core)
 require "green.interrupt"(green, core)
+require "green.pool"(green, core)
+require "green.group"(green, core)
+require "green.pile"(green, core)
+require "green.many"(green, core)
 require "green.net"(green, core)
 host(green, core)
 

@@ -1,0 +1,580 @@
+/* crew.c - threads that belong together: what pools, groups and iterators over
+ * results are made of (lua/green/pool.lua, group.lua, many.lua).
+ *
+ * Each member has a watch among the joiners of its thread, so that its end is
+ * noticed at once, without a thread of its own. A crew may
+ *
+ *   limit     how many run at once: spawn waits for a slot. A slot passes from
+ *             hand to hand, first come, first served:
+ *             used = members with a slot + granted ones
+ *             granted = slots of woken spawners that have not run yet
+ *   own       errors: it is their destination
+ *   fail      as a whole with the first of them: policy.child_failed
+ *   collect   ended members, in order of their ends, for next()
+ *
+ * A member that spawns into its own full crew lends its slot to the child and
+ * waits until it gets one back, so that a crew of one cannot block itself.
+ *
+ * The object is anchored while members live: their watches point into it.
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+
+#include "thread.h"
+#include "waitable.h"
+
+struct member {
+  struct green_watch watch;
+  struct crew *crew;
+  struct member *next, **link; /* in the list of the living, or of the ended */
+  struct green_thread *thread; /* NULL: no thread, or it has ended */
+  lua_Integer number;
+  int has_slot;
+};
+
+struct crew {
+  struct green_lua_object object;
+  struct green_list spawners, idle, readers;
+  struct member *living, *ended, **last_ended;
+  struct member *spare; /* made beforehand */
+  lua_Integer limit;    /* < 0: none */
+  lua_Integer used, granted, live, numbers;
+  int anchor;
+  uint8_t owns, collects, fails, failed, closed;
+};
+
+enum { FIELDS = 1 }; /* user value: a table for the Lua side */
+
+static const struct green_lua_waitable idle_waitable, next_waitable;
+static const struct green_lua_class crew_class = {"pool or group",
+                                                  &idle_waitable, NULL};
+static const struct green_lua_op spawn_op, spawn_n_op, spawn_in_op, lend_op;
+
+static struct crew *to_crew(lua_State *L, int index) {
+  struct crew *crew = lua_touserdata(L, index);
+  if (!crew || lua_rawlen(L, index) < sizeof *crew ||
+      crew->object.klass != &crew_class)
+    luaL_typeerror(L, index, crew_class.name);
+  return crew;
+}
+
+static struct crew *self(lua_State *L) {
+  return green_lua__object(L, &crew_class, sizeof(struct crew));
+}
+
+/* --- slots --- */
+
+static int has_slots(const struct crew *crew) {
+  return crew->limit < 0 || crew->used < crew->limit;
+}
+
+static void grant(struct crew *crew) {
+  while (green_list_head(&crew->spawners) && has_slots(crew)) {
+    crew->used++;
+    crew->granted++;
+    green_wake_first(crew->object.G->hub, &crew->spawners, GREEN_WOKEN);
+  }
+}
+
+static void release(struct crew *crew) {
+  crew->used--;
+  grant(crew);
+}
+
+static void spawn_undo(struct green_hub *hub, struct green_thread *t) {
+  struct crew *crew = t->on;
+  (void)hub;
+  if (t->reason != GREEN_WOKEN) return;
+  crew->granted--;
+  release(crew);
+  if (crew->live + crew->granted == 0)
+    green_wake_all(hub, &crew->idle, GREEN_WOKEN);
+}
+
+/* --- members --- */
+
+static void enlist(struct member **list, struct member *m) {
+  m->link = list;
+  m->next = *list;
+  if (m->next) m->next->link = &m->next;
+  *list = m;
+}
+
+static void delist(struct member *m) {
+  *m->link = m->next;
+  if (m->next) m->next->link = m->link;
+}
+
+static void collect(struct crew *crew, struct member *m) {
+  m->next = NULL;
+  m->link = crew->last_ended;
+  *crew->last_ended = m;
+  crew->last_ended = &m->next;
+  green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
+}
+
+static struct member *member_of(struct crew *crew, struct green_thread *t) {
+  struct green_link *link = t->joiners.link.next;
+  for (; link != &t->joiners.link; link = link->next) {
+    struct member *m = (struct member *)link;
+    if (((struct green_node *)link)->thread == NULL && m->crew == crew)
+      return m;
+  }
+  return NULL;
+}
+
+static struct member *current_member(struct crew *crew) {
+  struct green_thread *t = green_lua__current(crew->object.G);
+  return t ? member_of(crew, t) : NULL;
+}
+
+/* (G, member) on the helper: policy.child_failed(crew, thread). */
+static int tell_failure(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, 1);
+  struct member *m = lua_touserdata(L, 2);
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "child_failed");
+  green_lua__push_anchored(L, G, m->crew->anchor);
+  green_lua__push_thread(L, G, m->thread);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
+static void kill_all(struct crew *crew) {
+  struct member *m, *next;
+  for (m = crew->living; m; m = next) {
+    next = m->next;
+    if (m->thread) green_kill(crew->object.G->hub, m->thread);
+  }
+}
+
+static int is_first_failure(const struct member *m) {
+  return m->crew->fails && !m->crew->failed && m->thread &&
+         m->thread->state == GREEN_FAILED;
+}
+
+/* Its thread has ended, or its event was sent. */
+static void fire(struct green_hub *hub, struct green_watch *watch) {
+  struct member *m = (struct member *)watch;
+  struct crew *crew = m->crew;
+  struct green_lua *G = crew->object.G;
+  if (is_first_failure(m)) {
+    crew->failed = 1;
+    if (green_lua__protected(G, tell_failure, m) != LUA_OK) kill_all(crew);
+  }
+  delist(m);
+  m->thread = NULL;
+  crew->live--;
+  if (m->has_slot) release(crew);
+  if (crew->collects)
+    collect(crew, m);
+  else
+    free(m);
+  if (crew->live > 0) return;
+  if (crew->granted == 0) green_wake_all(hub, &crew->idle, GREEN_WOKEN);
+  if (crew->collects) green_wake_all(hub, &crew->readers, GREEN_WOKEN);
+  green_lua__release(G, crew->anchor);
+  crew->anchor = 0;
+}
+
+/* Is the error of that thread the crew's? */
+int green_lua__crew_owns(const struct green_watch *watch) {
+  const struct crew *crew = ((const struct member *)watch)->crew;
+  return crew->owns && !crew->failed;
+}
+
+/* Makes sure that there is a spare member, for one that owns errors a field of
+ * its number, and that the crew, at `index`, stays alive; may raise. */
+static void reserve(lua_State *L, struct crew *crew, int index) {
+  if (!crew->spare && !(crew->spare = malloc(sizeof *crew->spare)))
+    luaL_error(L, "not enough memory");
+  if (crew->owns && !crew->fails) {
+    lua_getiuservalue(L, index, FIELDS);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, crew->numbers + 1);
+    lua_pop(L, 1);
+  }
+  if (crew->anchor) return;
+  lua_pushvalue(L, index);
+  crew->anchor = green_lua__anchor(L, crew->object.G);
+}
+
+/* Keeps the thread or event on top of the stack; there is a field for it. */
+static void keep(lua_State *L, const struct crew *crew, int index) {
+  lua_getiuservalue(L, index, FIELDS);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, crew->numbers + 1);
+  lua_pop(L, 1);
+}
+
+static struct member *attach(struct crew *crew, struct green_list *list,
+                             struct green_thread *t) {
+  struct member *m = crew->spare;
+  crew->spare = NULL;
+  *m = (struct member){.watch = {.fire = fire}, .crew = crew, .thread = t};
+  m->number = ++crew->numbers;
+  enlist(&crew->living, m);
+  crew->live++;
+  green_list_add(list, &m->watch.node);
+  return m;
+}
+
+/* --- spawn --- */
+
+/* The three kinds of spawn. */
+struct order {
+  int f;      /* stack index of the function */
+  int bag;    /* of a second crew, for the results; or 0 */
+  int handle; /* is one wanted? */
+};
+
+static const struct order with_handle = {2, 0, 1}, no_handle = {2, 0, 0},
+                          in_bag = {3, 2, 1};
+
+/* Spawns, with a free slot or the lender's; leaves the handle on top. */
+static void spawn_now(lua_State *L, struct crew *crew,
+                      const struct order *order, struct member *lender) {
+  struct green_lua *G = crew->object.G;
+  struct crew *bag = order->bag ? to_crew(L, order->bag) : NULL;
+  struct green_thread *t;
+  reserve(L, crew, 1);
+  if (bag) reserve(L, bag, order->bag);
+  t = green_lua__make_thread(L, G, lua_gettop(L) - order->f, order->handle);
+  if (lender)
+    lender->has_slot = 0;
+  else
+    crew->used++;
+  attach(crew, &t->joiners, t)->has_slot = 1;
+  if (bag) {
+    keep(L, bag, order->bag);
+    attach(bag, &t->joiners, t);
+  }
+  green_lua__launch(L, G, t, 0);
+}
+
+/* The caller's own slot is the child's now; it waits for another one. */
+static int lend(lua_State *L, struct crew *crew, struct member *lender,
+                const struct order *order) {
+  spawn_now(L, crew, order, lender);
+  if (order->bag) lua_remove(L, order->bag);
+  return green_lua__wait(L, crew->object.G, &lend_op, crew, &crew->spawners,
+                         GREEN_FOREVER);
+}
+
+static int lend_again(lua_State *L) {
+  struct crew *crew = self(L);
+  return green_lua__wait(L, crew->object.G, &lend_op, crew, &crew->spawners,
+                         GREEN_FOREVER);
+}
+
+static int lend_woken(lua_State *L, struct green_lua *G, int reason) {
+  struct crew *crew = lua_touserdata(L, 1);
+  struct member *m = current_member(crew);
+  (void)G;
+  if (reason == GREEN_WOKEN) {
+    crew->granted--;
+    m->has_slot = 1;
+  }
+  return lua_gettop(L) - 1;
+}
+
+static int spawn(lua_State *L, const struct green_lua_op *op,
+                 const struct order *order) {
+  struct crew *crew = self(L);
+  struct green_lua *G = green_lua__may_spawn(L);
+  struct member *member;
+  int r;
+  green_lua__check_callable(L, order->f);
+  if (unlikely(crew->closed)) luaL_error(L, "the group is closed");
+  if (crew->limit >= 0 && (r = green_lua__enter(L, G, op)) >= 0) return r;
+  grant(crew); /* whoever was granted a slot may have lacked the memory */
+  if (has_slots(crew) && !green_list_head(&crew->spawners)) {
+    spawn_now(L, crew, order, NULL);
+    return order->handle;
+  }
+  member = current_member(crew);
+  if (member && member->has_slot) return lend(L, crew, member, order);
+  return green_lua__wait(L, G, op, crew, &crew->spawners, GREEN_FOREVER);
+}
+
+static int spawn_woken(lua_State *L, struct green_lua *G, int reason) {
+  struct crew *crew = lua_touserdata(L, 1);
+  const struct green_wait_kind *kind = green_lua__current(G)->kind;
+  const struct order *order = kind == &spawn_op.kind     ? &with_handle
+                              : kind == &spawn_n_op.kind ? &no_handle
+                                                         : &in_bag;
+  if (reason == GREEN_CLOSED) luaL_error(L, "the group is closed");
+  crew->granted--;
+  crew->used--;
+  spawn_now(L, crew, order, NULL);
+  return order->handle;
+}
+
+/* spawn(crew, f, ...): the thread. May switch if the crew has a limit. */
+static int crew_spawn(lua_State *L) {
+  return spawn(L, &spawn_op, &with_handle);
+}
+
+static int crew_spawn_n(lua_State *L) {
+  return spawn(L, &spawn_n_op, &no_handle);
+}
+
+/* spawn_in(crew, bag, f, ...): a member of both, from birth. */
+static int crew_spawn_in(lua_State *L) {
+  return spawn(L, &spawn_in_op, &in_bag);
+}
+
+static const struct green_lua_op spawn_op = {
+    {"spawn", spawn_undo, NULL}, crew_spawn, spawn_woken, NULL};
+static const struct green_lua_op spawn_n_op = {
+    {"spawn_n", spawn_undo, NULL}, crew_spawn_n, spawn_woken, NULL};
+static const struct green_lua_op spawn_in_op = {
+    {"spawn", spawn_undo, NULL}, crew_spawn_in, spawn_woken, NULL};
+static const struct green_lua_op lend_op = {
+    {"spawn into its own pool", spawn_undo, NULL},
+    lend_again,
+    lend_woken,
+    NULL};
+
+/* --- waiting for all of them --- */
+
+static int crew_wait(lua_State *L);
+
+static int is_idle(const struct crew *crew) {
+  return crew->live + crew->granted == 0;
+}
+
+static int idle_attempt(lua_State *L, struct green_lua *G, void *object,
+                        int at) {
+  struct crew *crew = object;
+  if (current_member(crew))
+    return luaL_error(L, "a worker cannot wait for its own pool or group");
+  return is_idle(crew) ? green_lua__fetch_true(L, G, crew, at, 0) : -1;
+}
+
+static struct green_list *idle_list(void *object) {
+  return &((struct crew *)object)->idle;
+}
+
+static const struct green_lua_waitable idle_waitable = {
+    .op = {{"wait", NULL, NULL}, crew_wait, green_lua__one_woken, NULL},
+    .attempt = idle_attempt,
+    .list = idle_list,
+    .fetch = green_lua__fetch_true};
+
+/* wait([s]): true when no member lives. May switch. */
+static int crew_wait(lua_State *L) {
+  return green_lua__wait_one(L, &idle_waitable, &crew_class,
+                             sizeof(struct crew));
+}
+
+/* --- what has ended, in order --- */
+
+static int crew_next(lua_State *L);
+
+/* The number of the next that has ended; nil when there is none to come. */
+static int next_attempt(lua_State *L, struct green_lua *G, void *object,
+                        int at) {
+  struct crew *crew = object;
+  struct member *m = crew->ended;
+  (void)G, (void)at;
+  if (!m && crew->live > 0) return -1;
+  if (!m) {
+    lua_pushnil(L);
+    return 1;
+  }
+  delist(m);
+  if (!crew->ended) crew->last_ended = &crew->ended;
+  lua_pushinteger(L, m->number);
+  free(m);
+  return 1;
+}
+
+static int next_woken(lua_State *L, struct green_lua *G, int reason) {
+  struct crew *crew = lua_touserdata(L, 1);
+  int r = next_attempt(L, G, crew, 1);
+  if (r >= 0) return r;
+  if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
+  return crew_next(L); /* another reader was faster */
+}
+
+static struct green_list *readers(void *object) {
+  return &((struct crew *)object)->readers;
+}
+
+static const struct green_lua_waitable next_waitable = {
+    .op = {{"result", NULL, NULL}, crew_next, next_woken, NULL},
+    .attempt = next_attempt,
+    .list = readers};
+
+static int crew_next(lua_State *L) {
+  return green_lua__wait_one(L, &next_waitable, &crew_class,
+                             sizeof(struct crew));
+}
+
+/* add(crew, thing): notices the end of a thread, or an event's; its number. */
+static int crew_add(lua_State *L) {
+  struct crew *crew = self(L);
+  struct green_list *list;
+  struct green_thread *t;
+  int over;
+  lua_settop(L, 2);
+  over = green_lua__settled(L, crew->object.G, 2, &list, &t);
+  reserve(L, crew, 1);
+  keep(L, crew, 1); /* the watch stands in it */
+  attach(crew, list, t);
+  if (over) {
+    struct green_watch *watch = &crew->living->watch;
+    green_list_remove(&watch->node);
+    fire(crew->object.G->hub, watch);
+  }
+  lua_pushinteger(L, crew->numbers);
+  return 1;
+}
+
+/* let_go(crew): its members are members no more; their errors are theirs. */
+static int crew_let_go(lua_State *L) {
+  struct crew *crew = self(L);
+  while (crew->living) {
+    struct member *m = crew->living;
+    green_list_remove(&m->watch.node);
+    delist(m);
+    crew->live--;
+    free(m);
+  }
+  green_lua__release(crew->object.G, crew->anchor);
+  crew->anchor = 0;
+  return 0;
+}
+
+/* --- what one can know and set --- */
+
+static lua_Integer limit_arg(lua_State *L, int index) {
+  lua_Number n = luaL_checknumber(L, index);
+  luaL_argcheck(L, n >= 1, index, "limit of at least 1 expected");
+  return n >= 9e15 ? -1 : luaL_checkinteger(L, index);
+}
+
+/* resize(n): those beyond it run on. Never switches. */
+static int crew_resize(lua_State *L) {
+  struct crew *crew = self(L);
+  crew->limit = limit_arg(L, 2);
+  grant(crew);
+  return 0;
+}
+
+/* figures(crew): living members, used slots, limit or nil, waiting spawners,
+ * how many there ever were. */
+static int crew_figures(lua_State *L) {
+  struct crew *crew = self(L);
+  const struct green_link *link = crew->spawners.link.next;
+  lua_Integer waiting = 0;
+  for (; link != &crew->spawners.link; link = link->next) waiting++;
+  lua_pushinteger(L, crew->live);
+  lua_pushinteger(L, crew->used);
+  if (crew->limit < 0)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, crew->limit);
+  lua_pushinteger(L, waiting);
+  lua_pushinteger(L, crew->numbers);
+  return 5;
+}
+
+/* members(crew): the threads of its living members, in no order. */
+static int crew_members(lua_State *L) {
+  struct crew *crew = self(L);
+  struct member *m;
+  lua_Integer n = 0;
+  luaL_checkstack(L, 8, "luagreen");
+  lua_createtable(L, (int)crew->live, 0);
+  for (m = crew->living; m; m = m->next) {
+    if (!m->thread) continue;
+    green_lua__push_thread(L, crew->object.G, m->thread);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+/* is_member(crew): the calling thread. */
+static int crew_is_member(lua_State *L) {
+  lua_pushboolean(L, current_member(self(L)) != NULL);
+  return 1;
+}
+
+/* shut(crew): no more spawns; those that wait to spawn are told. */
+static int crew_shut(lua_State *L) {
+  struct crew *crew = self(L);
+  crew->closed = 1;
+  green_wake_all(crew->object.G->hub, &crew->spawners, GREEN_CLOSED);
+  return 0;
+}
+
+/* fields(crew): a table for the Lua side. */
+static int crew_fields(lua_State *L) {
+  self(L);
+  lua_getiuservalue(L, 1, FIELDS);
+  return 1;
+}
+
+static int crew_gc(lua_State *L) {
+  struct crew *crew = lua_touserdata(L, 1);
+  struct member *m;
+  while ((m = crew->living ? crew->living : crew->ended)) {
+    delist(m);
+    free(m);
+  }
+  free(crew->spare);
+  crew->spare = NULL;
+  return 0;
+}
+
+/* crew(class, limit, kind) */
+static int l_crew(lua_State *L) {
+  static const char *const kinds[] = {"pool", "group", "children", "results",
+                                      NULL};
+  enum { POOL, GROUP, CHILDREN, RESULTS };
+  struct green_lua *G = green_lua__get(L);
+  int kind = luaL_checkoption(L, 3, NULL, kinds);
+  lua_Integer limit = lua_isnoneornil(L, 2) ? -1 : limit_arg(L, 2);
+  struct crew *crew = lua_newuserdatauv(L, sizeof *crew, 1);
+  *crew = (struct crew){.object = {&crew_class, G}, .limit = limit};
+  green_list_init(&crew->spawners);
+  green_list_init(&crew->idle);
+  green_list_init(&crew->readers);
+  crew->last_ended = &crew->ended;
+  crew->owns = kind != POOL;
+  crew->fails = kind == GROUP;
+  crew->collects = kind == RESULTS;
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, FIELDS);
+  luaL_setmetatable(L, luaL_checkstring(L, 1));
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"crew", l_crew}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"spawn", crew_spawn},         {"spawn_n", crew_spawn_n},
+    {"spawn_in", crew_spawn_in},   {"wait", crew_wait},
+    {"next", crew_next},           {"add", crew_add},
+    {"let_go", crew_let_go},       {"resize", crew_resize},
+    {"figures", crew_figures},     {"members", crew_members},
+    {"is_member", crew_is_member}, {"shut", crew_shut},
+    {"fields", crew_fields},       {NULL, NULL}};
+
+/* Pools and groups choose among the methods: they are in core.crew_methods. */
+void green_lua__open_crew(lua_State *L) {
+  static const char *const classes[] = {"green.pool", "green.group",
+                                        "green.crew"};
+  static const luaL_Reg meta[] = {{"__gc", crew_gc}, {NULL, NULL}};
+  int i;
+  for (i = 0; i < 3; i++) {
+    luaL_newmetatable(L, classes[i]);
+    green_lua__setfuncs(L, meta, 0);
+    lua_pop(L, 1);
+  }
+  green_lua__setfuncs(L, functions, 0);
+  lua_newtable(L);
+  green_lua__setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "crew_methods");
+}

@@ -1,0 +1,157 @@
+--- Pools: at most so many threads at once.
+---
+--- The slots are kept in C (bindings/crew.c). Results of map and its kin are
+--- gathered by a crew of their own, to which each worker belongs from birth:
+--- it is the destination of their errors.
+---
+--- SPDX-License-Identifier: MIT
+
+local crew = require "green.crew"
+
+return function(green, core)
+  local mt = core.metatable("green.pool")
+  local methods <const> = core.crew_methods
+  local Pool = {
+    spawn = methods.spawn,
+    spawn_n = methods.spawn_n,
+    wait = methods.wait,
+    resize = methods.resize,
+    kill = crew.kill,
+  }
+  mt.__index = Pool
+  local spawn_in <const>, figures <const> = methods.spawn_in, methods.figures
+  local next_of <const> = methods.next
+
+  --- The workers that run; one that lends its slot does not count.
+  function Pool:running()
+    local _, used = figures(self)
+    return used
+  end
+
+  --- How many more may run; negative after a resize to fewer.
+  function Pool:free()
+    local _, used, limit = figures(self)
+    return limit and limit - used or math.huge
+  end
+
+  --- The threads that wait to spawn.
+  function Pool:waiting()
+    return (select(4, figures(self)))
+  end
+
+  function mt.__close(self, err)
+    local ok, interruption = crew.leave(self, err)
+    if not ok then error(interruption, 0) end
+  end
+
+  -- Work under way: its input, and a crew to which its threads belong.
+  local Work = {}
+  Work.__index = Work
+
+  local function begin(where, kind, pool, f, ...)
+    crew.check_callable(f, 1, where)
+    local step, closing = crew.steps(where, ...)
+    local bag = core.crew("green.crew", nil, kind)
+    return setmetatable({pool = pool, f = f, step = step, closing = closing,
+      bag = bag, threads = methods.fields(bag), read = 0}, Work)
+  end
+
+  --- Whatever ends the work: the workers that still run are killed and joined,
+  --- and the input is closed.
+  function Work.__close(self)
+    self.step = nil
+    local _ <close> = self.closing
+    self.closing = nil
+    crew.finish(self.bag, "nobody reads its result")
+    crew.report_unread(self.bag)
+  end
+
+  function Work:launch(more, ...)
+    if more then
+      spawn_in(self.pool, self.bag, self.f, ...)
+    else
+      self.step = nil
+    end
+  end
+
+  --- Starts as many as the pool has room for, but never more than it is large
+  --- while their results are not read. Waits for a slot only if nothing of
+  --- this work is under way.
+  function Work:fill()
+    while self.step do
+      local _, used, limit = figures(self.pool)
+      local _, _, _, _, spawned = figures(self.bag)
+      local unread = spawned - self.read
+      if limit and unread > 0 and (used >= limit or unread >= limit) then
+        return
+      end
+      self:launch(self.step())
+    end
+  end
+
+  local function got(work, i, ...)
+    work.threads[i] = nil
+    work.read = work.read + 1
+    return i, ...
+  end
+
+  --- map(f, input): the list of first results, in order of the input. The
+  --- first failure kills the rest and is raised. May switch.
+  function Pool:map(f, ...)
+    local work <close> = begin("map", "results", self, f, ...)
+    local results = {}
+    local function take(i)
+      if not i then return false end
+      local t = work.threads[i]
+      got(work, i)
+      results[i] = t:wait(0)
+      return true
+    end
+    while work.step do
+      work:launch(work.step())
+      while take(next_of(work.bag, 0)) do end
+    end
+    while take(next_of(work.bag)) do end
+    results.n = work.read
+    return results
+  end
+
+  local function in_order(work)
+    work:fill()
+    local i = work.read + 1
+    local t = work.threads[i]
+    if t then return got(work, i, t:join()) end
+  end
+
+  local function as_they_end(work)
+    work:fill()
+    local i = next_of(work.bag)
+    if i then return got(work, i, work.threads[i]:join(0)) end
+  end
+
+  --- imap(f, input): an iterator of i, ok, ... in order of the input. Left
+  --- early, it kills and joins the workers.
+  function Pool:imap(f, ...)
+    local work = begin("imap", "children", self, f, ...)
+    return in_order, work, nil, work
+  end
+
+  --- The same, as they end.
+  function Pool:imap_unordered(f, ...)
+    local work = begin("imap_unordered", "results", self, f, ...)
+    return as_they_end, work, nil, work
+  end
+
+  --- A pool of n workers; it ends like a block: joins them, or kills them
+  --- first if it was left by an error.
+  ---@param n integer
+  ---@return green.pool
+  function green.pool(n)
+    if type(n) ~= "number" or not (n >= 1)
+      or n < math.huge and not math.tointeger(n) then
+      error(("bad argument #1 to 'pool' (integer of at least 1 expected, "
+        .. "got %s)"):format(n == nil and "no value" or tostring(n)), 2)
+    end
+    return core.crew("green.pool", n, "pool")
+  end
+end
