@@ -1,0 +1,69 @@
+---@meta
+-- Interruption: time limits on scopes, shields, and what is pending.
+--
+-- SPDX-License-Identifier: MIT
+
+---@class green
+local green = {}
+
+--- A time limit on a scope, and the error it raises. Closing cancels it. It
+--- prints, and can be joined to a string.
+---@class green.timeout
+---@field seconds? number  nil: never
+---@field where string     "file:line" where it was made
+---@field thread integer   id of its thread
+local Timeout = {}
+
+--- From s seconds on, the calling thread's interruptible calls raise the
+--- timeout, or err, until it is cancelled. One made in a coroutine rests while
+--- that is suspended. Never switches. Raises when err is false or s is NaN.
+---@param s? number  seconds; nil: never
+---@param err? any   raised in its place
+---@return green.timeout
+function green.timeout(s, err) end
+
+--- Ends the limit; harmless when it has ended. Never switches.
+function Timeout:cancel() end
+
+--- Starts it again from now, in force even when it had expired. Never switches.
+--- Raises for one of another thread that was cancelled.
+---@param s? number  seconds; as before by default
+function Timeout:restart(s) end
+
+--- Has the time passed, whether it was raised or not? Never switches.
+---@return boolean
+function Timeout:expired() end
+
+--- Runs f(...) for at most s seconds. Only its own expiry becomes a value; when
+--- f returned although time was over, its results are returned. Raises what f
+--- raises. Interruptible. May switch.
+---@param s? number  seconds; nil: no limit
+---@param f function
+---@param ... any
+---@return any ...
+---@overload fun(s?: number, f: function, ...): nil, "timeout"
+function green.with_timeout(s, f, ...) end
+
+--- Runs f(...) with kills and outer timeouts held back, for at most s seconds;
+--- then they show again. Timeouts made inside work. Raises what f raises, and
+--- outside green threads. Interruptible. May switch.
+---@param s? number  seconds; config.grace by default
+---@param f function
+---@param ... any
+---@return any ...
+function green.shield(s, f, ...) end
+
+--- pcall that lets a pending interruption through. Switches if f does.
+---@param f function
+---@param ... any
+---@return boolean ok
+---@return any ...
+function green.pcall(f, ...) end
+
+--- What is pending on the calling thread, or nil. Never raises nor switches.
+---@return any
+function green.interrupted() end
+
+--- Seconds to the nearest timeout in force, or nil. Never switches.
+---@return number?
+function green.deadline() end

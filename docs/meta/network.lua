@@ -1,0 +1,279 @@
+---@meta
+-- Network: sockets, servers and descriptors.
+--
+-- SPDX-License-Identifier: MIT
+
+---@class green
+---@field StopServe green.StopServe  raised by a handler, ends its serve()
+local green = {}
+
+---@class green.connect_options
+---@field timeout? number  seconds, for all of it
+---@field family? "inet"|"inet4"|"inet6"
+---@field bind? string      address to connect from
+---@field nodelay? boolean  nothing is sent late; true
+
+--- Connects to a TCP server, by every address of the name, or to a Unix one:
+--- "unix:/path" without a port. Raises for unknown options. Interruptible. May
+--- switch.
+---@param host string
+---@param port? integer|string
+---@param opts? green.connect_options
+---@return green.connection
+---@overload fun(host: string, port?: any, opts?: table): nil, "timeout"
+---@overload fun(host: string, port?: any, opts?: table): nil, string
+function green.connect(host, port, opts) end
+
+---@class green.listen_options
+---@field backlog? integer   connections that wait to be accepted; 1024
+---@field reuseport? boolean  several may listen; false
+---@field mode? integer       of a Unix socket's file: 384 is 0600
+
+--- Listens. A Unix socket's file goes when the listener closes; one that nobody
+--- listens on is replaced. Raises for unknown options. Interruptible. May
+--- switch.
+---@param host? string  nil or "*": every address of IPv6 and IPv4; "unix:/path"
+---@param port? integer|string  0: a free one, see getsockname
+---@param opts? green.listen_options
+---@return green.listener
+---@overload fun(host?: string, port?: any, opts?: table): nil, string
+function green.listen(host, port, opts) end
+
+--- Runs handler(conn) for each connection in a green thread of its own, until
+--- the listener is closed or a handler raises green.StopServe. conn is closed
+--- when its handler ends; its error goes to green.on_error. Handlers in flight
+--- go on. Raises for bad arguments. Interruptible; the listener stays open
+--- then. May switch.
+---@param listener green.listener
+---@param handler fun(conn: green.connection)
+---@param limit? number|table  most handlers at once (accepting waits), or an
+--- object whose spawn_n(f) runs them
+---@return true
+---@overload fun(listener: any, handler: any, limit?: any): nil, string
+function green.serve(listener, handler, limit) end
+
+--- Waits until a descriptor can be read or written. It is watched during the
+--- call only, and may be closed after it. Raises when another thread waits for
+--- the same. Interruptible. May switch.
+---@param fd integer|table|userdata  or an object with getfd()
+---@param event "r"|"w"
+---@param s? number  time limit in seconds
+---@return true
+---@overload fun(fd: any, event: "r"|"w", s?: number): nil, "timeout"
+---@overload fun(fd: any, event: "r"|"w", s?: number): nil, "closed"
+function green.wait_fd(fd, event, s) end
+
+--- What all sockets have: LuaSocket's methods. Closing the variable (<close>)
+--- and collecting the object close it. A method raises for sockets of another
+--- state. A limit is that of settimeout.
+---@class green.socket
+---@field class string  "tcp{client}", ...
+local Socket = {}
+
+--- Connections send and receive.
+---@class green.connection : green.socket
+local Connection = {}
+
+---@class green.listener : green.socket
+local Listener = {}
+
+--- Closes it: calls that wait for it end with "closed". Never switches.
+---@return 1
+function Socket:close() end
+
+--- Sets the limit of what may switch: "b" for each wait of a call, "t" (or "r")
+--- for the whole call. With 0 only looking up a name switches. settimeout
+--- itself never switches. Raises for NaN and other modes.
+---@param s? number  seconds; nil or negative: none
+---@param mode? "b"|"t"|"r"  "b" by default
+---@return 1
+function Socket:settimeout(s, mode) end
+
+--- The limits "b" and "t" in seconds, negative: none. Never switches.
+---@return number block
+---@return number total
+function Socket:gettimeout() end
+
+--- Its own address; the path alone of a Unix socket. Never switches.
+---@return string host
+---@return integer? port
+---@return "inet"|"inet6"|nil family
+---@overload fun(self: green.socket): nil, "closed"
+---@overload fun(self: green.socket): nil, string
+function Socket:getsockname() end
+
+--- The peer's address; the path alone of a Unix socket. Never switches.
+---@return string host
+---@return integer? port
+---@return "inet"|"inet6"|nil family
+---@overload fun(self: green.socket): nil, "closed"
+---@overload fun(self: green.socket): nil, string
+function Socket:getpeername() end
+
+--- Never switches.
+---@return "inet4"|"inet6"|"unix"
+function Socket:getfamily() end
+
+--- The value of an option; "error" gives nil or the pending error's text. Never
+--- switches. Raises for an unknown name.
+---@param name green.socket_option|"error"
+---@return any
+---@overload fun(self: green.socket, name: string): nil, "closed"
+---@overload fun(self: green.socket, name: string): nil, string
+function Socket:getoption(name) end
+
+--- Never switches. Raises for an unknown name or a value of another type.
+---@param name green.socket_option
+---@param value any  boolean, number, {on = boolean, timeout = seconds} or text
+---@return 1
+---@overload fun(self: green.socket, name: string, value: any): nil, "closed"
+---@overload fun(self: green.socket, name: string, value: any): nil, string
+function Socket:setoption(name, value) end
+
+---@alias green.socket_option
+---| "keepalive"              boolean
+---| "oobinline"              boolean
+---| "reuseaddr"              boolean
+---| "reuseport"              boolean
+---| "tcp-nodelay"            boolean
+---| "tcp-keepidle"           seconds
+---| "tcp-keepcnt"            number of probes
+---| "tcp-keepintvl"          seconds
+---| "tcp-defer-accept"       seconds
+---| "tcp-fastopen"           length of the queue
+---| "tcp-fastopen-connect"   0 or 1
+---| "ipv6-v6only"            boolean
+---| "linger"                 {on = boolean, timeout = seconds}
+---| "recv-buffer-size"       bytes
+---| "send-buffer-size"       bytes
+---| "bindtodevice"           name of an interface
+
+--- Are received bytes waiting in the object's buffer? Never switches.
+---@return boolean
+function Socket:dirty() end
+
+--- The descriptor, -1 when closed. Never switches.
+---@return integer
+function Socket:getfd() end
+
+--- Takes another descriptor and lets go of the present one without closing it.
+--- What was received and not read is dropped. Never switches.
+---@param fd integer  -1: none
+function Socket:setfd(fd) end
+
+--- Never switches.
+---@return integer received  bytes
+---@return integer sent      bytes
+---@return number age        seconds
+function Socket:getstats() end
+
+--- Sets what getstats tells; nil: as it is. Never switches.
+---@param received? integer  bytes
+---@param sent? integer      bytes
+---@param age? number        seconds
+---@return 1
+function Socket:setstats(received, sent, age) end
+
+--- Connects to host and port, or to a Unix path. The limit covers it all.
+--- Interruptible, which closes the descriptor. May switch.
+---@param host string
+---@param port? integer|string  not for a Unix path
+---@return 1
+---@overload fun(self: green.socket, host: string, port?: any): nil, "timeout"
+---@overload fun(self: green.socket, host: string, port?: any): nil, "closed"
+---@overload fun(self: green.socket, host: string, port?: any): nil, string
+function Socket:connect(host, port) end
+
+--- The same as connect. Interruptible. May switch.
+---@param host string
+---@param port? integer|string
+---@return 1
+---@overload fun(self: green.socket, host: string, port?: any): nil, "timeout"
+---@overload fun(self: green.socket, host: string, port?: any): nil, "closed"
+---@overload fun(self: green.socket, host: string, port?: any): nil, string
+function Socket:setpeername(host, port) end
+
+--- Gives it an address of its own. Raises once it is connected or listens.
+--- Interruptible and may switch to look up a name.
+---@param host string  "*": every address; a Unix path
+---@param port? integer|string
+---@return 1
+---@overload fun(self: green.socket, host: string, port?: any): nil, string
+function Socket:bind(host, port) end
+
+--- The same as bind. Interruptible and may switch to look up a name.
+---@param host string
+---@param port? integer|string
+---@return 1
+---@overload fun(self: green.socket, host: string, port?: any): nil, string
+function Socket:setsockname(host, port) end
+
+--- Makes it a listener. Never switches. Raises once it is connected or listens.
+---@param backlog? integer  connections that wait to be accepted; 32
+---@return 1
+---@overload fun(self: green.socket, backlog?: integer): nil, "closed"
+---@overload fun(self: green.socket, backlog?: integer): nil, string
+function Socket:listen(backlog) end
+
+--- Waits for a connection. Raises when another thread waits for one here.
+--- Interruptible. May switch.
+---@return green.connection
+---@overload fun(self: green.listener): nil, "timeout"
+---@overload fun(self: green.listener): nil, "closed"
+---@overload fun(self: green.listener): nil, string
+function Listener:accept() end
+
+--- Waits for bytes and returns those that came, at most n. Raises when another
+--- thread reads from it, or n is not positive. Interruptible. May switch.
+---@param n integer  bytes; never more than 65536 are returned
+---@return string data
+---@overload fun(self: green.connection, n: integer): nil, "timeout"
+---@overload fun(self: green.connection, n: integer): nil, "closed"
+---@overload fun(self: green.connection, n: integer): nil, string
+function Connection:recv(n) end
+
+--- Waits for a line without its end ("*l"), exactly n bytes, or all until the
+--- peer closes ("*a"). After a limit what came is returned as partial; after
+--- an interruption it stays in the buffer. Raises when another thread reads
+--- from it. Interruptible. May switch.
+---@param pattern? "*l"|"*a"|integer  "*l" by default
+---@param prefix? string  put before the result; counts towards n
+---@return string data
+---@overload fun(self: green.connection, ...): nil, "timeout", string
+---@overload fun(self: green.connection, ...): nil, "closed", string
+---@overload fun(self: green.connection, ...): nil, string, string
+function Connection:receive(pattern, prefix) end
+
+--- Sends data, or its bytes i to j, and returns the index of the last one sent.
+--- Several senders take turns, whole sends at a time. One that is interrupted
+--- midway breaks the write side: later sends return "send was cut after n
+--- bytes". The third value is the last byte sent. Interruptible. May switch.
+---@param data string
+---@param i? integer  1 by default
+---@param j? integer  -1 by default
+---@return integer last
+---@overload fun(self: green.connection, ...): nil, "timeout", integer
+---@overload fun(self: green.connection, ...): nil, "closed", integer
+---@overload fun(self: green.connection, ...): nil, string, integer
+function Connection:send(data, i, j) end
+
+--- Iterates over the lines, without their ends, until the peer closes. Raises
+--- on other failures, "timeout" too. The iterator is interruptible and may
+--- switch.
+---@return fun(): string?
+function Connection:lines() end
+
+--- Iterates over the bytes as they come, until the peer closes. Raises on other
+--- failures, "timeout" too. The iterator is interruptible and may switch.
+---@param n? integer  most bytes at a time; 65536
+---@return fun(): string?
+function Connection:chunks(n) end
+
+--- Ends one direction, or both. Never switches. Raises for other names.
+---@param how? "receive"|"send"|"both"  "both" by default
+---@return 1
+---@overload fun(self: green.connection, how?: string): nil, "closed"
+---@overload fun(self: green.connection, how?: string): nil, string
+function Connection:shutdown(how) end
+
+---@class green.StopServe

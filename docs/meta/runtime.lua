@@ -1,0 +1,45 @@
+---@meta
+-- The runtime: options and figures.
+--
+-- SPDX-License-Identifier: MIT
+
+---@class green
+local green = {}
+
+---@class green.options
+---@field grace? number   seconds that clean-up may take; 5
+---@field keep_stacks? integer  while fewer threads are blocked on C stacks of
+--- their own, one that blocks may keep its stack, which is faster; 1024
+---@field max_stacks? integer  of C stacks; beyond it blocking raises; 131072
+---@field recycle? boolean  coroutines of ended threads are used again; true
+---@field poll_switches? integer  switches between two polls; 256
+---@field poll_ms? integer  milliseconds between two polls at most; 1
+---@field budget? integer  calls in a row that need not wait before one gives
+--- the others a turn; 64
+---@field sigint? boolean  Ctrl-C is raised in main, once; set before main first
+--- blocks, and only on a loop of the library's own; true
+
+--- Sets the options that are given. Never switches. Raises for an unknown
+--- option or a bad value.
+---@param options? green.options
+---@return green.options  the values in force
+function green.config(options) end
+
+---@class green.stats
+---@field switches integer     so far
+---@field polls integer        of the system, so far
+---@field sleeps integer       polls that waited, so far
+---@field spawned integer      so far
+---@field threads integer      alive
+---@field ready integer        that could run
+---@field kept integer         blocked on a C stack of their own
+---@field stacks integer       C stacks that exist
+---@field idle_stacks integer  those not in use
+---@field timers integer       armed
+---@field external integer     things outside that can wake a thread
+---@field guard string         how stacks are guarded
+---@field switch string        how stacks are switched
+
+--- Figures of the runtime. Never switches.
+---@return green.stats
+function green.stats() end

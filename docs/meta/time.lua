@@ -1,0 +1,32 @@
+---@meta
+-- Time: a clock and a ticker.
+--
+-- SPDX-License-Identifier: MIT
+
+---@class green
+local green = {}
+
+--- Monotonic seconds, for deadlines and durations. Never switches.
+---@return number
+function green.now() end
+
+--- Ticks every s seconds: `for n in green.ticker(s) do ... end`. The phase is
+--- kept; missed ticks are skipped, and n counts them. Closing cancels it.
+---@class green.ticker
+---@operator call: integer?
+local Ticker = {}
+
+--- Never switches. Raises when s is not a positive, finite number.
+---@param s number  seconds between two ticks
+---@return green.ticker
+function green.ticker(s) end
+
+--- Waits for the next tick, and returns its number. Interruptible. May switch.
+---@param s? number  time limit in seconds
+---@return integer n
+---@overload fun(self: green.ticker, s?: number): nil, "timeout"
+---@overload fun(self: green.ticker, s?: number): nil, "closed"
+function Ticker:wait(s) end
+
+--- Ends the loop of whoever waits for it. Never switches.
+function Ticker:cancel() end
