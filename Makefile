@@ -114,6 +114,12 @@ lint:
 format:
 	@tools/format
 
+# Written anew from docs/meta; a spec fails when it is out of date.
+.PHONY: docs
+docs:
+	@$(LUA) tools/reference >docs/reference.new
+	@mv docs/reference.new docs/reference.md
+
 .PHONY: examples
 examples: $(BUILD)/examples/embed $(BUILD)/examples/c_only
 
@@ -185,6 +191,7 @@ help:
 	@echo 'make bench      luagreen beside its peers; SUBJECTS="quick echo"'
 	@echo 'make asan valgrind tsan   that part of the tests'
 	@echo 'make lint       luacheck, clang-format, warnings as errors'
+	@echo 'make docs       docs/reference.md, from docs/meta'
 	@echo 'make format     rewrites C files as .clang-format wants them'
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
 	@echo 'make env        eval "$$(make -s env)": a stock lua5.4 finds green'

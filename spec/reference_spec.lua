@@ -328,3 +328,83 @@ describe("the reference", function()
     end
   end)
 end)
+
+local function contents(path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+describe("docs/reference.md", function()
+  it("is what `make docs` makes of docs/meta", function()
+    local pipe = io.popen((os.getenv "LUA" or "lua5.4") .. " tools/reference")
+    local text = pipe:read "a"
+    assert.is_true(pipe:close())
+    assert.is_true(text == contents "docs/reference.md",
+      "out of date: make docs")
+  end)
+
+  it("has each function of the library, marked if it may switch", function()
+    local text = contents "docs/reference.md"
+    for _, f in ipairs(functions) do
+      local class = f.owner:match "[^.]+$"
+      local name = f.method and class .. ":" .. f.name
+        or f.owner .. "." .. f.name
+      assert.is_truthy(text:find("### `" .. name .. "(", 1, true), name)
+    end
+    assert.matches("### `green.sleep([s])` ●\n", text, 1, true)
+    assert.matches("### `green.spawn(f, ...)`\n", text, 1, true)
+    assert.matches('Returns `...` or `nil, "timeout"`.', text, 1, true)
+  end)
+end)
+
+describe("the reader of annotations", function()
+  --- What it says of a file with these lines below a class.
+  local function said(text)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write("---@meta\n-- Title.\n\n---@class T\nlocal T = {}\n\n", text)
+    file:close()
+    local ok, err = pcall(luacats.file, path)
+    os.remove(path)
+    assert.is_false(ok)
+    return err
+  end
+
+  it("refuses a parameter that is not there, or not described", function()
+    assert.matches(":8: parameters are %(a%), described are %(b%)$",
+      said "---@param b any\nfunction T.f(a) end\n")
+    assert.matches("parameters are %(a%), described are %(%)$",
+      said "function T.f(a) end\n")
+  end)
+
+  it("refuses an overload that does not parse or has other parameters",
+    function()
+      assert.matches(":7: nothing more expected at ' nil'$",
+        said "---@overload fun() nil\nfunction T.f() end\n")
+      assert.matches("the overload's parameter b is not there$",
+        said "---@overload fun(b: any): nil\nfunction T.f() end\n")
+    end)
+
+  it("refuses an annotation that it does not know", function()
+    assert.matches(":7: unknown annotation @retrun$",
+      said "---@retrun any\nfunction T.f() end\n")
+  end)
+
+  it("refuses a type that does not parse", function()
+    assert.matches(":7: a type expected at '%|'$",
+      said "---@param x string||\nfunction T.f(x) end\n")
+  end)
+
+  it("finds a type that is not declared", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir " .. folder))
+    local file = assert(io.open(folder .. "/a.lua", "w"))
+    file:write "---@meta\n-- Title.\n\n---@class T\n---@field x Other[]\n"
+    file:close()
+    local ok, err = pcall(luacats.folder, folder)
+    os.execute("rm -r " .. folder)
+    assert.is_false(ok)
+    assert.matches("a.lua:4: type Other is not declared$", err)
+  end)
+end)

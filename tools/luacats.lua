@@ -229,7 +229,7 @@ function tags.overload(block, rest)
   r:need("fun%f[^%w_.]", "fun")
   local overload = {text = rest}
   overload.params, overload.returns = r:signature()
-  if r:take "%S" then r:fail "nothing more" end
+  if r.text:find("%S", r.at) then r:fail "nothing more" end
   local list = block.item and block.item.kind == "class"
     and block.item.operators or block.overloads
   list[#list + 1] = overload

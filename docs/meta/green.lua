@@ -1,11 +1,15 @@
 ---@meta green
 -- The library: what holds for all of it.
+--
 -- A limit s is in seconds: nil or math.huge is none; 0 or less tries once and
 -- never switches (sleep alone takes a turn then). NaN raises.
+--
 -- What the world decides is returned: nil and "timeout", "closed" or a text of
 -- the system. Misuse raises a string; others' errors are raised as they were.
+--
 -- Interruptions (timeouts, kills, throws) are raised by calls marked so, on
 -- entry too, until they are over; never by calls with a limit of 0 or less.
+--
 -- Memory model: between two calls that may switch no other green thread runs.
 -- Never switch: spawn*, kill, throw, cancel, link, unlink, an event's send and
 -- send_error, close of queues and sockets, all marked so, all with s <= 0.
