@@ -9,13 +9,13 @@ local dir
 setup(function() dir = shell.scratch() end)
 teardown(function() shell.run("rm -rf %s", dir) end)
 
---- readme_spec runs the first program of README.md.
-for path, first in pairs {["README.md"] = 2, ["docs/guide.md"] = 1,
-  ["docs/coming-from.md"] = 1} do
+for _, path in ipairs {"README.md", "docs/guide.md", "docs/coming-from.md"} do
   describe(path, function()
     local programs = snippets.programs(path)
+    -- readme_spec runs the first program of README.md
+    local first = path == "README.md" and 2 or 1
 
-    it("has programs", function() assert.is_truthy(programs[first - 1 or 1]) end)
+    it("has programs", function() assert.is_true(#programs > 0) end)
 
     for i = first, #programs do
       it("has a program on line " .. programs[i].line
