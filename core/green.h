@@ -89,7 +89,7 @@ int green_drain(struct green_hub *hub);
 int green_step(struct green_hub *hub, uint32_t budget);
 
 uv_loop_t *green_loop(struct green_hub *hub);
-uint64_t green_now(void); /* reads the monotonic clock, ns */
+uint64_t green_now(void); /* reads the OS thread's monotonic clock, ns */
 const char *green_strerror(int error);
 const char *green_switch_name(void); /* "x86_64", "aarch64", "ucontext" */
 const char *green_guard_name(struct green_hub *hub);
@@ -500,6 +500,17 @@ void green_set_runtime(struct green_hub *hub,
  * successful green_alert_open(). */
 int green_alert_open(struct green_hub *hub);
 void green_alert(struct green_hub *hub);
+
+/* For tests: the clock of the OS thread stands still and, when no thread is
+ * ready, jumps to the next deadline. While threads wait for something outside,
+ * `quiet` ns (0: 5 ms) of real time must pass first in which nobody becomes
+ * ready; 100 times that while a look-up is under way. GREEN_DRIVE_MAIN only,
+ * else UV_EINVAL; UV_EBUSY: another hub of the OS thread froze it. Thawed, it
+ * goes on from where it is. green_close() thaws. */
+int green_clock_freeze(struct green_hub *hub, uint64_t quiet);
+int green_clock_thaw(struct green_hub *hub);
+/* The quiet time in force; 0: the clock goes. */
+uint64_t green_clock_frozen(struct green_hub *hub);
 
 /* Blocks until the caller is the only live thread. */
 int green_wait_others(struct green_hub *hub, uint64_t deadline);

@@ -22,10 +22,6 @@ enum { SLEPT_NS = 50000 };
 /* Idle stacks beyond this many are trimmed after TRIM_MS. */
 enum { KEEP_IDLE = 16, TRIM_MS = 5000 };
 
-uint64_t green_now(void) {
-  return uv_hrtime();
-}
-
 /* uv_run(UV_RUN_ONCE) runs timers first and then sleeps even if one of them was
  * due; only a stopped loop does not. Whatever a callback makes ready, or a
  * deadline that is over by then, must be seen before. */
@@ -81,6 +77,38 @@ static void poll_passing(struct green_hub *h) {
   if (h->poll_pause > most) h->poll_pause = most;
 }
 
+/* Really sleeps, but no longer than that. */
+static void poll_quietly(struct green_hub *h, uint64_t ns) {
+  uv_update_time(h->loop);
+  uv_timer_start(&h->timer, on_timer, (ns + 999999) / 1000000, 0);
+  h->timer_at = 0; /* armed, for no deadline */
+  h->polling = 1;
+  uv_run(h->loop, UV_RUN_ONCE);
+  h->polling = 0;
+}
+
+/* How long what is outside may take, in real time, before virtual time goes
+ * on. A request under way in another OS thread does get its answer. */
+static uint64_t patience(const struct green_hub *h) {
+  if (h->external == 0) return 0;
+  return h->busy ? 100 * h->quiet : h->quiet;
+}
+
+/* The clock stands still and nobody is ready: what is there already comes
+ * first, then what comes soon, then the next deadline. */
+static void poll_frozen(struct green_hub *h) {
+  uint64_t start = uv_hrtime(), passed = 0;
+  uv_run(h->loop, UV_RUN_NOWAIT);
+  while (green__list_empty(&h->ready) && passed < patience(h)) {
+    poll_quietly(h, patience(h) - passed);
+    passed = uv_hrtime() - start;
+  }
+  if (green__list_empty(&h->ready) && h->heap.count)
+    green__clock_jump(h->heap.at[1].deadline);
+  h->now = green_now();
+  h->hot.sleeps++;
+}
+
 /* Nothing is ready and nothing outside can change that. */
 static void stuck(struct green_hub *h) {
   if (h->drainer) {
@@ -103,7 +131,10 @@ static void poll(struct green_hub *h) {
     stuck(h);
   } else {
     watch_surplus(h);
-    poll_sleeping(h);
+    if (h->frozen && h->heap.count)
+      poll_frozen(h);
+    else
+      poll_sleeping(h);
   }
   green__timers_fire(h, h->now);
   green__poll_done(h);
@@ -346,6 +377,7 @@ int green_close(struct green_hub *h) {
   green__resolver_shutdown(h);
   green__post_shutdown(h);
   green__fds_close_all(h);
+  green_clock_thaw(h);
   close_handles(h);
   if (!h->own) return left; /* freed by the last close callback */
   while (h->open_handles) uv_run(h->loop, UV_RUN_ONCE);

@@ -140,6 +140,9 @@ void green__heap_remove(struct green_hub *h, uint32_t slot);
 /* Fires everything due at `now`. */
 void green__timers_fire(struct green_hub *h, uint64_t now);
 
+/* clock.c: the frozen clock goes on to that time. */
+void green__clock_jump(uint64_t to);
+
 /* ------------------------------------------------------------------ hub -- */
 
 struct green__cold { /* a thread's rare things, made on first use */
@@ -186,8 +189,11 @@ struct green_hub {
   uint32_t doors; /* doors and requests that count as external */
   struct green__resolver *resolver;
   pthread_t os_thread;
-  int forks; /* of the process, when the hub was opened */
+  int forks;      /* of the process, when the hub was opened */
+  uint32_t busy;  /* requests under way in other OS threads */
+  uint64_t quiet; /* see green_clock_freeze() */
   uint8_t in_batch, polling, own, closing;
+  uint8_t frozen;   /* the clock, by this hub */
   uint8_t keep_all; /* threads live on: their stacks stay mapped */
 };
 

@@ -124,6 +124,7 @@ int green_post_open(struct green_hub *h, struct green_post **out) {
 
 /* Requests under way elsewhere count like doors while they are. */
 void green__post_busy(struct green_hub *h, int delta) {
+  h->busy += (uint32_t)delta;
   count(h, delta);
 }
 

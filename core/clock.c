@@ -1,0 +1,57 @@
+/* clock.c - what time it is.
+ *
+ * Owns the clock that every deadline is a point on: the monotonic one, or,
+ * while a hub has frozen it, a number that only the hub's jump to the next
+ * deadline changes. What the two have drifted apart stays as a skew when the
+ * clock goes on, so green_now() never runs backwards.
+ *
+ * The state belongs to the OS thread, as a hub does: green_now() has no hub to
+ * ask. Any stack.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "internal.h"
+
+/* initial-exec: in a shared object the default model is a call of
+ * __tls_get_addr(); 24 bytes fit into what the loader keeps free for those
+ * that are opened late. */
+static _Thread_local struct {
+  uint64_t frozen; /* the time, while it stands still; else 0 */
+  uint64_t skew;   /* added to the monotonic clock, modulo 2^64 */
+  struct green_hub *owner;
+} clock_ __attribute__((tls_model("initial-exec")));
+
+uint64_t green_now(void) {
+  if (green__unlikely(clock_.frozen)) return clock_.frozen;
+  return uv_hrtime() + clock_.skew;
+}
+
+int green_clock_freeze(struct green_hub *h, uint64_t quiet) {
+  if (h->options.drive != GREEN_DRIVE_MAIN) return UV_EINVAL;
+  if (!green__at_home(h)) return UV_EPERM;
+  if (clock_.frozen && clock_.owner != h) return UV_EBUSY;
+  clock_.frozen = green_now();
+  clock_.owner = h;
+  h->frozen = 1;
+  h->quiet = quiet ? quiet : UINT64_C(5000000);
+  return 0;
+}
+
+int green_clock_thaw(struct green_hub *h) {
+  if (!h->frozen) return 0;
+  assert(clock_.owner == h);
+  clock_.skew = clock_.frozen - uv_hrtime();
+  clock_.frozen = 0;
+  clock_.owner = NULL;
+  h->frozen = 0;
+  return 0;
+}
+
+uint64_t green_clock_frozen(struct green_hub *h) {
+  return h->frozen ? h->quiet : 0;
+}
+
+void green__clock_jump(uint64_t to) {
+  assert(clock_.frozen);
+  if (to > clock_.frozen) clock_.frozen = to;
+}
