@@ -512,6 +512,23 @@ int green_clock_thaw(struct green_hub *hub);
 /* The quiet time in force; 0: the clock goes. */
 uint64_t green_clock_frozen(struct green_hub *hub);
 
+/* For tests: the next thread to run is any of the first 16 ready ones, in an
+ * order that the seed decides; 0: the first, as ever. */
+void green_shuffle(struct green_hub *hub, uint64_t seed);
+
+/* What is counted of a thread while accounting is on. */
+struct green_account {
+  uint64_t switches; /* how often it was switched to */
+  uint64_t running;  /* ns of real time that it ran */
+  uint64_t blocked;  /* ns from the beginning of its waits to its going on */
+};
+/* On or off; each switch then reads the clock twice. */
+void green_accounting(struct green_hub *hub, int on);
+int green_accounts(struct green_hub *hub); /* is it on? */
+/* The figures so far; zeros if nothing was ever counted. */
+void green_account(struct green_hub *hub, const struct green_thread *thread,
+                   struct green_account *account);
+
 /* Blocks until the caller is the only live thread. */
 int green_wait_others(struct green_hub *hub, uint64_t deadline);
 extern const struct green_wait_kind green_others_kind;

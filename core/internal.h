@@ -148,6 +148,8 @@ void green__clock_jump(uint64_t to);
 struct green__cold { /* a thread's rare things, made on first use */
   char *name;
   int thrown;
+  struct green_account account;
+  uint64_t left; /* hub's clock when it began to wait; 0: it did not */
 };
 
 struct green__thread_slab;
@@ -189,10 +191,13 @@ struct green_hub {
   uint32_t doors; /* doors and requests that count as external */
   struct green__resolver *resolver;
   pthread_t os_thread;
-  int forks;      /* of the process, when the hub was opened */
-  uint32_t busy;  /* requests under way in other OS threads */
-  uint64_t quiet; /* see green_clock_freeze() */
+  int forks;        /* of the process, when the hub was opened */
+  uint32_t busy;    /* requests under way in other OS threads */
+  uint64_t quiet;   /* see green_clock_freeze() */
+  uint64_t dice;    /* of the shuffled ready queue; 0: first come */
+  uint64_t went_on; /* real time when the current thread did */
   uint8_t in_batch, polling, own, closing;
+  uint8_t accounting;
   uint8_t frozen;   /* the clock, by this hub */
   uint8_t keep_all; /* threads live on: their stacks stay mapped */
 };
@@ -210,6 +215,9 @@ void green__arm_timer(struct green_hub *h);
 int green__at_home(struct green_hub *h);
 void green__poll_done(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
+/* account.c: t does not run any more; t will run next. */
+void green__account_left(struct green_hub *h, struct green_thread *t);
+void green__account_next(struct green_hub *h, struct green_thread *t);
 void green__wait_end(struct green_hub *h, struct green_thread *t);
 void green__interrupt(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
@@ -238,6 +246,13 @@ void green__post_shutdown(struct green_hub *h);
 /* A uv handle of ours was closed: the last one ends green_close(). */
 void green__handle_closed(uv_handle_t *handle);
 
+static inline void green__list_add_first(struct green_list *list,
+                                         struct green_node *node) {
+  struct green_link *first = list->link.next;
+  node->link.next = first;
+  node->link.prev = &list->link;
+  list->link.next = first->prev = &node->link;
+}
 static inline int green__list_empty(const struct green_list *list) {
   return list->link.next == &list->link;
 }

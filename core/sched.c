@@ -14,6 +14,8 @@
 
 /* The clock is read every 32nd switch: 0.6 ns each instead of 20. */
 enum { TICK = 32 };
+/* Shuffled is who is among the first so many. */
+enum { HAND = 16 };
 
 void green__ready(struct green_hub *h, struct green_thread *t) {
   assert(!t->node.link.next && !t->slot);
@@ -22,19 +24,51 @@ void green__ready(struct green_hub *h, struct green_thread *t) {
   if (h->hot.ready++ == 0 && !h->in_batch) green__stay_awake(h);
 }
 
-/* Every TICK switches: is a poll due? */
+/* Switches between two looks at more than the queue: whoever wants a word in
+ * each of them pays for it, and nobody else does. */
+static uint32_t stride(const struct green_hub *h) {
+  return h->dice || h->accounting ? 1 : TICK;
+}
+
 static int poll_due(struct green_hub *h) {
-  h->tick = TICK;
-  h->since_poll += TICK;
-  h->now = green_now();
   if (h->now - h->last_poll < h->poll_pause) return 0;
   return h->since_poll >= h->options.poll_switches ||
          h->now - h->last_poll >= h->options.poll_ms * UINT64_C(1000000);
 }
 
+static uint32_t throw_dice(struct green_hub *h) {
+  h->dice ^= h->dice << 13;
+  h->dice ^= h->dice >> 7;
+  h->dice ^= h->dice << 17;
+  return (uint32_t)(h->dice >> 32);
+}
+
+/* Puts one of the first ready threads before all others. */
+static void shuffle(struct green_hub *h) {
+  uint32_t hand = h->hot.ready < HAND ? h->hot.ready : HAND, n;
+  struct green_link *chosen = h->ready.link.next;
+  if (hand < 2) return;
+  for (n = throw_dice(h) % hand; n > 0; n--) chosen = chosen->next;
+  green_list_remove((struct green_node *)chosen);
+  green__list_add_first(&h->ready, (struct green_node *)chosen);
+}
+
+/* Every stride() switches. Returns 1 if the hub is to poll first. */
+static int look_up(struct green_hub *h) {
+  h->tick = stride(h);
+  h->since_poll += h->tick;
+  h->now = green_now();
+  if (h->accounting && h->hot.current) green__account_left(h, h->hot.current);
+  if (poll_due(h)) return 1;
+  if (h->dice) shuffle(h);
+  if (h->accounting && h->hot.ready)
+    green__account_next(h, green_list_first(&h->ready));
+  return 0;
+}
+
 static struct green_thread *next(struct green_hub *h) {
   struct green_node *first;
-  if (green__unlikely(--h->tick == 0) && poll_due(h)) return NULL;
+  if (green__unlikely(--h->tick == 0) && look_up(h)) return NULL;
   if (green__list_empty(&h->ready)) return NULL;
   first = (struct green_node *)h->ready.link.next;
   green_list_remove(first);
@@ -78,6 +112,7 @@ struct green_thread *green_pass(struct green_hub *h, struct green_thread *t,
   green__stack_check(s); /* while its owner can be named */
   t->stack = NULL;
   if (how != GREEN_PARKED) {
+    if (green__unlikely(h->accounting)) green__account_left(h, t);
     s->owner = NULL;
     h->hot.current = NULL;
     green__thread_end(h, t, (enum green_state)t->state);
@@ -169,16 +204,23 @@ void green__run_batch(struct green_hub *h) {
   h->in_batch = 0;
 }
 
-/* A poll is due at the first look that finds enough; the looks come TICK
- * switches apart, so the first one is placed to make the sum right. */
+/* A poll is due at the first look that finds enough; the looks come a stride
+ * apart, so the first one is placed to make the sum right. */
 void green__limit_batch(struct green_hub *h, uint32_t switches) {
-  h->tick = switches % TICK + 1;
-  h->since_poll = h->options.poll_switches - (switches / TICK + 1) * TICK;
+  uint32_t step = stride(h);
+  h->tick = switches % step + 1;
+  h->since_poll = h->options.poll_switches - (switches / step + 1) * step;
+}
+
+/* A small seed has few bits, which xorshift would take long to spread. */
+void green_shuffle(struct green_hub *h, uint64_t seed) {
+  h->dice = seed * UINT64_C(0x9E3779B97F4A7C15); /* odd: 0 for 0 only */
+  h->tick = 1;
 }
 
 void green__poll_done(struct green_hub *h) {
   h->polls++;
   h->last_poll = h->now;
   h->since_poll = 0;
-  h->tick = TICK;
+  h->tick = stride(h);
 }

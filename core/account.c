@@ -1,0 +1,65 @@
+/* account.c - what each thread costs: switches, time that it ran, time that it
+ * waited.
+ *
+ * The figures live in the thread's cold block and change only at switches, in
+ * the scheduler's slow path, which is taken each time while accounting is on.
+ * How long a thread ran is real time even while the clock is frozen: a thread
+ * that computes takes it. How long it waited is the hub's time.
+ *
+ * Any stack of the hub's OS thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "internal.h"
+
+void green__account_left(struct green_hub *h, struct green_thread *t) {
+  struct green__cold *cold = green__cold(h, t);
+  uint64_t now = uv_hrtime();
+  if (!cold) return; /* no memory: uncounted */
+  cold->account.running += now - h->went_on;
+  h->went_on = now;
+  cold->left = t->state == GREEN_BLOCKED ? h->now : 0;
+}
+
+void green__account_next(struct green_hub *h, struct green_thread *t) {
+  struct green__cold *cold = green__cold(h, t);
+  h->went_on = uv_hrtime();
+  if (!cold) return;
+  cold->account.switches++;
+  if (cold->left) cold->account.blocked += h->now - cold->left;
+  cold->left = 0;
+}
+
+/* Waits that began while nobody counted stay uncounted. */
+static void forget_wait(struct green_thread *t, void *arg) {
+  (void)arg;
+  if (t->cold) t->cold->left = 0;
+}
+
+void green_accounting(struct green_hub *h, int on) {
+  if (!h->accounting == !on) return;
+  if (on)
+    green_each(h, forget_wait, NULL);
+  else if (h->hot.current)
+    green__account_left(h, h->hot.current);
+  h->accounting = on != 0;
+  h->went_on = uv_hrtime();
+  h->tick = 1;
+}
+
+int green_accounts(struct green_hub *h) {
+  return h->accounting;
+}
+
+void green_account(struct green_hub *h, const struct green_thread *t,
+                   struct green_account *account) {
+  memset(account, 0, sizeof *account);
+  if (t->cold) *account = t->cold->account;
+  if (!h->accounting) return;
+  if (t == h->hot.current)
+    account->running += uv_hrtime() - h->went_on;
+  else if (t->cold && t->cold->left)
+    account->blocked += green_now() - t->cold->left;
+}
