@@ -222,6 +222,7 @@ void green_lua__open_socket(lua_State *L);
 void green_lua__open_readable(lua_State *L);
 void green_lua__open_time(lua_State *L);
 void green_lua__open_signal(lua_State *L);
+void green_lua__open_test(lua_State *L);
 void green_lua__setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
 /* Makes a metatable `name` with __index = methods, whose functions have the
  * upvalues G and the metatable; pushes it. */

@@ -346,6 +346,7 @@ static const luaL_Reg methods[] = {{"wait", green_lua__thread_wait},
                                    {"unlink", green_lua__thread_unlink},
                                    {"status", green_lua__thread_status},
                                    {"waiting", green_lua__thread_waiting},
+                                   {"stats", green_lua__thread_stats},
                                    {NULL, NULL}};
 
 static const luaL_Reg meta[] = {{"__gc", handle_gc},

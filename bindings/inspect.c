@@ -185,6 +185,29 @@ int green_lua__thread_waiting(lua_State *L) {
   return 1;
 }
 
+static void seconds(lua_State *L, const char *name, uint64_t ns) {
+  lua_pushnumber(L, (lua_Number)ns / 1e9);
+  lua_setfield(L, -2, name);
+}
+
+/* stats(): {status, switches, cpu, blocked, stack}. */
+int green_lua__thread_stats(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  struct green_account a = {0, 0, 0};
+  if (t) green_account(G->hub, t, &a);
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, t ? green_status(t) : "done");
+  lua_setfield(L, -2, "status");
+  lua_pushinteger(L, (lua_Integer)a.switches);
+  lua_setfield(L, -2, "switches");
+  seconds(L, "cpu", a.running);
+  seconds(L, "blocked", a.blocked);
+  lua_pushinteger(L, t ? (lua_Integer)green_stack_used(G->hub, t) : 0);
+  lua_setfield(L, -2, "stack");
+  return 1;
+}
+
 /* stack_text(t): the Lua stack of a live thread, or where the error of an
  * ended one was raised; nil if there is none. */
 int green_lua__thread_stack_text(lua_State *L) {

@@ -142,6 +142,8 @@ static void set_option(lua_State *L, struct green_lua *G, const char *name) {
     o->budget = positive(L, name, 1e9, 0);
   } else if (!strcmp(name, "recycle")) {
     G->recycle = (uint8_t)lua_toboolean(L, -1);
+  } else if (!strcmp(name, "accounting")) {
+    green_accounting(G->hub, lua_toboolean(L, -1));
   } else if (!strcmp(name, "sigint")) {
     G->sigint = (uint8_t)lua_toboolean(L, -1);
   } else {
@@ -165,7 +167,7 @@ static int l_config(lua_State *L) {
       set_option(L, G, lua_tostring(L, -2));
     }
   }
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 9);
   lua_pushnumber(L, (lua_Number)o->grace / 1e9);
   lua_setfield(L, -2, "grace");
   field(L, "keep_stacks", G->keep_stacks);
@@ -177,6 +179,8 @@ static int l_config(lua_State *L) {
   lua_setfield(L, -2, "recycle");
   lua_pushboolean(L, G->sigint);
   lua_setfield(L, -2, "sigint");
+  lua_pushboolean(L, green_accounts(G->hub));
+  lua_setfield(L, -2, "accounting");
   return 1;
 }
 
@@ -394,6 +398,7 @@ static void open_core(lua_State *L) {
   green_lua__open_socket(L);
   green_lua__open_readable(L);
   green_lua__open_signal(L);
+  green_lua__open_test(L);
 }
 
 int luaopen_green_core(lua_State *L) {

@@ -63,6 +63,7 @@ void green_lua__push_name(lua_State *L, struct green_lua *G,
 void green_lua__push_caller(lua_State *L);
 int green_lua__thread_status(lua_State *L);
 int green_lua__thread_waiting(lua_State *L);
+int green_lua__thread_stats(lua_State *L);
 int green_lua__thread_stack_text(lua_State *L);
 int green_lua__thread_spawned_at(lua_State *L);
 

@@ -1,0 +1,428 @@
+--- Tests of programs with green threads: virtual time, an order that a seed
+--- decides, a limit in real time, and a look at what was left behind.
+---
+--- A run changes the clock, the order of the ready queue, the configuration
+--- and the error handler, and puts all of them back, whatever ends it. It is
+--- driven by the thread that calls it: the body runs in one of its own, so
+--- that it can be looked at and killed from outside.
+---
+--- SPDX-License-Identifier: MIT
+
+local core = require "green.core"
+local green = require "green"
+
+local test = {}
+
+--- Seconds of real time that a body may take.
+local LIMIT <const> = 10
+--- Seconds of real time in which what was killed has to end.
+local KILL_LIMIT <const> = 2
+--- Instructions between two looks at the real clock: some 10 ms.
+local STEPS <const> = 1000000
+--- What libuv opens when it needs it, and keeps.
+local KEPT <const> = {
+  ["anon_inode:[eventpoll]"] = true,
+  ["anon_inode:[eventfd]"] = true,
+  ["anon_inode:[io_uring]"] = true,
+}
+
+----------------------------------------------------------------- wording --
+
+local function text_of(err)
+  local ok, text = pcall(tostring, err)
+  return ok and text or "(error object is a " .. type(err) .. " value)"
+end
+
+local function indented(lines)
+  return "\n  " .. table.concat(lines, "\n  ")
+end
+
+--- "#7 worker: queue:get for 3 s, at app.lua:12".
+local function describe(t)
+  local w, status = t:waiting(), t:status()
+  local doing = status == "new" and "has not started" or status
+  if w then
+    doing = ("%s for %g s, at %s"):format(w.what, green.now() - w.since,
+      w.where or "?")
+  end
+  return ("#%d %s: %s"):format(t.id, t.name, doing)
+end
+
+local function each(threads, f)
+  local lines = {}
+  for i, t in ipairs(threads) do lines[i] = f(t) end
+  return lines
+end
+
+--------------------------------------------------------------- leftovers --
+
+local function note_threads()
+  local ids = {}
+  for _, t in ipairs(green.threads()) do ids[t.id] = true end
+  return ids
+end
+
+--- The live threads that were not there before, without the calling one.
+local function new_threads(before)
+  local list, me = {}, green.current()
+  for _, t in ipairs(green.threads()) do
+    if not before[t.id] and t ~= me then list[#list + 1] = t end
+  end
+  return list
+end
+
+local function new_descriptors(before)
+  local list = {}
+  for fd, target in pairs(core.open_descriptors() or {}) do
+    if before[fd] ~= target and not KEPT[target] then
+      list[#list + 1] = ("descriptor %d, %s"):format(fd, target)
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+local function note()
+  core.settle_descriptors()
+  return {
+    threads = note_threads(),
+    timers = green.stats().timers,
+    descriptors = core.open_descriptors() or {},
+  }
+end
+
+--- Sockets that nobody refers to any more are as good as closed.
+local function open_descriptors(before)
+  local list = new_descriptors(before)
+  if #list == 0 then return list end
+  collectgarbage()
+  collectgarbage()
+  return new_descriptors(before)
+end
+
+local function add_others(lines, before)
+  local timers = green.stats().timers - before.timers
+  if timers > 0 then
+    lines[#lines + 1] = timers == 1 and "a timer" or timers .. " timers"
+  end
+  local descriptors = open_descriptors(before.descriptors)
+  return table.move(descriptors, 1, #descriptors, #lines + 1, lines)
+end
+
+--- Waits for the end of t, for s seconds of real time.
+local function ends(t, s)
+  local ok, ended = pcall(core.await_real, t, s)
+  return ok and ended
+end
+
+--- Lets the others do what takes no time, and no longer: with a clock that
+--- stands still, the shortest sleep ends when nobody else can go on.
+local function settle(before)
+  if core.clock_frozen() then
+    local pause <close> = green.spawn(green.sleep, 2e-9)
+    ends(pause, 1)
+    return
+  end
+  for _ = 1, 50 do
+    if #new_threads(before) == 0 then return end
+    green.sleep(0.001)
+  end
+end
+
+--- Kills what was left. Returns a line for each thread: what it was doing, and
+--- whether it is still there.
+local function clear(before)
+  local left = new_threads(before)
+  local lines = each(left, describe)
+  local until_ = core.real_now() + KILL_LIMIT
+  for _, t in ipairs(left) do t:kill("left behind by a test") end
+  for i, t in ipairs(left) do
+    if not ends(t, math.max(0, until_ - core.real_now())) then
+      lines[i] = lines[i] .. "; it would not end when it was killed"
+    end
+  end
+  return lines
+end
+
+--- Notes what is there. Returns a function that returns a list of lines: what
+--- is there in addition when it is called. May switch then.
+---@return fun(): string[]
+function test.leftovers()
+  local before = note()
+  return function()
+    settle(before.threads)
+    return add_others(each(new_threads(before.threads), describe), before)
+  end
+end
+
+----------------------------------------------------------------- options --
+
+local function bad(i, name, expected, value)
+  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(i, name,
+    expected, type(value)), 3)
+end
+
+local function callable(f)
+  local mt = getmetatable(f)
+  return type(f) == "function" or type(mt) == "table" and mt.__call ~= nil
+end
+
+local function number_from_environment(name)
+  local n = math.tointeger(tonumber(os.getenv(name) or ""))
+  return n and n > 0 and n or nil
+end
+
+local function any_seed()
+  return math.floor(core.real_now() * 1e6) % 999999 + 1
+end
+
+local known <const> = {
+  seed = "number", order = "string", clock = "boolean", limit = "number",
+  quiet = "number",
+}
+
+local function check_options(opts)
+  for name, value in pairs(opts) do
+    if type(value) ~= known[name] then
+      error(("bad value for '%s' in 'run'"):format(tostring(name)), 4)
+    end
+  end
+  local order = opts.order
+  if order and order ~= "fifo" and order ~= "seed" then
+    error("bad value for 'order' in 'run' (\"fifo\" or \"seed\" expected)", 4)
+  end
+end
+
+------------------------------------------------------------------- stage --
+
+--- What a run changes, and puts back at its end.
+local Stage = {}
+Stage.__index = Stage
+
+local function fix_clock(frozen, quiet)
+  if frozen then core.clock_freeze(quiet) else core.clock_thaw() end
+end
+
+local function collect(errors)
+  return function(err, t)
+    errors[#errors + 1] = ("#%d %s failed: %s\n%s"):format(t.id, t.name,
+      text_of(err), t:traceback())
+  end
+end
+
+local shuffled = 0
+
+local function shuffle(seed)
+  shuffled = seed
+  core.shuffle(seed)
+end
+
+local function set_stage(opts, seed)
+  local errors = {}
+  local stage = setmetatable({
+    config = green.config(),
+    seed = test.seed,
+    shuffled = shuffled,
+    quiet = core.clock_frozen(),
+    errors = errors,
+  }, Stage)
+  stage.handler = green.on_error(collect(errors))
+  fix_clock(opts.clock ~= false, opts.quiet)
+  shuffle(opts.order == "fifo" and 0 or seed)
+  if seed % 2 == 0 then green.config {keep_stacks = 0} end
+  math.randomseed(seed)
+  test.seed = seed
+  return stage
+end
+
+function Stage:__close()
+  green.on_error(self.handler)
+  green.config(self.config)
+  fix_clock(self.quiet, self.quiet)
+  shuffle(self.shuffled)
+  test.seed = self.seed
+end
+
+-------------------------------------------------------------------- runs --
+
+--- Ends a body that computes: the hub's timer comes only to those that block.
+local function watch(limit)
+  if debug.gethook() then return end
+  local over = core.real_now() + limit
+  debug.sethook(function()
+    if core.real_now() > over then
+      debug.sethook()
+      error(("the test computes for more than %g s"):format(limit), 2)
+    end
+  end, "", STEPS)
+  return setmetatable({}, {__close = function() debug.sethook() end})
+end
+
+local function start(f, limit)
+  local t = green.spawn(function()
+    local _ <close> = watch(limit)
+    return f()
+  end)
+  if type(f) == "function" then
+    local info = debug.getinfo(f, "S")
+    t.name = info.short_src .. ":" .. info.linedefined
+  end
+  return t
+end
+
+local function hanging(limit, before)
+  return ("the test did not end within %g s; its green threads:%s"):format(
+    limit, indented(each(new_threads(before), describe)))
+end
+
+--- Waits for the body. Returns the error that ended the wait, if any did, and
+--- whether it is an interruption of the calling thread.
+local function await(t, limit, before)
+  local ok, ended = pcall(core.await_real, t, limit)
+  if ok and ended then return end
+  if ok then return hanging(limit, before) end
+  if green.type(ended) == "deadlock" then return text_of(ended) end
+  return ended, true
+end
+
+--- The traceback is of use where busted itself shows none.
+local function failure_of(t)
+  local outcome = table.pack(t:join(0))
+  if outcome[1] then return nil, outcome end
+  local err = outcome[2]
+  if type(err) == "string" then err = err .. "\n" .. t:traceback() end
+  return err == nil and "nil" or err
+end
+
+--- The error with a note: appended to a string, or to the message of one of
+--- busted's failures, which must stay what it is; so must pending().
+local function noted(err, text)
+  local mt = getmetatable(err)
+  local kind = type(mt) == "table" and mt.__type
+  if kind == "pending" then return err end
+  if kind == "failure" then
+    err.message = text_of(err.message) .. text
+    return err
+  end
+  if type(err) == "string" or mt and mt.__tostring then
+    return text_of(err) .. text
+  end
+  io.stderr:write(text, "\n")
+  return err
+end
+
+local function remarks(errors, seed)
+  local text = #errors == 0 and ""
+    or "\nand nobody waited for:" .. indented(errors)
+  return ("%s\n(seed %d; to repeat it: LUAGREEN_SEED=%d)"):format(text, seed,
+    seed)
+end
+
+--- What was wrong after a body that returned.
+local function complaint(errors, left)
+  if #left > 0 then return "left behind by the test:" .. indented(left) end
+  if #errors > 0 then return "green threads of the test failed" end
+end
+
+--- Runs the body on a stage that is set. Returns its error and its outcome.
+local function perform(f, opts, stage)
+  local before, limit = note(), opts.limit or LIMIT
+  local t = start(f, limit)
+  local err, interrupted = await(t, limit, before.threads)
+  local _ <close> = core.shield_begin(math.huge)
+  local outcome
+  if err == nil then
+    err, outcome = failure_of(t)
+    settle(before.threads)
+  end
+  local left = clear(before.threads)
+  if interrupted then error(err, 0) end
+  return err or complaint(stage.errors, add_others(left, before)), outcome
+end
+
+--- Runs f() as a test.
+---@param f function
+---@param opts? table
+---@return any ...
+function test.run(f, opts)
+  if not callable(f) then bad(1, "run", "function", f) end
+  if opts ~= nil and type(opts) ~= "table" then bad(2, "run", "table", opts) end
+  opts = opts or {}
+  check_options(opts)
+  local seed = opts.seed or number_from_environment "LUAGREEN_SEED"
+    or any_seed()
+  local err, outcome, errors
+  do
+    local stage <close> = set_stage(opts, seed)
+    errors = stage.errors
+    err, outcome = perform(f, opts, stage)
+  end
+  if err ~= nil then error(noted(err, remarks(errors, seed)), 0) end
+  return table.unpack(outcome, 2, outcome.n)
+end
+
+local function with_seed(opts, seed)
+  local copy = {}
+  for name, value in pairs(opts or {}) do copy[name] = value end
+  copy.seed = copy.seed or seed
+  return copy
+end
+
+--- Under each of the seeds that are asked for, or under one.
+local function run_all(f, opts)
+  local n = not number_from_environment "LUAGREEN_SEED"
+    and number_from_environment "LUAGREEN_SEEDS" or 1
+  if n == 1 or opts and opts.seed then
+    test.run(f, opts)
+  else
+    for seed = 1, n do test.run(f, with_seed(opts, seed)) end
+  end
+end
+
+--- A function like busted's `it` whose bodies run as tests.
+---@param it function
+---@param opts? table
+---@return function
+function test.it(it, opts)
+  if not callable(it) then bad(1, "it", "function", it) end
+  return function(name, f)
+    if f == nil then return it(name) end
+    return it(name, function() run_all(f, opts) end)
+  end
+end
+
+------------------------------------------------------------- small tools --
+
+--- Lets the others run until the condition holds.
+function test.wait_until(condition, what)
+  local over = green.now() + 20
+  for turn = 1, math.huge do
+    if condition() then return end
+    if green.now() > over then break end
+    green.sleep(turn > 100 and 0.001 or 0)
+  end
+  error("never came true: " .. (what or "a condition"), 2)
+end
+
+--- Lets the others run until each of the threads is blocked; returns them.
+function test.blocked(...)
+  for _, t in ipairs {...} do
+    test.wait_until(function() return t:status() == "blocked" end,
+      tostring(t) .. " blocked")
+  end
+  return ...
+end
+
+function test.freeze(quiet)
+  core.clock_freeze(quiet)
+end
+
+function test.thaw()
+  core.clock_thaw()
+end
+
+function test.shuffle(seed)
+  shuffle(seed or 0)
+end
+
+return test
