@@ -17,6 +17,8 @@ local test = {}
 local LIMIT <const> = 10
 --- Seconds of real time in which what was killed has to end.
 local KILL_LIMIT <const> = 2
+--- The same for what is to go on until nobody can.
+local SETTLE_LIMIT <const> = 0.5
 --- Instructions between two looks at the real clock: some 10 ms.
 local STEPS <const> = 1000000
 --- What libuv opens when it needs it, and keeps.
@@ -37,13 +39,18 @@ local function indented(lines)
   return "\n  " .. table.concat(lines, "\n  ")
 end
 
+--- Seconds, to the thousandth.
+local function rounded(s)
+  return ("%g"):format(math.floor(s * 1000 + 0.5) / 1000)
+end
+
 --- "#7 worker: queue:get for 3 s, at app.lua:12".
 local function describe(t)
   local w, status = t:waiting(), t:status()
   local doing = status == "new" and "has not started" or status
   if w then
-    doing = ("%s for %g s, at %s"):format(w.what, green.now() - w.since,
-      w.where or "?")
+    doing = ("%s for %s s, at %s"):format(w.what,
+      rounded(green.now() - w.since), w.where or "?")
   end
   return ("#%d %s: %s"):format(t.id, t.name, doing)
 end
@@ -100,9 +107,10 @@ local function open_descriptors(before)
   return new_descriptors(before)
 end
 
+--- A timer counts by itself only when no thread is left that may hold it.
 local function add_others(lines, before)
   local timers = green.stats().timers - before.timers
-  if timers > 0 then
+  if timers > 0 and #lines == 0 then
     lines[#lines + 1] = timers == 1 and "a timer" or timers .. " timers"
   end
   local descriptors = open_descriptors(before.descriptors)
@@ -120,7 +128,7 @@ end
 local function settle(before)
   if core.clock_frozen() then
     local pause <close> = green.spawn(green.sleep, 2e-9)
-    ends(pause, 1)
+    ends(pause, SETTLE_LIMIT)
     return
   end
   for _ = 1, 50 do
@@ -385,9 +393,13 @@ end
 ---@return function
 function test.it(it, opts)
   if not callable(it) then bad(1, "it", "function", it) end
+  local function body(f)
+    return function() run_all(f, opts) end
+  end
   return function(name, f)
-    if f == nil then return it(name) end
-    return it(name, function() run_all(f, opts) end)
+    if f ~= nil then return it(name, body(f)) end
+    local named = it(name) -- for it "name" (function() ... end)
+    return function(g) return named(body(g)) end
   end
 end
 
