@@ -1,0 +1,105 @@
+---@meta green.test
+-- require "green.test": tests of programs with green threads. A body runs in a
+-- green thread of its own, with a clock that takes no real time, in an order
+-- of the ready threads that a seed decides, under a limit in real time; what
+-- it leaves behind is an error.
+--
+--     local it = require "green.test".it(it) -- in a busted spec
+--     it("gives up after a minute", function()
+--       assert.is_nil(client:ask("nobody", 60)) -- takes no time
+--     end)
+--
+-- The clock. It stands still while any thread can run. When none can, it jumps
+-- to the next deadline: sleeps, limits, timeouts, tickers, spawn_after and the
+-- grace of a kill all go by it, and green.now() shows it. While a thread waits
+-- for something outside (a descriptor, a look-up), real time comes first: the
+-- jump happens only when nothing became ready for `quiet` seconds, so that what
+-- comes over loopback within the process is there before any limit strikes. A
+-- peer in another process may need a longer quiet time, or the real clock.
+-- os.time and os.clock know nothing of it.
+--
+-- The order. Of the first 16 ready threads any may be the next to run, as the
+-- seed decides; that also chooses the stack policy (keep_stacks 0 for even
+-- seeds) and starts math.random. What is promised to be first come, first
+-- served by an object (the items of a queue, the turns of a lock) stays so: only
+-- who runs first is open. Bodies that test the order of the ready queue itself
+-- ask for order = "fifo".
+--
+-- Environment. LUAGREEN_SEED=n runs every body under that seed. Otherwise
+-- LUAGREEN_SEEDS=n runs each of test.it's bodies under the seeds 1 to n.
+--
+-- SPDX-License-Identifier: MIT
+-- luacheck: ignore 211 212 241
+
+---@class green.test
+---@field seed? integer  of the test that runs
+local test = {}
+
+---@class green.test.options
+---@field seed? integer    above 0; by default LUAGREEN_SEED, else any
+---@field order? "seed" | "fifo"  "fifo": the ready queue as it is; "seed"
+---@field clock? boolean   false: the real clock; true
+---@field quiet? number    seconds of real time in which nothing comes from
+--- outside before the clock jumps; 0.005, and 100 times that while a look-up
+--- is under way
+---@field limit? number    seconds of real time that the body may take; 10
+
+--- Runs f() as a test and returns its results. It fails with
+---  - the error of f. The seed is appended to a string, with a traceback, and
+---    to the message of a failed assertion of busted's; pending() passes;
+---  - a list of all its threads, where each is and what it waits for, when f
+---    has not ended at the limit, or when nothing can go on (a deadlock);
+---  - a list of what was left behind when f returned: live threads that were
+---    not there before, timers, descriptors (those that a collection does not
+---    close). What takes no time may still happen first;
+---  - the errors of threads that nobody waited for.
+--- Threads that were left are killed. Clock, order, green.config and
+--- green.on_error are put back, whatever ended the test. One that computes
+--- without blocking is ended only if it is f's own thread. May switch.
+--- Interruptible. Raises for unknown options, and in a host that drives the
+--- hub itself unless clock is false.
+---@param f function
+---@param opts? green.test.options
+---@return any ...
+function test.run(f, opts) end
+
+--- A function like busted's `it`, whose bodies run by test.run. busted defines
+--- `it` for spec files only, hence the argument. Never switches.
+---@param it function  busted's
+---@param opts? green.test.options  for all bodies
+---@return fun(name: string, body: function)
+function test.it(it, opts) end
+
+--- Lets other threads run until condition() is true; sleeps now and then, so
+--- that a clock that stands still goes on. May switch. Interruptible. Raises
+--- "never came true: <what>" after 20 s.
+---@param condition fun(): any
+---@param what? string
+function test.wait_until(condition, what) end
+
+--- Lets other threads run until each of these is blocked. May switch.
+--- Interruptible. Raises like wait_until.
+---@param ... green.thread
+---@return green.thread ...  the same
+function test.blocked(...) end
+
+--- Notes what is there. The function returned lists what is there in addition
+--- when it is called, one line for each thread, timer, descriptor; it may
+--- switch. For tests that do not run by test.run.
+---@return fun(): string[]
+function test.leftovers() end
+
+--- Lets the clock stand still, until test.thaw(). Never switches. Raises in a
+--- host that drives the hub itself.
+---@param quiet? number  seconds, as in the options
+function test.freeze(quiet) end
+
+--- Lets the clock go on from where it is. Never switches.
+function test.thaw() end
+
+--- From now on the next thread to run is any of the first 16 ready ones, as
+--- the seed decides. Never switches.
+---@param seed? integer  nil or 0: the first, as ever
+function test.shuffle(seed) end
+
+return test
