@@ -20,9 +20,9 @@
 --
 -- The order. Of the first 16 ready threads any may be the next to run, as the
 -- seed decides; that also chooses the stack policy (keep_stacks 0 for even
--- seeds) and starts math.random. What is promised to be first come, first
--- served by an object (the items of a queue, the turns of a lock) stays so: only
--- who runs first is open. Bodies that test the order of the ready queue itself
+-- seeds) and starts math.random. What an object promises to be first come,
+-- first served (the items of a queue, the turns of a lock) stays so: only who
+-- runs first is open. Bodies that test the order of the ready queue itself
 -- ask for order = "fifo".
 --
 -- Environment. LUAGREEN_SEED=n runs every body under that seed. Otherwise
@@ -55,7 +55,8 @@ local test = {}
 ---  - the errors of threads that nobody waited for.
 --- Threads that were left are killed. Clock, order, green.config and
 --- green.on_error are put back, whatever ended the test. One that computes
---- without blocking is ended only if it is f's own thread. May switch.
+--- without blocking is ended only if it is f's own thread. A test may run
+--- within another, but not beside it. May switch.
 --- Interruptible. Raises for unknown options, and in a host that drives the
 --- hub itself unless clock is false.
 ---@param f function

@@ -226,16 +226,17 @@ local function shuffle(seed)
 end
 
 local function set_stage(opts, seed)
-  local errors = {}
+  local errors, quiet = {}, core.clock_frozen()
+  fix_clock(opts.clock ~= false, opts.quiet) -- first, as a host's hub refuses
   local stage = setmetatable({
     config = green.config(),
     seed = test.seed,
     shuffled = shuffled,
-    quiet = core.clock_frozen(),
+    quiet = quiet,
     errors = errors,
+    handler = green.on_error(collect(errors)),
+    random = {math.random(0), math.random(0)},
   }, Stage)
-  stage.handler = green.on_error(collect(errors))
-  fix_clock(opts.clock ~= false, opts.quiet)
   shuffle(opts.order == "fifo" and 0 or seed)
   if seed % 2 == 0 then green.config {keep_stacks = 0} end
   math.randomseed(seed)
@@ -248,6 +249,7 @@ function Stage:__close()
   green.config(self.config)
   fix_clock(self.quiet, self.quiet)
   shuffle(self.shuffled)
+  math.randomseed(table.unpack(self.random))
   test.seed = self.seed
 end
 
@@ -278,19 +280,22 @@ local function start(f, limit)
   return t
 end
 
-local function hanging(limit, before)
-  return ("the test did not end within %g s; its green threads:%s"):format(
-    limit, indented(each(new_threads(before), describe)))
+local function list(before)
+  return indented(each(new_threads(before), describe))
 end
 
---- Waits for the body. Returns the error that ended the wait, if any did, and
---- whether it is an interruption of the calling thread.
+--- Waits for the body. Returns why it did not end, or nil, and what interrupted
+--- the calling thread.
 local function await(t, limit, before)
   local ok, ended = pcall(core.await_real, t, limit)
-  if ok and ended then return end
-  if ok then return hanging(limit, before) end
-  if green.type(ended) == "deadlock" then return text_of(ended) end
-  return ended, true
+  if ok then
+    if ended then return end
+    return ("the test did not end within %g s; its green threads:"):format(
+      limit) .. list(before)
+  end
+  if green.type(ended) ~= "deadlock" then return "interrupted", ended end
+  return "deadlock: nothing can ever wake these green threads:" .. list(before)
+    .. (ended.cycle and "\n  in a ring: " .. ended.cycle or "")
 end
 
 --- The traceback is of use where busted itself shows none.
@@ -336,7 +341,7 @@ end
 local function perform(f, opts, stage)
   local before, limit = note(), opts.limit or LIMIT
   local t = start(f, limit)
-  local err, interrupted = await(t, limit, before.threads)
+  local err, interruption = await(t, limit, before.threads)
   local _ <close> = core.shield_begin(math.huge)
   local outcome
   if err == nil then
@@ -344,7 +349,7 @@ local function perform(f, opts, stage)
     settle(before.threads)
   end
   local left = clear(before.threads)
-  if interrupted then error(err, 0) end
+  if interruption ~= nil then error(interruption, 0) end
   return err or complaint(stage.errors, add_others(left, before)), outcome
 end
 
