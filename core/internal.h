@@ -140,8 +140,8 @@ void green__heap_remove(struct green_hub *h, uint32_t slot);
 /* Fires everything due at `now`. */
 void green__timers_fire(struct green_hub *h, uint64_t now);
 
-/* clock.c: the frozen clock goes on to that time. */
-void green__clock_jump(uint64_t to);
+/* clock.c: the frozen clock goes on to just past that time. */
+void green__clock_jump(uint64_t deadline);
 
 /* ------------------------------------------------------------------ hub -- */
 

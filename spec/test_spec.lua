@@ -50,6 +50,17 @@ describe("a test's clock", function()
     end) < 5)
   end)
 
+  it("is never early, not even by a rounding error", function()
+    test.run(function()
+      for i = 1, 1000 do
+        local s, begin = i / 1000, green.now()
+        green.sleep(s)
+        assert.is_true(green.now() - begin >= s)
+        assert.is_true(green.now() - begin < s + 1e-6)
+      end
+    end)
+  end)
+
   it("stands still while threads run", function()
     test.run(function()
       local begin, real = green.now(), core.real_now()

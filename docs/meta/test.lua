@@ -10,7 +10,7 @@
 --     end)
 --
 -- The clock. It stands still while any thread can run. When none can, it jumps
--- to the next deadline: sleeps, limits, timeouts, tickers, spawn_after and the
+-- just past the next deadline: sleeps, limits, timeouts, tickers, spawn_after and the
 -- grace of a kill all go by it, and green.now() shows it. While a thread waits
 -- for something outside (a descriptor, a look-up), real time comes first: the
 -- jump happens only when nothing became ready for `quiet` seconds, so that what
@@ -56,7 +56,8 @@ local test = {}
 --- Threads that were left are killed. Clock, order, green.config and
 --- green.on_error are put back, whatever ended the test. One that computes
 --- without blocking is ended only if it is f's own thread. A test may run
---- within another, but not beside it. May switch.
+--- within another, but not beside it. The thread that calls run lives on while
+--- f runs: green.wait_others and green.shutdown in f count it. May switch.
 --- Interruptible. Raises for unknown options, and in a host that drives the
 --- hub itself unless clock is false.
 ---@param f function
