@@ -1,15 +1,43 @@
--- handover.lua channel|queue|event - ns per value that goes from one green
--- thread to another: through queue(0), queue(100), or a fresh event each time.
+-- handover.lua KIND - ns per value that goes from one green thread to another:
+-- through a channel, a queue of 100, an unbounded one into which 100 go at a
+-- time, a lifo queue or a priority queue of 100 (of numbers, or of tables with
+-- a function "less"), or through a fresh event each time.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 
 local values = 1000000
 
-local function pass(queue)
+local function put_all(queue)
+  for i = 1, values do queue:put(i) end
+end
+
+-- The putter gives way, or there would be a million in the queue.
+local function put_in_gusts(queue)
+  for _ = 1, values // 100 do
+    for i = 1, 100 do queue:put(i) end
+    green.sleep(0)
+  end
+end
+
+math.randomseed(1)
+local ranks = {}
+for i = 1, 1024 do ranks[i] = math.random(1000000) end
+
+local function put_ranks(queue)
+  for i = 1, values do queue:put(ranks[i % 1024 + 1]) end
+end
+
+local function put_tables(queue)
+  local items = {}
+  for i, rank in ipairs(ranks) do items[i] = {rank = rank} end
+  for i = 1, values do queue:put(items[i % 1024 + 1]) end
+end
+
+local function pass(queue, put)
   local getter = green.spawn(function()
     for _ = 1, values do queue:get() end
   end)
-  for i = 1, values do queue:put(i) end
+  put(queue)
   getter:wait()
 end
 
@@ -28,13 +56,22 @@ local function volley()
   second:wait()
 end
 
+local kinds = {
+  channel = function() pass(green.queue(0), put_all) end,
+  queue = function() pass(green.queue(100), put_all) end,
+  unbounded = function() pass(green.queue(), put_in_gusts) end,
+  lifo = function() pass(green.lifo_queue(100), put_all) end,
+  priority = function() pass(green.priority_queue(100), put_ranks) end,
+  less = function()
+    local function less(a, b) return a.rank < b.rank end
+    pass(green.priority_queue(100, less), put_tables)
+  end,
+  event = volley,
+}
+
 local function timed()
   local start = os.clock()
-  if arg[1] == "event" then
-    volley()
-  else
-    pass(green.queue(arg[1] == "queue" and 100 or 0))
-  end
+  kinds[arg[1]]()
   return os.clock() - start
 end
 -- Not from the main thread: it keeps its stack, what other threads need not.

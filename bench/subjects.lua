@@ -16,6 +16,9 @@ subjects.programs = {
   {out = "spawn_go", needs = "go", source = "peers/spawn.go"},
   {out = "idle_go", needs = "go", source = "peers/idle.go"},
   {out = "handover_go", needs = "go", source = "peers/handover.go"},
+  {out = "select_go", needs = "go", source = "peers/select.go"},
+  {out = "pool_go", needs = "go", source = "peers/pool.go"},
+  {out = "group_go", needs = "go", source = "peers/group.go"},
   {out = "timer_go", needs = "go", source = "peers/timer.go"},
   {out = "echo_go", needs = "go", source = "peers/echo.go"},
 }
@@ -47,7 +50,10 @@ local function row_makers(options)
     end
   end
   local lua = "lua5.4 " .. here .. "/"
-  local python = here .. "/peers/%s_"
+  local function python(name, command)
+    return maker(name, name, ("%s %s/peers/%%s_%s.py"):format(
+      command or "python3", here, name))
+  end
   return {
     ours = maker("luagreen", "green", lua .. "%s.lua"),
     yields = maker("luagreen, always yields", "green",
@@ -61,10 +67,9 @@ local function row_makers(options)
     cqueues = maker("cqueues", "cqueues", lua .. "peers/%s_cqueues.lua"),
     tarantool = maker("Tarantool", "tarantool",
                       "tarantool " .. here .. "/peers/%s_tarantool.lua"),
-    gevent = maker("gevent", "gevent", (options.gevent or "python3") .. " " ..
-                   python .. "gevent.py"),
-    eventlet = maker("eventlet", "eventlet", (options.eventlet or "python3") ..
-                     " " .. python .. "eventlet.py"),
+    gevent = python("gevent", options.gevent),
+    eventlet = python("eventlet", options.eventlet),
+    asyncio = python("asyncio", options.asyncio),
   }
 end
 
@@ -148,6 +153,78 @@ local function handover(rows)
   }
 end
 
+-- The queues of the toolkit, by the programs of handover.
+local function queues(rows)
+  return {
+    name = "queues",
+    title = "hand-over through queues: of 100, unbounded, lifo, by priority" ..
+      " (ns)",
+    columns = {
+      {label = "queue", args = "queue"},
+      {label = "unbounded", args = "unbounded"},
+      {label = "lifo", args = "lifo"},
+      {label = "priority", args = "priority"},
+      {label = "with less", args = "less"},
+    },
+    rows = {
+      rows.ours "handover", rows.yields "handover", rows.go "handover",
+      rows.gevent "handover", rows.eventlet "handover",
+    },
+  }
+end
+
+local function select_among(rows)
+  return {
+    name = "select",
+    title = "a value by select among so many queues, all empty or one not (ns)",
+    columns = {
+      {label = "10 wait", args = "waits 10"},
+      {label = "1,000 wait", args = "waits 1000"},
+      {label = "10 ready", args = "ready 10"},
+      {label = "1,000 ready", args = "ready 1000"},
+    },
+    rows = {
+      rows.ours "select", rows.yields "select", rows.cqueues "select",
+      named(rows.go("select", "reflect"), "Go, reflect"),
+      named(rows.go("select", "static"), "Go, statement"),
+      rows.gevent "select",
+    },
+  }
+end
+
+local function pool(rows, options)
+  local many = options.quick and "20000" or "100000"
+  return {
+    name = "pool",
+    title = "job that gives way once, " .. subjects.thousands(many) ..
+      " in a pool of 100 (ns)",
+    columns = columns("spawn_n", "map", "imap", "imap_unordered"),
+    rows = {
+      rows.ours("pool", many), rows.yields("pool", many),
+      rows.go("pool", many), rows.gevent("pool", many),
+      rows.eventlet("pool", many),
+    },
+  }
+end
+
+local function group(rows, options)
+  local many = options.quick and "20000" or "100000"
+  return {
+    name = "group",
+    title = "group of " .. subjects.thousands(many) ..
+      " children that give way once, per child",
+    columns = {
+      {label = "time (ns)", args = "time"},
+      {label = "peak (bytes)", args = "memory"},
+    },
+    rows = {
+      rows.ours("group", many), rows.yields("group", many),
+      rows.go("group", many), rows.gevent("group", many),
+      rows.asyncio("group", many),
+    },
+  }
+end
+
 local function echo(rows, options)
   local subject = {
     name = "echo",
@@ -208,11 +285,14 @@ local function scale(rows)
 end
 
 --- All subjects in order.
----@param options table  here, build, quick, gevent, eventlet
+---@param options table  here, build, quick; gevent, eventlet, asyncio
 ---@return table[]
 function subjects.subjects(options)
   local rows, list = row_makers(options), {}
-  local makers = {switch, spawn, idle, timer, handover, echo, gc, scale}
+  local makers = {
+    switch, spawn, idle, timer, handover, queues, select_among, pool, group,
+    echo, gc, scale,
+  }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)
     subject.runs = options.quick and 1 or subject.runs or 3
