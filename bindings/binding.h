@@ -24,11 +24,12 @@ enum { GREEN_LUA_POOL = 256 };
 
 /* thread->user_flags. */
 enum {
-  LUA_STARTED = 1,  /* lua_resume was called */
-  LUA_PARKED = 2,   /* it yielded from one of our waits */
-  LUA_EXPOSED = 4,  /* coroutine.running gave its coroutine away */
-  LUA_AWAITED = 16, /* somebody waited for it when it ended */
-  LUA_RESETTING = 8 /* its coroutine is being reset: handlers run */
+  LUA_STARTED = 1,   /* lua_resume was called */
+  LUA_PARKED = 2,    /* it yielded from one of our waits */
+  LUA_EXPOSED = 4,   /* coroutine.running gave its coroutine away */
+  LUA_AWAITED = 16,  /* somebody waited for it when it ended */
+  LUA_RESETTING = 8, /* its coroutine is being reset: handlers run */
+  LUA_HEIRS = 32     /* has an output or locals that children inherit */
 };
 
 /* The coroutine of a thread starts with a to-be-closed guard that notices when
@@ -44,6 +45,7 @@ struct green_lua {
   lua_State *tables;     /* never runs: [1] anchors, [2] nested coroutines */
   lua_State *helper;     /* never resumed: protected calls of workers */
   uint32_t keep_stacks;  /* N of the keep-or-yield policy */
+  uint32_t max_threads;  /* UINT32_MAX: no limit */
   uint32_t sentinel_spawns;
   int *free_slots; /* of the anchors table */
   int free_count, slots, room;
@@ -52,6 +54,7 @@ struct green_lua {
   lua_State *pool[GREEN_LUA_POOL]; /* finished coroutines, for reuse */
   int pool_slot[GREEN_LUA_POOL];
   struct green_lua_sites *sites; /* where threads are spawned */
+  struct green_lua_watch *watch; /* of the signal that asks for a dump */
   uint64_t seed;                 /* of the random hook periods */
   const char *refuse; /* where blocking is refused just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
@@ -81,7 +84,9 @@ enum {
   COLD_TIED,       /* threads cancelled at its end: pointer, id, ... */
   COLD_CAUSE,      /* {the last error re-raised by a wait, its thread} */
   COLD_OUTPUT,     /* where print goes; inherited */
-  COLD_OWNED       /* its error belongs to a pool, a pile or a group */
+  COLD_OWNED,      /* its error belongs to a pool, a pile or a group */
+  COLD_LOCALS,     /* from an object of green.locals() to its fields */
+  COLD_HERITAGE    /* the same for those that children inherit */
 };
 
 static inline struct green_lua *green_lua__get(lua_State *L) {
@@ -114,6 +119,16 @@ void green_lua__sockets_shut(struct green_lua *G);
 extern const struct green_runtime green_lua__runtime;
 void green_lua__signal_install(struct green_lua *G);
 void green_lua__signal_restore(struct green_lua *G);
+/* The option dump_signal. set: the name at the top of the stack, or false;
+ * raises if it is neither. get: pushes it. */
+void green_lua__dump_signal_set(lua_State *L, struct green_lua *G);
+void green_lua__dump_signal_get(lua_State *L, struct green_lua *G);
+/* Before the hub is let go: the signal is as it was. */
+void green_lua__dump_signal_off(struct green_lua *G);
+
+/* locals.c: copies what children inherit from one table of rare things to
+ * another; may raise. */
+void green_lua__copy_heritage(lua_State *L, int from, int to);
 
 /* anchor.c: the table that keeps coroutines and other things alive, by slot.
  * green_lua__anchor pops a value; may raise. Release never raises. */
@@ -213,6 +228,7 @@ void green_lua__check_callable(lua_State *L, int index);
 /* Each adds its functions to the table on top of the stack; their first
  * upvalue is G. */
 void green_lua__open_event(lua_State *L);
+void green_lua__open_locals(lua_State *L);
 void green_lua__open_queue(lua_State *L);
 void green_lua__open_waitable(lua_State *L);
 void green_lua__open_select(lua_State *L);

@@ -318,10 +318,13 @@ static int l_output(lua_State *L) {
 
 static int l_set_output(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__current(G);
   lua_settop(L, 1);
-  green_lua__cold_make(L, G, green_lua__current(G));
+  if (!t) return luaL_error(L, "'output' needs a green thread that calls it");
+  green_lua__cold_make(L, G, t);
   lua_pushvalue(L, 1);
   lua_rawseti(L, -2, COLD_OUTPUT);
+  t->user_flags |= LUA_HEIRS;
   return 0;
 }
 
@@ -357,6 +360,7 @@ static const luaL_Reg meta[] = {{"__gc", handle_gc},
 static const luaL_Reg functions[] = {{"spawn", green_lua__l_spawn},
                                      {"spawn_n", green_lua__l_spawn_n},
                                      {"spawn_after", green_lua__l_spawn_after},
+                                     {"crowded", green_lua__l_crowded},
                                      {"current", l_current},
                                      {"thread", l_thread},
                                      {"all_threads", l_all_threads},
@@ -370,6 +374,7 @@ static const luaL_Reg on_threads[] = {
     {"await_end", green_lua__thread_await_end},
     {"stack_text", green_lua__thread_stack_text},
     {"spawned_at", green_lua__thread_spawned_at},
+    {"limit_of", green_lua__thread_limit_of},
     {NULL, NULL}};
 
 static void make_handles(lua_State *L) {

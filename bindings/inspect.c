@@ -238,6 +238,17 @@ int green_lua__thread_stack_text(lua_State *L) {
   return 1;
 }
 
+/* limit_of(t): seconds to the nearest timeout in force, or nil. */
+int green_lua__thread_limit_of(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  struct green_thread *t = green_lua__self_thread(L);
+  uint64_t at = GREEN_FOREVER, now = green_now();
+  if (t && t->state < GREEN_DONE) at = green_scope_deadline(G->hub, t);
+  if (at == GREEN_FOREVER) return 0;
+  lua_pushnumber(L, at > now ? (lua_Number)(at - now) / 1e9 : 0);
+  return 1;
+}
+
 /* spawned_at(): "file:line" or nil (spawn_n), and the spawner's id. */
 int green_lua__thread_spawned_at(lua_State *L) {
   struct green_lua *G = green_lua__get(L);

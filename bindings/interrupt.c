@@ -344,14 +344,24 @@ static void peek_thrown(lua_State *L, struct green_lua *G, int code) {
   }
 }
 
+/* An output that catches errors of its sink tells a throw by it: it is over
+ * once it was raised. On the stack: the value, the rare things. */
+static void note_thrown(lua_State *L) {
+  if (lua_rawgeti(L, -1, COLD_OUTPUT) > LUA_TBOOLEAN) {
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -3, "thrown");
+  }
+  lua_pop(L, 1);
+}
+
 void green_lua__push_thrown(lua_State *L, struct green_lua *G, int code) {
-  luaL_checkstack(L, 4, "luagreen");
+  luaL_checkstack(L, 6, "luagreen");
   peek_thrown(L, G, code);
-  if (code == UV_EINTR) {
-    G->interrupted = 0;
-  } else if (green_lua__cold(L, G, green_lua__current(G))) {
+  if (code == UV_EINTR) G->interrupted = 0;
+  if (green_lua__cold(L, G, green_lua__current(G))) {
     lua_pushnil(L);
     lua_rawseti(L, -2, COLD_THROWN);
+    note_thrown(L);
     lua_pop(L, 1);
   }
 }

@@ -41,14 +41,20 @@ static void raise_visible(lua_State *L, struct green_lua *G) {
   lua_error(L);
 }
 
-/* Main is running again: what it waited for is still in its record. */
+/* Main is running again: what it waited for is still in its record, and the
+ * object in the arguments of the function that waits. */
 static int raise_deadlock(lua_State *L, const struct green_thread *main) {
+  int type = main->on ? lua_type(L, 1) : LUA_TNONE;
   luaL_checkstack(L, 6, "luagreen");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   lua_getfield(L, -1, "deadlock");
   lua_pushstring(L, main->kind->name);
   lua_pushnumber(L, (lua_Number)main->since / 1e9);
-  lua_call(L, 2, 1);
+  if (type == LUA_TUSERDATA || type == LUA_TTABLE)
+    lua_pushvalue(L, 1);
+  else
+    lua_pushnil(L);
+  lua_call(L, 3, 1);
   return lua_error(L);
 }
 

@@ -6,10 +6,15 @@
  * coroutine of the thread that runs, in case it computes. The second Ctrl-C
  * has the default action. One state of the process owns the signal.
  *
+ * The signal that asks for a dump is libuv's: its callback, on the hub, makes
+ * a green thread that writes it. The handle counts as nothing that could wake
+ * a thread, and keeps no host's loop alive.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -112,6 +117,127 @@ void green_lua__signal_restore(struct green_lua *G) {
   owner = NULL;
   if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_sigint)
     sigaction(SIGINT, &former, NULL);
+}
+
+/* --- the signal that asks for a dump --- */
+
+/* SIGINT has its own use; libuv needs SIGCHLD for processes. */
+static const struct {
+  const char *name;
+  int number;
+} names[] = {{"USR1", SIGUSR1}, {"USR2", SIGUSR2},   {"HUP", SIGHUP},
+             {"QUIT", SIGQUIT}, {"TERM", SIGTERM},   {"ALRM", SIGALRM},
+             {"CONT", SIGCONT}, {"WINCH", SIGWINCH}, {"URG", SIGURG},
+             {"IO", SIGIO},     {"PROF", SIGPROF},   {"VTALRM", SIGVTALRM}};
+enum { NAMES = sizeof names / sizeof *names };
+
+/* Freed by its close callback. */
+struct green_lua_watch {
+  uv_signal_t handle;
+  struct green_hub *hub;
+  struct sigaction former;
+  int name; /* index in names */
+};
+
+/* (G, NULL) on the helper. */
+static int spawn_dump(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, 1);
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  if (lua_getfield(L, -1, "dump") == LUA_TNIL) return 0;
+  G->owed = 1; /* beyond max_threads, too */
+  green_lua_spawn(L, 0);
+  return 0;
+}
+
+static void on_dump_signal(uv_signal_t *handle, int number) {
+  struct green_lua_watch *w = handle->data;
+  struct green_lua *G = green_lua__of(w->hub);
+  (void)number;
+  if (!G || G->watch != w || G->drained) return;
+  if (green_lua__protected(G, spawn_dump, NULL) != LUA_OK)
+    fprintf(stderr, "luagreen: memory was short for the dump\n");
+  G->owed = 0;
+}
+
+static void on_watch_closed(uv_handle_t *handle) {
+  struct green_lua_watch *w = handle->data;
+  struct green_hub *hub = w->hub;
+  free(w);
+  green_handle_closed(hub);
+}
+
+/* libuv leaves the default action behind; here it may have been another. */
+static void put_back(const struct green_lua_watch *w) {
+  struct sigaction now;
+  if (sigaction(names[w->name].number, NULL, &now) == 0 &&
+      now.sa_handler == SIG_DFL)
+    sigaction(names[w->name].number, &w->former, NULL);
+}
+
+void green_lua__dump_signal_off(struct green_lua *G) {
+  struct green_lua_watch *w = G->watch;
+  if (!w) return;
+  G->watch = NULL;
+  uv_signal_stop(&w->handle);
+  put_back(w);
+  uv_close((uv_handle_t *)&w->handle, on_watch_closed);
+}
+
+/* On a loop of the hub's own the door must be open: uv_run() does not look at
+ * a loop in which nothing is ref'd, and the signal would not be seen while
+ * some thread is always ready. */
+static int watch(struct green_lua *G, int name) {
+  struct green_lua_watch *w = calloc(1, sizeof *w);
+  int r = w ? 0 : UV_ENOMEM;
+  if (r == 0 && G->own) r = green_alert_open(G->hub);
+  if (r == 0) r = uv_signal_init(green_loop(G->hub), &w->handle);
+  if (r < 0) {
+    free(w);
+    return r;
+  }
+  w->handle.data = w;
+  w->hub = G->hub;
+  w->name = name;
+  uv_unref((uv_handle_t *)&w->handle);
+  green_handle_opened(G->hub);
+  green_lua__dump_signal_off(G);
+  sigaction(names[name].number, NULL, &w->former);
+  G->watch = w;
+  return uv_signal_start(&w->handle, on_dump_signal, names[name].number);
+}
+
+static int find_name(const char *s) {
+  int i;
+  if (!strncmp(s, "SIG", 3)) s += 3;
+  for (i = 0; i < NAMES; i++)
+    if (!strcmp(names[i].name, s)) return i;
+  return -1;
+}
+
+void green_lua__dump_signal_set(lua_State *L, struct green_lua *G) {
+  int name, r;
+  if (lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1)) {
+    green_lua__dump_signal_off(G);
+    return;
+  }
+  name = lua_type(L, -1) == LUA_TSTRING ? find_name(lua_tostring(L, -1)) : -1;
+  if (name < 0)
+    luaL_error(L,
+               "bad value for 'dump_signal' in 'config' "
+               "(name of a signal or false expected)");
+  if (G->watch && G->watch->name == name) return;
+  r = watch(G, name);
+  if (r < 0) {
+    green_lua__dump_signal_off(G);
+    luaL_error(L, "dump_signal: %s", green_strerror(r));
+  }
+}
+
+void green_lua__dump_signal_get(lua_State *L, struct green_lua *G) {
+  if (G->watch)
+    lua_pushstring(L, names[G->watch->name].name);
+  else
+    lua_pushboolean(L, 0);
 }
 
 /* arm_sigint(): the next Ctrl-C interrupts again (for a REPL). */

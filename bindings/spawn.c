@@ -21,19 +21,19 @@ static void note_spawner(struct green_lua *G, struct green_thread *t) {
   t->user_d = parent ? (uint32_t)parent->id : 0;
 }
 
-/* What a child inherits: where print goes. */
-static void inherit(lua_State *L, struct green_lua *G,
-                    struct green_thread *t) {
-  struct green_thread *parent = green_lua__current(G);
-  if (!parent || !parent->user_b) return;
+/* What a child inherits: where print goes, and locals. */
+static void inherit(lua_State *L, struct green_lua *G, struct green_thread *t,
+                    struct green_thread *parent) {
+  int from;
+  luaL_checkstack(L, 4, "luagreen");
   green_lua__push_anchored(L, G, parent->user_b);
-  if (lua_rawgeti(L, -1, COLD_OUTPUT) != LUA_TNIL) {
-    green_lua__cold_make(L, G, t);
-    lua_pushvalue(L, -2);
-    lua_rawseti(L, -2, COLD_OUTPUT);
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 2);
+  from = lua_gettop(L);
+  green_lua__cold_make(L, G, t);
+  lua_rawgeti(L, from, COLD_OUTPUT);
+  lua_rawseti(L, from + 1, COLD_OUTPUT);
+  green_lua__copy_heritage(L, from, from + 1);
+  t->user_flags |= LUA_HEIRS;
+  lua_settop(L, from - 1);
 }
 
 /* Everything of Lua first, as it may raise; then the record. The function and
@@ -77,14 +77,32 @@ void green_lua__launch(lua_State *L, struct green_lua *G,
   }
   if (unlikely(green_hot(G->hub)->draining && !G->owed))
     green_kill(G->hub, t); /* comes too late */
-  else if (unlikely(parent && parent->user_b))
-    inherit(L, G, t); /* may raise */
+  else if (unlikely(parent && parent->user_flags & LUA_HEIRS))
+    inherit(L, G, t, parent); /* may raise */
 }
 
 struct green_lua *green_lua__may_spawn(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   if (unlikely(G->drained == 2)) luaL_error(L, "the state is closing");
   return G;
+}
+
+/* A storm of spawns is to end in an error, not in a machine without memory.
+ * What is owed to ended threads (reports, links) is not counted out. */
+static int is_crowded(struct green_lua *G) {
+  return unlikely(green_live(G->hub) >= G->max_threads) && !G->owed;
+}
+
+/* crowded(): would a spawn raise for that reason? */
+int green_lua__l_crowded(lua_State *L) {
+  lua_pushboolean(L, is_crowded(green_lua__get(L)));
+  return 1;
+}
+
+static void check_room(lua_State *L, struct green_lua *G) {
+  if (is_crowded(G))
+    luaL_error(L, "too many green threads (max_threads is %I)",
+               (lua_Integer)G->max_threads);
 }
 
 struct green_thread *green_lua__make_thread(lua_State *L, struct green_lua *G,
@@ -109,12 +127,14 @@ static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
 int green_lua__l_spawn(lua_State *L) {
   struct green_lua *G = green_lua__may_spawn(L);
   green_lua__check_callable(L, 1);
+  check_room(L, G);
   return spawn(L, G, lua_gettop(L) - 1, 0);
 }
 
 int green_lua__l_spawn_n(lua_State *L) {
   struct green_lua *G = green_lua__may_spawn(L);
   green_lua__check_callable(L, 1);
+  check_room(L, G);
   green_lua__launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
   return 0;
 }
@@ -125,6 +145,7 @@ int green_lua__l_spawn_after(lua_State *L) {
   lua_Number s = luaL_checknumber(L, 1);
   luaL_argcheck(L, s == s, 1, "seconds expected, got NaN");
   green_lua__check_callable(L, 2);
+  check_room(L, G);
   return spawn(L, G, lua_gettop(L) - 2, green_lua__deadline(s));
 }
 
@@ -133,6 +154,7 @@ void green_lua_spawn(lua_State *L, int nargs) {
   if (!G || !G->hub || G->drained == 2)
     luaL_error(L, "luagreen is not open in this state");
   luaL_checkstack(L, 8, "luagreen");
+  check_room(L, G);
   spawn(L, G, nargs, 0);
 }
 

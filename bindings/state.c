@@ -66,6 +66,7 @@ static void close_hub(lua_State *L, struct green_lua *G) {
   struct green_hub *hub = G->hub;
   green_lua__drain(L, G);
   green_lua__sockets_shut(G);
+  green_lua__dump_signal_off(G);
   G->hub = NULL;
   green_hot(hub)->user = NULL;
   green_set_runtime(hub, NULL);
@@ -123,6 +124,14 @@ static uint32_t positive(lua_State *L, const char *name, lua_Number most,
   return (uint32_t)n;
 }
 
+/* 0 and math.huge: no limit. */
+static uint32_t limit(lua_State *L, const char *name) {
+  lua_Number n = lua_tonumber(L, -1);
+  if (lua_isnumber(L, -1) && n > 1e9) return UINT32_MAX;
+  n = positive(L, name, 1e9, 1);
+  return n > 0 ? (uint32_t)n : UINT32_MAX;
+}
+
 static void set_option(lua_State *L, struct green_lua *G, const char *name) {
   struct green_options *o = green_config(G->hub);
   if (!strcmp(name, "grace")) {
@@ -146,6 +155,10 @@ static void set_option(lua_State *L, struct green_lua *G, const char *name) {
     green_accounting(G->hub, lua_toboolean(L, -1));
   } else if (!strcmp(name, "sigint")) {
     G->sigint = (uint8_t)lua_toboolean(L, -1);
+  } else if (!strcmp(name, "max_threads")) {
+    G->max_threads = limit(L, name);
+  } else if (!strcmp(name, "dump_signal")) {
+    green_lua__dump_signal_set(L, G);
   } else {
     luaL_error(L, "unknown option '%s' in 'config'", name);
   }
@@ -167,11 +180,12 @@ static int l_config(lua_State *L) {
       set_option(L, G, lua_tostring(L, -2));
     }
   }
-  lua_createtable(L, 0, 9);
+  lua_createtable(L, 0, 11);
   lua_pushnumber(L, (lua_Number)o->grace / 1e9);
   lua_setfield(L, -2, "grace");
   field(L, "keep_stacks", G->keep_stacks);
   field(L, "max_stacks", o->max_stacks);
+  field(L, "max_threads", G->max_threads < UINT32_MAX ? G->max_threads : 0);
   field(L, "poll_switches", o->poll_switches);
   field(L, "poll_ms", o->poll_ms);
   field(L, "budget", o->budget);
@@ -181,6 +195,8 @@ static int l_config(lua_State *L) {
   lua_setfield(L, -2, "sigint");
   lua_pushboolean(L, green_accounts(G->hub));
   lua_setfield(L, -2, "accounting");
+  green_lua__dump_signal_get(L, G);
+  lua_setfield(L, -2, "dump_signal");
   return 1;
 }
 
@@ -188,7 +204,7 @@ static int l_stats(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct green_stats s;
   green_stats(G->hub, &s);
-  lua_createtable(L, 0, 14);
+  lua_createtable(L, 0, 15);
   field(L, "switches", (lua_Integer)s.switches);
   field(L, "polls", (lua_Integer)s.polls);
   field(L, "sleeps", (lua_Integer)s.sleeps);
@@ -200,6 +216,10 @@ static int l_stats(lua_State *L) {
   field(L, "idle_stacks", s.idle_stacks);
   field(L, "timers", s.timers);
   field(L, "external", s.external);
+  lua_pushnumber(L, (lua_Number)s.uptime / 1e9);
+  lua_setfield(L, -2, "uptime");
+  lua_pushnumber(L, (lua_Number)s.idle / 1e9);
+  lua_setfield(L, -2, "idle");
   lua_pushstring(L, green_guard_name(G->hub));
   lua_setfield(L, -2, "guard");
   lua_pushstring(L, green_switch_name());
@@ -353,6 +373,7 @@ static struct green_lua *new_state(lua_State *L, struct green_hub *hub) {
   G->main = lua_tothread(L, -1);
   lua_pop(L, 1);
   G->keep_stacks = 1024;
+  G->max_threads = UINT32_MAX;
   env_number("LUAGREEN_KEEP", &G->keep_stacks);
   G->recycle = 1;
   G->sigint = 1;
@@ -383,6 +404,21 @@ static void check_abi(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.abi");
 }
 
+/* An empty table whose fields are those of the table on top of the stack,
+ * which it replaces. Where a call does not tell the name of a C function, Lua
+ * looks for it in the tables of package.loaded: it is to find green.sleep and
+ * not, by chance, green.core.sleep. */
+static void hide_fields(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 2);
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "__newindex");
+  lua_setmetatable(L, -2);
+  lua_remove(L, -2);
+}
+
 static void open_core(lua_State *L) {
   lua_newtable(L);
   green_lua__setfuncs(L, functions, 0);
@@ -390,6 +426,7 @@ static void open_core(lua_State *L) {
   green_lua__open_thread(L);
   green_lua__open_time(L);
   green_lua__open_event(L);
+  green_lua__open_locals(L);
   green_lua__open_queue(L);
   green_lua__open_waitable(L);
   green_lua__open_select(L);
@@ -399,6 +436,7 @@ static void open_core(lua_State *L) {
   green_lua__open_readable(L);
   green_lua__open_signal(L);
   green_lua__open_test(L);
+  hide_fields(L);
 }
 
 int luaopen_green_core(lua_State *L) {

@@ -212,6 +212,17 @@ static int start_links(struct green_lua *G, struct green_thread *t) {
   return n;
 }
 
+/* fn(G, t) on the helper: why it will never run. */
+static int note_cancelled(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, 1);
+  green_lua__cold_make(L, G, lua_touserdata(L, 2));
+  lua_pushliteral(L, "cancelled");
+  lua_rawseti(L, -2, COLD_REASON);
+  lua_pushliteral(L, "end of the thread that spawned it");
+  lua_rawseti(L, -2, COLD_WHERE);
+  return 0;
+}
+
 /* Those that spawn_after_local tied to this one and that have not started. */
 static void cancel_tied(struct green_lua *G, struct green_thread *t) {
   int i;
@@ -222,7 +233,21 @@ static void cancel_tied(struct green_lua *G, struct green_thread *t) {
     handle = lua_touserdata(G->tables, -1);
     lua_pop(G->tables, 1);
     if (!handle) break;
-    if (*handle) green_unstart(G->hub, *handle);
+    if (!*handle || (*handle)->state != GREEN_NEW) continue;
+    green_lua__protected(G, note_cancelled, *handle);
+    green_unstart(G->hub, *handle);
+  }
+  lua_pop(G->tables, 1);
+}
+
+/* What belonged to the thread dies with it, though a handle may live on. */
+static void drop_fields(struct green_lua *G, struct green_thread *t) {
+  static const int keys[] = {COLD_OUTPUT, COLD_LOCALS, COLD_HERITAGE};
+  unsigned i;
+  lua_rawgeti(G->tables, 1, t->user_b);
+  for (i = 0; i < sizeof keys / sizeof *keys; i++) {
+    lua_pushnil(G->tables);
+    lua_rawseti(G->tables, -2, keys[i]);
   }
   lua_pop(G->tables, 1);
 }
@@ -268,6 +293,7 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
   if (t->user_b) {
     cancel_tied(G, t);
     links = start_links(G, t);
+    drop_fields(G, t);
   }
   if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
       reported(G, t) != LUA_OK)

@@ -49,6 +49,7 @@ void green_lua__launch(lua_State *L, struct green_lua *G,
 int green_lua__l_spawn(lua_State *L);
 int green_lua__l_spawn_n(lua_State *L);
 int green_lua__l_spawn_after(lua_State *L);
+int green_lua__l_crowded(lua_State *L);
 int green_lua__thread_link(lua_State *L);
 int green_lua__thread_unlink(lua_State *L);
 
@@ -66,5 +67,6 @@ int green_lua__thread_waiting(lua_State *L);
 int green_lua__thread_stats(lua_State *L);
 int green_lua__thread_stack_text(lua_State *L);
 int green_lua__thread_spawned_at(lua_State *L);
+int green_lua__thread_limit_of(lua_State *L);
 
 #endif

@@ -96,6 +96,7 @@ const char *green_guard_name(struct green_hub *hub);
 
 struct green_stats {
   uint64_t switches, polls, sleeps, spawned;
+  uint64_t uptime, idle; /* ns since opening; of them slept in polls */
   uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
 };
 void green_stats(struct green_hub *hub, struct green_stats *stats);
@@ -495,6 +496,11 @@ struct green_runtime {
 };
 void green_set_runtime(struct green_hub *hub,
                        const struct green_runtime *runtime);
+
+/* A handle that the runtime has on the hub's loop: the hub waits for its close
+ * callback, whose last act is green_handle_closed(). */
+void green_handle_opened(struct green_hub *hub);
+void green_handle_closed(struct green_hub *hub);
 
 /* Lets the hub call runtime->alert soon. Async-signal-safe, after one
  * successful green_alert_open(). */

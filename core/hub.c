@@ -64,6 +64,7 @@ static void poll_sleeping(struct green_hub *h) {
   h->polling = 0;
   h->now = green_now();
   if (h->now - before > SLEPT_NS) h->hot.sleeps++;
+  h->idle_ns += h->now - before;
 }
 
 /* With threads ready: what is there already. Polling must not take more than a
@@ -353,9 +354,16 @@ int green_open(struct green_hub **hub, const struct green_options *options) {
 
 /* --- closing --- */
 
-void green__handle_closed(uv_handle_t *handle) {
-  struct green_hub *h = handle->data;
+void green_handle_opened(struct green_hub *h) {
+  h->open_handles++;
+}
+
+void green_handle_closed(struct green_hub *h) {
   if (--h->open_handles == 0 && !h->own && h->closing) hub_free(h);
+}
+
+void green__handle_closed(uv_handle_t *handle) {
+  green_handle_closed(handle->data);
 }
 
 static void close_handles(struct green_hub *h) {
@@ -514,6 +522,8 @@ void green_stats(struct green_hub *h, struct green_stats *s) {
   s->polls = h->polls;
   s->sleeps = h->hot.sleeps;
   s->spawned = h->next_id - 1;
+  s->uptime = green_now() - h->opened;
+  s->idle = h->idle_ns;
   s->live = h->live;
   s->ready = h->hot.ready;
   s->kept = h->hot.kept;

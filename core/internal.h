@@ -179,6 +179,7 @@ struct green_hub {
   uint64_t timer_at;    /* deadline the uv_timer is armed for */
   uint32_t live, external, open_handles;
   uint64_t next_id, switches, polls, opened;
+  uint64_t idle_ns;         /* slept in polls, on a loop of its own */
   struct green_list others; /* threads that wait to be the only one */
   struct green_thread *drainer;
   struct green__thread_slab *thread_slabs;

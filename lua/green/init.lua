@@ -37,6 +37,7 @@ local green = {
   config = core.config,
   stats = core.stats,
   type = core.type,
+  locals = core.locals,
 }
 
 --- Modules that are loaded when first asked for.
