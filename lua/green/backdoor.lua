@@ -15,7 +15,7 @@
 
 local core = require "green.core"
 local green = require "green"
-local output = require "green.output"
+local outlet = require "green.outlet"
 local repl = require "green.repl"
 local telnet = require "green.telnet"
 
@@ -140,7 +140,7 @@ end
 local function new_session(conn, opts)
   local self = setmetatable({conn = conn, input = green.queue(), typed = 0,
     partial = "", over = false}, Session)
-  self.out = output.outlet(conn, function() self:hang_up() end)
+  self.out = outlet(conn, function() self:hang_up() end)
   self.filter = telnet.filter {
     on_text = function(text) self:on_text(text) end,
     on_signal = function(name) self[name](self) end,

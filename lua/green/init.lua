@@ -56,6 +56,7 @@ setmetatable(green, {
 package.loaded["green"] = package.loaded["green"] or green
 
 require "green.errors"(green, core)
+require "green.output"(green, core)
 require "green.thread"(green, core)
 require "green.interrupt"(green, core)
 require "green.pool"(green, core)

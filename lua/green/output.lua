@@ -1,153 +1,121 @@
---- Where print goes, thread by thread, and an outlet to a client.
+--- Where print and io.write go, thread by thread.
 ---
---- A green thread may have an output of its own (core.set_output); threads that
---- it spawns inherit it. print and io.write are replaced once, when the first
---- outlet is made, and look it up at each call: in all other threads they do
---- what they did before. io.stdout:write and copies of print that were made
---- earlier are not redirected.
+--- A green thread may have an output of its own; threads that it spawns from
+--- then on inherit it (bindings/spawn.c). print and io.write are replaced once,
+--- when the first sink is set, and look for it at each call: in all other
+--- threads they do what they did before. io.stdout:write and copies of print
+--- that were made earlier are not redirected.
+---
+--- While a sink runs, print and io.write of its thread go to the process's
+--- stdout: a sink may print. One that raises is taken off its thread, and what
+--- was to be printed goes to stdout; but what strikes the thread while the sink
+--- blocks is raised by print, as by any call that may switch.
 ---
 --- SPDX-License-Identifier: MIT
 
-local core = require "green.core"
-local green = require "green"
-
---- Bytes that may wait for a slow client before whoever prints waits, too.
-local MOST_WAITING <const> = 256 * 1024
---- A client that takes nothing of a piece of this size in so many seconds is
---- given up.
-local PIECE <const>, STALL <const> = 16 * 1024, 10
-
-local output = {}
-
------------------------------------------------------- print and io.write --
-
-local replaced = false
-
-local function text_of(i, value)
-  local kind = type(value)
-  if kind ~= "string" and kind ~= "number" then
-    error(("bad argument #%d to 'write' (string expected, got %s)"):format(
-      i, kind), 3)
-  end
-  return tostring(value)
-end
-
-local function replace()
-  if replaced then return end
-  replaced = true
+return function(green, core)
   local plain_print, plain_write = print, io.write
 
-  function _G.print(...)
-    local out = core.output()
-    if not out then return plain_print(...) end
+  --- Has the thread been struck by this error, so that it is none of the
+  --- sink's? A throw is not pending any more: see bindings/interrupt.c.
+  local function struck(err, rare)
+    return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
+      or core.type(err) == "deadlock"
+  end
+
+  local function write_to(sink, text)
+    if type(sink) == "function" then
+      sink(text)
+    else
+      sink:write(text)
+    end
+  end
+
+  local function complain(err)
+    local t = green.current()
+    local ok, text = pcall(tostring, err)
+    io.stderr:write(("luagreen: the output of green thread #%d failed, and is "
+      .. "stdout again: %s\n"):format(t.id, ok and text or "?"))
+  end
+
+  local Busy = {__close = function(rare) rare.rare.in_sink = nil end}
+
+  local function call_sink(sink, text, rare)
+    rare.in_sink, rare.thrown = true, nil
+    local _ <close> = setmetatable({rare = rare}, Busy)
+    return pcall(write_to, sink, text)
+  end
+
+  local function deliver(sink, text)
+    local rare = core.rare()
+    if rare.in_sink then return plain_write(text) end
+    local ok, err = call_sink(sink, text, rare)
+    if ok then return end
+    if err ~= nil and struck(err, rare) then
+      rare.thrown = nil
+      error(err, 0)
+    end
+    if core.output() == sink then core.set_output(false) end
+    plain_write(text)
+    complain(err)
+  end
+
+  local function text_of(i, value)
+    local kind = type(value)
+    if kind ~= "string" and kind ~= "number" then
+      error(("bad argument #%d to 'write' (string expected, got %s)"):format(
+        i, kind), 3)
+    end
+    return tostring(value)
+  end
+
+  local function replacing_print(...)
+    local sink = core.output()
+    if not sink then return plain_print(...) end
     local parts = {...}
     for i = 1, select("#", ...) do parts[i] = tostring(parts[i]) end
-    out:write(table.concat(parts, "\t") .. "\n")
+    deliver(sink, table.concat(parts, "\t") .. "\n")
   end
 
-  function io.write(...) -- luacheck: ignore
-    local out = core.output()
-    if not out or io.output() ~= io.stdout then return plain_write(...) end
+  local function replacing_write(...)
+    local sink = core.output()
+    if not sink or io.output() ~= io.stdout then return plain_write(...) end
     local parts = {...}
     for i = 1, select("#", ...) do parts[i] = text_of(i, parts[i]) end
-    out:write(table.concat(parts))
+    deliver(sink, table.concat(parts))
     return io.stdout
   end
-end
 
------------------------------------------------------------------- outlets --
+  local replaced = false
 
---- What waits to be sent to a client. Writing never switches until very much
---- waits, so that code which only prints is not cut in two by it. After the
---- client is gone, writing does nothing.
----@class green.Outlet
----@field conn userdata
----@field lost function     called once when the client does not take more
----@field waiting integer   bytes that are not sent yet
----@field closed boolean
----@field closing boolean   ends when all is sent
----@field filled? userdata  event: the sender waits for text
----@field room? userdata    event: writers wait for room
-local Outlet = {}
-Outlet.__index = Outlet
-
-function output.outlet(conn, lost)
-  replace()
-  return setmetatable({conn = conn, lost = lost, waiting = 0, closed = false,
-    closing = false}, Outlet)
-end
-
---- Makes it the calling thread's output.
-function Outlet:adopt()
-  core.set_output(self)
-end
-
-local function send_event(self, name)
-  local event = self[name]
-  self[name] = nil
-  if event then event:send() end
-end
-
---- May switch when very much waits already.
----@param text string
-function Outlet:write(text)
-  while self.waiting > MOST_WAITING and not self.closed do
-    self.room = self.room or green.event()
-    self.room:wait()
+  local function replace()
+    if replaced then return end
+    replaced = true
+    plain_print, plain_write = print, io.write
+    _G.print = replacing_print
+    io.write = replacing_write -- luacheck: ignore
   end
-  if self.closed then return end
-  self.waiting = self.waiting + #text
-  self[#self + 1] = text
-  send_event(self, "filled")
-end
 
-local function take_all(self)
-  local text = table.concat(self)
-  for i = #self, 1, -1 do self[i] = nil end
-  return text
-end
+  local function has_write(sink)
+    local kind = type(sink)
+    if kind ~= "table" and kind ~= "userdata" then return false end
+    local ok, write = pcall(function() return sink.write end)
+    return ok and write ~= nil
+  end
 
-local function send_all(self, text)
-  for i = 1, #text, PIECE do
-    local piece = text:sub(i, i + PIECE - 1)
-    if not green.with_timeout(STALL, self.conn.send, self.conn, piece) then
-      return false
+  --- Sets where print and io.write of the calling thread go, and of those that
+  --- it spawns from now on. Returns the sink so far. Never switches.
+  ---@param sink? function|table|userdata|false
+  ---@return function|table|userdata|false former
+  function green.output(sink)
+    local former = core.output() or false
+    if sink == nil then return former end
+    if sink and type(sink) ~= "function" and not has_write(sink) then
+      error(("bad argument #1 to 'output' (function, object with write or false"
+        .. " expected, got %s)"):format(type(sink)), 2)
     end
-    self.waiting = self.waiting - #piece
-    send_event(self, "room")
-  end
-  return true
-end
-
-function Outlet:close()
-  self.closed = true
-  send_event(self, "room")
-  send_event(self, "filled")
-end
-
---- The sender: runs in a thread of its own until the outlet is closed, or
---- finished and empty. Interruptible. May switch.
-function Outlet:run()
-  local _ <close> = setmetatable({}, {__close = function() self:close() end})
-  while not self.closed do
-    if #self > 0 then
-      if not send_all(self, take_all(self)) then
-        self.lost()
-        return
-      end
-    elseif self.closing then
-      return
-    else
-      self.filled = green.event()
-      self.filled:wait()
-    end
+    core.set_output(sink)
+    if sink then replace() end
+    return former
   end
 end
-
---- No more will be written; what waits is still sent.
-function Outlet:finish()
-  self.closing = true
-  send_event(self, "filled")
-end
-
-return output
