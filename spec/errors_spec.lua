@@ -302,14 +302,47 @@ describe("a deadlock", function()
     green.shutdown()
   end)
 
-  it("shows a ring of joins", function()
-    local b
+  it("shows a ring of joins, and each ring once", function()
+    local b, d
     local a = green.spawn(function() b:join() end)
-    b = green.spawn(function() a:join() end)
+    b = green.spawn(function() a:wait() end)
+    local c = green.spawn(function() d:join() end)
+    d = green.spawn(function() c:join() end)
+    local e = green.spawn(function() a:join() end) -- leads to a ring, only
+    for name, t in pairs {a = a, b = b, c = c, d = d, e = e} do
+      t.name = name
+    end
     local ok, err = pcall(a.join, a)
     assert.is_false(ok)
-    assert.matches("#%d+ %-> #%d+ %-> #%d+", err.cycle)
-    assert.matches("ring", tostring(err))
+    local one = ("#%d a -> join of #%d b -> wait for #%d a"):format(a.id, b.id,
+      a.id)
+    local two = ("#%d c -> join of #%d d -> join of #%d c"):format(c.id, d.id,
+      c.id)
+    assert.equal(one, err.cycle)
+    assert.same({one, two}, err.rings)
+    assert.matches("\n  in a ring: " .. one .. "\n  in a ring: " .. two,
+      tostring(err), 1, true)
+    green.shutdown()
+  end)
+
+  it("shows a ring that main is part of", function()
+    local main = green.current()
+    local t = green.spawn(function() main:join() end)
+    t.name = "child"
+    local ok, err = pcall(t.wait, t)
+    assert.is_false(ok)
+    assert.equal(("#1 main -> wait for #%d child -> join of #1 main"):format(
+      t.id), err.cycle)
+    green.shutdown()
+  end)
+
+  it("is of one line for each thread, whatever its name", function()
+    local t = green.spawn(function() green.event():wait() end)
+    t.name = "two\nlines"
+    local ok, err = pcall(t.wait, t)
+    assert.is_false(ok)
+    assert.matches("two\\nlines: event:wait", tostring(err), 1, true)
+    assert.is_nil(err.cycle)
     green.shutdown()
   end)
 

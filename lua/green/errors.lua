@@ -3,6 +3,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local rings = require "green.rings"
+
 --- Key of a thread's rare things (bindings/binding.h).
 local CAUSE = 8
 
@@ -39,10 +41,12 @@ return function(green, core)
   local deadlock = printable("green.deadlock", function(d)
     local lines = {"deadlock: nothing can ever wake these green threads:"}
     for _, t in ipairs(d.threads) do
-      lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(
-        t.id, t.name, t.what, green.now() - t.since, t.where or "?")
+      lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(t.id,
+        rings.one_line(t.name), t.what, green.now() - t.since, t.where or "?")
     end
-    if d.cycle then lines[#lines + 1] = "  in a ring: " .. d.cycle end
+    for _, ring in ipairs(d.rings or {}) do
+      lines[#lines + 1] = "  in a ring: " .. ring
+    end
     return table.concat(lines, "\n")
   end)
 
@@ -51,20 +55,6 @@ return function(green, core)
   ---@return boolean
   function green.is_timeout(err)
     return err == "timeout" or core.type(err) == "timeout"
-  end
-
-  --- A ring of threads that join each other, as "#2 -> #3 -> #2", or nil.
-  local function ring_of_joins(start)
-    local names, seen, t = {}, {}, start
-    while t and not seen[t] do
-      seen[t] = true
-      names[#names + 1] = "#" .. t.id
-      local w = t:waiting()
-      t = w and core.type(w.on) == "thread" and w.on or nil
-    end
-    if t == start and #names > 0 then
-      return table.concat(names, " -> ") .. " -> #" .. start.id
-    end
   end
 
   --- Where the program, and not the library, is at this moment.
@@ -79,18 +69,16 @@ return function(green, core)
   end
 
   --- The error object that main gets when nothing can wake anybody; what main
-  --- waited for, and since when.
-  function core.policy.deadlock(what, since)
-    local where = place()
+  --- waited in, since when, and for what object.
+  function core.policy.deadlock(what, since, on)
+    local mine = {what = what, since = since, where = place(), on = on}
     local d = setmetatable({threads = {}}, deadlock)
-    local me = green.current()
-    for _, t in ipairs(green.threads()) do
-      local w = t:waiting()
-      if t == me then
-        w = {what = what, since = since, where = where}
-      end
+    local me, all = green.current(), green.threads()
+    local found = rings.find(all, {[me] = mine})
+    if found[1] then d.cycle, d.rings = found[1], found end
+    for _, t in ipairs(all) do
+      local w = t == me and mine or t:waiting()
       if w then
-        d.cycle = d.cycle or ring_of_joins(t)
         d.threads[#d.threads + 1] = {id = t.id, name = t.name,
           what = w.what, since = w.since, where = w.where}
       end
@@ -109,12 +97,13 @@ return function(green, core)
       cause[2]:traceback())
   end
 
-  local function spawn_text(t)
+  --- Where it was spawned, and by whom. `find` gives the thread of an id.
+  function core.spawn_text(t, find)
     local where, by = core.spawned_at(t)
     if not by then return "" end
-    local parent = green.thread(by)
-    return ("\nspawned %sby #%d%s"):format(where and "at " .. where .. " "
-      or "", by, parent and " " .. parent.name or "")
+    local parent = find(by)
+    return ("\nspawned %sby %s"):format(where and "at " .. where .. " " or "",
+      parent and rings.name(parent) or "#" .. by)
   end
 
   --- The Lua stack of a thread: as it is now, or where its error was raised.
@@ -123,7 +112,7 @@ return function(green, core)
   ---@return string
   core.metatable("green.thread").__methods.traceback = function(t)
     local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
-      .. spawn_text(t)
+      .. core.spawn_text(t, green.thread)
     if t:status() ~= "failed" then return text end
     local _, err = t:join(0)
     return text .. cause_text(t, err)

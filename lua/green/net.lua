@@ -288,12 +288,22 @@ return function(green, core)
     green.sleep(self.pause)
   end
 
+  --- So many threads live that none may be made: holds the connection until
+  --- some have ended. What interrupts that closes it.
+  function Server:wait_threads(conn)
+    local _ <close> = setmetatable({}, {__close = function(_, err)
+      if err ~= nil then conn:close() end
+    end})
+    repeat self:back_off("too many green threads") until not core.crowded()
+  end
+
   function Server:run()
     while true do
       self:wait_room()
       if self.stopped then return true end
       local conn, err = self.listener:accept()
       if conn then
+        if core.crowded() then self:wait_threads(conn) end
         self.pause = nil
         self:start(conn)
       elseif err == "closed" or self.stopped then

@@ -1,0 +1,41 @@
+---@meta
+-- Watching a program: dumps, rings, figures and limits.
+--
+-- SPDX-License-Identifier: MIT
+-- luacheck: ignore 211 212 241
+
+---@class green
+local green = {}
+
+--- Writes what the program does at this moment: a line with version, uptime and
+--- figures; for each live thread its id, name and status, what it waits for,
+--- since when, until when and where, its nearest timeout, its traceback, where
+--- it was spawned and by whom; then the rings of threads that wait for each
+--- other. Control characters in names are escaped. Never switches, unless the
+--- object's write does. Raises for anything that is no file.
+---@param file? string|table|file*  added to the end of the file of that name,
+--- or given to the object's write in one call; stderr by default
+---@return true
+---@overload fun(file: any): nil, string
+function green.dump(file) end
+
+---@class green.options
+---@field max_threads? integer  of live green threads, main and those not yet
+--- started among them; beyond it spawning raises, but reports of errors and
+--- links still run; 0 or math.huge: any number; 0
+---@field dump_signal? string|false  a signal that makes the program write a
+--- dump to stderr, such as "USR1" or "SIGUSR1": one of USR1, USR2, HUP, QUIT,
+--- TERM, ALRM, CONT, WINCH, URG, IO, PROF and VTALRM. A thread that computes
+--- delays it. It makes no wake-ups and keeps no program running; false
+
+---@class green.stats
+---@field uptime number  seconds since the library was opened
+---@field idle number    seconds of them slept, nothing being ready; 0 on a
+--- host's loop
+
+--- rings: one text for each ring of threads that wait for each other;
+--- cycle is the first.
+---@class green.deadlock
+---@field rings? string[]  "#2 fetch -> lock of #3 store -> join of #2 fetch"
+
+return green

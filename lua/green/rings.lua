@@ -1,0 +1,118 @@
+--- Rings: threads that wait for each other, so that none of them will ever go
+--- on. For the deadlock report and for dumps.
+---
+--- An edge leads from a thread to each thread that it waits for. What waiting
+--- for an object means is known by its kind: `rings.awaited[kind]`.
+---
+--- SPDX-License-Identifier: MIT
+
+local core = require "green.core"
+
+local rings = {}
+
+--- Text of one line, whatever is in it.
+---@param text string
+---@return string
+function rings.one_line(text)
+  return (text:gsub("%c", function(c)
+    return c == "\n" and "\\n" or ("\\%d"):format(c:byte())
+  end))
+end
+
+--- A thread, as "#2 fetch". Never raises.
+---@param t green.thread
+---@return string
+function rings.name(t)
+  return ("#%d %s"):format(t.id, rings.one_line(t.name))
+end
+
+local JOINS <const> = {
+  ["thread:join"] = "join of",
+  ["thread:wait"] = "wait for",
+  ["close of a green thread"] = "close of",
+}
+
+--- What stands for a thread's wait: by the kind of the object, a function of
+--- the object, what waiting() tells and the thread that waits. It returns a
+--- list of the threads that it waits for, or nil, and how to call the wait
+--- before their names.
+---@type table<string, fun(on, w, t): green.thread[]?, string?>
+rings.awaited = {
+  thread = function(on, w)
+    return {on}, JOINS[w.what]
+  end,
+  lock = function(lock)
+    local owner = lock:owner()
+    return owner and {owner}, "lock of"
+  end,
+}
+
+--- Whom does a thread wait for? Never raises.
+---@param t green.thread
+---@param w? green.waiting  t:waiting() by default
+---@return green.thread[]  list
+---@return string? how
+function rings.edges(t, w)
+  w = w or t:waiting()
+  local kind = w and w.on ~= nil and core.type(w.on)
+  local awaited = kind and rings.awaited[kind]
+  if not awaited then return {} end
+  local ok, list, how = pcall(awaited, w.on, w, t)
+  return ok and list or {}, how or kind .. " of"
+end
+
+--- The ring that the path from index i on is, as text. It begins with the
+--- thread of the lowest id, so that each has one form.
+local function ring_text(path, i)
+  local n, first = #path - i + 1, i
+  for k = i, #path do
+    if path[k].thread.id < path[first].thread.id then first = k end
+  end
+  local parts = {rings.name(path[first].thread)}
+  for k = 0, n - 1 do
+    local at, after = path[i + (first - i + k) % n],
+      path[i + (first - i + k + 1) % n]
+    parts[#parts + 1] = ("%s %s"):format(at.how, rings.name(after.thread))
+  end
+  return table.concat(parts, " -> ")
+end
+
+--- Walks from one thread, depth first, without recursion: chains are long.
+--- `seen`: index in the path while the thread is there, 0 once it was left.
+local function walk(start, waits, seen, found)
+  local path = {}
+  local function enter(t)
+    local list, how = rings.edges(t, waits[t])
+    path[#path + 1] = {thread = t, list = list, how = how, next = 1}
+    seen[t] = #path
+  end
+  enter(start)
+  while #path > 0 do
+    local top = path[#path]
+    local t = top.list[top.next]
+    top.next = top.next + 1
+    if t == nil then
+      seen[top.thread] = 0
+      path[#path] = nil
+    elseif not seen[t] then
+      enter(t)
+    elseif seen[t] > 0 then
+      found[#found + 1] = ring_text(path, seen[t])
+    end
+  end
+end
+
+--- The rings among these threads and those that they wait for, each once:
+--- "#2 fetch -> lock of #3 store -> join of #2 fetch".
+---@param threads green.thread[]
+---@param waits? table<green.thread, green.waiting>  instead of t:waiting()
+---@return string[]
+function rings.find(threads, waits)
+  local seen, found = {}, {}
+  for _, t in ipairs(threads) do
+    if not seen[t] then walk(t, waits or {}, seen, found) end
+  end
+  return found
+end
+
+return rings

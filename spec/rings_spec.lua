@@ -1,0 +1,100 @@
+-- Rings of threads that wait for each other, for reports.
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+local rings = require "green.rings"
+local help = require "spec.help"
+
+--- n blocked threads, named "a", "b", ...; they end with the block.
+local function threads(n)
+  local list = {}
+  for i = 1, n do
+    list[i] = green.spawn(green.sleep, 60)
+    list[i].name = string.char(96 + i)
+  end
+  help.blocked(table.unpack(list))
+  return setmetatable(list, {__close = function()
+    for _, t in ipairs(list) do t:kill() end
+    help.ended(table.unpack(list))
+  end})
+end
+
+--- "#2 a" ... without the numbers.
+local function plain(list)
+  local texts = {}
+  for i, text in ipairs(list) do texts[i] = text:gsub("#%d+ ", "") end
+  return texts
+end
+
+local function joins(t)
+  return {what = "thread:join", on = t}
+end
+
+--- Something of the kind that green.type() tells.
+local function object(kind, methods)
+  return setmetatable(methods or {}, {__name = "green." .. kind})
+end
+
+describe("rings", function()
+  it("are found among joins, each once, from the lowest id on", function()
+    local t <close> = threads(5)
+    local found = rings.find({t[5], t[3], t[2], t[1], t[4]}, {
+      [t[1]] = joins(t[2]), [t[2]] = joins(t[3]), [t[3]] = joins(t[1]),
+      [t[4]] = joins(t[1]), [t[5]] = joins(t[5]),
+    })
+    assert.same({"e -> join of e", "a -> join of b -> join of c -> join of a"},
+      plain(found))
+  end)
+
+  it("go through the owner of a lock", function()
+    local t <close> = threads(2)
+    local held = object("lock", {owner = function() return t[2] end})
+    local free = object("lock", {owner = function() end})
+    local function waits(lock)
+      return {[t[1]] = {what = "lock:acquire", on = lock}, [t[2]] = joins(t[1])}
+    end
+    assert.same({"a -> lock of b -> join of a"},
+      plain(rings.find(t, waits(held))))
+    assert.same({}, rings.find(t, waits(free)))
+  end)
+
+  it("go through what others add for their kind", function()
+    local t <close> = threads(3)
+    local pool = object("pool", {members = {t[2], t[3]}})
+    rings.awaited.pool = function(p) return p.members end
+    local found = plain(rings.find(t, {[t[3]] = {what = "pool:wait", on = pool},
+      [t[1]] = joins(t[3])}))
+    rings.awaited.pool = nil
+    assert.same({"c -> pool of c"}, found)
+  end)
+
+  it("ignore what cannot be asked, and what waits for no thread", function()
+    local t <close> = threads(2)
+    local broken = object("lock", {owner = function() error "odd" end})
+    assert.same({}, rings.find(t, {
+      [t[1]] = {what = "lock:acquire", on = broken},
+      [t[2]] = {what = "event:wait", on = green.event()},
+    }))
+    assert.same({}, rings.find(t))
+    assert.same({}, rings.find {})
+  end)
+
+  it("are found at the end of long chains", function()
+    local t <close> = threads(3)
+    local waits, list = {}, {}
+    -- 20,000 things that are asked as threads are
+    for i = 1, 20000 do
+      list[i] = {id = i, name = "x", waiting = function() end}
+    end
+    for i = 1, 20000 do
+      waits[list[i]] = {on = t[1], next = list[i % 20000 + 1]}
+    end
+    local former = rings.awaited.thread
+    rings.awaited.thread = function(_, w) return {w.next} end
+    local ok, found = pcall(rings.find, list, waits)
+    rings.awaited.thread = former
+    assert.is_true(ok, found)
+    assert.equal(1, #found)
+  end)
+end)
