@@ -64,6 +64,7 @@ require "green.group"(green, core)
 require "green.pile"(green, core)
 require "green.many"(green, core)
 require "green.net"(green, core)
+require "green.patch"(green, core)
 require "green.dump"(green, core)
 host(green, core)
 
