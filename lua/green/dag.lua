@@ -1,0 +1,483 @@
+--- Tasks that depend on each other's results: a graph without cycles, of keys.
+---
+--- `require "green.dag"` is a constructor. A key has a node as soon as anybody
+--- names it, be it only as something to wait for. A node is open until it has
+--- values or an error, and never opens again but by kill(). All tasks start at
+--- once; a task waits for what it depends on only when it asks for it:
+---
+---   local d = dag {base = 1}
+---   d:spawn("sum", {"base", "other"}, function(key, results)
+---     local sum = 0
+---     for name, ok, value in results do ... end  -- as they arrive
+---     return sum
+---   end)
+---
+--- Results come one by one because a task may begin with what is there, and in
+--- pcall's shape because one that failed need not end the others. Whoever does
+--- not care calls results:wait(), which returns a table or raises.
+---
+--- Each loop has a queue of its own, into which a node that is decided puts
+--- itself. So nothing is lost when a loop's thread is interrupted, and a call
+--- later goes on with the same result.
+---
+--- SPDX-License-Identifier: MIT
+
+local green = require "green"
+local core = require "green.core"
+
+--- Keys of a thread's rare things (bindings/binding.h).
+local CAUSE <const>, OWNED <const> = 8, 10
+
+------------------------------------------------------------------ the error --
+
+local error_mt = core.metatable "green.dag_error"
+
+local function text_of(value)
+  local ok, text = pcall(tostring, value)
+  return ok and text or "(error object is a " .. type(value) .. " value)"
+end
+
+function error_mt:__tostring()
+  local names = {}
+  for i, key in ipairs(self.chain) do names[i] = text_of(key) end
+  return ("dag: %s failed: %s"):format(table.concat(names, " <- "),
+    text_of(self.cause))
+end
+
+function error_mt.__concat(a, b)
+  return tostring(a) .. tostring(b)
+end
+
+--- What those get that depend on a node: an error that came to the node from
+--- another one makes the chain longer.
+local function dag_error(key, err)
+  local chain, cause = {key}, err
+  if debug.getmetatable(err) == error_mt then
+    table.move(err.chain, 1, #err.chain, 2, chain)
+    cause = err.cause
+  end
+  return setmetatable({key = key, chain = chain, cause = cause}, error_mt)
+end
+
+----------------------------------------------------------------- arguments --
+
+--- Raised where the caller of the public function is.
+local function bad(n, what, expected, got)
+  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(n, what,
+    expected, got ~= got and "NaN" or type(got)), 4)
+end
+
+local function check_key(key, what)
+  if key == nil or key ~= key then bad(1, what, "key", key) end
+end
+
+local function check_keys(keys, n, what)
+  if keys ~= nil and type(keys) ~= "table" then bad(n, what, "table", keys) end
+end
+
+local function check_limit(s, n, what)
+  if s ~= nil and (type(s) ~= "number" or s ~= s) then
+    bad(n, what, "seconds", s)
+  end
+end
+
+local function check_callable(f, n, what)
+  local mt = debug.getmetatable(f)
+  if type(f) ~= "function" and not (mt and mt.__call) then
+    bad(n, what, "function", f)
+  end
+end
+
+--------------------------------------------------------------------- nodes --
+
+local Dag = {}
+local dag_mt = core.metatable "green.dag"
+dag_mt.__index = Dag
+
+--- The node of a key, made if need be.
+local function node_of(dag, key)
+  local node = dag.nodes[key]
+  if not node then
+    node = {key = key, listeners = {}}
+    dag.nodes[key] = node
+  end
+  return node
+end
+
+--- The node has values, or an error; all who wait for it hear of it.
+local function decide(dag, node, ok, ...)
+  node.ok, node.task = ok, nil
+  if ok then
+    node.values, node.thread = table.pack(...), nil
+  else
+    node.failure = dag_error(node.key, (...))
+  end
+  dag.decided = dag.decided + 1
+  node.order = dag.decided
+  local listeners = node.listeners
+  node.listeners = {}
+  for _, queue in ipairs(listeners) do queue:put(node, 0) end
+end
+
+--- true and the values, or false and the error.
+local function outcome(node)
+  if node.ok then
+    return true, table.unpack(node.values, 1, node.values.n)
+  end
+  return false, node.failure
+end
+
+--- Raises a node's failure; green.traceback follows it to the task's thread.
+local function raise(node)
+  local rare = core.rare()
+  if rare and node.thread then rare[CAUSE] = {node.failure, node.thread} end
+  error(node.failure, 0)
+end
+
+--- Decided nodes, in order of being decided.
+local function decided(dag)
+  local list = {}
+  for _, node in pairs(dag.nodes) do
+    if node.ok ~= nil then list[#list + 1] = node end
+  end
+  table.sort(list, function(a, b) return a.order < b.order end)
+  return list
+end
+
+------------------------------------------------------------------- results --
+
+--- What a number of keys come to, one by one: a generic-for iterator that is
+--- an object.
+local Results = {}
+local results_mt = core.metatable "green.dag_results"
+results_mt.__index = Results
+
+--- One for each different key.
+local function nodes_of(dag, keys)
+  local list, seen = {}, {}
+  for _, key in ipairs(keys) do
+    if not seen[key] then list[#list + 1] = node_of(dag, key) end
+    seen[key] = true
+  end
+  return list
+end
+
+local function results_of(dag, keys)
+  local queue, there, nodes = core.queue(), {}, nodes_of(dag, keys)
+  for _, node in ipairs(nodes) do
+    if node.ok ~= nil then
+      there[#there + 1] = node
+    else
+      table.insert(node.listeners, queue)
+    end
+  end
+  table.sort(there, function(a, b) return a.order < b.order end)
+  for _, node in ipairs(there) do queue:put(node, 0) end
+  return setmetatable({queue = queue, left = #nodes, nodes = nodes,
+    values = {}}, results_mt)
+end
+
+--- The next node; nil at the end, nil and "timeout" at the deadline.
+local function next_node(results, deadline)
+  while results.left > 0 do
+    local node, err = results.queue:get(deadline and deadline - core.now())
+    if not node then return nil, err end
+    if node.ok ~= nil then
+      results.left = results.left - 1
+      return node
+    end
+    table.insert(node.listeners, results.queue) -- killed in the meantime
+  end
+end
+
+function results_mt:__call()
+  local node = next_node(self)
+  if node then return node.key, outcome(node) end
+end
+
+--- A loop that is left early is heard of no more.
+function results_mt:__close()
+  for _, node in ipairs(self.nodes) do
+    for i, queue in ipairs(node.listeners) do
+      if queue == self.queue then table.remove(node.listeners, i) break end
+    end
+  end
+end
+
+--- The first values, by key; raises the first failure when it happens. What
+--- had arrived before a limit or an interruption is there at the next call.
+--- Interruptible. May switch.
+---@param s? number  time limit in seconds
+---@return table?, "timeout"?
+function Results:wait(s)
+  check_limit(s, 1, "wait")
+  local deadline = s and (s > 0 and core.now() + s or -math.huge)
+  if self.left == 0 and deadline ~= -math.huge then core.checkpoint() end
+  while self.left > 0 do
+    local node, err = next_node(self, deadline)
+    if not node then return nil, err end
+    if not node.ok then raise(node) end
+    self.values[node.key] = node.values[1]
+  end
+  return self.values
+end
+
+--------------------------------------------------------------------- tasks --
+
+--- A task is the run of one f. Its node may have been decided by others, or
+--- belong to another task by now: then nobody wants to hear of this one.
+local Task = {}
+
+function Task:__close(err)
+  results_mt.__close(self.results)
+  if self.node.task ~= self then return end
+  if err == nil then err = core.interrupted() or "closed by foreign code" end
+  decide(self.dag, self.node, false, err)
+end
+
+local function finish(task, ...)
+  if task.node.task == task then decide(task.dag, task.node, true, ...) end
+end
+
+--- The task was killed, or thrown into, before it ran.
+local function never_ran(t, task)
+  local _, err = t:join(0)
+  Task.__close(task, err)
+end
+
+local function run(task, f, ...)
+  green.current():unlink(never_ran)
+  local _ <close> = task
+  finish(task, f(task.node.key, task.results, ...))
+end
+
+--- An error of the task belongs to the graph, unless it is not the key's any
+--- more when it fails.
+local function start(dag, node, depends, f, ...)
+  local task = setmetatable({dag = dag, node = node, depends = depends,
+    results = results_of(dag, depends)}, Task)
+  local t = green.spawn(run, task, f, ...)
+  t.name = "dag " .. text_of(node.key)
+  core.rare(t)[OWNED] = true
+  t:link(never_ran, task)
+  node.task, node.thread = task, t
+  return t
+end
+
+--- The way from `from` to `to` along dependencies, or nil.
+local function way(dag, from, to, path)
+  path[#path + 1] = from
+  if from == to then return path end
+  local node = dag.nodes[from]
+  if node and node.task and not path[node] then
+    path[node] = true
+    for _, key in ipairs(node.task.depends) do
+      local found = way(dag, key, to, path)
+      if found then return found end
+    end
+  end
+  path[#path] = nil
+end
+
+--- What keeps a key from being spawned; nil if nothing does.
+local function refusal(dag, key, depends)
+  local node = dag.nodes[key]
+  if node and (node.task or node.ok ~= nil) then
+    return ("the key '%s' is taken"):format(text_of(key))
+  end
+  for _, from in ipairs(depends) do
+    local path = way(dag, from, key, {key})
+    if path then
+      for i, name in ipairs(path) do path[i] = text_of(name) end
+      return "a ring of dependencies: " .. table.concat(path, " <- ")
+    end
+  end
+end
+
+----------------------------------------------------------------- the methods --
+
+--- Runs f(key, results, ...) in a green thread; what it returns are the values
+--- of the key. results iterates over the dependencies. Never switches.
+---@param key any
+---@param depends? any[]  keys; they may have no values or task yet
+---@param f function
+---@return green.thread
+function Dag:spawn(key, depends, f, ...)
+  check_key(key, "spawn")
+  check_keys(depends, 2, "spawn")
+  check_callable(f, 3, "spawn")
+  depends = {table.unpack(depends or {})}
+  local problem = refusal(self, key, depends)
+  if problem then error(problem, 2) end
+  return start(self, node_of(self, key), depends, f, ...)
+end
+
+--- spawn for each key of a table of dependencies; all or none. Never switches.
+---@param graph table<any, any[]>
+---@param f function
+function Dag:spawn_many(graph, f, ...)
+  if graph == nil then graph = false end
+  check_keys(graph, 1, "spawn_many")
+  check_callable(f, 2, "spawn_many")
+  local spawned = {}
+  for key, depends in pairs(graph) do
+    local problem = refusal(self, key, depends)
+    if problem then
+      for _, other in ipairs(spawned) do self:kill(other) end
+      error(problem, 2)
+    end
+    self:spawn(key, depends, f, ...)
+    spawned[#spawned + 1] = key
+  end
+end
+
+--- All keys that anybody has named.
+local function all_keys(dag)
+  local keys = {}
+  for key in pairs(dag.nodes) do keys[#keys + 1] = key end
+  return keys
+end
+
+--- The first values of the keys (all that are known, by default), by key.
+--- Raises the first failure when it happens. Interruptible. May switch.
+---@param keys? any[]
+---@param s? number  time limit in seconds
+---@return table?, "timeout"?
+function Dag:wait(keys, s)
+  check_keys(keys, 1, "wait")
+  check_limit(s, 2, "wait")
+  local results <close> = results_of(self, keys or all_keys(self))
+  local values, err = results:wait(s)
+  return values, err
+end
+
+--- `for key, ok, ... in d:wait_each(keys)`: as they arrive.
+---@param keys? any[]
+function Dag:wait_each(keys)
+  check_keys(keys, 1, "wait_each")
+  local results = results_of(self, keys or all_keys(self))
+  return results, nil, nil, results
+end
+
+--- Gives a key its value. A key with a task is the task's own, which may post
+--- it before it returns. Never switches.
+---@param key any
+---@param value any
+---@param replace? boolean  a value that is there already
+function Dag:post(key, value, replace)
+  check_key(key, "post")
+  local node = node_of(self, key)
+  local mine = node.task and node.thread == green.current()
+  if node.task and not mine or node.ok ~= nil and not replace then
+    error(("the key '%s' is taken"):format(text_of(key)), 2)
+  end
+  if mine then core.rare(node.thread)[OWNED] = nil end
+  node.failure = nil
+  decide(self, node, true, value)
+end
+
+--- The values of a key; raises its failure. Never switches.
+---@param key any
+---@return any ...  or nil, "timeout" when it has none yet
+function Dag:get(key)
+  check_key(key, "get")
+  local node = self.nodes[key]
+  if not node or node.ok == nil then return nil, "timeout" end
+  if not node.ok then raise(node) end
+  return select(2, outcome(node))
+end
+
+--- Kills the key's task and forgets what the key had: it may be spawned or
+--- posted again, and whoever waits for it goes on waiting. Never switches.
+---@param key any
+---@return boolean known
+function Dag:kill(key)
+  check_key(key, "kill")
+  local node = self.nodes[key]
+  if not node or not node.task and node.ok == nil then return false end
+  local thread = node.task and node.thread
+  node.task, node.thread, node.ok = nil, nil, nil
+  node.values, node.failure = nil, nil
+  if thread then
+    core.rare(thread)[OWNED] = nil -- what its clean-up fails with is not ours
+    thread:kill("killed by its graph")
+  end
+  return true
+end
+
+--- The keys that are decided, in that order. Never switches.
+---@return any[]
+function Dag:keys()
+  local list = decided(self)
+  for i, node in ipairs(list) do list[i] = node.key end
+  return list
+end
+
+--- `for key, ok, ... in d:items()`: those that are decided now, in that order.
+--- Never switches.
+function Dag:items()
+  local list, i = decided(self), 0
+  return function()
+    i = i + 1
+    if list[i] then return list[i].key, outcome(list[i]) end
+  end
+end
+
+--- How many tasks have not ended. Never switches.
+---@return integer
+function Dag:running()
+  local n = 0
+  for _, node in pairs(self.nodes) do
+    if node.task then n = n + 1 end
+  end
+  return n
+end
+
+--- Those of the keys that are open.
+local function open_ones(dag, keys)
+  local open = {}
+  for _, key in ipairs(keys) do
+    if dag.nodes[key].ok == nil then open[#open + 1] = key end
+  end
+  return open
+end
+
+--- What a task still lacks: a list of keys. Without a key, such a list for
+--- each task that lacks something. Never switches.
+---@param key? any
+---@return table
+function Dag:waiting_for(key)
+  if key ~= nil then
+    local node = self.nodes[key]
+    return node and node.task and open_ones(self, node.task.depends) or {}
+  end
+  local lists = {}
+  for name, node in pairs(self.nodes) do
+    local open = node.task and open_ones(self, node.task.depends) or {}
+    if #open > 0 then lists[name] = open end
+  end
+  return lists
+end
+
+--- How many tasks lack something. Never switches.
+---@return integer
+function Dag:waiting()
+  local n = 0
+  for _ in pairs(self:waiting_for()) do n = n + 1 end
+  return n
+end
+
+--- A graph, with the values that are there from the start.
+---@param preload? table<any, any>
+---@return green.dag
+return function(preload)
+  if preload ~= nil and type(preload) ~= "table" then
+    error(("bad argument #1 to 'dag' (table expected, got %s)"):format(
+      type(preload)), 2)
+  end
+  local dag = setmetatable({nodes = {}, decided = 0}, dag_mt)
+  for key, value in pairs(preload or {}) do
+    decide(dag, node_of(dag, key), true, value)
+  end
+  return dag
+end

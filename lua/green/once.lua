@@ -1,0 +1,106 @@
+--- Single flight: equal calls that come while one is under way share its run.
+---
+--- A run is a green thread of its own. It stands in a tree with one level for
+--- the number of arguments and one for each of them, for as long as somebody
+--- waits for it: the last caller to leave takes it out, whether it is over or
+--- not, and kills it. One that is over is passed by, although its callers may
+--- not have woken yet.
+---
+--- SPDX-License-Identifier: MIT
+
+--- What stands in the tree for values that cannot be keys.
+local NIL <const>, NAN <const> = {}, {}
+
+local function key_of(value)
+  if value == nil then return NIL end
+  if value ~= value then return NAN end
+  return value
+end
+
+--- The way through the tree to the run of these arguments.
+local function way_to(...)
+  local n = select("#", ...)
+  local way = {n, ...}
+  for i = 2, n + 1 do way[i] = key_of(way[i]) end
+  return way
+end
+
+local function find(tree, way)
+  local run = tree
+  for _, key in ipairs(way) do
+    run = run[key]
+    if run == nil then return end
+  end
+  return run
+end
+
+local function put(tree, way, run)
+  local branch = tree
+  for i = 1, #way - 1 do
+    branch[way[i]] = branch[way[i]] or {}
+    branch = branch[way[i]]
+  end
+  branch[way[#way]] = run
+end
+
+--- Takes a run out, and the branches that lead nowhere then.
+local function remove(branch, way, i)
+  local key = way[i]
+  if i == #way then
+    branch[key] = nil
+  else
+    remove(branch[key], way, i + 1)
+    if next(branch[key]) == nil then branch[key] = nil end
+  end
+end
+
+local function is_over(thread)
+  local status = thread:status()
+  return status == "done" or status == "failed" or status == "killed"
+end
+
+local function is_callable(f)
+  local mt = debug.getmetatable(f)
+  return type(f) == "function" or mt and mt.__call ~= nil
+end
+
+return function(green)
+  --- A caller that waits for a run.
+  local Seat = {}
+
+  function Seat:__close()
+    local run = self.run
+    run.callers = run.callers - 1
+    if run.callers > 0 then return end
+    if find(run.tree, run.way) == run then remove(run.tree, run.way, 1) end
+    run.thread:kill("no caller is left")
+  end
+
+  local function take_seat(run)
+    run.callers = run.callers + 1
+    return setmetatable({run = run}, Seat)
+  end
+
+  --- A function that runs f(...) once for all calls with equal arguments that
+  --- come until it is over.
+  ---@param f function
+  ---@return function
+  function green.once(f)
+    if not is_callable(f) then
+      error(("bad argument #1 to 'once' (function expected, got %s)"):format(
+        type(f)), 2)
+    end
+    local tree = {}
+    return function(...)
+      local way = way_to(...)
+      local run = find(tree, way)
+      if not run or is_over(run.thread) then
+        run = {tree = tree, way = way, callers = 0,
+          thread = green.spawn(f, ...)}
+        put(tree, way, run)
+      end
+      local _ <close> = take_seat(run)
+      return run.thread:wait()
+    end
+  end
+end
