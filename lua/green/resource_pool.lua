@@ -8,6 +8,7 @@
 ---   total   permits there are: in the queue, promised to woken waiters, out
 ---   out     permits of leases, of items under way or being destroyed
 ---   #idle   never more than total - out
+---   live    items that are idle or leased
 ---
 --- Whoever got a permit takes an idle item, and makes one only when there is
 --- none. So there are never more items than permits, and an idle one is
@@ -145,6 +146,7 @@ return function(green, core)
   local function doom(lease)
     local f, item = lease.pool.options.destroy, lease.entry.item
     lease.entry = nil
+    lease.pool.live = lease.pool.live - 1
     if not f then return end
     lease.dying = true
     local ok, t = pcall(green.spawn, destroyer, lease, item)
@@ -169,7 +171,7 @@ return function(green, core)
     local opts, now = pool.options, core.now()
     if opts.max_age and now - entry.born > opts.max_age then return true end
     return opts.max_idle and now - entry.since > opts.max_idle
-      and #pool.idle + pool.out > (opts.min or 0)
+      and pool.live > (opts.min or 0)
   end
 
   --- Nobody is hurried for it: an item that is to go needs a free permit.
@@ -261,6 +263,7 @@ return function(green, core)
       return nil, err == nil and "create returned no item" or err
     end
     search.lease.entry = {item = item, born = core.now()}
+    pool.live = pool.live + 1
     return hand_out(pool, search)
   end
 
@@ -412,7 +415,7 @@ return function(green, core)
     local max = math.tointeger(copy.max or 4)
     check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
     local pool = setmetatable({options = copy, max = max, total = max, out = 0,
-      idle = {}, permits = core.queue(), closed = false}, pool_mt)
+      live = 0, idle = {}, permits = core.queue(), closed = false}, pool_mt)
     for _ = 1, max do pool.permits:put(true, 0) end
     return pool
   end
