@@ -354,19 +354,6 @@ describe("destroy", function()
     ]]
     assert.equal("end\ngone\titem\n", out)
   end)
-
-  it("runs when main leaves by os.exit while it holds a lease", function()
-    local out = help.child [[
-      local green = require "green"
-      local rp = green.resource_pool {
-        create = function() return "item" end,
-        destroy = function(item) print("gone", item) end,
-      }
-      local _ <close> = rp:lease()
-      os.exit(0, true)
-    ]]
-    assert.equal("gone\titem\n", out)
-  end)
 end)
 
 describe("check", function()
