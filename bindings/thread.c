@@ -138,7 +138,7 @@ static int run_one(struct green_lua *G, struct green_thread *t) {
     t->user_flags |= LUA_STARTED;
     nargs = lua_gettop(co) - BASE - 1;
   } else if (unlikely(lua_status(co) != LUA_YIELD)) { /* closed by others */
-    if (t->kind->undo) t->kind->undo(G->hub, t);
+    if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
     t->state = GREEN_KILLED;
     return ended(G, t);
   }

@@ -240,7 +240,8 @@ struct green_wait_kind {
   const char *name; /* "queue:get" */
   /* The thread ends without going on from this wait: give back what it holds
    * and, if it was woken (reason GREEN_WOKEN), what that handed over. May be
-   * NULL. Called on any stack, never raises. */
+   * NULL. Called on any stack, never raises; not for a lap, whose thread waits
+   * on nothing (thread->on is NULL). */
   void (*undo)(struct green_hub *hub, struct green_thread *thread);
   /* The wait ends, whatever ended it: unlink further nodes, uncount. Of a
    * thread's own nodes the one it is woken by is unlinked already. */

@@ -124,7 +124,7 @@ void green_bury(struct green_hub *h, struct green_thread *t,
     green_list_remove(&t->node);
     h->hot.ready--;
   }
-  if (t->kind->undo) t->kind->undo(h, t);
+  if (t->on && t->kind->undo) t->kind->undo(h, t); /* NULL: a mere lap */
   green__thread_end(h, t, state);
 }
 
