@@ -115,6 +115,16 @@ void green_lua__exit(lua_State *L, struct green_lua *G);
 /* socket.c: closes every socket of the state, before its hub is let go. */
 void green_lua__sockets_shut(struct green_lua *G);
 
+/* lock.c: the locks that a thread owns at its end are abandoned; those of all
+ * threads are free, before the hub is let go. Never raise. */
+void green_lua__locks_abandon(struct green_lua *G, struct green_thread *t);
+void green_lua__locks_drop(struct green_lua *G);
+
+/* guard.c: pushes a guard for the object on top of the stack, which it keeps
+ * alive. Its __close calls release(L, object). */
+void green_lua__push_guard(lua_State *L, void *object,
+                           void (*release)(lua_State *L, void *object));
+
 /* signal.c */
 extern const struct green_runtime green_lua__runtime;
 void green_lua__signal_install(struct green_lua *G);
@@ -215,6 +225,9 @@ void green_lua__push_thread(lua_State *L, struct green_lua *G,
 struct green_thread *green_lua__to_thread(lua_State *L, int index);
 int green_lua__push_outcome(lua_State *L, struct green_lua *G,
                             struct green_thread *t);
+/* "#7 fetch", for messages; leaves it on the stack. */
+const char *green_lua__push_who(lua_State *L, struct green_lua *G,
+                                struct green_thread *t);
 /* Its name dies with its Lua stack: fixes it. Never raises. */
 void green_lua__keep_name(struct green_lua *G, struct green_thread *t);
 lua_State *green_lua__waiting_state(struct green_lua *G,
@@ -233,6 +246,12 @@ void green_lua__open_queue(lua_State *L);
 void green_lua__open_waitable(lua_State *L);
 void green_lua__open_select(lua_State *L);
 void green_lua__open_crew(lua_State *L);
+void green_lua__open_flag(lua_State *L);
+void green_lua__open_condition(lua_State *L);
+void green_lua__open_guard(lua_State *L);
+void green_lua__open_semaphore(lua_State *L);
+void green_lua__open_lock(lua_State *L);
+void green_lua__open_waitgroup(lua_State *L);
 void green_lua__open_ticker(lua_State *L);
 void green_lua__open_socket(lua_State *L);
 void green_lua__open_readable(lua_State *L);

@@ -95,6 +95,7 @@ void green_lua__push_thread(lua_State *L, struct green_lua *G,
 /* A C thread ends: its slots go, its handle is told by the id. */
 void green_lua__guest_ended(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
+  if (G) green_lua__locks_abandon(G, t);
   if (!G || !(t->user_a | t->user_b)) return;
   lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
   lua_pushnil(G->tables);

@@ -80,6 +80,16 @@ void green_lua__push_name(lua_State *L, struct green_lua *G,
     push_default_name(L, G, t);
 }
 
+const char *green_lua__push_who(lua_State *L, struct green_lua *G,
+                                struct green_thread *t) {
+  const char *text, *who;
+  if (!t) return lua_pushliteral(L, "(a host)");
+  green_lua__push_thread(L, G, t);
+  text = luaL_tolstring(L, -1, NULL);
+  who = strchr(text, '#');
+  return who ? who : text;
+}
+
 /* The name dies with the stack: fix it. (G, t) on the helper. */
 static int keep_name(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, 1);

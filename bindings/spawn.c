@@ -81,15 +81,14 @@ void green_lua__launch(lua_State *L, struct green_lua *G,
     inherit(L, G, t, parent); /* may raise */
 }
 
-struct green_lua *green_lua__may_spawn(lua_State *L) {
 /* A link of a thread that has ended: it runs even while the hub drains. */
 static void launch_owed(lua_State *L, struct green_lua *G,
                         struct green_thread *t) {
   t->flags |= GREEN_OWED;
-  launch(L, G, t, 0);
+  green_lua__launch(L, G, t, 0);
 }
 
-static struct green_lua *may_spawn(lua_State *L) {
+struct green_lua *green_lua__may_spawn(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   if (unlikely(G->drained == 2)) luaL_error(L, "the state is closing");
   return G;
@@ -180,7 +179,6 @@ int green_lua__thread_link(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_insert(L, 3); /* t, f, t, args */
   if (!t || t->state >= GREEN_DONE) {
-    green_lua__launch(L, G, make(L, G, n + 1, 0), 0);
     launch_owed(L, G, make(L, G, n + 1, 0));
     return 0;
   }

@@ -67,6 +67,7 @@ static void close_hub(lua_State *L, struct green_lua *G) {
   green_lua__drain(L, G);
   green_lua__sockets_shut(G);
   green_lua__dump_signal_off(G);
+  green_lua__locks_drop(G);
   G->hub = NULL;
   green_hot(hub)->user = NULL;
   green_set_runtime(hub, NULL);
@@ -431,6 +432,12 @@ static void open_core(lua_State *L) {
   green_lua__open_waitable(L);
   green_lua__open_select(L);
   green_lua__open_crew(L);
+  green_lua__open_flag(L);
+  green_lua__open_condition(L);
+  green_lua__open_guard(L);
+  green_lua__open_semaphore(L);
+  green_lua__open_lock(L);
+  green_lua__open_waitgroup(L);
   green_lua__open_ticker(L);
   green_lua__open_socket(L);
   green_lua__open_readable(L);

@@ -48,25 +48,14 @@ struct green_thread *green_lua__socket_reader(const struct green_socket *s) {
   return t->state == GREEN_BLOCKED || t->state == GREEN_READY ? t : NULL;
 }
 
-/* "#7 fetch" */
-static const char *push_name(lua_State *L, struct green_lua *G,
-                             struct green_thread *t) {
-  const char *text, *name;
-  if (!t) return lua_pushliteral(L, "(a host)");
-  green_lua__push_thread(L, G, t);
-  text = luaL_tolstring(L, -1, NULL);
-  name = strchr(text, '#');
-  return name ? name : text;
-}
-
 int green_lua__second_reader(lua_State *L, struct green_lua *G,
                              struct green_thread *t) {
   const char *who;
   luaL_checkstack(L, 8, "luagreen");
-  who = push_name(L, G, t);
+  who = green_lua__push_who(L, G, t);
   return luaL_error(
       L, "socket is already being read by green thread %s (asked by %s)", who,
-      push_name(L, G, green_lua__current(G)));
+      green_lua__push_who(L, G, green_lua__current(G)));
 }
 
 /* Has an interruption come since the last wait of this call? */

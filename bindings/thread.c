@@ -290,6 +290,7 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
   int links = 0;
   if (!G) return;
+  if (unlikely(t->cold)) green_lua__locks_abandon(G, t);
   if (t->user_b) {
     cancel_tied(G, t);
     links = start_links(G, t);

@@ -385,6 +385,13 @@ void green_forget(struct green_hub *hub, struct green_thread *thread);
 void green_bury(struct green_hub *hub, struct green_thread *thread,
                 enum green_state state);
 
+/* One more pointer of the runtime's, for the threads that need it: made at the
+ * first call, with NULL in it, stays where it is, and is freed with the
+ * record. NULL: no memory. */
+void **green_extra(struct green_hub *hub, struct green_thread *thread);
+/* What it holds; NULL if it was never made. */
+void *green_extra_value(const struct green_thread *thread);
+
 /* Registers a wait of the current thread: in `list` (may be NULL) and with a
  * deadline. No effect but the return code when there is no memory. After 0
  * comes either green_keep() or green_pass(GREEN_PARKED) in class.run. */

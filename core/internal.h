@@ -147,6 +147,7 @@ void green__clock_jump(uint64_t deadline);
 
 struct green__cold { /* a thread's rare things, made on first use */
   char *name;
+  void *extra; /* the runtime's */
   int thrown;
   struct green_account account;
   uint64_t left; /* hub's clock when it began to wait; 0: it did not */

@@ -189,6 +189,15 @@ const char *green_name(const struct green_thread *t) {
   return t->cold && t->cold->name ? t->cold->name : "";
 }
 
+void **green_extra(struct green_hub *h, struct green_thread *t) {
+  struct green__cold *cold = green__cold(h, t);
+  return cold ? &cold->extra : NULL;
+}
+
+void *green_extra_value(const struct green_thread *t) {
+  return t->cold ? t->cold->extra : NULL;
+}
+
 struct green_thread *green_current(struct green_hub *h) {
   return h->hot.current;
 }
