@@ -434,7 +434,7 @@ static int crew_add(lua_State *L) {
 
 /* let_go(crew): its members are members no more; their errors are theirs. */
 static int crew_let_go(lua_State *L) {
-  struct crew *crew = self(L);
+  struct crew *crew = to_crew(L, 1);
   while (crew->living) {
     struct member *m = crew->living;
     green_list_remove(&m->watch.node);
@@ -512,14 +512,16 @@ static int crew_shut(lua_State *L) {
 
 /* fields(crew): a table for the Lua side. */
 static int crew_fields(lua_State *L) {
-  self(L);
+  to_crew(L, 1);
   lua_getiuservalue(L, 1, FIELDS);
   return 1;
 }
 
+/* One whose members live is anchored: then the state is closing. */
 static int crew_gc(lua_State *L) {
   struct crew *crew = lua_touserdata(L, 1);
   struct member *m;
+  green_lua__finalizing(L, crew->object.G, crew->live > 0);
   while ((m = crew->living ? crew->living : crew->ended)) {
     delist(m);
     free(m);

@@ -82,7 +82,7 @@ int green_lua__settled(lua_State *L, struct green_lua *G, int at,
                        struct green_list **list,
                        struct green_thread **thread) {
   const struct green_lua_waitable *w = NULL;
-  void *object;
+  void *object = NULL;
   if (green_lua__stand_in(L, at) >= 0)
     w = green_lua__operation(L, G, at, 0, &object);
   if (!w || !w->settled)

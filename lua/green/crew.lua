@@ -41,7 +41,9 @@ function crew.report_unread(c)
     methods.fields(c)[i] = nil
     if core.type(t) == "thread" and t:status() == "failed" then
       local _, err = t:join(0)
-      core.spawn_n(core.policy.report, err, t)
+      if not pcall(core.spawn_n, core.policy.report, err, t) then
+        core.policy.report(err, t) -- the state is closing
+      end
     end
   end
 end
