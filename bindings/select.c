@@ -153,10 +153,6 @@ static void undo(struct green_hub *hub, struct green_thread *t) {
     s->cases[s->fired].w->undo(hub, s->cases[s->fired].object);
 }
 
-static struct selection *of(lua_State *L, int n) {
-  return lua_touserdata(L, place(n));
-}
-
 /* What was to be put and was not taken is dropped; the one whose value could
  * not be compared raises. */
 static void withdraw(lua_State *L, struct selection *s, int reason) {
@@ -170,13 +166,17 @@ static void withdraw(lua_State *L, struct selection *s, int reason) {
     s->cases[s->fired].w->failed(L, place(s->fired), &s->cases[s->fired].node);
 }
 
-static int number_of_cases(lua_State *L) {
-  return (lua_gettop(L) - OBJECTS) / 2;
+/* Of the current thread, which has just run on. The selection lies above the
+ * objects; what a foreign resume has left above it goes. */
+static struct selection *its_own(lua_State *L, struct green_lua *G) {
+  struct selection *s = green_lua__current(G)->on;
+  lua_settop(L, place(s->n));
+  return s;
 }
 
 static int woken(lua_State *L, struct green_lua *G, int reason) {
-  int n = number_of_cases(L), r;
-  struct selection *s = of(L, n);
+  struct selection *s = its_own(L, G);
+  int n = s->n, r;
   withdraw(L, s, reason);
   if (s->fired >= 0) {
     struct one *c = &s->cases[s->fired];
@@ -192,8 +192,7 @@ static int woken(lua_State *L, struct green_lua *G, int reason) {
 }
 
 static void interrupted(lua_State *L, struct green_lua *G) {
-  (void)G;
-  withdraw(L, of(L, number_of_cases(L)), GREEN_INTERRUPT);
+  withdraw(L, its_own(L, G), GREEN_INTERRUPT);
 }
 
 static const struct green_lua_op select_op = {
