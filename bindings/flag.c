@@ -73,8 +73,8 @@ static const luaL_Reg methods[] = {{"wait", flag_wait},
 static int l_flag(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct flag *f;
+  if (!lua_isnoneornil(L, 1)) luaL_checktype(L, 1, LUA_TBOOLEAN);
   lua_settop(L, 1);
-  if (!lua_isnil(L, 1)) luaL_checktype(L, 1, LUA_TBOOLEAN);
   f = lua_newuserdatauv(L, sizeof *f, 0);
   *f = (struct flag){.object = {&flag_class, G}, .set = lua_toboolean(L, 1)};
   green_list_init(&f->waiters);

@@ -282,6 +282,7 @@ static int l_lock(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct lock *l;
   if (!lua_isnoneornil(L, 1)) luaL_checktype(L, 1, LUA_TBOOLEAN);
+  lua_settop(L, 1);
   l = lua_newuserdatauv(L, sizeof *l, 1);
   *l = (struct lock){.object = {&lock_class, G},
                      .reentrant = lua_toboolean(L, 1)};

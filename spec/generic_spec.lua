@@ -11,6 +11,9 @@
 --                needs a satisfaction of its own
 --   rest(o)      optional: how many satisfactions nobody has taken
 --   clean(o)     optional: ends what make() began
+--   case(o)      optional: what select waits for to do the same; then all of
+--                this is checked for select, too
+--   picked(o, ...)  optional: value, from what select returns after the number
 --
 -- SPDX-License-Identifier: MIT
 
@@ -38,6 +41,28 @@ local function full(n)
   return q
 end
 
+-- A lock that another thread owns, until its gate is opened.
+local function owned()
+  local o = {l = green.lock(), e = green.event()}
+  o.t = green.spawn(function()
+    local _ <close> = o.l:acquire()
+    o.e:wait()
+  end)
+  help.blocked(o.t)
+  return o
+end
+
+local function use(o, guard, err)
+  if not guard then return nil, err end
+  assert(o.l:owner() == green.current())
+  o.l:release()
+  return true
+end
+
+local function itself(o) return o end
+
+local function second(_, _, v) return v end
+
 local things = {
   {
     name = "thread:wait", all = true, value = "result", make = gate,
@@ -47,20 +72,22 @@ local things = {
     name = "thread:join", all = true, value = true, make = gate,
     wait = function(o, s) return o.t:join(s) end,
     satisfy = open_gate, clean = open_gate, late = true,
+    case = function(o) return o.t end,
   }, {
     name = "event:wait", all = true, value = "sent", make = green.event,
     wait = function(o, s) return o:wait(s) end,
-    satisfy = function(o) o:send("sent") end,
+    satisfy = function(o) o:send("sent") end, case = itself, picked = second,
   }, {
     name = "queue:get", value = "item", make = green.queue,
     wait = function(o, s) return o:get(s) end,
-    satisfy = function(o) o:put("item") end,
+    satisfy = function(o) o:put("item") end, case = itself,
     rest = function(o) return #o end,
   }, {
     name = "queue:put", value = true, make = function() return full(1) end,
     wait = function(o, s) return o:put("x", s) end,
     satisfy = function(o) assert(o:get(0)) end, done = true,
     rest = function(o) return 1 - #o end,
+    case = function(o) return {o, "put", "x"} end,
   }, {
     name = "queue:join", all = true, value = true,
     make = function() return full(1) end,
@@ -70,12 +97,63 @@ local things = {
     name = "channel get", value = "item", make = green.channel,
     wait = function(o, s) return o:get(s) end,
     satisfy = function(o) assert(o:put("item", 0) or o:waiting() == 0) end,
+    case = itself,
   }, {
     name = "channel put", value = true, make = green.channel,
     wait = function(o, s) return o:put("item", s) end, done = true,
     satisfy = function(o) assert(o:get(0) or select(2, o:waiting()) == 0) end,
+    case = function(o) return {o, "put", "item"} end,
+  }, {
+    name = "flag:wait", all = true, value = true, make = green.flag,
+    wait = function(o, s) return o:wait(s) end,
+    satisfy = function(o) o:set() end, case = itself,
+  }, {
+    name = "condition:wait", value = true, make = green.condition,
+    wait = function(o, s) return o:wait(s) end,
+    satisfy = function(o) o:signal() end, case = itself,
+  }, {
+    name = "condition:wait for a broadcast", all = true, value = true,
+    make = green.condition,
+    wait = function(o, s) return o:wait(s) end,
+    satisfy = function(o) o:broadcast() end, case = itself,
+  }, {
+    name = "semaphore:acquire", value = "userdata",
+    make = function() return green.semaphore(0) end,
+    wait = function(o, s)
+      local guard, err = o:acquire(s)
+      return guard and type(guard), err
+    end,
+    satisfy = function(o) o:release() end,
+    rest = function(o) return o:count() end,
+    case = itself, picked = function(_, guard) return type(guard) end,
+  }, {
+    name = "lock:acquire", all = true, value = true, make = owned, late = true,
+    wait = function(o, s) return use(o, o.l:acquire(s)) end,
+    satisfy = open_gate, clean = open_gate,
+    case = function(o) return o.l end, picked = use,
+  }, {
+    name = "waitgroup:wait", all = true, value = true,
+    make = function() return green.waitgroup(1) end,
+    wait = function(o, s) return o:wait(s) end,
+    satisfy = function(o) o:done() end, case = itself,
   },
 }
+
+for i = 1, #things do
+  local row, selected = things[i], {}
+  local picked = row.picked or function(_, v) return v end
+  local function pick(o, at, ...)
+    if at == nil then return nil, ... end
+    assert(at == 1)
+    return picked(o, ...)
+  end
+  for key, value in pairs(row) do selected[key] = value end
+  selected.name = "select of " .. row.name
+  function selected.wait(o, s)
+    return pick(o, green.select({row.case(o)}, s))
+  end
+  if row.case then things[#things + 1] = selected end
+end
 
 for _, row in ipairs(things) do
   local make, wait, satisfy = row.make, row.wait, row.satisfy
