@@ -13,7 +13,7 @@ local luacats = {}
 
 local BASIC <const> = {}
 for name in ("any nil boolean true false number integer string table function "
-  .. "thread userdata lightuserdata unknown self"):gmatch "%S+" do
+  .. "thread userdata lightuserdata unknown self file*"):gmatch "%S+" do
   BASIC[name] = true
 end
 
@@ -104,7 +104,7 @@ function Reader:primary()
   elseif self:take "fun%f[^%w_.]" then
     self:signature()
   else
-    local name = self:need("[%a_][%w_.]*", "a type")
+    local name = self:need("[%a_][%w_.]*%*?", "a type")
     self.used[#self.used + 1] = name
     if self:take "<" then self:list(">", self.type) end
   end
@@ -162,6 +162,7 @@ end
 function tags.field(block, rest)
   local item = current(block, "class")
   local name, mark, after = rest:match "^([%a_][%w_]*)(%??)%s+(.*)$"
+  if not name then name, mark, after = rest:match "^(%[.-%])(%??)%s+(.*)$" end
   if not name then error("a name and a type expected", 0) end
   local field = {name = name, optional = mark == "?"}
   field.type, after = split_type(after, block.used)
@@ -278,10 +279,8 @@ function File:comment(text)
     block.last = result
   elseif block.last then
     block.last.text = joined(block.last.text or "", trimmed(text))
-  elseif trimmed(text) == "" then
-    block.text = block.text .. "\n\n"
   else
-    block.text = joined(block.text, trimmed(text))
+    block.text = block.text .. text .. "\n"
   end
   if not ok then self:fail(result) end
 end
@@ -358,15 +357,16 @@ function File:code(line)
   self:end_block()
 end
 
---- The comment that opens the file: a title on one line, then text.
+--- The comment that opens the file.
 function File:opening(text)
   if text:find "^%s*SPDX" or text:find "^%s*luacheck" then return end
-  if not self.title then
-    self.title = trimmed(text):gsub("%.$", "")
-  else
-    self.intro = trimmed(text) == "" and self.intro .. "\n"
-      or self.intro .. trimmed(text) .. "\n"
-  end
+  self.intro = self.intro .. text .. "\n"
+end
+
+--- Its first sentence is the title.
+local function split_title(text)
+  local title, rest = text:match "^(.-)%.%s(.*)$"
+  return trimmed((title or text):gsub("%s+", " ")), rest or ""
 end
 
 function File:read(line)
@@ -387,7 +387,7 @@ end
 
 --- Reads one file.
 ---@param path string
----@return table file  path, name, title, intro, items, used
+---@return table file  path, name, module, title, intro, items, used
 function luacats.file(path)
   local file = setmetatable({path = path, name = path:match "([^/]+)%.lua$",
     items = {}, owners = {}, used = {}, intro = "", line = 0}, File)
@@ -396,7 +396,7 @@ function luacats.file(path)
     file:read(line)
   end
   file:end_block()
-  file.intro = trimmed(file.intro)
+  file.title, file.intro = split_title(file.intro)
   return file
 end
 
