@@ -46,6 +46,21 @@ function green.queue(n) end
 ---@return green.queue
 function green.channel() end
 
+--- A queue whose get returns the value that was put last. Never switches.
+--- Raises when n is negative.
+---@param n? integer  most values in it; nil: no bound
+---@return green.queue
+function green.lifo_queue(n) end
+
+--- A queue whose get returns the least value; equal ones in order of their puts.
+--- Never switches. Raises when n is negative, or less is no function. With a
+--- less that raises, so do the calls that compare, and the queue stays as it
+--- was; NaN cannot be put when there is none.
+---@param n? integer  most values in it; nil: no bound
+---@param less? fun(a: any, b: any): boolean  as table.sort's; a < b by default
+---@return green.queue
+function green.priority_queue(n, less) end
+
 --- Puts a value, false included; blocks while the queue is full. A put that
 --- gives up leaves nothing behind. Raises for nil. May switch, without a bound
 --- too: a producer goes round when its budget is spent. Interruptible.
