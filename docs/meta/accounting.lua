@@ -1,4 +1,4 @@
----@meta green
+---@meta
 -- What each thread costs, while green.config{accounting = true} is in force
 -- (false by default; each switch then reads the clock twice).
 --
