@@ -2,7 +2,8 @@
 --- the page promises, each made when it is first used.
 ---
 --- `require "spec.rows" (code)` runs a piece of it, as an expression if it is
---- one; spec/snippets.lua starts a program for each piece.
+--- one; spec/snippets.lua starts a program for each piece. What it leaves going
+--- must not fail, either, but with the error that the page calls `err`.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -78,6 +79,12 @@ return function(code)
     rawset(_G, name, value)
     return value
   end})
+  green.on_error(function(err, t)
+    if err == make.err() then return end
+    io.stderr:write(green.traceback(err), "\n", t:traceback(), "\n")
+    os.exit(1)
+  end)
   local run = load("return " .. code, "=row") or assert(load(code, "=row"))
   run()
+  pcall(green.sleep, 0.003) -- a timeout may be due
 end
