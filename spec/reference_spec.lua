@@ -74,6 +74,16 @@ local function deadlock()
   return select(2, pcall(function() green.event():wait() end))
 end
 
+local function child_failed()
+  local seen
+  pcall(function()
+    local g <close> = green.group()
+    g:spawn(error, "on purpose")
+    seen = select(2, pcall(green.sleep, 60))
+  end)
+  return seen
+end
+
 --- How to get a table whose keys are the documented fields.
 local records = {
   ["green.options"] = function() return green.config() end,
@@ -89,6 +99,7 @@ local records = {
   end,
   ["green.waiting"] = threads_wait,
   ["green.killed"] = killed,
+  ["green.child_failed"] = child_failed,
   ["green.deadlock"] = deadlock,
   ["green.stuck"] = function() return deadlock().threads[1] end,
   ["green.thread.stats"] = function()
@@ -322,7 +333,8 @@ describe("the reference", function()
 
   it("names the kinds that green.type tells", function()
     local listener <close> = assert(green.listen("127.0.0.1", 0))
-    local list = {green.StopServe, listener, killed(), deadlock()}
+    local list = {green.StopServe, listener, killed(), deadlock(),
+      child_failed()}
     for class, how in pairs(objects) do
       if exists(class) then
         list[#list + 1] = green.spawn(how[1]):wait()
