@@ -183,6 +183,19 @@ void green_lua__dump_signal_off(struct green_lua *G) {
   uv_close((uv_handle_t *)&w->handle, on_watch_closed);
 }
 
+/* Another watcher of libuv's for the same signal, in whatever loop, looks after
+ * itself: its handler is none to put back. */
+static int start_watch(struct green_lua_watch *w) {
+  int r, number = names[w->name].number;
+  struct sigaction now;
+  sigaction(number, NULL, &w->former);
+  r = uv_signal_start(&w->handle, on_dump_signal, number);
+  if (sigaction(number, NULL, &now) == 0 &&
+      now.sa_handler == w->former.sa_handler)
+    w->former.sa_handler = SIG_DFL;
+  return r;
+}
+
 /* On a loop of the hub's own the door must be open: uv_run() does not look at
  * a loop in which nothing is ref'd, and the signal would not be seen while
  * some thread is always ready. */
@@ -201,9 +214,8 @@ static int watch(struct green_lua *G, int name) {
   uv_unref((uv_handle_t *)&w->handle);
   green_handle_opened(G->hub);
   green_lua__dump_signal_off(G);
-  sigaction(names[name].number, NULL, &w->former);
   G->watch = w;
-  return uv_signal_start(&w->handle, on_dump_signal, names[name].number);
+  return start_watch(w);
 }
 
 static int find_name(const char *s) {

@@ -36,7 +36,7 @@ describe("green.dump", function()
       t.name = "worker"
       help.blocked(t)
       local text = part(dump(), t)
-      assert.matches("^#%d+ worker: blocked in queue:get on green.queue: 0x%x+ "
+      assert.matches("^#%d+ worker: blocked in queue:get on queue: 0x%x+ "
         .. "for 0%.%d+ s, %d+%.%d+ s left, at spec/dump_spec.lua:%d+\n", text)
       assert.matches("\n  stack traceback:\n", text)
       assert.matches("\n  spawned at spec/dump_spec.lua:%d+ by #%d+ ", text)

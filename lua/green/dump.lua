@@ -2,8 +2,8 @@
 ---
 --- One piece of text is made first, without a switch, so that it shows one
 --- moment; then it is written. What is odd about one thread (a name of several
---- lines, a __tostring that raises) must not spoil the rest: each thread is
---- described in a protected call.
+--- lines, a __tostring that raises) must not spoil the rest: none is called,
+--- and each thread is described in a protected call.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -14,9 +14,10 @@ local FIGURES <const> = {"threads", "ready", "kept", "stacks", "timers",
   "external", "spawned", "switches", "polls", "sleeps"}
 
 return function(green, core)
+  --- An object, in a word. No __tostring of the program's own is called: it
+  --- might raise, or switch.
   local function text_of(value)
-    local ok, text = pcall(tostring, value)
-    return rings.one_line(ok and text or type(value) .. " that does not print")
+    return ("%s: %p"):format(core.type(value) or type(value), value)
   end
 
   local function header()
@@ -30,7 +31,7 @@ return function(green, core)
       table.concat(parts, ", "))
   end
 
-  --- " on queue: 0x1234", or what it comes to: " (lock of #3 store)".
+  --- " on queue: 0x1234...", or what it comes to: " (lock of #3 store)".
   local function awaited(t, w)
     local list, how = rings.edges(t, w)
     if #list > 0 then
@@ -79,7 +80,7 @@ return function(green, core)
       if t ~= leave_out then
         local ok, text = pcall(describe, t, find)
         lines[#lines + 1] = ok and text
-          or ("#%d: %s"):format(t.id, text_of(text))
+          or ("#%d: %s"):format(t.id, rings.one_line(tostring(text)))
       end
     end
     local found = rings.find(list)

@@ -8,7 +8,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local core = require "green.core"
+-- The table behind it, for what is called often: see bindings/state.c.
+local core = getmetatable(require "green.core").__index
 local host = require "green.host"
 
 core.set_home(debug.getinfo(1, "S").source:match("^(.*)init%.lua$") or "=")

@@ -1,0 +1,115 @@
+/* lua_dump_test.c - the signal that asks for a dump, on a host's loop.
+ *
+ * LUA_PATH must lead to lua/green.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <signal.h>
+#include <string.h>
+
+#include "../../bindings/green_lua.h"
+#include "test.h"
+
+static void run_lua(lua_State *L, const char *text) {
+  if (luaL_dostring(L, text) == LUA_OK) return;
+  printf("# %s\n", lua_tostring(L, -1));
+  lua_pop(L, 1);
+}
+
+static lua_State *open_state(struct green_hub *hub) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  green_lua_open(L, hub);
+  run_lua(L,
+          "green = require 'green' dumped = 0"
+          " io.stderr = {write = function(_, text)"
+          "   if text:find 'dump of' then dumped = dumped + 1 end end}"
+          " green.config {dump_signal = 'USR1'}");
+  return L;
+}
+
+static int dumped(lua_State *L) {
+  int n;
+  lua_getglobal(L, "dumped");
+  n = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static void turn(uv_loop_t *loop) {
+  int i;
+  for (i = 0; i < 10; i++) uv_run(loop, UV_RUN_NOWAIT);
+}
+
+static struct green_hub *open_hub(uv_loop_t *loop) {
+  struct green_options o;
+  struct green_hub *hub;
+  memset(&o, 0, sizeof o);
+  o.drive = GREEN_DRIVE_LOOP;
+  o.loop = loop;
+  uv_loop_init(loop);
+  return green_open(&hub, &o) < 0 ? NULL : hub;
+}
+
+static void close_all(struct green_hub *hub, lua_State *L, uv_loop_t *loop) {
+  green_lua_close(L);
+  lua_close(L);
+  green_close(hub);
+  uv_run(loop, UV_RUN_DEFAULT);
+  CHECK(uv_loop_close(loop) == 0, "closing leaves nothing on the host's loop");
+}
+
+static int is_default(int number) {
+  struct sigaction now;
+  return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
+}
+
+static void test_host(void) {
+  uv_loop_t loop;
+  struct green_hub *hub = open_hub(&loop);
+  lua_State *L = open_state(hub);
+  CHECK(!uv_loop_alive(&loop), "the signal keeps no host's loop alive");
+  CHECK(uv_run(&loop, UV_RUN_DEFAULT) == 0, "uv_run() returns");
+  raise(SIGUSR1);
+  turn(&loop);
+  /* without anything alive, uv_run() looks at nothing */
+  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK(dumped(L) == 1, "a signal makes the host's program write a dump");
+  CHECK(!is_default(SIGUSR1), "the signal is watched until the state closes");
+  close_all(hub, L, &loop);
+  CHECK(is_default(SIGUSR1), "then it has its former action");
+}
+
+static void test_pending(void) {
+  uv_loop_t loop;
+  struct green_hub *hub = open_hub(&loop);
+  lua_State *L = open_state(hub);
+  raise(SIGUSR1);
+  close_all(hub, L, &loop);
+  CHECK(1, "a signal that nobody has looked at is harmless at the end");
+}
+
+static void test_two(void) {
+  uv_loop_t loop[2];
+  struct green_hub *hub[2] = {open_hub(&loop[0]), open_hub(&loop[1])};
+  lua_State *L[2] = {open_state(hub[0]), open_state(hub[1])};
+  int i;
+  close_all(hub[0], L[0], &loop[0]);
+  CHECK(!is_default(SIGUSR1), "another state's signal stays watched");
+  raise(SIGUSR1);
+  run_lua(L[1], "green.spawn(green.sleep, 0.01)");
+  for (i = 0; i < 3; i++) uv_run(&loop[1], UV_RUN_DEFAULT);
+  CHECK(dumped(L[1]) == 1, "and makes it write a dump");
+  close_all(hub[1], L[1], &loop[1]);
+  CHECK(is_default(SIGUSR1), "until that is closed, too");
+}
+
+int main(void) {
+  test_host();
+  test_pending();
+  test_two();
+  return test_end();
+}
