@@ -2,7 +2,6 @@
 -- Fields that belong to a green thread.
 --
 -- SPDX-License-Identifier: MIT
--- luacheck: ignore 211 212 241
 
 ---@class green
 local green = {}
@@ -13,7 +12,6 @@ local green = {}
 --- fields. They end with the thread, and with the object. Reading and setting
 --- never switch, and raise where no green thread runs.
 ---@class green.locals
----@field [any] any
 
 --- Makes one. With inherit, a thread that is spawned (spawn, spawn_n,
 --- spawn_after, spawn_after_local) gets a shallow copy of its spawner's fields

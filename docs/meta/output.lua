@@ -2,7 +2,6 @@
 -- Where print and io.write of a green thread go.
 --
 -- SPDX-License-Identifier: MIT
--- luacheck: ignore 211 212 241
 
 ---@class green
 local green = {}

@@ -2,7 +2,6 @@
 -- Existing code on green threads.
 --
 -- SPDX-License-Identifier: MIT
--- luacheck: ignore 211 212 241
 
 ---@class green
 local green = {}

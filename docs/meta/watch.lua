@@ -2,7 +2,6 @@
 -- Watching a program: dumps, rings, figures and limits.
 --
 -- SPDX-License-Identifier: MIT
--- luacheck: ignore 211 212 241
 
 ---@class green
 local green = {}
@@ -13,7 +12,7 @@ local green = {}
 --- it was spawned and by whom; then the rings of threads that wait for each
 --- other. Control characters in names are escaped. Never switches, unless the
 --- object's write does. Raises for anything that is no file.
----@param file? string|table|file*  added to the end of the file of that name,
+---@param file? string|table|userdata  added to the end of the file of that name,
 --- or given to the object's write in one call; stderr by default
 ---@return true
 ---@overload fun(file: any): nil, string
