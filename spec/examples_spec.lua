@@ -133,6 +133,31 @@ describe("crawler.lua", function()
   end)
 end)
 
+describe("redis.lua", function()
+  it("shares few connections among many threads, and trusts no broken one",
+    function()
+      if terminal.missing "redis-server" then
+        pending "redis-server is not installed"
+        return
+      end
+      local out, code = output "bin/luagreen examples/redis.lua"
+      assert.equal(0, code, out)
+      assert.matches("counted to 1000 on 6 connections", out, 1, true)
+      assert.matches("BLPOP: timeout; connections destroyed: 1\n", out, 1, true)
+      assert.matches("1 new connection, and it answers", out, 1, true)
+      assert.matches("1002 commands at once, the last value is 1000", out, 1,
+        true)
+      local made, destroyed = out:match "(%d+) connections made, (%d+) destr"
+      assert.equal(made, destroyed)
+    end)
+
+  it("says what went wrong", function()
+    assert.matches("connection refused", (output
+      "bin/luagreen examples/redis.lua 127.0.0.1:1"), 1, true)
+    assert.equal(2, select(2, output "bin/luagreen examples/redis.lua nowhere"))
+  end)
+end)
+
 --- A C example, compiled here with the objects that are under test.
 local function c_example(name)
   local build = os.getenv "BUILD" or "build"

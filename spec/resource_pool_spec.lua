@@ -10,18 +10,14 @@ local help = require "spec.help"
 local function counting(opts)
   local log = {created = 0, destroyed = 0, live = 0, most = 0}
   opts = opts or {}
-  local create, destroy = opts.create, opts.destroy
-  opts.create = opts.create and opts.create or function()
-    return {}
-  end
-  create = opts.create
+  local create = opts.create or function() return {} end
+  local destroy = opts.destroy
   opts.create = function()
-    local under_way <close> = setmetatable({}, {
-      __close = function() log.live = log.live - 1 end,
-    })
-    assert(under_way)
     log.live = log.live + 1
     log.most = math.max(log.most, log.live)
+    local _ <close> = setmetatable({}, {
+      __close = function() log.live = log.live - 1 end,
+    })
     local item, err = create()
     if not item then return nil, err end
     log.created = log.created + 1

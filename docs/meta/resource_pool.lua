@@ -1,0 +1,97 @@
+---@meta
+-- A pool of resources: connections, handles, whatever is dear to make.
+--
+--     local pool = green.resource_pool {
+--       create = function() return green.connect("db.local", 5432) end,
+--       destroy = function(conn) conn:close() end,
+--       max = 10,
+--     }
+--     local lease <close>, conn = pool:lease(5)
+--     if not lease then return nil, conn end
+--
+-- When a thread leaves the block, the item is given back, to the one who waits
+-- longest or for the next. When the block is left by an error, or its thread is
+-- interrupted, nobody knows what state the item is in: it is destroyed.
+--
+-- SPDX-License-Identifier: MIT
+-- luacheck: ignore 211 212 241
+
+---@class green
+local green = {}
+
+--- What a pool is made of. What check, reset and destroy raise goes to
+--- green.on_error, what create raises to the caller of lease.
+---@class green.resource_pool_options
+---@field create fun(): any  makes an item; may block; nil and an error: none
+---@field destroy? fun(item: any)  ends one, in a thread of its own, which no
+--- kill reaches for 5 s; then it is given up. Its place is taken until then
+---@field check? fun(item: any): any  asked before an idle item is lent; may
+--- block. If it returns false or nil, or raises, another item is taken or made
+---@field reset? fun(item: any): any  called when an item is given back, in the
+--- thread of the lease; may block, shielded, for 5 s. If it returns false or
+--- raises, the item is destroyed
+---@field min? integer  items that max_idle leaves; 0. They are made on demand
+---@field max? integer  items that there are, or are being made, at most; 4
+---@field max_age? number  seconds that an item is used; no limit
+---@field max_idle? number  seconds that an item may be idle; no limit
+
+--- Lends items, each to one at a time. Idle items are lent last in, first out;
+--- threads that wait are served first come, first served. An item that is too
+--- old is destroyed when the pool meets it: when it would be lent, or when
+--- another is lent or given back.
+---@class green.resource_pool
+local Pool = {}
+
+--- Never switches. Raises for unknown options, for those of a wrong type, and
+--- without create.
+---@param opts green.resource_pool_options
+---@return green.resource_pool
+function green.resource_pool(opts) end
+
+--- Lends an idle item, or makes one, or waits until there is one: as
+--- `local lease <close>, item = rp:lease()`. Returns nil and what create
+--- returned when it fails; then the next who waits may try. Raises what create
+--- raises. With a limit of 0 or less it waits for nobody; but check and create
+--- run without a limit then, and may switch. A throw that strikes check counts
+--- as an error of check. Interruptible. May switch.
+---@param s? number  time limit in seconds, for create and check as well
+---@return green.lease lease
+---@return any item
+---@overload fun(self: green.resource_pool, s?: number): nil, "timeout"
+---@overload fun(self: green.resource_pool, s?: number): nil, "closed"
+---@overload fun(self: green.resource_pool, s?: number): nil, any
+function Pool:lease(s) end
+
+--- Changes max. Idle items that are too many are destroyed, leased ones when
+--- they come back. Never switches. Raises when max is below 1 or min.
+---@param max integer
+function Pool:resize(max) end
+
+--- How many leases would not have to wait; below 0 when more are out than max
+--- allows since a resize. Never switches.
+---@return integer
+function Pool:free() end
+
+--- How many threads wait for an item. Never switches.
+---@return integer
+function Pool:waiting() end
+
+--- No more leases; who waits for one gets "closed". Destroys idle items, and
+--- waits until the leased ones have come back and are destroyed as well. When
+--- the program ends without it, idle items are left to the collector.
+--- Interruptible. May switch.
+---@param s? number  time limit in seconds
+---@return true
+---@overload fun(self: green.resource_pool, s?: number): nil, "timeout"
+function Pool:close(s) end
+
+--- The right to an item. Its close gives the item back, and never raises; it
+--- switches if reset does. It destroys the item when the block was left by an
+--- error, when an interruption is pending or another thread closes the lease.
+---@class green.lease
+local Lease = {}
+
+--- Has the item destroyed; the lease is over. Never switches.
+function Lease:discard() end
+
+return green
