@@ -61,12 +61,73 @@ describe("rings", function()
 
   it("go through what others add for their kind", function()
     local t <close> = threads(3)
-    local pool = object("pool", {members = {t[2], t[3]}})
-    rings.awaited.pool = function(p) return p.members end
-    local found = plain(rings.find(t, {[t[3]] = {what = "pool:wait", on = pool},
+    local thing = object("thing", {of = {t[2], t[3]}})
+    rings.awaited.thing = function(x) return x.of end
+    local found = plain(rings.find(t, {[t[3]] = {what = "use", on = thing},
       [t[1]] = joins(t[3])}))
-    rings.awaited.pool = nil
-    assert.same({"c -> pool of c"}, found)
+    rings.awaited.thing = nil
+    assert.same({"c -> thing of c"}, found)
+  end)
+
+  --- The rings of a program in which nothing can go on.
+  local function deadlock(f)
+    local ok, err = pcall(f)
+    assert.is_false(ok)
+    assert.equal("deadlock", green.type(err))
+    local found = plain(err.rings or {})
+    green.shutdown()
+    return found
+  end
+
+  it("name the threads that hold each other's locks", function()
+    assert.same({"a -> lock of b -> lock of a"}, deadlock(function()
+      local one, two = green.lock(), green.lock()
+      local function take(first, second)
+        local _ <close> = first:acquire()
+        green.sleep(0)
+        second:acquire()
+      end
+      local a, b = green.spawn(take, one, two), green.spawn(take, two, one)
+      a.name, b.name = "a", "b"
+      a:join()
+    end))
+  end)
+
+  it("go through pools: their end, and a slot if none can come free", function()
+    local main = green.current()
+    assert.same({"main -> wait for the pool of a -> join of main"},
+      deadlock(function()
+        local p = green.pool(2)
+        p:spawn(main.join, main).name = "a"
+        p:wait()
+      end))
+    assert.same({"main -> slot of a -> join of main"}, deadlock(function()
+      local p = green.pool(1)
+      p:spawn(main.join, main).name = "a"
+      p:spawn(print)
+    end))
+    assert.same({}, deadlock(function()
+      local p = green.pool(2)
+      p:spawn(main.join, main)
+      p:spawn(function() green.event():wait() end)
+      p:spawn(print)
+    end))
+  end)
+
+  it("go through groups, and through results that are waited for", function()
+    local main = green.current()
+    assert.same({"main -> wait for the group of a -> join of main"},
+      deadlock(function()
+        local g <close> = green.group()
+        g:spawn(main.join, main).name = "a"
+        g:wait()
+      end))
+    assert.same({"main -> result of a -> join of main"}, deadlock(function()
+      green.pool(3):map(function()
+        green.current().name = "a"
+        main:join()
+      end, {1})
+    end))
   end)
 
   it("ignore what cannot be asked, and what waits for no thread", function()

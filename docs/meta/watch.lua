@@ -12,8 +12,8 @@ local green = {}
 --- it was spawned and by whom; then the rings of threads that wait for each
 --- other. Control characters in names are escaped. Never switches, unless the
 --- object's write does. Raises for anything that is no file.
----@param file? string|table|userdata  added to the end of the file of that name,
---- or given to the object's write in one call; stderr by default
+---@param file? string|table|userdata  a name: added to the end of that file;
+--- an object: given to its write in one call; stderr by default
 ---@return true
 ---@overload fun(file: any): nil, string
 function green.dump(file) end

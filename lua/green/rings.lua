@@ -47,6 +47,44 @@ rings.awaited = {
   end,
 }
 
+local CREWS <const> = {pool = true, group = true, crew = true}
+
+--- Does it wait for a thread, with no end of its own? Whether a crew that it
+--- waits for can go on is not asked: that would go round and round.
+local function is_held(t)
+  local w = t:waiting()
+  if not w or w.deadline or w.on == nil then return false end
+  return CREWS[core.type(w.on)] or #rings.edges(t, w) > 0
+end
+
+--- The other members of a pool, a group or an iterator's crew. Whoever waits
+--- for all of them waits for each; whoever waits for any, only if no other can
+--- come first.
+local function members(crew, w, t)
+  local list, any = {}, w.what ~= "wait"
+  for _, member in ipairs(core.crew_methods.members(crew)) do
+    if member ~= t then
+      if any and not is_held(member) then return nil end
+      list[#list + 1] = member
+    end
+  end
+  return list
+end
+
+function rings.awaited.pool(pool, w, t)
+  return members(pool, w, t), w.what == "wait" and "wait for the pool of"
+    or "slot of"
+end
+
+function rings.awaited.group(group, w, t)
+  return members(group, w, t), w.what == "wait" and "wait for the group of"
+    or "slot of"
+end
+
+function rings.awaited.crew(crew, w, t)
+  return members(crew, w, t), w.what == "wait" and "wait for" or "result of"
+end
+
 --- Whom does a thread wait for? Never raises.
 ---@param t green.thread
 ---@param w? green.waiting  t:waiting() by default
