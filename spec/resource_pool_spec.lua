@@ -7,6 +7,7 @@ local help = require "spec.help"
 local test = require "green.test"
 -- In the order of the ready queue: for what happens between two turns.
 local in_order = test.it(it, {order = "fifo"})
+local plainly = it
 local it = test.it(it)
 
 --- Lets the others run until none of them can.
@@ -351,7 +352,7 @@ describe("destroy", function()
     assert.equal(2, log.destroyed)
   end)
 
-  it("runs while the program ends", function()
+  plainly("runs while the program ends", function()
     local out = help.child [[
       local green = require "green"
       local rp = green.resource_pool {
@@ -393,6 +394,24 @@ describe("check", function()
       for i = 1, 4 do assert.equal(i, use(rp)) end
       assert.equal(3, log.destroyed)
       assert.equal(1, log.most)
+    end)
+
+  help.both(it, "that fails lets go of the item if there is no destroy",
+    function()
+      local made = 0
+      local rp = green.resource_pool {max = 1, max_age = 60,
+        check = function() return false end,
+        create = function()
+          made = made + 1
+          return made
+        end}
+      for i = 1, 3 do
+        local lease <close>, item = rp:lease()
+        assert.is_truthy(lease)
+        assert.equal(i, item)
+      end
+      assert.equal(1, rp:free())
+      assert.is_true(rp:close())
     end)
 
   help.both(it, "that raises is as one that fails, and on_error hears of it",
@@ -535,15 +554,10 @@ describe("reset", function()
 end)
 
 describe("max_age and max_idle", function()
-  local function wait(s)
-    local till = green.now() + s
-    help.wait_until(function() return green.now() > till end)
-  end
-
   help.both(it, "make the pool destroy old items when it meets them", function()
     local rp, log = counting {max_age = 0.002}
     use(rp)
-    wait(0.002)
+    green.sleep(0.002)
     assert.equal(2, use(rp))
     until_free(rp, 4)
     assert.equal(1, log.destroyed)
@@ -558,7 +572,7 @@ describe("max_age and max_idle", function()
       help.ended(a, b)
       local e2 = green.event()
       local c = holder(rp, e2)
-      wait(0.002)
+      green.sleep(0.002)
       e2:send()
       c:wait()
       help.wait_until(function() return log.destroyed == 1 end)
@@ -572,10 +586,10 @@ describe("max_age and max_idle", function()
     local a, b = holder(rp, e), holder(rp, e)
     e:send()
     help.ended(a, b)
-    wait(0.002)
+    green.sleep(0.002)
     use(rp)
     until_free(rp, 4)
-    wait(0.002)
+    green.sleep(0.002)
     use(rp)
     until_free(rp, 4)
     assert.equal(1, log.live)
