@@ -321,6 +321,28 @@ static int asks_stack(struct green_hub *h, void *arg) {
   return 0;
 }
 
+static void test_extra(void) {
+  struct green_hub *h = open_hub();
+  struct green_thread *t = spawn(h, sleeps_for_ever, NULL);
+  void **extra;
+  CHECK(!green_extra_value(t), "a thread has no extra pointer");
+  green__fail_alloc(1);
+  CHECK(!green_extra(h, t), "without memory it gets none");
+  extra = green_extra(h, t);
+  CHECK(extra && !*extra && !green_extra_value(t), "else one, which is NULL");
+  *extra = &h;
+  green_set_name(h, t, "t");
+  CHECK(green_extra(h, t) == extra && green_extra_value(t) == &h &&
+            !green_extra_value(green_main(h)),
+        "that stays where it is, and is its alone");
+  green_kill(h, t);
+  join(h, t);
+  t = spawn(h, number, NULL);
+  CHECK(!green_extra_value(t), "and is gone with the thread");
+  join(h, t);
+  green_close(h);
+}
+
 static void test_stack_left(void) {
   struct green_hub *h = open_hub();
   size_t left = 0;
@@ -656,6 +678,7 @@ int main(void) {
   test_throw();
   test_result_wins();
   test_looks();
+  test_extra();
   test_stack_left();
   test_budget();
   test_polls();
