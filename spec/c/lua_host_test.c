@@ -105,6 +105,43 @@ static void test_c_thread(struct green_hub *hub) {
   close_state(L);
 }
 
+/* A C thread that runs Lua. */
+static int owner(struct green_hub *hub, void *arg) {
+  (void)hub;
+  return !run(arg, "l:acquire() owner = l:owner() green.sleep(0.001)");
+}
+
+static int lasting_owner(struct green_hub *hub, void *arg) {
+  int failed = !run(arg, "lasting = green.lock() lasting:acquire()");
+  while (green_sleep(hub, GREEN_FOREVER) == 0)
+    ;
+  return failed;
+}
+
+static void test_lock(struct green_hub *hub) {
+  lua_State *L = open_state(hub), *co = lua_newthread(L);
+  CHECK(run(L,
+            "ok, err = pcall(green.lock().acquire, green.lock())\n"
+            "assert(not ok and err:find('only a green thread'), err)\n"
+            "l = green.lock()\n"
+            "ok, err = pcall(l.release, l)\n"
+            "assert(not ok and err:find('by %(a host%)'), err)\n"),
+        "a host owns no lock");
+  green_spawn(hub, NULL, owner, co);
+  CHECK(comes(hub, L, "owner") &&
+            run(L,
+                "assert(l:owner() == owner)\n"
+                "green.spawn_n(function()\n"
+                "  local ok, err = pcall(l.acquire, l)\n"
+                "  told = not ok and err:find('abandoned') and l:acquire(0)\n"
+                "end)\n") &&
+            comes(hub, L, "told"),
+        "a C thread that ends owning a lock leaves an error to the next");
+  green_spawn(hub, NULL, lasting_owner, lua_newthread(L));
+  CHECK(comes(hub, L, "lasting"), "another C thread owns one to the end");
+  close_state(L);
+}
+
 static void test_no_spawner(struct green_hub *hub) {
   lua_State *L = open_state(hub);
   CHECK(run(L,
@@ -123,6 +160,7 @@ int main(void) {
   if (green_open(&hub, &o) < 0) return 1;
   test_one_after_the_other(hub);
   test_c_thread(hub);
+  test_lock(hub);
   test_no_spawner(hub);
   CHECK(green_close(hub) == 0, "then the hub closes");
   return test_end();

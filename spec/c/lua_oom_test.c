@@ -91,6 +91,12 @@ static const char SCRIPT[] =
     "local left = green.spawn_after(100, print)\n"
     "coroutine.wrap(function() green.sleep(0.0001) end)()\n"
     "green.sleep(0)\n"
+    "local s, l = green.semaphore(1), green.lock()\n"
+    "do local _ <close> = s:acquire() end\n"
+    "green.spawn(function() l:acquire() green.sleep(0) end)\n"
+    "green.sleep(0)\n"
+    "local heir = green.spawn(function() return l:acquire() end)\n"
+    "heir:join() assert(not l:owner())\n"
     "local text = named:traceback() .. #green.threads()\n"
     "pcall(function() green.event():wait(0) end)\n"
     "return 'done'\n";
