@@ -4,6 +4,7 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 local test = require "green.test"
 
 local blocked, wait_until = test.blocked, test.wait_until
@@ -863,4 +864,31 @@ describe("select over locks and semaphores", function()
   for run = 1, 10 do
     both("keeps permits in use and free ones together n, run " .. run, model)
   end
+end)
+
+describe("locks at the end of the program", function()
+  it("are still their owners' while the others clean up", function()
+    local out, how, code = help.child [[
+      local green = require "green"
+      local locks = {}
+      for i = 1, 3 do
+        green.spawn(function()
+          locks[i]:acquire()
+          local _ <close> = setmetatable({}, {__close = function()
+            green.shield(1, green.sleep, 0.001)
+            assert(locks[i]:owner() == green.current())
+            locks[i]:release()
+            print("released")
+          end})
+          green.sleep(60)
+        end)
+      end
+      for i = 1, 3 do locks[i] = green.lock() end
+      green.sleep(0)
+      for i = 1, 3 do locks[3 + i] = green.lock() end -- finalized first
+      locks[6]:acquire()
+    ]]
+    assert.equal("released\nreleased\nreleased\n", out)
+    assert.same({"exit", 0}, {how, code})
+  end)
 end)
