@@ -21,9 +21,9 @@ static _Thread_local struct {
   struct green_hub *owner;
 } clock_ __attribute__((tls_model("initial-exec")));
 
-/* A jump goes past the deadline, as any wake-up does. Programs count in seconds:
- * the difference of two times must not come out below the limit that was asked
- * for, and a year's double is 4 ns coarse. */
+/* A jump goes past the deadline, as any wake-up does. Programs count in
+ * seconds: the difference of two times must not come out below the limit that
+ * was asked for, and a year's double is 4 ns coarse. */
 enum { PAST_NS = 10 };
 
 uint64_t green_now(void) {

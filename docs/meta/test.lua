@@ -10,8 +10,8 @@
 --     end)
 --
 -- The clock. It stands still while any thread can run. When none can, it jumps
--- just past the next deadline: sleeps, limits, timeouts, tickers, spawn_after and the
--- grace of a kill all go by it, and green.now() shows it. While a thread waits
+-- just past the next deadline: sleeps, limits, timeouts, tickers, spawn_after
+-- and the grace of a kill all go by it, and green.now() shows it. While a thread waits
 -- for something outside (a descriptor, a look-up), real time comes first: the
 -- jump happens only when nothing became ready for `quiet` seconds, so that what
 -- comes over loopback within the process is there before any limit strikes. A
