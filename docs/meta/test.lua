@@ -11,12 +11,13 @@
 --
 -- The clock. It stands still while any thread can run. When none can, it jumps
 -- just past the next deadline: sleeps, limits, timeouts, tickers, spawn_after
--- and the grace of a kill all go by it, and green.now() shows it. While a thread waits
--- for something outside (a descriptor, a look-up), real time comes first: the
--- jump happens only when nothing became ready for `quiet` seconds, so that what
--- comes over loopback within the process is there before any limit strikes. A
--- peer in another process may need a longer quiet time, or the real clock.
--- os.time and os.clock know nothing of it.
+-- and the grace of a kill all go by it, and green.now() shows it. While a
+-- thread waits for something outside (a descriptor, a look-up), real time comes
+-- first: the jump happens only when nothing became ready for `quiet` seconds,
+-- so that what comes over loopback within the process is there before any limit
+-- strikes. A peer in another process may need a longer quiet time, or the real
+-- clock. A thread that computes holds the clock. os.time and os.clock know
+-- nothing of it.
 --
 -- The order. Of the first 16 ready threads any may be the next to run, as the
 -- seed decides; that also chooses the stack policy (keep_stacks 0 for even
