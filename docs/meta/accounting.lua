@@ -1,6 +1,7 @@
 ---@meta
--- What each thread costs, while green.config{accounting = true} is in force
--- (false by default; each switch then reads the clock twice).
+-- Accounting: what each thread costs.
+-- While green.config{accounting = true} is in force (false by default), each
+-- switch reads the clock twice.
 --
 -- SPDX-License-Identifier: MIT
 -- luacheck: ignore 211 212 241

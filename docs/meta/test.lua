@@ -1,13 +1,10 @@
----@meta green.test
--- require "green.test": tests of programs with green threads. A body runs in a
--- green thread of its own, with a clock that takes no real time, in an order
--- of the ready threads that a seed decides, under a limit in real time; what
--- it leaves behind is an error.
---
---     local it = require "green.test".it(it) -- in a busted spec
---     it("gives up after a minute", function()
---       assert.is_nil(client:ask("nobody", 60)) -- takes no time
---     end)
+---@meta
+-- Tests: virtual time, any order of the threads, and nothing left behind.
+-- With `local test = require "green.test"` a body runs by test.run(f) in a
+-- green thread of its own, with a clock that takes no real time, in an order of
+-- the ready threads that a seed decides, under a limit in real time; what it
+-- leaves behind is an error. With `local it = require "green.test".it(it)` all
+-- bodies of a busted spec run so.
 --
 -- The clock. It stands still while any thread can run. When none can, it jumps
 -- just past the next deadline: sleeps, limits, timeouts, tickers, spawn_after
@@ -33,7 +30,7 @@
 -- luacheck: ignore 211 212 241
 
 ---@class green.test
----@field seed? integer  of the test that runs
+---@field seed integer  of the test that runs; 0: none does
 local test = {}
 
 ---@class green.test.options
@@ -45,20 +42,23 @@ local test = {}
 --- is under way
 ---@field limit? number    seconds of real time that the body may take; 10
 
---- Runs f() as a test and returns its results. It fails with
----  - the error of f. The seed is appended to a string, with a traceback, and
----    to the message of a failed assertion of busted's; pending() passes;
----  - a list of all its threads, where each is and what it waits for, when f
----    has not ended at the limit, or when nothing can go on (a deadlock);
----  - a list of what was left behind when f returned: live threads that were
----    not there before, timers, descriptors (those that a collection does not
----    close). What takes no time may still happen first;
----  - the errors of threads that nobody waited for.
+--- Runs f() as a test and returns its results. It fails with the error of f;
+--- the seed is appended to a string, with a traceback, and to the message of a
+--- failed assertion of busted's, while pending() passes as it is.
+---
+--- It fails with a list of its threads, where each is and what it waits for,
+--- when f has not ended at the limit, or when nothing can go on (a deadlock). A
+--- thread that computes without blocking is ended only if it is f's own.
+---
+--- It fails with a list of what was left behind when f has returned: live
+--- threads that were not there before, timers, descriptors that a collection
+--- does not close. What takes no time may still happen first. And it fails with
+--- the errors of threads that nobody waited for.
+---
 --- Threads that were left are killed. Clock, order, green.config and
---- green.on_error are put back, whatever ended the test. One that computes
---- without blocking is ended only if it is f's own thread. A test may run
---- within another, but not beside it. The thread that calls run lives on while
---- f runs: green.wait_others and green.shutdown in f count it. May switch.
+--- green.on_error are put back, whatever ended the test. A test may run within
+--- another, but not beside it. The thread that calls run lives on while f runs:
+--- green.wait_others and green.shutdown in f count it. May switch.
 --- Interruptible. Raises for unknown options, and in a host that drives the
 --- hub itself unless clock is false.
 ---@param f function

@@ -11,7 +11,7 @@
 local core = require "green.core"
 local green = require "green"
 
-local test = {}
+local test = {seed = 0}
 
 --- Seconds of real time that a body may take.
 local LIMIT <const> = 10
