@@ -33,12 +33,17 @@ local objects = {
     return (green.resource_pool {create = function() return {} end}:lease())
   end},
   ["green.dag"] = {function() return require "green.dag" {} end},
+  ["green.dag_results"] = {function()
+    local d = require "green.dag" {}
+    return d:spawn("key", {}, function(_, results) return results end):wait()
+  end},
 }
 
 --- The name of the library's constructor, where it is not that of the class.
 local made_by = {
   ["green.thread"] = "current",
   ["green.lease"] = "resource_pool",
+  ["green.dag_results"] = "dag",
 }
 
 --- Modules that are required by their names; their classes are called so.
@@ -195,8 +200,9 @@ end
 
 --- Is there a class of that name in the library?
 local function exists(class)
-  if package.searchpath(class, package.path) then return true end
-  return green[made_by[class] or class:match "[%w_]+$"] ~= nil
+  local name = made_by[class] or class:match "[%w_]+$"
+  return green[name] ~= nil
+    or package.searchpath("green." .. name, package.path) ~= nil
 end
 
 --- Methods, and the fields that an object has besides.

@@ -52,10 +52,10 @@ function green.channel() end
 ---@return green.queue
 function green.lifo_queue(n) end
 
---- A queue whose get returns the least value; equal ones in order of their puts.
---- Never switches. Raises when n is negative, or less is no function. With a
---- less that raises, so do the calls that compare, and the queue stays as it
---- was; NaN cannot be put when there is none.
+--- A queue whose get returns the least value; equal ones in order of their
+--- puts. When less raises, so does the call that compares, and the queue stays
+--- as it was. Without one NaN cannot be put. Never switches. Raises when n is
+--- negative or less is no function.
 ---@param n? integer  most values in it; nil: no bound
 ---@param less? fun(a: any, b: any): boolean  as table.sort's; a < b by default
 ---@return green.queue
