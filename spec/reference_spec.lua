@@ -34,8 +34,7 @@ local objects = {
   end},
   ["green.dag"] = {function() return require "green.dag" {} end},
   ["green.dag_results"] = {function()
-    local d = require "green.dag" {}
-    return d:spawn("key", {}, function(_, results) return results end):wait()
+    return (require "green.dag" {}:wait_each {})
   end},
 }
 
