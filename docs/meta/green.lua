@@ -12,7 +12,9 @@
 --
 -- Memory model: between two calls that may switch no other green thread runs.
 -- Never switch: spawn*, kill, throw, cancel, link, unlink, an event's send and
--- send_error, close of queues and sockets, all marked so, all with s <= 0.
+-- send_error, a flag's set and clear, signal, broadcast, release, a waitgroup's
+-- add and done, close of queues and sockets, all marked so, all with s <= 0.
+-- (spawn of pools, piles and bounded groups waits for room.)
 --
 -- SPDX-License-Identifier: MIT
 
@@ -29,6 +31,12 @@ local green = {}
 ---| "pool"
 ---| "pile"
 ---| "group"
+---| "resource_pool"
+---| "lease"
+---| "locals"
+---| "dag"
+---| "dag_results"
+---| "dag_error"
 ---| "event"
 ---| "queue"
 ---| "flag"
