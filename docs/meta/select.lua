@@ -10,8 +10,8 @@ local green = {}
 ---
 --- - a queue: get; a thread or an event: join, which gives true and the values,
 ---   or false and the error;
---- - a lock or a semaphore: acquire; a flag, a condition, a waitgroup or a pool:
----   wait, which gives true;
+--- - a lock or a semaphore: acquire; a flag, a condition, a waitgroup or a
+---   pool: wait, which gives true;
 --- - a ticker: its next tick; a listener: accept; a connection: it can be read,
 ---   which gives true;
 --- - any object whose metatable has a field __waitable, a function that returns
