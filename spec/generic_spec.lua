@@ -17,6 +17,7 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local dag = require "green.dag"
 local green = require "green"
 local help = require "spec.help"
 
@@ -57,6 +58,14 @@ local function use(o, guard, err)
   assert(o.l:owner() == green.current())
   o.l:release()
   return true
+end
+
+--- A pool of which all is leased.
+local function exhausted()
+  local o = {out = {}, kept = {}}
+  o.rp = green.resource_pool {max = 8, create = function() return "item" end}
+  for i = 1, 8 do o.out[i] = o.rp:lease() end
+  return o
 end
 
 local function itself(o) return o end
@@ -103,6 +112,24 @@ local things = {
     wait = function(o, s) return o:put("item", s) end, done = true,
     satisfy = function(o) assert(o:get(0) or select(2, o:waiting()) == 0) end,
     case = function(o) return {o, "put", "item"} end,
+  }, {
+    name = "resource_pool:lease", value = "item", make = exhausted,
+    wait = function(o, s)
+      local lease, item = o.rp:lease(s)
+      o.kept[#o.kept + 1] = lease
+      return lease and item, not lease and item or nil
+    end,
+    satisfy = function(o)
+      local _ <close> = table.remove(o.out)
+    end,
+    rest = function(o) return o.rp:free() end,
+  }, {
+    name = "dag:wait", all = true, value = "posted", make = dag,
+    wait = function(d, s)
+      local values, err = d:wait({"key"}, s)
+      return values and values.key, err
+    end,
+    satisfy = function(d) d:post("key", "posted", true) end,
   }, {
     name = "flag:wait", all = true, value = true, make = green.flag,
     wait = function(o, s) return o:wait(s) end,

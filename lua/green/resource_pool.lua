@@ -15,9 +15,10 @@
 --- preferred. total follows max: what is too many goes when it comes back.
 ---
 --- Between two calls that may switch nothing else runs; around those that may
---- (create, check, reset) a to-be-closed value stands for the permit. Items are
+--- (create, check, reset) a to-be-closed value stands for the permit. An item is
 --- destroyed in a thread of its own, which takes the permit along: kills and
---- limits of the leasing thread cannot reach it, nor its errors the thread.
+--- limits of the leasing thread cannot reach it, nor its errors the thread. As a
+--- forced kill may not wait for anything, nothing less would do there.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -194,8 +195,8 @@ return function(green, core)
   --- The error of a callback that has no caller: a thread fails with it.
   local function report(err, name)
     local rare = core.rare()
-    local t = green.spawn(fail, err, rare and rare[TRACEBACK])
-    t.name = "resource_pool " .. name
+    local ok, t = pcall(green.spawn, fail, err, rare and rare[TRACEBACK])
+    if ok then t.name = "resource_pool " .. name end -- else the state closes
   end
 
   local function within(deadline, f, ...)
