@@ -352,6 +352,19 @@ describe("destroy", function()
     assert.equal(2, log.destroyed)
   end)
 
+  help.both(it, "runs even if there are too many threads", function()
+    local rp, log = counting {destroy = function() error("bad", 0) end}
+    local errors = help.collecting(function()
+      help.with_config({max_threads = 1}, function()
+        assert.is_false(pcall(green.spawn, print))
+        use(rp, function(_, lease) lease:discard() return 1 end)
+      end)
+    end)
+    assert.equal(1, log.destroyed)
+    assert.equal("bad", errors[1].err)
+    assert.equal(4, rp:free())
+  end)
+
   plainly("runs while the program ends", function()
     local out = help.child [[
       local green = require "green"

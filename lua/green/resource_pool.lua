@@ -15,10 +15,10 @@
 --- preferred. total follows max: what is too many goes when it comes back.
 ---
 --- Between two calls that may switch nothing else runs; around those that may
---- (create, check, reset) a to-be-closed value stands for the permit. An item is
---- destroyed in a thread of its own, which takes the permit along: kills and
---- limits of the leasing thread cannot reach it, nor its errors the thread. As a
---- forced kill may not wait for anything, nothing less would do there.
+--- (create, check, reset) a to-be-closed value stands for the permit. An item
+--- is destroyed in a thread of its own, which takes the permit along: kills and
+--- limits of the leasing thread cannot reach it, nor its errors the thread. A
+--- thread that is ended by force could not do it at all: shields do not hold.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -145,18 +145,18 @@ return function(green, core)
   --- Destroys the item of the lease in a thread of its own. Links run also for
   --- a thread that was killed before it ran, and while the program ends.
   local function doom(lease)
-    local f, item = lease.pool.options.destroy, lease.entry.item
+    local pool, item = lease.pool, lease.entry.item
     lease.entry = nil
-    lease.pool.live = lease.pool.live - 1
-    if not f then return end
+    pool.live = pool.live - 1
+    if not pool.options.destroy then return end
     lease.dying = true
     local ok, t = pcall(green.spawn, destroyer, lease, item)
     if ok then
       t.name = "resource_pool destroy"
       t:link(destroy, lease, item)
-    else -- there are no threads any more: the state closes
-      local _ <close> = setmetatable({lease = lease}, Dying)
-      pcall(f, item)
+    else -- there are too many threads, or none any more: the state closes
+      local done, err = xpcall(destroy, core.note_traceback, nil, lease, item)
+      if not done then core.policy.report(err, green.current()) end
     end
   end
 
