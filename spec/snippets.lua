@@ -54,6 +54,50 @@ function snippets.rows(path)
   return list
 end
 
+--- What links into a page may name: its headings, as web sites spell them, and
+--- ids.
+local function anchors(path)
+  local set, code = {}, false
+  for line in io.lines(path) do
+    if line:find "^```" then code = not code end
+    local heading = not code and line:match "^#+ (.*)$"
+    if heading then
+      set[heading:lower():gsub("[^%w%s_-]", ""):gsub(" ", "-")] = true
+    end
+    local id = line:match '^<a id="(.-)">'
+    if id then set[id] = true end
+  end
+  return set
+end
+
+--- The links of a page that lead nowhere, of those within the project.
+function snippets.broken_links(path)
+  local text = table.concat(snippets.text(path), "\n")
+  local broken, folder = {}, path:match "^(.*/)" or ""
+  for link in text:gsub("\n", " "):gmatch "%]%(([^)]+)%)" do
+    local file, anchor = link:match "^([^#]*)#?(.*)$"
+    local target = file == "" and path or folder .. file
+    local exists = link:find "^%a+:" or os.execute("test -e " .. target)
+    if not exists or anchor ~= "" and not anchors(target)[anchor] then
+      broken[#broken + 1] = link
+    end
+  end
+  return broken
+end
+
+--- The lines of a page outside of its programs.
+function snippets.text(path)
+  local lines, code = {}, false
+  for line in io.lines(path) do
+    if line:find "^```" then
+      code = not code
+    elseif not code then
+      lines[#lines + 1] = line:gsub("`[^`]*`", "")
+    end
+  end
+  return lines
+end
+
 local function write(path, text)
   local file <close> = assert(io.open(path, "w"))
   file:write(text)

@@ -26,6 +26,15 @@ for _, path in ipairs {"README.md", "docs/guide.md", "docs/coming-from.md"} do
   end)
 end
 
+for _, path in ipairs {"README.md", "CONTRIBUTING.md", "DESIGN.md",
+  "docs/guide.md", "docs/coming-from.md", "docs/reference.md"} do
+  describe(path, function()
+    it("has no link that leads nowhere", function()
+      assert.same({}, snippets.broken_links(path))
+    end)
+  end)
+end
+
 describe("docs/coming-from.md", function()
   local rows = snippets.rows "docs/coming-from.md"
 
