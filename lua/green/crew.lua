@@ -62,7 +62,7 @@ function crew.steps(where, input, state, control, closing)
   local mt = getmetatable(input)
   if type(input) ~= "function" and not (mt and mt.__call) then
     error(("bad argument #2 to '%s' (list or iterator expected, got %s)")
-      :format(where, type(input)), 3)
+      :format(where, type(input)), 4)
   end
   local over = false
   local function step(first, ...)
@@ -75,11 +75,11 @@ function crew.steps(where, input, state, control, closing)
   end, closing
 end
 
-function crew.check_callable(f, n, where)
+function crew.check_callable(f, n, where, level)
   local mt = getmetatable(f)
   if type(f) ~= "function" and not (mt and mt.__call) then
     error(("bad argument #%d to '%s' (function expected, got %s)")
-      :format(n, where, type(f)), 3)
+      :format(n, where, type(f)), level)
   end
 end
 

@@ -14,7 +14,7 @@ return function(green, core)
   --- Spawns f(...) as soon as the pool has room. May switch.
   ---@return green.thread
   function Pile:spawn(f, ...)
-    crew.check_callable(f, 1, "spawn")
+    crew.check_callable(f, 1, "spawn", 3)
     return methods.spawn_in(self.pool, self.bag, f, ...)
   end
 

@@ -49,7 +49,7 @@ return function(green, core)
   Work.__index = Work
 
   local function begin(where, kind, pool, f, ...)
-    crew.check_callable(f, 1, where)
+    crew.check_callable(f, 1, where, 4)
     local step, closing = crew.steps(where, ...)
     local bag = core.crew("green.crew", nil, kind)
     return setmetatable({pool = pool, f = f, step = step, closing = closing,
