@@ -74,6 +74,16 @@ static int go_on(lua_State *L, struct green_lua *G,
   return op->start(L); /* it was taken back before this thread ran */
 }
 
+/* Marks the end of the arguments of a call that starts again: what a foreign
+ * resume passes comes to lie above them. */
+static const char END[] = "end";
+
+static void drop_foreign(lua_State *L) {
+  int top = lua_gettop(L);
+  while (lua_touserdata(L, top) != END) top--;
+  lua_settop(L, top - 1);
+}
+
 /* Where a thread that left by yielding comes back; the op is what it waits
  * in. Resumed by anybody but its own worker, it yields again. */
 static int park_k(lua_State *L, int status, lua_KContext ctx) {
@@ -85,12 +95,14 @@ static int park_k(lua_State *L, int status, lua_KContext ctx) {
     return lua_yieldk(L, 0, ctx, park_k);
   op = (const struct green_lua_op *)t->kind;
   if (likely(!(ctx & BITS))) return go_on(L, G, op, t->reason);
+  drop_foreign(L);
   if (ctx & RAISE) raise_visible(L, G);
   return op->start(L);
 }
 
 static int leave(lua_State *L, struct green_lua *G, int bits) {
   green_lua__current(G)->user_flags |= LUA_PARKED;
+  if (unlikely(bits)) lua_pushlightuserdata(L, (void *)(uintptr_t)END);
   return lua_yieldk(L, 0, (lua_KContext)G | bits, park_k);
 }
 

@@ -25,9 +25,10 @@ struct queue {
   lua_Integer reserved, unfinished;
   struct green_lua_store store;
   int closed;
+  int stale; /* values of puts that ended without having run may be there */
 };
 
-/* Comparing the value of a waiting put failed: its error lies in its place. */
+/* Comparing the value of a waiting put failed: its error lies beside it. */
 enum { PUT_FAILED = GREEN_EXIT + 1 };
 
 static const struct green_lua_waitable get_waitable, put_waitable;
@@ -47,9 +48,38 @@ static uint64_t limit_at(lua_State *L, int index) {
   return lua_gettop(L) < index ? GREEN_FOREVER : green_lua__limit(L, index);
 }
 
-static int table_of(lua_State *L, int at) {
+static int waits_to_put(const struct queue *q, const void *node) {
+  const struct green_link *link = q->putters.link.next;
+  while (link != &q->putters.link && (const void *)link != node)
+    link = link->next;
+  return (const void *)link == node;
+}
+
+/* Drops what threads that were closed by foreign code left in the table on
+ * top. Errors, which lie under odd addresses, are still to be raised. */
+static void drop_stale(lua_State *L, struct queue *q) {
+  q->stale = 0;
+  luaL_checkstack(L, 4, "luagreen");
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    const void *key = lua_touserdata(L, -2);
+    lua_pop(L, 1);
+    if (key && !((uintptr_t)key & 1) && !waits_to_put(q, key)) {
+      lua_pushnil(L);
+      lua_rawsetp(L, -3, key);
+    }
+  }
+}
+
+static int table_of(lua_State *L, struct queue *q, int at) {
   lua_getiuservalue(L, at, STORE_TABLE);
+  if (unlikely(q->stale)) drop_stale(L, q);
   return lua_gettop(L);
+}
+
+/* Where the error of a put lies in the table. */
+static const void *error_key(const struct green_node *node) {
+  return (const char *)node + 1;
 }
 
 /* --- hand-over --- */
@@ -63,15 +93,21 @@ static int has_room(const struct queue *q) {
   return q->limit < 0 || q->store.count - q->reserved < q->limit;
 }
 
-/* Moves the value of the first waiting put into the store and lets it go on. */
+/* Moves the value of the first waiting put into the store and lets it go on.
+ * If it waits no more when its value has been compared, comparing has failed,
+ * and its thread has seen to the value. */
 static void admit(lua_State *L, struct green_lua *G, struct queue *q, int at,
                   int table) {
   struct green_node *node = green_list_head(&q->putters);
   int status;
   lua_rawgetp(L, table, node);
   status = green_lua__store_put(L, G, &q->store, at, table);
-  if (status != LUA_OK) {
-    lua_rawsetp(L, table, node);
+  if (unlikely(status != LUA_OK)) {
+    if (green_list_head(&q->putters) != node) {
+      lua_pop(L, 1);
+      return;
+    }
+    lua_rawsetp(L, table, error_key(node));
     green_wake_node(G->hub, node, (enum green_reason)PUT_FAILED);
     return;
   }
@@ -101,7 +137,7 @@ static void get_undo(struct green_hub *hub, void *object) {
  * run yet. If comparing fails, the value stays, for whoever waits next. */
 static int take(lua_State *L, struct green_lua *G, struct queue *q, int at,
                 lua_Integer skip) {
-  int table = table_of(L, at);
+  int table = table_of(L, q, at);
   int status = green_lua__store_take(L, G, &q->store, at, table, skip);
   if (unlikely(status != LUA_OK)) {
     if (q->store.count > q->reserved) offer(G->hub, q);
@@ -114,7 +150,7 @@ static int take(lua_State *L, struct green_lua *G, struct queue *q, int at,
 /* A channel's value comes straight from the first waiting put. */
 static int take_from_putter(lua_State *L, struct green_lua *G, struct queue *q,
                             int at) {
-  int table = table_of(L, at);
+  int table = table_of(L, q, at);
   struct green_node *node = green_list_head(&q->putters);
   lua_rawgetp(L, table, node);
   lua_pushnil(L);
@@ -173,7 +209,7 @@ static int queue_get(lua_State *L) {
 /* The value of a put that waits lies in the table under its node. What was
  * taken is gone from there already. */
 static void deposit(lua_State *L, int at, struct green_node *node) {
-  lua_getiuservalue(L, at, STORE_TABLE);
+  table_of(L, lua_touserdata(L, at), at);
   lua_pushvalue(L, at + 1);
   lua_rawsetp(L, -2, node);
   lua_pop(L, 1);
@@ -186,8 +222,18 @@ static void withdraw(lua_State *L, int at, struct green_node *node) {
   lua_pop(L, 1);
 }
 
+/* Its thread ends without having run: nothing can be done with Lua here. */
+static void abandon(void *object) {
+  ((struct queue *)object)->stale = 1;
+}
+
+static void put_undo(struct green_hub *hub, struct green_thread *t) {
+  (void)hub;
+  abandon(t->on);
+}
+
 static int store(lua_State *L, struct green_lua *G, struct queue *q, int at) {
-  int table = table_of(L, at);
+  int table = table_of(L, q, at);
   lua_pushvalue(L, at + 1);
   if (green_lua__store_put(L, G, &q->store, at, table) != LUA_OK)
     return lua_error(L);
@@ -197,16 +243,20 @@ static int store(lua_State *L, struct green_lua *G, struct queue *q, int at) {
   return 1;
 }
 
-static void refuse_nan(lua_State *L, const struct queue *q, int index) {
-  lua_Number v = lua_tonumber(L, index);
-  if (!q->store.less && v != v)
-    luaL_error(L, "NaN has no place in the order of a priority queue");
+/* A select numbers its cases, not its arguments. */
+static void refuse_nan(lua_State *L, const struct queue *q, int at) {
+  static const char message[] =
+      "NaN has no place in the order of a priority queue";
+  lua_Number v = lua_tonumber(L, at + 1);
+  if (q->store.less || v == v) return;
+  if (at == 1) luaL_argerror(L, at + 1, message);
+  luaL_error(L, message);
 }
 
 static int put_attempt(lua_State *L, struct green_lua *G, void *object,
                        int at) {
   struct queue *q = object;
-  if (unlikely(q->store.order == ORDER_PRIORITY)) refuse_nan(L, q, at + 1);
+  if (unlikely(q->store.order == ORDER_PRIORITY)) refuse_nan(L, q, at);
   if (q->closed) return green_lua__push_closed(L);
   if (green_list_head(&q->getters) ||
       (has_room(q) && !green_list_head(&q->putters)))
@@ -217,7 +267,9 @@ static int put_attempt(lua_State *L, struct green_lua *G, void *object,
 /* Pushes the error that comparing the value of this put ran into. */
 static int put_failed(lua_State *L, int at, struct green_node *node) {
   lua_getiuservalue(L, at, STORE_TABLE);
-  lua_rawgetp(L, -1, node);
+  lua_rawgetp(L, -1, error_key(node));
+  lua_pushnil(L);
+  lua_rawsetp(L, -3, error_key(node));
   withdraw(L, at, node);
   return lua_error(L);
 }
@@ -251,12 +303,16 @@ static void put_interrupted(lua_State *L, struct green_lua *G) {
 }
 
 static const struct green_lua_waitable put_waitable = {
-    .op = {{"queue:put", NULL, NULL}, queue_put, put_woken, put_interrupted},
+    .op = {{"queue:put", put_undo, NULL},
+           queue_put,
+           put_woken,
+           put_interrupted},
     .attempt = put_attempt,
     .list = putters,
     .fetch = put_fetch,
     .deposit = deposit,
     .withdraw = withdraw,
+    .abandon = abandon,
     .failed = put_failed};
 
 /* put(v [, s]): true. May switch, even without a limit: a producer that never
@@ -290,7 +346,7 @@ static int queue_peek(lua_State *L) {
   struct green_node *put = green_list_head(&q->putters);
   int table;
   lua_settop(L, 1);
-  table = table_of(L, 1);
+  table = table_of(L, q, 1);
   if (q->store.count > q->reserved)
     green_lua__store_peek(L, &q->store, table, q->reserved);
   else if (put)
@@ -306,13 +362,15 @@ static int queue_close(lua_State *L) {
   struct green_lua *G = q->object.G;
   if (q->closed) return 0;
   q->closed = 1;
+  q->store.changes++;
   green_wake_all(G->hub, &q->putters, GREEN_CLOSED);
   green_wake_all(G->hub, &q->getters, GREEN_CLOSED);
   return 0;
 }
 
+/* Some may have been called done before anybody got them. */
 static void done(struct green_lua *G, struct queue *q, lua_Integer n) {
-  q->unfinished -= n;
+  q->unfinished -= n < q->unfinished ? n : q->unfinished;
   if (q->unfinished == 0) green_wake_all(G->hub, &q->joiners, GREEN_WOKEN);
 }
 
@@ -323,7 +381,7 @@ static int queue_clear(lua_State *L) {
   lua_Integer n = q->store.count - q->reserved;
   int table;
   lua_settop(L, 1);
-  table = table_of(L, 1);
+  table = table_of(L, q, 1);
   green_lua__store_clear(L, &q->store, table, q->reserved);
   done(G, q, n);
   admit_all(L, G, q, 1, table);
@@ -345,7 +403,7 @@ static int queue_resize(lua_State *L) {
   struct green_lua *G = q->object.G;
   lua_settop(L, 2);
   q->limit = limit_arg(L, 2);
-  admit_all(L, G, q, 1, table_of(L, 1));
+  admit_all(L, G, q, 1, table_of(L, q, 1));
   return 0;
 }
 
@@ -437,6 +495,7 @@ static struct queue *make(lua_State *L, lua_Integer limit,
   struct queue *q = lua_newuserdatauv(L, sizeof *q, values);
   *q = (struct queue){.object = {&queue_class, G}, .limit = limit};
   q->store.order = order;
+  q->store.puts = &q->putters;
   green_list_init(&q->getters);
   green_list_init(&q->putters);
   green_list_init(&q->joiners);

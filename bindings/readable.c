@@ -2,7 +2,8 @@
  * becomes readable.
  *
  * The wait stands in the core's list of readers of the descriptor, where only
- * one thread may be.
+ * one thread may be, and once: where it is listed twice, the first case goes
+ * on.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,6 +24,7 @@ static int link_reader(struct green_lua *G, void *object,
                        struct green_node *node, void **where) {
   struct green_socket *s = object;
   int r = s->f ? 0 : green_fd_open(G->hub, s->fd, &s->f);
+  if (r == 0 && green_fd_reader(s->f) == green_lua__current(G)) return 0;
   if (r == 0) r = green_fd_link_reader(G->hub, s->f, node);
   if (r < 0) return r;
   s->drained = 0;

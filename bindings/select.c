@@ -6,6 +6,10 @@
  * wakes one of them unlinks that node, and the wait's end unlinks all others:
  * the unlinked one is the case that goes on.
  *
+ * Between the last attempt and the links nothing may run that could make a
+ * case ready, and Lua runs finalizers wherever it makes something: so what is
+ * made for the wait is made first, and then each is attempted once more.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <string.h>
@@ -44,41 +48,38 @@ static int bad_case(lua_State *L, int i, const char *what) {
   return luaL_argerror(L, CASES, text);
 }
 
-static int stand_in(lua_State *L, int i) {
-  int r = green_lua__stand_in(L, place(i));
-  return r >= 0 ? r : bad_case(L, i, "__waitable leads nowhere");
+static void stand_in(lua_State *L, int i) {
+  if (green_lua__stand_in(L, place(i)) < 0)
+    bad_case(L, i, "__waitable leads nowhere");
 }
 
 /* {queue, "put", value} or {object, "get"}: pushes the object and the value. */
 static void push_pair(lua_State *L, int i) {
   int table = lua_gettop(L);
   const char *name;
-  lua_geti(L, table, 2);
+  lua_rawgeti(L, table, 2);
   name = lua_tostring(L, -1);
   if (!name || (strcmp(name, "put") && strcmp(name, "get")))
     bad_case(L, i, "an object, or {queue, \"put\", value} expected");
   if (*name == 'g') {
     lua_pushnil(L);
-  } else if (lua_geti(L, table, 3) == LUA_TNIL) {
+  } else if (lua_rawgeti(L, table, 3) == LUA_TNIL) {
     bad_case(L, i, "value to put expected, got nil");
   }
   lua_replace(L, table + 1);
-  lua_geti(L, table, 1);
+  lua_rawgeti(L, table, 1);
   lua_replace(L, table);
 }
 
-/* Pushes the object of case i and what it puts; 1: the user's code ran. */
-static int push_case(lua_State *L, struct green_lua *G, int i) {
-  int at = place(i), ran = 0;
+/* Pushes the object of case i and what it puts. */
+static void push_case(lua_State *L, struct green_lua *G, int i) {
+  int at = place(i);
   lua_rawgeti(L, CASES, i + 1);
   if (likely(lua_type(L, at) == LUA_TUSERDATA)) {
     struct green_lua_object *p = lua_touserdata(L, at);
     lua_pushnil(L);
-    if (likely(lua_rawlen(L, at) >= sizeof *p && p->G == G)) return 0;
-    return stand_in(L, i);
-  }
-  if (luaL_getmetafield(L, at, "__waitable") != LUA_TNIL) {
-    ran = 1;
+    if (likely(lua_rawlen(L, at) >= sizeof *p && p->G == G)) return;
+  } else if (luaL_getmetafield(L, at, "__waitable") != LUA_TNIL) {
     lua_pop(L, 1);
     lua_pushnil(L);
   } else if (lua_istable(L, at)) {
@@ -86,7 +87,7 @@ static int push_case(lua_State *L, struct green_lua *G, int i) {
   } else {
     lua_pushnil(L);
   }
-  return stand_in(L, i) | ran;
+  stand_in(L, i);
 }
 
 static const struct green_lua_waitable *known(lua_State *L,
@@ -149,6 +150,9 @@ static void leave(struct green_hub *hub, struct green_thread *t) {
 
 static void undo(struct green_hub *hub, struct green_thread *t) {
   struct selection *s = t->on;
+  int i;
+  for (i = 0; i < s->n; i++)
+    if (s->cases[i].w->abandon) s->cases[i].w->abandon(s->cases[i].object);
   if (t->reason == GREEN_WOKEN && s->fired >= 0 && s->cases[s->fired].w->undo)
     s->cases[s->fired].w->undo(hub, s->cases[s->fired].object);
 }
@@ -177,6 +181,7 @@ static struct selection *its_own(lua_State *L, struct green_lua *G) {
 static int woken(lua_State *L, struct green_lua *G, int reason) {
   struct selection *s = its_own(L, G);
   int n = s->n, r;
+  uint64_t deadline = s->deadline;
   withdraw(L, s, reason);
   if (s->fired >= 0) {
     struct one *c = &s->cases[s->fired];
@@ -185,10 +190,10 @@ static int woken(lua_State *L, struct green_lua *G, int reason) {
   }
   lua_settop(L, place(n)); /* something is due, or was not there after all */
   if ((r = attempt_all(L, G, n)) >= 0) return r;
-  if (reason == GREEN_TIMEOUT && s->deadline <= green_now())
+  if (reason == GREEN_TIMEOUT && deadline <= green_now())
     return green_lua__push_timeout(L);
   lua_settop(L, place(n) - 1);
-  return wait_for_any(L, G, n, s->deadline);
+  return wait_for_any(L, G, n, deadline);
 }
 
 static void interrupted(lua_State *L, struct green_lua *G) {
@@ -199,7 +204,7 @@ static const struct green_lua_op select_op = {
     {"select", undo, leave}, l_select, woken, interrupted};
 
 /* Pushes the selection, with nothing linked. */
-static struct selection *prepare(lua_State *L, struct green_lua *G, int n,
+static struct selection *make(lua_State *L, struct green_lua *G, int n,
                                  uint64_t deadline) {
   size_t size = sizeof(struct selection) + (size_t)n * sizeof(struct one);
   struct selection *s = lua_newuserdatauv(L, size, 0);
@@ -211,18 +216,34 @@ static struct selection *prepare(lua_State *L, struct green_lua *G, int n,
   for (i = 0; i < n; i++) {
     struct one *c = &s->cases[i];
     c->w = known(L, G, i, &c->object);
-    if (c->w->deposit) c->w->deposit(L, place(i), &c->node);
   }
   return s;
 }
 
-static int link_one(struct green_lua *G, struct one *c) {
+/* Those that are linked by a function of their own are woken even if they are
+ * ready already. */
+static int attempt_again(lua_State *L, struct green_lua *G,
+                         struct selection *s) {
+  int i, r;
+  for (i = 0; i < s->n; i++) {
+    struct one *c = &s->cases[i];
+    if (c->w->link) continue;
+    if ((r = c->w->attempt(L, G, c->object, place(i))) >= 0)
+      return chosen(L, i, r);
+  }
+  return -1;
+}
+
+static int link_one(lua_State *L, struct green_lua *G, struct selection *s,
+                    int i) {
+  struct one *c = &s->cases[i];
   int r = 0;
+  if (c->w->deposit) c->w->deposit(L, place(i), &c->node);
   if (c->w->link)
     r = c->w->link(G, c->object, &c->node, &c->where);
   else
     green_list_add(c->w->list(c->object), &c->node);
-  c->node.thread = r < 0 ? NULL : green_lua__current(G);
+  if (r >= 0 && c->node.link.next) c->node.thread = green_lua__current(G);
   return r;
 }
 
@@ -248,9 +269,10 @@ static int cannot_wait(lua_State *L, struct green_lua *G, struct selection *s,
 
 static int wait_for_any(lua_State *L, struct green_lua *G, int n,
                         uint64_t deadline) {
-  struct selection *s = prepare(L, G, n, deadline);
-  int keep = green_lua__prepare(L, G, &select_op), i, r = 0;
-  for (i = 0; i < n && r >= 0; i++) r = link_one(G, &s->cases[i]);
+  struct selection *s = make(L, G, n, deadline);
+  int keep = green_lua__prepare(L, G, &select_op), i, r;
+  if ((r = attempt_again(L, G, s)) >= 0) return r;
+  for (i = r = 0; i < n && r >= 0; i++) r = link_one(L, G, s, i);
   if (r >= 0)
     r = green_wait_begin(G->hub, &select_op.kind, s, NULL, earliest(s));
   else
@@ -264,7 +286,7 @@ static int wait_for_any(lua_State *L, struct green_lua *G, int n,
 static int l_select(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   uint64_t deadline;
-  int i, n, r, again = 0;
+  int i, n, r;
   luaL_checktype(L, CASES, LUA_TTABLE);
   deadline = green_lua__limit(L, LIMIT);
   lua_settop(L, LIMIT);
@@ -272,10 +294,9 @@ static int l_select(lua_State *L) {
   n = (int)lua_rawlen(L, CASES);
   luaL_checkstack(L, 2 * n + 10, "too many cases");
   for (i = 0; i < n; i++) {
-    again |= push_case(L, G, i);
+    push_case(L, G, i);
     if ((r = attempt(L, G, i)) >= 0) return r;
   }
-  if (again && (r = attempt_all(L, G, n)) >= 0) return r;
   if (deadline == 0) return green_lua__push_timeout(L);
   return wait_for_any(L, G, n, deadline);
 }

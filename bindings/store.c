@@ -94,8 +94,9 @@ struct plan {
   lua_Integer way[DEEPEST]; /* the entries that move by one */
 };
 
-/* Stack of a plan in Lua: the queue, its table, the value to put or nil. */
-enum { PLAN_QUEUE = 1, PLAN_TABLE, PLAN_VALUE };
+/* Stack of a plan in Lua: itself, the queue's table, the value to put or nil,
+ * the function. */
+enum { PLAN_PLAN = 1, PLAN_TABLE, PLAN_VALUE, PLAN_LESS };
 
 static void push_value(lua_State *L, const struct green_lua_entry *e) {
   if (e->slot)
@@ -104,25 +105,33 @@ static void push_value(lua_State *L, const struct green_lua_entry *e) {
     lua_pushvalue(L, PLAN_VALUE); /* it has no slot yet */
 }
 
-static int compare(lua_State *L, struct plan *p,
-                   const struct green_lua_entry *a,
-                   const struct green_lua_entry *b) {
-  uint64_t changes = p->s->changes;
+/* Of values, by Lua. */
+static int call_less(lua_State *L, const struct plan *p,
+                     const struct green_lua_entry *a,
+                     const struct green_lua_entry *b) {
   int result;
+  if (p->s->less) lua_pushvalue(L, PLAN_LESS);
+  push_value(L, a);
+  push_value(L, b);
   if (p->s->less) {
-    lua_getiuservalue(L, PLAN_QUEUE, STORE_LESS);
-    push_value(L, a);
-    push_value(L, b);
     lua_call(L, 2, 1);
     result = lua_toboolean(L, -1);
     lua_pop(L, 1);
   } else {
-    push_value(L, a);
-    push_value(L, b);
     result = lua_compare(L, -2, -1, LUA_OPLT);
     lua_pop(L, 2);
   }
-  if (p->s->changes != changes)
+  return result;
+}
+
+/* The put whose value is compared may be the first of those that wait. */
+static int compare(lua_State *L, struct plan *p,
+                   const struct green_lua_entry *a,
+                   const struct green_lua_entry *b) {
+  uint64_t changes = p->s->changes;
+  struct green_node *put = green_list_head(p->s->puts);
+  int result = call_less(L, p, a, b);
+  if (unlikely(p->s->changes != changes || green_list_head(p->s->puts) != put))
     luaL_error(L, "a priority queue was changed while it compared its values");
   return result;
 }
@@ -150,16 +159,19 @@ static void plan_up(lua_State *L, struct plan *p) {
   }
 }
 
+/* The entry was the last, so it most likely comes to lie near the leaves:
+ * down there first, which takes one comparison a level, then up. */
 static void plan_down(lua_State *L, struct plan *p) {
   const struct green_lua_entry *heap = p->s->heap;
-  lua_Integer count = p->s->count - 1, child;
-  for (p->at = 0, p->steps = 0; (child = 2 * p->at + 1) < count;) {
+  lua_Integer count = p->s->count - 1, at = 0, child;
+  for (p->steps = 0; (child = 2 * at + 1) < count; at = child) {
     if (child + 1 < count && before(L, p, &heap[child + 1], &heap[child]))
       child++;
-    if (before(L, p, &p->entry, &heap[child])) break;
     p->way[p->steps++] = child;
-    p->at = child;
   }
+  while (p->steps && before(L, p, &p->entry, &heap[p->way[p->steps - 1]]))
+    p->steps--;
+  p->at = p->steps ? p->way[p->steps - 1] : 0;
 }
 
 static void go(struct plan *p, lua_Integer from) {
@@ -174,7 +186,7 @@ static void go(struct plan *p, lua_Integer from) {
 }
 
 static int find(lua_State *L) {
-  struct plan *p = lua_touserdata(L, lua_upvalueindex(1));
+  struct plan *p = lua_touserdata(L, PLAN_PLAN);
   if (lua_isnil(L, PLAN_VALUE))
     plan_down(L, p);
   else
@@ -183,18 +195,19 @@ static int find(lua_State *L) {
 }
 
 /* By Lua's comparison. Blocking is refused meanwhile: a kill that struck there
- * would find a get or put half done. The value, or nil, is on top. */
+ * would find a get or put half done. The value, or nil, is on top. Makes
+ * nothing: a get must not fail once it has its value. */
 static int find_protected(lua_State *L, struct plan *p, int queue, int table) {
   const char *former = p->G->refuse;
   int status, value = lua_gettop(L);
   luaL_checkstack(L, 10, "luagreen");
+  lua_pushcfunction(L, find);
   lua_pushlightuserdata(L, p);
-  lua_pushcclosure(L, find, 1);
-  lua_pushvalue(L, queue);
   lua_pushvalue(L, table);
   lua_pushvalue(L, value);
+  lua_getiuservalue(L, queue, STORE_LESS);
   p->G->refuse = "in a priority queue's comparison";
-  status = lua_pcall(L, 3, 0, 0);
+  status = lua_pcall(L, 4, 0, 0);
   p->G->refuse = former;
   return status;
 }

@@ -20,6 +20,7 @@ struct green_lua_store {
   uint64_t seq, changes; /* PRIORITY */
   lua_Integer odd; /* PRIORITY: values whose comparison may run Lua code */
   int less;        /* PRIORITY: there is a function of the user's */
+  struct green_list *puts; /* PRIORITY: what waits to come in */
 };
 
 /* User values of a queue: the table, and for PRIORITY the heap's memory and

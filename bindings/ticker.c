@@ -17,7 +17,11 @@ struct ticker {
   int cancelled;
 };
 
+/* The stack of a wait: the ticker, the limit, and when that is. */
+enum { DEADLINE = 3 };
+
 static int ticker_wait(lua_State *L);
+static int wait_until(lua_State *L, struct green_lua *G, uint64_t deadline);
 
 /* The tick that comes next: one that is over unless it was taken. */
 static double next_tick(const struct ticker *k) {
@@ -52,10 +56,14 @@ static int fetch(lua_State *L, struct green_lua *G, void *object, int at,
   return attempt(L, G, object, at);
 }
 
+/* A tick goes to one waiter: the others wait for the next. */
 static int woken(lua_State *L, struct green_lua *G, int reason) {
+  uint64_t deadline = (uint64_t)lua_tointeger(L, DEADLINE);
   int r = attempt(L, G, lua_touserdata(L, 1), 1);
   (void)reason;
-  return r >= 0 ? r : green_lua__push_timeout(L);
+  if (r >= 0) return r;
+  if (deadline <= green_now()) return green_lua__push_timeout(L);
+  return wait_until(L, G, deadline);
 }
 
 static const struct green_lua_waitable wait_waitable = {
@@ -72,20 +80,27 @@ static struct ticker *self(lua_State *L) {
   return green_lua__object(L, &ticker_class, sizeof(struct ticker));
 }
 
+static int wait_until(lua_State *L, struct green_lua *G, uint64_t deadline) {
+  struct ticker *k = lua_touserdata(L, 1);
+  uint64_t at = due(k);
+  lua_settop(L, 2);
+  lua_pushinteger(L, (lua_Integer)deadline);
+  return green_lua__wait(L, G, &wait_waitable.op, k, &k->waiters,
+                         at < deadline ? at : deadline);
+}
+
 /* wait([s]): the number of the next tick. May switch. */
 static int ticker_wait(lua_State *L) {
   struct ticker *k = self(L);
   struct green_lua *G = k->object.G;
-  uint64_t deadline = green_lua__limit(L, 2), at;
+  uint64_t deadline = green_lua__limit(L, 2);
   int r;
   lua_settop(L, 2);
   if (deadline > 0 && (r = green_lua__enter(L, G, &wait_waitable.op)) >= 0)
     return r;
   if ((r = attempt(L, G, k, 1)) >= 0) return r;
   if (deadline == 0) return green_lua__push_timeout(L);
-  at = due(k);
-  return green_lua__wait(L, G, &wait_waitable.op, k, &k->waiters,
-                         at < deadline ? at : deadline);
+  return wait_until(L, G, deadline);
 }
 
 /* for n in ticker: nil when it is cancelled. */

@@ -35,13 +35,16 @@ struct green_lua_waitable {
    * a struct green_lua_object; raises if it is of no use any more. */
   void *(*object)(lua_State *L, int at);
   /* Leaves the value to put with the object, under the node's address, before
-   * the wait begins; takes it back after it, whether it was taken or not. */
+   * the wait begins; takes it back after it, whether it was taken or not; is
+   * told that nobody will, as the thread ends (any stack, never raises). */
   void (*deposit)(lua_State *L, int at, struct green_node *node);
   void (*withdraw)(lua_State *L, int at, struct green_node *node);
+  void (*abandon)(void *object);
   /* Woken with any other reason: raises what went wrong with its value. */
   int (*failed)(lua_State *L, int at, struct green_node *node);
-  /* Instead of list: links the node, in `*where`; unlinks it. 0 or a negative
-   * code; of UV_EBUSY busy() makes an error. */
+  /* Instead of list: links the node, in `*where`, if it is not there already
+   * by another case; unlinks it. 0 or a negative code; of UV_EBUSY busy()
+   * makes an error. */
   int (*link)(struct green_lua *G, void *object, struct green_node *node,
               void **where);
   void (*unlink)(struct green_hub *hub, void *where, struct green_node *node);
