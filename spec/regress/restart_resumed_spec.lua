@@ -9,21 +9,19 @@ local help = require "spec.help"
 
 local function resumed_in_lap(f)
   return help.with_config({keep_stacks = 0}, function()
-    local co, resume = nil, true
+    local co
     local t = green.spawn(function()
       co = coroutine.running()
       return f()
     end)
     local u = green.spawn(function()
-      while resume do
+      while t:status() ~= "done" and t:status() ~= "failed" do
         coroutine.resume(co, "nonsense", "and more")
         green.sleep(0)
       end
     end)
-    local results = table.pack(t:join())
-    resume = false
     u:join()
-    return table.unpack(results, 1, results.n)
+    return t:join()
   end)
 end
 
