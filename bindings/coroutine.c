@@ -36,19 +36,33 @@ static int note_reason(lua_State *L) {
   return 0;
 }
 
-/* __close of the guard: somebody closes the coroutine of a parked thread, by
- * whatever name coroutine.close has there. Its wait must end before what it
- * waits for can be collected. */
-static int guard_close(lua_State *L) {
-  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
-  struct search s = {L, NULL};
-  struct green_thread *t = G->hub ? green_lua__current(G) : NULL;
-  if (!G->hub || (t && t->user == L)) return 0; /* its worker resets it */
+/* The coroutine of a parked thread is being closed: its wait must end before
+ * what it waits for can be collected. */
+static void bury(struct green_lua *G, lua_State *co) {
+  struct search s = {co, NULL};
   green_each(G->hub, match, &s);
-  if (!s.found || s.found->stack) return 0;
+  if (!s.found || s.found->stack) return;
   green_lua__protected(G, note_reason, s.found);
   green_lua__drop_scopes(G, s.found);
   green_bury(G->hub, s.found, GREEN_KILLED);
+}
+
+/* __close of the guard: somebody closes it, by whatever name coroutine.close
+ * has there. */
+static int guard_close(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = G->hub ? green_lua__current(G) : NULL;
+  if (!G->hub || (t && t->user == L)) return 0; /* its worker resets it */
+  bury(G, L);
+  return 0;
+}
+
+/* bury(co): it will be closed. The handlers of the user's come before the
+ * guard, and may collect garbage. */
+int green_lua__bury(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
+  lua_State *co = lua_tothread(L, 1);
+  if (G->hub && co && lua_status(co) == LUA_YIELD) bury(G, co);
   return 0;
 }
 

@@ -2,6 +2,8 @@
 ---
 ---   coroutine.running   marks the coroutine of a green thread as known to
 ---                       others, so that it is not used again for another one
+---   coroutine.close     of such a coroutine ends the wait of the thread before
+---                       its handlers run, which may collect what it waits for
 ---   os.exit(c, true)    from a green thread: main closes the state, on the OS
 ---                       stack, after all others were killed and cleaned up
 ---   warn                blocking is refused while the warn function runs
@@ -12,15 +14,22 @@ return function(green, core)
   if core.replaced then return end
   core.replaced = true
 
-  local running, exit, warn_function = coroutine.running, os.exit, warn
+  local running, close = coroutine.running, coroutine.close
+  local exit, warn_function = os.exit, warn
+  local known = setmetatable({}, {__mode = "k"})
 
   local function note(co, main)
-    if not main then core.expose(co) end
+    if not main and core.expose(co) then known[co] = true end
     return co, main
   end
 
   function coroutine.running()
     return note(running())
+  end
+
+  function coroutine.close(co)
+    if known[co] then core.bury(co) end
+    return close(co)
   end
 
   local exit_code
