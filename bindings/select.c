@@ -205,7 +205,7 @@ static const struct green_lua_op select_op = {
 
 /* Pushes the selection, with nothing linked. */
 static struct selection *make(lua_State *L, struct green_lua *G, int n,
-                                 uint64_t deadline) {
+                              uint64_t deadline) {
   size_t size = sizeof(struct selection) + (size_t)n * sizeof(struct one);
   struct selection *s = lua_newuserdatauv(L, size, 0);
   int i;
