@@ -36,33 +36,34 @@ static int note_reason(lua_State *L) {
   return 0;
 }
 
-/* The coroutine of a parked thread is being closed: its wait must end before
- * what it waits for can be collected. */
-static void bury(struct green_lua *G, lua_State *co) {
+/* The thread that is parked in a coroutine; or NULL. */
+static struct green_thread *parked_in(struct green_lua *G, lua_State *co) {
   struct search s = {co, NULL};
   green_each(G->hub, match, &s);
-  if (!s.found || s.found->stack) return;
-  green_lua__protected(G, note_reason, s.found);
-  green_lua__drop_scopes(G, s.found);
-  green_bury(G->hub, s.found, GREEN_KILLED);
+  return s.found && !s.found->stack ? s.found : NULL;
 }
 
-/* __close of the guard: somebody closes it, by whatever name coroutine.close
- * has there. */
+/* __close of the guard: somebody closes the coroutine of a parked thread, by
+ * whatever name coroutine.close has there. */
 static int guard_close(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_thread *t = G->hub ? green_lua__current(G) : NULL;
   if (!G->hub || (t && t->user == L)) return 0; /* its worker resets it */
-  bury(G, L);
+  if (!(t = parked_in(G, L))) return 0;
+  green_lua__protected(G, note_reason, t);
+  green_lua__drop_scopes(G, t);
+  green_bury(G->hub, t, GREEN_KILLED);
   return 0;
 }
 
-/* bury(co): it will be closed. The handlers of the user's come before the
- * guard, and may collect garbage. */
-int green_lua__bury(lua_State *L) {
+/* cut(co): it will be closed. The handlers of the user's come before the
+ * guard, and may collect what the thread waits for: so that ends first. */
+int green_lua__cut(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
   lua_State *co = lua_tothread(L, 1);
-  if (G->hub && co && lua_status(co) == LUA_YIELD) bury(G, co);
+  struct green_thread *t = NULL;
+  if (G->hub && co && lua_status(co) == LUA_YIELD) t = parked_in(G, co);
+  if (t) green_cut(G->hub, t);
   return 0;
 }
 

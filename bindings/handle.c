@@ -369,7 +369,7 @@ static const luaL_Reg functions[] = {{"spawn", green_lua__l_spawn},
                                      {"output", l_output},
                                      {"set_output", l_set_output},
                                      {"expose", l_expose},
-                                     {"bury", green_lua__bury},
+                                     {"cut", green_lua__cut},
                                      {NULL, NULL}};
 
 static const luaL_Reg on_threads[] = {

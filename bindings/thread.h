@@ -16,9 +16,9 @@ struct green_lua_handle {
 };
 
 /* coroutine.c. open: once for each state. get: a coroutine and its anchor
- * slot; may raise. bury: a function for Lua. The others never raise. */
+ * slot; may raise. cut: a function for Lua. The others never raise. */
 void green_lua__open_coroutine(lua_State *L);
-int green_lua__bury(lua_State *L);
+int green_lua__cut(lua_State *L);
 lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
                                     int *slot);
 void green_lua__recycle(struct green_lua *G, struct green_thread *t);

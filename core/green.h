@@ -381,7 +381,9 @@ int green_unstart(struct green_hub *hub, struct green_thread *thread);
 void green_end_unstarted(struct green_hub *hub, struct green_thread *thread);
 /* The holder of a GREEN_HELD thread gives it up: frees the record if ended. */
 void green_forget(struct green_hub *hub, struct green_thread *thread);
-/* The thread parked without a stack and was ended from outside. */
+/* The thread parked without a stack and is being ended from outside: cut ends
+ * its wait and gives back what a wake-up handed over; bury, then, ends it. */
+void green_cut(struct green_hub *hub, struct green_thread *thread);
 void green_bury(struct green_hub *hub, struct green_thread *thread,
                 enum green_state state);
 

@@ -112,10 +112,9 @@ int green_unstart(struct green_hub *h, struct green_thread *t) {
   return 1;
 }
 
-/* Ends a thread that parked without a stack, from outside: what a wake-up
- * handed to it goes back. */
-void green_bury(struct green_hub *h, struct green_thread *t,
-                enum green_state state) {
+static const struct green_wait_kind cut_kind = {"its end", NULL, NULL};
+
+void green_cut(struct green_hub *h, struct green_thread *t) {
   assert(!t->stack);
   if (t->state == GREEN_BLOCKED) {
     green__wait_end(h, t);
@@ -123,8 +122,16 @@ void green_bury(struct green_hub *h, struct green_thread *t,
   } else if (t->state == GREEN_READY) {
     green_list_remove(&t->node);
     h->hot.ready--;
+    t->state = GREEN_BLOCKED;
   }
   if (t->on && t->kind->undo) t->kind->undo(h, t); /* NULL: a mere lap */
+  t->kind = &cut_kind;
+  t->on = NULL;
+}
+
+void green_bury(struct green_hub *h, struct green_thread *t,
+                enum green_state state) {
+  green_cut(h, t);
   green__thread_end(h, t, state);
 }
 

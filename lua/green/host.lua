@@ -28,7 +28,7 @@ return function(green, core)
   end
 
   function coroutine.close(co)
-    if known[co] then core.bury(co) end
+    if known[co] then core.cut(co) end
     return close(co)
   end
 
