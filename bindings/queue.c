@@ -3,8 +3,8 @@
  * Values never move between threads: they lie in the queue's store. A put that
  * finds a getter waiting stores its value and hands the getter a reservation;
  * the getter fetches it when it runs. A put that must wait leaves its value in
- * the queue's table under the address of its node, so that a getter can take
- * it without the putter running:
+ * the queue's table under the address of its node, as a number: those are
+ * found faster. So a getter can take it without the putter running:
  *
  *   store.count   values in the store, reserved ones included
  *   reserved      values that woken getters will fetch
@@ -48,38 +48,38 @@ static uint64_t limit_at(lua_State *L, int index) {
   return lua_gettop(L) < index ? GREEN_FOREVER : green_lua__limit(L, index);
 }
 
-static int waits_to_put(const struct queue *q, const void *node) {
+/* The slots of the store are positive; so is the number of an address. */
+static lua_Integer key_of(const struct green_node *node) {
+  return -(lua_Integer)(intptr_t)node;
+}
+
+static int waits_to_put(const struct queue *q, lua_Integer key) {
   const struct green_link *link = q->putters.link.next;
-  while (link != &q->putters.link && (const void *)link != node)
-    link = link->next;
-  return (const void *)link == node;
+  for (; link != &q->putters.link; link = link->next)
+    if (key_of((const struct green_node *)link) == key) return 1;
+  return 0;
 }
 
 /* Drops what threads that were closed by foreign code left in the table on
- * top. Errors, which lie under odd addresses, are still to be raised. */
+ * top. Errors, whose keys are odd, are still to be raised. */
 static void drop_stale(lua_State *L, struct queue *q) {
   q->stale = 0;
   luaL_checkstack(L, 4, "luagreen");
   lua_pushnil(L);
   while (lua_next(L, -2)) {
-    const void *key = lua_touserdata(L, -2);
+    lua_Integer key = lua_tointeger(L, -2);
     lua_pop(L, 1);
-    if (key && !((uintptr_t)key & 1) && !waits_to_put(q, key)) {
+    if (key < 0 && key % 2 == 0 && !waits_to_put(q, key)) {
       lua_pushnil(L);
-      lua_rawsetp(L, -3, key);
+      lua_rawseti(L, -3, key);
     }
   }
 }
 
-static int table_of(lua_State *L, struct queue *q, int at) {
+static inline int table_of(lua_State *L, struct queue *q, int at) {
   lua_getiuservalue(L, at, STORE_TABLE);
   if (unlikely(q->stale)) drop_stale(L, q);
   return lua_gettop(L);
-}
-
-/* Where the error of a put lies in the table. */
-static const void *error_key(const struct green_node *node) {
-  return (const char *)node + 1;
 }
 
 /* --- hand-over --- */
@@ -100,19 +100,19 @@ static void admit(lua_State *L, struct green_lua *G, struct queue *q, int at,
                   int table) {
   struct green_node *node = green_list_head(&q->putters);
   int status;
-  lua_rawgetp(L, table, node);
+  lua_rawgeti(L, table, key_of(node));
   status = green_lua__store_put(L, G, &q->store, at, table);
   if (unlikely(status != LUA_OK)) {
     if (green_list_head(&q->putters) != node) {
       lua_pop(L, 1);
       return;
     }
-    lua_rawsetp(L, table, error_key(node));
+    lua_rawseti(L, table, key_of(node) - 1);
     green_wake_node(G->hub, node, (enum green_reason)PUT_FAILED);
     return;
   }
   lua_pushnil(L);
-  lua_rawsetp(L, table, node);
+  lua_rawseti(L, table, key_of(node));
   q->unfinished++;
   green_wake_node(G->hub, node, GREEN_WOKEN);
   offer(G->hub, q);
@@ -152,9 +152,9 @@ static int take_from_putter(lua_State *L, struct green_lua *G, struct queue *q,
                             int at) {
   int table = table_of(L, q, at);
   struct green_node *node = green_list_head(&q->putters);
-  lua_rawgetp(L, table, node);
+  lua_rawgeti(L, table, key_of(node));
   lua_pushnil(L);
-  lua_rawsetp(L, table, node);
+  lua_rawseti(L, table, key_of(node));
   q->unfinished++;
   green_wake_node(G->hub, node, GREEN_WOKEN);
   return 1;
@@ -208,17 +208,22 @@ static int queue_get(lua_State *L) {
 
 /* The value of a put that waits lies in the table under its node. What was
  * taken is gone from there already. */
-static void deposit(lua_State *L, int at, struct green_node *node) {
-  table_of(L, lua_touserdata(L, at), at);
+static inline void leave_value(lua_State *L, struct queue *q, int at,
+                               struct green_node *node) {
+  table_of(L, q, at);
   lua_pushvalue(L, at + 1);
-  lua_rawsetp(L, -2, node);
+  lua_rawseti(L, -2, key_of(node));
   lua_pop(L, 1);
+}
+
+static void deposit(lua_State *L, int at, struct green_node *node) {
+  leave_value(L, lua_touserdata(L, at), at, node);
 }
 
 static void withdraw(lua_State *L, int at, struct green_node *node) {
   lua_getiuservalue(L, at, STORE_TABLE);
   lua_pushnil(L);
-  lua_rawsetp(L, -2, node);
+  lua_rawseti(L, -2, key_of(node));
   lua_pop(L, 1);
 }
 
@@ -253,8 +258,8 @@ static void refuse_nan(lua_State *L, const struct queue *q, int at) {
   luaL_error(L, message);
 }
 
-static int put_attempt(lua_State *L, struct green_lua *G, void *object,
-                       int at) {
+static inline int put_attempt(lua_State *L, struct green_lua *G, void *object,
+                              int at) {
   struct queue *q = object;
   if (unlikely(q->store.order == ORDER_PRIORITY)) refuse_nan(L, q, at);
   if (q->closed) return green_lua__push_closed(L);
@@ -267,9 +272,9 @@ static int put_attempt(lua_State *L, struct green_lua *G, void *object,
 /* Pushes the error that comparing the value of this put ran into. */
 static int put_failed(lua_State *L, int at, struct green_node *node) {
   lua_getiuservalue(L, at, STORE_TABLE);
-  lua_rawgetp(L, -1, error_key(node));
+  lua_rawgeti(L, -1, key_of(node) - 1);
   lua_pushnil(L);
-  lua_rawsetp(L, -3, error_key(node));
+  lua_rawseti(L, -3, key_of(node) - 1);
   withdraw(L, at, node);
   return lua_error(L);
 }
@@ -330,7 +335,7 @@ static int queue_put(lua_State *L) {
   if (deadline == 0) return green_lua__push_timeout(L);
   lua_settop(L, 3);
   keep = green_lua__prepare(L, G, op);
-  deposit(L, 1, &green_lua__current(G)->node);
+  leave_value(L, q, 1, &green_lua__current(G)->node);
   r = green_wait_begin(G->hub, &op->kind, q, &q->putters, deadline);
   if (r < 0) {
     put_interrupted(L, G);
@@ -350,7 +355,7 @@ static int queue_peek(lua_State *L) {
   if (q->store.count > q->reserved)
     green_lua__store_peek(L, &q->store, table, q->reserved);
   else if (put)
-    lua_rawgetp(L, table, put);
+    lua_rawgeti(L, table, key_of(put));
   else
     lua_pushnil(L);
   return 1;

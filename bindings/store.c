@@ -16,12 +16,8 @@
 
 /* --- FIFO --- */
 
-static lua_Integer slot(const struct green_lua_store *s, lua_Integer i) {
-  return ((s->head + i) & (s->room - 1)) + 1;
-}
-
 /* Doubles the ring in place: what had wrapped round moves behind the end. */
-static void ring_grow(lua_State *L, struct green_lua_store *s, int table) {
+void green_lua__ring_grow(lua_State *L, struct green_lua_store *s, int table) {
   lua_Integer i, room = s->room ? s->room * 2 : 8;
   lua_Integer wrapped = s->head + s->count - s->room;
   for (i = room; i > s->room; i--) { /* room first: this may raise */
@@ -35,29 +31,13 @@ static void ring_grow(lua_State *L, struct green_lua_store *s, int table) {
   s->room = room;
 }
 
-static void ring_put(lua_State *L, struct green_lua_store *s, int table) {
-  if (unlikely(s->count == s->room)) ring_grow(L, s, table);
-  lua_rawseti(L, table, slot(s, s->count));
-  s->count++;
-}
-
 /* What stands before the one that is taken moves up. */
-static void ring_close_gap(lua_State *L, struct green_lua_store *s, int table,
-                           lua_Integer gap) {
+void green_lua__ring_close_gap(lua_State *L, struct green_lua_store *s,
+                               int table, lua_Integer gap) {
   for (; gap > 0; gap--) {
-    lua_rawgeti(L, table, slot(s, gap - 1));
-    lua_rawseti(L, table, slot(s, gap));
+    lua_rawgeti(L, table, green_lua__slot(s, gap - 1));
+    lua_rawseti(L, table, green_lua__slot(s, gap));
   }
-}
-
-static void ring_take(lua_State *L, struct green_lua_store *s, int table,
-                      lua_Integer skip) {
-  lua_rawgeti(L, table, slot(s, skip));
-  if (unlikely(skip)) ring_close_gap(L, s, table, skip);
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, table, slot(s, 0));
-  s->head = (s->head + 1) & (s->room - 1);
-  s->count--;
 }
 
 /* --- LIFO --- */
@@ -291,33 +271,26 @@ static int heap_take(lua_State *L, struct green_lua *G,
 
 /* --- any --- */
 
-int green_lua__store_put(lua_State *L, struct green_lua *G,
-                         struct green_lua_store *s, int queue, int table) {
-  if (likely(s->order == ORDER_FIFO))
-    ring_put(L, s, table);
-  else if (s->order == ORDER_LIFO)
-    stack_put(L, s, table);
-  else
-    return heap_put(L, G, s, queue, table);
+int green_lua__store_put_ordered(lua_State *L, struct green_lua *G,
+                                 struct green_lua_store *s, int queue,
+                                 int table) {
+  if (s->order == ORDER_PRIORITY) return heap_put(L, G, s, queue, table);
+  stack_put(L, s, table);
   return LUA_OK;
 }
 
-int green_lua__store_take(lua_State *L, struct green_lua *G,
-                          struct green_lua_store *s, int queue, int table,
-                          lua_Integer skip) {
-  if (likely(s->order == ORDER_FIFO))
-    ring_take(L, s, table, skip);
-  else if (s->order == ORDER_LIFO)
-    stack_take(L, s, table);
-  else
-    return heap_take(L, G, s, queue, table);
+int green_lua__store_take_ordered(lua_State *L, struct green_lua *G,
+                                  struct green_lua_store *s, int queue,
+                                  int table) {
+  if (s->order == ORDER_PRIORITY) return heap_take(L, G, s, queue, table);
+  stack_take(L, s, table);
   return LUA_OK;
 }
 
 void green_lua__store_peek(lua_State *L, const struct green_lua_store *s,
                            int table, lua_Integer skip) {
   if (s->order == ORDER_FIFO)
-    lua_rawgeti(L, table, slot(s, skip));
+    lua_rawgeti(L, table, green_lua__slot(s, skip));
   else if (s->order == ORDER_LIFO)
     lua_rawgeti(L, table, s->count);
   else
@@ -325,7 +298,7 @@ void green_lua__store_peek(lua_State *L, const struct green_lua_store *s,
 }
 
 static lua_Integer slot_at(const struct green_lua_store *s, lua_Integer i) {
-  if (s->order == ORDER_FIFO) return slot(s, i);
+  if (s->order == ORDER_FIFO) return green_lua__slot(s, i);
   return s->order == ORDER_LIFO ? i + 1 : s->heap[i].slot;
 }
 

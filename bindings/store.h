@@ -28,16 +28,53 @@ struct green_lua_store {
  * of them. */
 enum { STORE_TABLE = 1, STORE_HEAP, STORE_LESS, STORE_VALUES = STORE_LESS };
 
+/* The rarer parts of the two below. */
+void green_lua__ring_grow(lua_State *L, struct green_lua_store *s, int table);
+void green_lua__ring_close_gap(lua_State *L, struct green_lua_store *s,
+                               int table, lua_Integer gap);
+int green_lua__store_put_ordered(lua_State *L, struct green_lua *G,
+                                 struct green_lua_store *s, int queue,
+                                 int table);
+int green_lua__store_take_ordered(lua_State *L, struct green_lua *G,
+                                  struct green_lua_store *s, int queue,
+                                  int table);
+
+/* FIFO: where the i-th next value lies. */
+static inline lua_Integer green_lua__slot(const struct green_lua_store *s,
+                                          lua_Integer i) {
+  return ((s->head + i) & (s->room - 1)) + 1;
+}
+
 /* Takes the value on top of the stack in and pops it. LUA_OK; or an error of
  * comparing it, with the error in the value's place: then nothing has changed.
  * Raises when memory is short, and then, too, nothing has changed. */
-int green_lua__store_put(lua_State *L, struct green_lua *G,
-                         struct green_lua_store *s, int queue, int table);
+static inline int green_lua__store_put(lua_State *L, struct green_lua *G,
+                                       struct green_lua_store *s, int queue,
+                                       int table) {
+  if (unlikely(s->order != ORDER_FIFO))
+    return green_lua__store_put_ordered(L, G, s, queue, table);
+  if (unlikely(s->count == s->room)) green_lua__ring_grow(L, s, table);
+  lua_rawseti(L, table, green_lua__slot(s, s->count));
+  s->count++;
+  return LUA_OK;
+}
+
 /* Takes out the next one, which is pushed; in a FIFO the one after the `skip`
  * next ones. LUA_OK; or an error, pushed, and nothing has changed. */
-int green_lua__store_take(lua_State *L, struct green_lua *G,
-                          struct green_lua_store *s, int queue, int table,
-                          lua_Integer skip);
+static inline int green_lua__store_take(lua_State *L, struct green_lua *G,
+                                        struct green_lua_store *s, int queue,
+                                        int table, lua_Integer skip) {
+  if (unlikely(s->order != ORDER_FIFO))
+    return green_lua__store_take_ordered(L, G, s, queue, table);
+  lua_rawgeti(L, table, green_lua__slot(s, skip));
+  if (unlikely(skip)) green_lua__ring_close_gap(L, s, table, skip);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, table, green_lua__slot(s, 0));
+  s->head = (s->head + 1) & (s->room - 1);
+  s->count--;
+  return LUA_OK;
+}
+
 /* Pushes the one that would be taken. */
 void green_lua__store_peek(lua_State *L, const struct green_lua_store *s,
                            int table, lua_Integer skip);

@@ -25,9 +25,9 @@ static const struct green_lua_waitable *of(const struct green_thread *t) {
 }
 
 int green_lua__one_woken(lua_State *L, struct green_lua *G, int reason) {
+  struct green_thread *t = green_lua__current(G);
   if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
-  return of(green_lua__current(G))
-      ->fetch(L, G, lua_touserdata(L, 1), 1, reason);
+  return of(t)->fetch(L, G, t->on, 1, reason);
 }
 
 void green_lua__one_undo(struct green_hub *hub, struct green_thread *t) {
