@@ -5,7 +5,6 @@
 local green = require "green"
 local test = require "green.test"
 local fifo_it = test.it(it, {order = "fifo"})
-local help = require "spec.help"
 local it = test.it(it)
 
 local blocked = test.blocked
@@ -207,8 +206,7 @@ describe("select of locks and semaphores", function()
     assert.equal(green.current(), a:owner())
     assert.is_nil(b:owner())
     local t = selecting {a}
-    local _ = nil
-    do local _ <close> = guard end -- luacheck: ignore
+    do local _ <close> = guard end
     assert.equal(t, a:owner())
     green.on_error(function() end)
     t:join()
@@ -309,7 +307,8 @@ describe("select", function()
   end)
 
   it("returns its result before an interruption of the same turn", function()
-    local q, value, err = green.queue(), nil, nil
+    local q = green.queue()
+    local value, err
     local t = blocked(green.spawn(function()
       value = select(2, green.select {green.event(), q})
       err = select(2, pcall(green.sleep, 0))
@@ -1010,5 +1009,3 @@ describe("many threads in select", function()
     assert.equal(n / 2, left)
   end)
 end)
-
-assert(help.seed)
