@@ -162,13 +162,16 @@ void green_lua__sites_free(struct green_lua *G);
 
 /* park.c */
 /* On entry of every call that may switch: raises what strikes, or goes round
- * when the budget is spent. -1: go on; else return the value. */
+ * when the budget is spent. -1: go on; else return the value. What main makes
+ * in order to block is made here, as finalizers may run there: afterwards the
+ * call looks at what it would wait for, and nothing runs until it waits. */
 int green_lua__enter_slow(lua_State *L, struct green_lua *G,
                           const struct green_lua_op *op);
 static inline int green_lua__enter(lua_State *L, struct green_lua *G,
                                    const struct green_lua_op *op) {
   struct green_hot *hot = green_hot(G->hub);
-  if (likely(hot->current && !hot->current->pending && --hot->budget >= 0))
+  if (likely(hot->current && !hot->current->pending && --hot->budget >= 0 &&
+             L != G->main))
     return -1;
   return green_lua__enter_slow(L, G, op);
 }

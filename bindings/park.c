@@ -192,6 +192,8 @@ int green_lua__enter_slow(lua_State *L, struct green_lua *G,
                           const struct green_lua_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   if (!hot->current) return -1;
+  if (hot->current == green_main(G->hub) && !green_lua__refusal(L, G))
+    main_blocks(L, G);
   if (hot->current->pending) {
     green_lua__interrupt(L, G, op);
     hot->budget--; /* green_lua__enter() did not get so far */

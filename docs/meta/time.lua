@@ -11,7 +11,8 @@ local green = {}
 function green.now() end
 
 --- Ticks every s seconds: `for n in green.ticker(s) do ... end`. The phase is
---- kept; missed ticks are skipped, and n counts them. Closing cancels it.
+--- kept; missed ticks are skipped, and n counts them. Each tick goes to one of
+--- those that wait. Closing cancels it.
 ---@class green.ticker
 ---@operator call: integer?
 local Ticker = {}
