@@ -13,9 +13,13 @@
  *   collect   ended members, in order of their ends, for next()
  *
  * A member that spawns into its own full crew lends its slot to the child and
- * waits until it gets one back, so that a crew of one cannot block itself.
+ * waits until it gets one back, so that a crew of one cannot block itself. A
+ * free slot goes to the last of the lenders before anybody else: the first one
+ * would hold it while it joins a child that waits for a slot, too.
  *
- * The object is anchored while members live: their watches point into it.
+ * The object is anchored while members live: their watches point into it. Its
+ * slot among the anchors is taken once and holds false meanwhile, so that to
+ * anchor it never fails.
  * SPDX-License-Identifier: MIT
  */
 #include <stdlib.h>
@@ -34,12 +38,12 @@ struct member {
 
 struct crew {
   struct green_lua_object object;
-  struct green_list spawners, idle, readers;
+  struct green_list spawners, lenders, idle, readers;
   struct member *living, *ended, **last_ended;
   struct member *spare; /* made beforehand */
   lua_Integer limit;    /* < 0: none */
   lua_Integer used, granted, live, numbers;
-  int anchor;
+  int anchor; /* its slot there */
   uint8_t owns, collects, fails, failed, closed;
 };
 
@@ -62,17 +66,32 @@ static struct crew *self(lua_State *L) {
   return green_lua__object(L, &crew_class, sizeof(struct crew));
 }
 
+static void raise_closed(lua_State *L, const struct crew *crew) {
+  luaL_error(L, "the %s is closed", crew->fails ? "group" : "pool");
+}
+
+static void check_open(lua_State *L, const struct crew *crew) {
+  if (unlikely(crew->closed)) raise_closed(L, crew);
+}
+
 /* --- slots --- */
 
 static int has_slots(const struct crew *crew) {
   return crew->limit < 0 || crew->used < crew->limit;
 }
 
+static struct green_node *next_in_line(const struct crew *crew) {
+  const struct green_link *last = crew->lenders.link.prev;
+  if (last != &crew->lenders.link) return (struct green_node *)last;
+  return green_list_head((struct green_list *)&crew->spawners);
+}
+
 static void grant(struct crew *crew) {
-  while (green_list_head(&crew->spawners) && has_slots(crew)) {
+  struct green_node *node;
+  while (has_slots(crew) && (node = next_in_line(crew))) {
     crew->used++;
     crew->granted++;
-    green_wake_first(crew->object.G->hub, &crew->spawners, GREEN_WOKEN);
+    green_wake_node(crew->object.G->hub, node, GREEN_WOKEN);
   }
 }
 
@@ -81,14 +100,39 @@ static void release(struct crew *crew) {
   grant(crew);
 }
 
+static int is_idle(const struct crew *crew) {
+  return crew->live + crew->granted == 0;
+}
+
+/* A granted slot that is not made use of goes on. */
+static void pass_on(struct crew *crew) {
+  grant(crew);
+  if (is_idle(crew))
+    green_wake_all(crew->object.G->hub, &crew->idle, GREEN_WOKEN);
+}
+
 static void spawn_undo(struct green_hub *hub, struct green_thread *t) {
   struct crew *crew = t->on;
   (void)hub;
   if (t->reason != GREEN_WOKEN) return;
   crew->granted--;
-  release(crew);
-  if (crew->live + crew->granted == 0)
-    green_wake_all(hub, &crew->idle, GREEN_WOKEN);
+  crew->used--;
+  pass_on(crew);
+}
+
+/* --- its anchor --- */
+
+/* The value, on top of L, in the slot that is the crew's. Never raises. */
+static void set_anchor(lua_State *L, const struct crew *crew) {
+  struct green_lua *G = crew->object.G;
+  if (L != G->tables) lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, crew->anchor);
+}
+
+static void drop_anchor(const struct crew *crew) {
+  if (!crew->anchor) return;
+  lua_pushboolean(crew->object.G->tables, 0);
+  set_anchor(crew->object.G->tables, crew);
 }
 
 /* --- members --- */
@@ -173,8 +217,7 @@ static void fire(struct green_hub *hub, struct green_watch *watch) {
   if (crew->live > 0) return;
   if (crew->granted == 0) green_wake_all(hub, &crew->idle, GREEN_WOKEN);
   if (crew->collects) green_wake_all(hub, &crew->readers, GREEN_WOKEN);
-  green_lua__release(G, crew->anchor);
-  crew->anchor = 0;
+  drop_anchor(crew);
 }
 
 /* Is the error of that thread the crew's? */
@@ -183,20 +226,21 @@ int green_lua__crew_owns(const struct green_watch *watch) {
   return crew->owns && !crew->failed;
 }
 
-/* Makes sure that there is a spare member, for one that owns errors a field of
- * its number, and that the crew, at `index`, stays alive; may raise. */
+/* Makes sure that there is a spare member, a slot among the anchors and, for a
+ * crew that owns errors, a field of its number; may raise. */
 static void reserve(lua_State *L, struct crew *crew, int index) {
   if (!crew->spare && !(crew->spare = malloc(sizeof *crew->spare)))
     luaL_error(L, "not enough memory");
+  if (!crew->anchor) {
+    lua_pushboolean(L, 0);
+    crew->anchor = green_lua__anchor(L, crew->object.G);
+  }
   if (crew->owns && !crew->fails) {
     lua_getiuservalue(L, index, FIELDS);
     lua_pushboolean(L, 0);
     lua_rawseti(L, -2, crew->numbers + 1);
     lua_pop(L, 1);
   }
-  if (crew->anchor) return;
-  lua_pushvalue(L, index);
-  crew->anchor = green_lua__anchor(L, crew->object.G);
 }
 
 /* Keeps the thread or event on top of the stack; there is a field for it. */
@@ -207,14 +251,18 @@ static void keep(lua_State *L, const struct crew *crew, int index) {
   lua_pop(L, 1);
 }
 
-static struct member *attach(struct crew *crew, struct green_list *list,
-                             struct green_thread *t) {
+/* The crew is at `index`. */
+static struct member *attach(lua_State *L, struct crew *crew, int index,
+                             struct green_list *list, struct green_thread *t) {
   struct member *m = crew->spare;
   crew->spare = NULL;
   *m = (struct member){.watch = {.fire = fire}, .crew = crew, .thread = t};
   m->number = ++crew->numbers;
   enlist(&crew->living, m);
-  crew->live++;
+  if (crew->live++ == 0) {
+    lua_pushvalue(L, index);
+    set_anchor(L, crew);
+  }
   green_list_add(list, &m->watch.node);
   return m;
 }
@@ -232,11 +280,13 @@ static const struct order with_handle = {2, 0, 1}, no_handle = {2, 0, 0},
                           in_bag = {3, 2, 1};
 
 /* Spawns, with a free slot or the lender's; leaves the handle on top. */
-static void spawn_now(lua_State *L, struct crew *crew,
-                      const struct order *order, struct member *lender) {
+static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
+                                      const struct order *order,
+                                      struct member *lender) {
   struct green_lua *G = crew->object.G;
   struct crew *bag = order->bag ? to_crew(L, order->bag) : NULL;
   struct green_thread *t;
+  green_lua__check_room(L, G);
   reserve(L, crew, 1);
   if (bag) reserve(L, bag, order->bag);
   t = green_lua__make_thread(L, G, lua_gettop(L) - order->f, order->handle);
@@ -244,92 +294,185 @@ static void spawn_now(lua_State *L, struct crew *crew,
     lender->has_slot = 0;
   else
     crew->used++;
-  attach(crew, &t->joiners, t)->has_slot = 1;
+  attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
   if (bag) {
     keep(L, bag, order->bag);
-    attach(bag, &t->joiners, t);
+    attach(L, bag, order->bag, &t->joiners, t);
   }
   green_lua__launch(L, G, t, 0);
+  return t;
+}
+
+/* A call that waits has the number of its values at index 2: a foreign resume
+ * may leave more above them. */
+static void count_values(lua_State *L) {
+  luaL_checkstack(L, 4, "luagreen");
+  lua_pushinteger(L, lua_gettop(L));
+  lua_insert(L, 2);
+}
+
+static void restore_values(lua_State *L) {
+  lua_settop(L, (int)lua_tointeger(L, 2) + 1);
+  lua_remove(L, 2);
 }
 
 /* The caller's own slot is the child's now; it waits for another one. */
-static int lend(lua_State *L, struct crew *crew, struct member *lender,
-                const struct order *order) {
-  spawn_now(L, crew, order, lender);
-  if (order->bag) lua_remove(L, order->bag);
-  return green_lua__wait(L, crew->object.G, &lend_op, crew, &crew->spawners,
+static int wait_as_lender(lua_State *L) {
+  struct crew *crew = self(L);
+  return green_lua__wait(L, crew->object.G, &lend_op, crew, &crew->lenders,
                          GREEN_FOREVER);
 }
 
+static int lend(lua_State *L, struct crew *crew, struct member *lender,
+                const struct order *order) {
+  green_lua__prepare(L, crew->object.G, &lend_op); /* raises now or never */
+  spawn_now(L, crew, order, lender);
+  if (order->bag) lua_remove(L, order->bag);
+  count_values(L);
+  return wait_as_lender(L);
+}
+
+/* The results of the spawn: all but the crew. */
+static int lend_returns(lua_State *L) {
+  restore_values(L);
+  return lua_gettop(L) - 1;
+}
+
+/* What interrupted it was taken back. */
 static int lend_again(lua_State *L) {
   struct crew *crew = self(L);
-  return green_lua__wait(L, crew->object.G, &lend_op, crew, &crew->spawners,
-                         GREEN_FOREVER);
+  struct member *m = current_member(crew);
+  if (!has_slots(crew)) return wait_as_lender(L);
+  crew->used++;
+  m->has_slot = 1;
+  return lend_returns(L);
 }
 
 static int lend_woken(lua_State *L, struct green_lua *G, int reason) {
   struct crew *crew = lua_touserdata(L, 1);
-  struct member *m = current_member(crew);
   (void)G;
   if (reason == GREEN_WOKEN) {
     crew->granted--;
-    m->has_slot = 1;
+    current_member(crew)->has_slot = 1;
   }
-  return lua_gettop(L) - 1;
+  return lend_returns(L);
 }
 
+/* With its values counted. */
 static int spawn(lua_State *L, const struct green_lua_op *op,
                  const struct order *order) {
   struct crew *crew = self(L);
   struct green_lua *G = green_lua__may_spawn(L);
   struct member *member;
   int r;
-  green_lua__check_callable(L, order->f);
-  if (unlikely(crew->closed)) luaL_error(L, "the group is closed");
   if (crew->limit >= 0 && (r = green_lua__enter(L, G, op)) >= 0) return r;
-  grant(crew); /* whoever was granted a slot may have lacked the memory */
-  if (has_slots(crew) && !green_list_head(&crew->spawners)) {
+  check_open(L, crew);
+  if (has_slots(crew) && !next_in_line(crew)) {
+    restore_values(L);
     spawn_now(L, crew, order, NULL);
     return order->handle;
   }
   member = current_member(crew);
-  if (member && member->has_slot) return lend(L, crew, member, order);
-  return green_lua__wait(L, G, op, crew, &crew->spawners, GREEN_FOREVER);
+  if (!member || !member->has_slot)
+    return green_lua__wait(L, G, op, crew, &crew->spawners, GREEN_FOREVER);
+  restore_values(L);
+  return lend(L, crew, member, order);
+}
+
+/* Its stack: what spawn_now needs, and this. */
+struct protected_spawn {
+  const struct order *order;
+  struct green_thread *thread;
+};
+
+static int protected_spawn(lua_State *L) {
+  struct protected_spawn *p = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  p->thread = spawn_now(L, lua_touserdata(L, 1), p->order, NULL);
+  return p->order->handle;
+}
+
+/* With the slot that was granted: if there is no thread, it goes on. */
+static int spawn_granted(lua_State *L, struct crew *crew,
+                         const struct order *order) {
+  struct protected_spawn p = {order, NULL};
+  struct green_lua *G = crew->object.G;
+  luaL_checkstack(L, 4, "luagreen");
+  crew->granted--;
+  crew->used--;
+  lua_pushvalue(L, 1); /* stays on this stack: it is anchored by it */
+  lua_insert(L, 1);
+  lua_pushcfunction(L, protected_spawn);
+  lua_insert(L, 2);
+  lua_pushlightuserdata(L, &p);
+  if (lua_pcall(L, lua_gettop(L) - 2, order->handle, 0) != LUA_OK) {
+    pass_on(crew);
+    return lua_error(L);
+  }
+  if (order->handle) p.thread->user_c = green_lua__site(L, G, 1);
+  return order->handle;
+}
+
+static const struct order *order_of(const struct green_thread *t) {
+  if (t->kind == &spawn_op.kind) return &with_handle;
+  return t->kind == &spawn_n_op.kind ? &no_handle : &in_bag;
 }
 
 static int spawn_woken(lua_State *L, struct green_lua *G, int reason) {
   struct crew *crew = lua_touserdata(L, 1);
-  const struct green_wait_kind *kind = green_lua__current(G)->kind;
-  const struct order *order = kind == &spawn_op.kind     ? &with_handle
-                              : kind == &spawn_n_op.kind ? &no_handle
-                                                         : &in_bag;
-  if (reason == GREEN_CLOSED) luaL_error(L, "the group is closed");
-  crew->granted--;
-  crew->used--;
+  const struct order *order = order_of(green_lua__current(G));
+  if (reason == GREEN_CLOSED) raise_closed(L, crew);
+  restore_values(L);
+  return spawn_granted(L, crew, order);
+}
+
+static int spawn_start(lua_State *L) {
+  return spawn(L, &spawn_op, &with_handle);
+}
+
+static int spawn_n_start(lua_State *L) {
+  return spawn(L, &spawn_n_op, &no_handle);
+}
+
+static int spawn_in_start(lua_State *L) {
+  return spawn(L, &spawn_in_op, &in_bag);
+}
+
+static int first_start(lua_State *L, const struct green_lua_op *op,
+                       const struct order *order) {
+  struct crew *crew = self(L);
+  if (order->bag) to_crew(L, order->bag);
+  green_lua__check_callable(L, order->f);
+  if (crew->limit >= 0) {
+    count_values(L);
+    return op->start(L);
+  }
+  green_lua__may_spawn(L);
+  check_open(L, crew);
   spawn_now(L, crew, order, NULL);
   return order->handle;
 }
 
 /* spawn(crew, f, ...): the thread. May switch if the crew has a limit. */
 static int crew_spawn(lua_State *L) {
-  return spawn(L, &spawn_op, &with_handle);
+  return first_start(L, &spawn_op, &with_handle);
 }
 
 static int crew_spawn_n(lua_State *L) {
-  return spawn(L, &spawn_n_op, &no_handle);
+  return first_start(L, &spawn_n_op, &no_handle);
 }
 
 /* spawn_in(crew, bag, f, ...): a member of both, from birth. */
 static int crew_spawn_in(lua_State *L) {
-  return spawn(L, &spawn_in_op, &in_bag);
+  return first_start(L, &spawn_in_op, &in_bag);
 }
 
 static const struct green_lua_op spawn_op = {
-    {"spawn", spawn_undo, NULL}, crew_spawn, spawn_woken, NULL};
+    {"spawn", spawn_undo, NULL}, spawn_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_n_op = {
-    {"spawn_n", spawn_undo, NULL}, crew_spawn_n, spawn_woken, NULL};
+    {"spawn_n", spawn_undo, NULL}, spawn_n_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_in_op = {
-    {"spawn", spawn_undo, NULL}, crew_spawn_in, spawn_woken, NULL};
+    {"spawn", spawn_undo, NULL}, spawn_in_start, spawn_woken, NULL};
 static const struct green_lua_op lend_op = {
     {"spawn into its own pool", spawn_undo, NULL},
     lend_again,
@@ -339,10 +482,6 @@ static const struct green_lua_op lend_op = {
 /* --- waiting for all of them --- */
 
 static int crew_wait(lua_State *L);
-
-static int is_idle(const struct crew *crew) {
-  return crew->live + crew->granted == 0;
-}
 
 static int idle_attempt(lua_State *L, struct green_lua *G, void *object,
                         int at) {
@@ -398,14 +537,21 @@ static int next_woken(lua_State *L, struct green_lua *G, int reason) {
   return crew_next(L); /* another reader was faster */
 }
 
+/* A reader ends without having read: the next one may. */
+static void next_undo(struct green_hub *hub, void *object) {
+  struct crew *crew = object;
+  if (crew->ended) green_wake_first(hub, &crew->readers, GREEN_WOKEN);
+}
+
 static struct green_list *readers(void *object) {
   return &((struct crew *)object)->readers;
 }
 
 static const struct green_lua_waitable next_waitable = {
-    .op = {{"result", NULL, NULL}, crew_next, next_woken, NULL},
+    .op = {{"result", green_lua__one_undo, NULL}, crew_next, next_woken, NULL},
     .attempt = next_attempt,
-    .list = readers};
+    .list = readers,
+    .undo = next_undo};
 
 static int crew_next(lua_State *L) {
   return green_lua__wait_one(L, &next_waitable, &crew_class,
@@ -422,7 +568,7 @@ static int crew_add(lua_State *L) {
   over = green_lua__settled(L, crew->object.G, 2, &list, &t);
   reserve(L, crew, 1);
   keep(L, crew, 1); /* the watch stands in it */
-  attach(crew, list, t);
+  attach(L, crew, 1, list, t);
   if (over) {
     struct green_watch *watch = &crew->living->watch;
     green_list_remove(&watch->node);
@@ -432,7 +578,8 @@ static int crew_add(lua_State *L) {
   return 1;
 }
 
-/* let_go(crew): its members are members no more; their errors are theirs. */
+/* let_go(crew): its members are members no more; their errors are theirs. Who
+ * waits for the next of them is told that there is none. */
 static int crew_let_go(lua_State *L) {
   struct crew *crew = to_crew(L, 1);
   while (crew->living) {
@@ -442,8 +589,8 @@ static int crew_let_go(lua_State *L) {
     crew->live--;
     free(m);
   }
-  green_lua__release(crew->object.G, crew->anchor);
-  crew->anchor = 0;
+  drop_anchor(crew);
+  green_wake_all(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
   return 0;
 }
 
@@ -463,22 +610,32 @@ static int crew_resize(lua_State *L) {
   return 0;
 }
 
-/* figures(crew): living members, used slots, limit or nil, waiting spawners,
- * how many there ever were. */
+static lua_Integer length(const struct green_list *list) {
+  const struct green_link *link = list->link.next;
+  lua_Integer n = 0;
+  for (; link != &list->link; link = link->next) n++;
+  return n;
+}
+
+/* waiting(crew): how many wait in a spawn. */
+static int crew_waiting(lua_State *L) {
+  struct crew *crew = self(L);
+  lua_pushinteger(L, length(&crew->spawners) + length(&crew->lenders));
+  return 1;
+}
+
+/* figures(crew): living members, used slots, limit or nil, how many there ever
+ * were. */
 static int crew_figures(lua_State *L) {
   struct crew *crew = self(L);
-  const struct green_link *link = crew->spawners.link.next;
-  lua_Integer waiting = 0;
-  for (; link != &crew->spawners.link; link = link->next) waiting++;
   lua_pushinteger(L, crew->live);
   lua_pushinteger(L, crew->used);
   if (crew->limit < 0)
     lua_pushnil(L);
   else
     lua_pushinteger(L, crew->limit);
-  lua_pushinteger(L, waiting);
   lua_pushinteger(L, crew->numbers);
-  return 5;
+  return 4;
 }
 
 /* members(crew): the threads of its living members, in no order. */
@@ -528,6 +685,9 @@ static int crew_gc(lua_State *L) {
   }
   free(crew->spare);
   crew->spare = NULL;
+  if (crew->object.G->free_slots)
+    green_lua__release(crew->object.G, crew->anchor);
+  crew->anchor = 0; /* one that others revive takes another */
   return 0;
 }
 
@@ -542,6 +702,7 @@ static int l_crew(lua_State *L) {
   struct crew *crew = lua_newuserdatauv(L, sizeof *crew, 1);
   *crew = (struct crew){.object = {&crew_class, G}, .limit = limit};
   green_list_init(&crew->spawners);
+  green_list_init(&crew->lenders);
   green_list_init(&crew->idle);
   green_list_init(&crew->readers);
   crew->last_ended = &crew->ended;
@@ -554,15 +715,42 @@ static int l_crew(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"crew", l_crew}, {NULL, NULL}};
+static int spawn_report(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "report");
+  lua_replace(L, -2);
+  lua_insert(L, 1);
+  green_lua_spawn(L, 2);
+  return 0;
+}
+
+/* report_later(err, thread): to on_error, in a thread of its own, even when
+ * there are too many. False: there cannot be one. */
+static int l_report_later(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  int former = G->owed, status;
+  lua_settop(L, 2);
+  lua_pushcfunction(L, spawn_report);
+  lua_insert(L, 1);
+  G->owed = 1;
+  status = lua_pcall(L, 2, 0, 0);
+  G->owed = former;
+  lua_pushboolean(L, status == LUA_OK);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"crew", l_crew},
+                                     {"report_later", l_report_later},
+                                     {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"spawn", crew_spawn},         {"spawn_n", crew_spawn_n},
     {"spawn_in", crew_spawn_in},   {"wait", crew_wait},
     {"next", crew_next},           {"add", crew_add},
     {"let_go", crew_let_go},       {"resize", crew_resize},
-    {"figures", crew_figures},     {"members", crew_members},
-    {"is_member", crew_is_member}, {"shut", crew_shut},
-    {"fields", crew_fields},       {NULL, NULL}};
+    {"figures", crew_figures},     {"waiting", crew_waiting},
+    {"members", crew_members},     {"is_member", crew_is_member},
+    {"shut", crew_shut},           {"fields", crew_fields},
+    {NULL, NULL}};
 
 /* Pools and groups choose among the methods: they are in core.crew_methods. */
 void green_lua__open_crew(lua_State *L) {

@@ -106,7 +106,7 @@ int green_lua__l_crowded(lua_State *L) {
   return 1;
 }
 
-static void check_room(lua_State *L, struct green_lua *G) {
+void green_lua__check_room(lua_State *L, struct green_lua *G) {
   if (is_crowded(G))
     luaL_error(L, "too many green threads (max_threads is %I)",
                (lua_Integer)G->max_threads);
@@ -134,14 +134,14 @@ static int spawn(lua_State *L, struct green_lua *G, int n, uint64_t at) {
 int green_lua__l_spawn(lua_State *L) {
   struct green_lua *G = green_lua__may_spawn(L);
   green_lua__check_callable(L, 1);
-  check_room(L, G);
+  green_lua__check_room(L, G);
   return spawn(L, G, lua_gettop(L) - 1, 0);
 }
 
 int green_lua__l_spawn_n(lua_State *L) {
   struct green_lua *G = green_lua__may_spawn(L);
   green_lua__check_callable(L, 1);
-  check_room(L, G);
+  green_lua__check_room(L, G);
   green_lua__launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
   return 0;
 }
@@ -152,7 +152,7 @@ int green_lua__l_spawn_after(lua_State *L) {
   lua_Number s = luaL_checknumber(L, 1);
   luaL_argcheck(L, s == s, 1, "seconds expected, got NaN");
   green_lua__check_callable(L, 2);
-  check_room(L, G);
+  green_lua__check_room(L, G);
   return spawn(L, G, lua_gettop(L) - 2, green_lua__deadline(s));
 }
 
@@ -161,7 +161,7 @@ void green_lua_spawn(lua_State *L, int nargs) {
   if (!G || !G->hub || G->drained == 2)
     luaL_error(L, "luagreen is not open in this state");
   luaL_checkstack(L, 8, "luagreen");
-  check_room(L, G);
+  green_lua__check_room(L, G);
   spawn(L, G, nargs, 0);
 }
 

@@ -38,11 +38,13 @@ int green_lua__thread_wait(lua_State *L);
 int green_lua__thread_join(lua_State *L);
 int green_lua__thread_await_end(lua_State *L);
 
-/* spawn.c. may_spawn raises while the state closes. make_thread: of the
+/* spawn.c. may_spawn raises while the state closes, check_room when there are
+ * too many threads. make_thread: of the
  * function and its n arguments on top of the stack, which it pops; leaves the
  * handle there, if one is wanted; may raise, and nothing has happened then.
  * launch: may raise, but the thread is started. */
 struct green_lua *green_lua__may_spawn(lua_State *L);
+void green_lua__check_room(lua_State *L, struct green_lua *G);
 struct green_thread *green_lua__make_thread(lua_State *L, struct green_lua *G,
                                             int n, int handle);
 void green_lua__launch(lua_State *L, struct green_lua *G,

@@ -14,55 +14,82 @@ function crew.kill(c, reason)
 end
 
 --- Kills and joins them, however the caller is interrupted: bounded, because
---- they climb the ladder. A member that ends its own crew joins the others.
+--- they climb the ladder, and because there will be no others: who waits to
+--- spawn is told. A member cannot join its own crew.
 function crew.finish(c, reason)
+  methods.shut(c)
   crew.kill(c, reason)
   local _ <close> = core.shield_begin(math.huge)
   if not methods.is_member(c) then methods.wait(c) end
 end
 
---- The block of a crew is left: joins the members; if it was left by an error
---- or an interruption, or if one comes meanwhile, kills them first. Returns
---- false and the interruption that came meanwhile.
-function crew.leave(c, err)
-  local ok, interruption = true, nil
-  if err == nil and core.interrupted() == nil then
-    ok, interruption = pcall(methods.wait, c)
-  end
-  if not ok or err ~= nil or core.interrupted() ~= nil then
-    crew.finish(c, "its block was left")
-  end
-  return ok, interruption
+--- The block of a crew is left: joins the members, unless it was left by an
+--- error or an interruption. Returns whether they have to be killed, and the
+--- interruption that came meanwhile.
+function crew.join(c, err)
+  if err ~= nil or core.interrupted() ~= nil then return true end
+  local ok, interruption = pcall(methods.wait, c)
+  if not ok then return true, interruption end
+  return false
 end
 
---- The failures of its members that nobody has read go to on_error.
-function crew.report_unread(c)
-  for i, t in pairs(methods.fields(c)) do
-    methods.fields(c)[i] = nil
-    if core.type(t) == "thread" and t:status() == "failed" then
-      local _, err = t:join(0)
-      if not pcall(core.spawn_n, core.policy.report, err, t) then
-        core.policy.report(err, t) -- the state is closing
-      end
+--- To on_error, in a thread of its own.
+function crew.report(err, t)
+  if not core.report_later(err, t) then
+    core.policy.report(err, t) -- the state is closing
+  end
+end
+
+--- The failures of its members that nobody has read go to on_error, but for
+--- those of `known` threads.
+function crew.report_unread(c, known)
+  local fields = methods.fields(c)
+  known = known or {}
+  for i, t in pairs(fields) do
+    fields[i] = nil
+    if core.type(t) == "thread" and t:status() == "failed" and not known[t] then
+      known[t] = true
+      crew.report(select(2, t:join(0)), t)
     end
   end
 end
 
+--- Nobody will read the results: failures to come go to on_error, too.
+function crew.abandon(c)
+  methods.let_go(c)
+  crew.report_unread(c)
+end
+
+local function has(value, event)
+  local mt = debug.getmetatable(value)
+  return type(mt) == "table" and rawget(mt, event) ~= nil
+end
+
+local function is_callable(f)
+  return type(f) == "function" or has(f, "__call")
+end
+
+local function bad(n, where, expected, got, level)
+  error(("bad argument #%d to '%s' (%s, got %s)"):format(n, where, expected,
+    type(got)), level + 1)
+end
+
 --- The steps of an input: of a list, or of the values of a generic for.
 --- Returns a function that returns true and a step's values, or nothing; and
---- what is to be closed at the end.
-function crew.steps(where, input, state, control, closing)
-  if type(input) == "table" and not (getmetatable(input) or {}).__call then
+--- what is to be closed at the end. Misuse is raised at that level.
+function crew.steps(where, level, input, state, control, closing)
+  if type(input) == "table" and not is_callable(input) then
     local i = 0
     return function()
       i = i + 1
       if i <= #input then return true, input[i] end
     end
   end
-  local mt = getmetatable(input)
-  if type(input) ~= "function" and not (mt and mt.__call) then
-    error(("bad argument #2 to '%s' (list or iterator expected, got %s)")
-      :format(where, type(input)), 4)
+  if not is_callable(input) then
+    bad(2, where, "list or iterator expected", input, level + 1)
+  end
+  if closing and not has(closing, "__close") then
+    bad(5, where, "value with a __close expected", closing, level + 1)
   end
   local over = false
   local function step(first, ...)
@@ -76,10 +103,8 @@ function crew.steps(where, input, state, control, closing)
 end
 
 function crew.check_callable(f, n, where, level)
-  local mt = getmetatable(f)
-  if type(f) ~= "function" and not (mt and mt.__call) then
-    error(("bad argument #%d to '%s' (function expected, got %s)")
-      :format(n, where, type(f)), level)
+  if not is_callable(f) then
+    bad(n, where, "function expected", f, level + 1)
   end
 end
 

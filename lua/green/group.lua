@@ -21,6 +21,13 @@ return function(green, core)
   local Group = {spawn = methods.spawn, kill = crew.kill}
   mt.__index = Group
 
+  --- The first failure of a group that is dropped without being closed, and
+  --- whose body never saw it.
+  local Unread = {__gc = function(self)
+    local t = self.thread
+    if t then crew.report(select(2, t:join(0)), t) end
+  end}
+
   --- The first failure: the siblings are killed, the body is struck. A body
   --- that has ended without closing its group is no destination any more.
   function core.policy.child_failed(group, t)
@@ -28,9 +35,10 @@ return function(green, core)
     g.failed = t
     g.strike = setmetatable({thread = t}, child_failed)
     if core.scope_is_open(g.scope) then
+      g.unread = setmetatable({thread = t}, Unread)
       core.scope_cancel(g.scope, g.strike)
     else
-      core.spawn_n(core.policy.report, select(2, t:join(0)), t)
+      crew.report(select(2, t:join(0)), t)
     end
     local reason = ("#%d %s failed"):format(t.id, t.name)
     for _, sibling in ipairs(methods.members(group)) do
@@ -38,8 +46,13 @@ return function(green, core)
     end
   end
 
+  local function is_read(g)
+    if g.unread then g.unread.thread = nil end
+  end
+
   --- Raises the error of the child that failed first.
   local function raise_failure(g)
+    is_read(g)
     g.failed:wait(0)
   end
 
@@ -54,28 +67,49 @@ return function(green, core)
     return done, err
   end
 
-  --- An error of the body that came after the failure of a child, which is
-  --- raised in its place.
+  --- What came after the failure of a child, which is raised in its place: an
+  --- error of the body, or what was thrown into it.
   local function report_late(g, err)
     local _, failure = g.failed:join(0)
-    if err ~= nil and not core.type(err) and not rawequal(err, failure) then
-      core.spawn_n(core.policy.report, err, green.current())
+    if err ~= nil and not core.type(err) and not rawequal(err, failure)
+      and not rawequal(err, core.interrupted()) then
+      crew.report(err, green.current())
     end
   end
 
+  --- Whatever interrupts the close: no more children, and the scope ends.
+  local Closing = {__close = function(self)
+    methods.shut(self.group)
+    core.scope_end(fields(self.group).scope)
+  end}
+
+  --- Joins the children, or kills them first if the block was left. Returns
+  --- the failure that came before all that, and what interrupted the join.
+  local function leave(group, err)
+    local _ <close> = setmetatable({group = group}, Closing)
+    local g = fields(group)
+    local left, interruption = crew.join(group, err)
+    local failed = g.failed
+    if left then crew.finish(group, "its block was left") end
+    return failed, interruption
+  end
+
+  --- The first error in time is raised, all others go to on_error.
   function mt.__close(self, err)
     local g = fields(self)
     if g.closed then return end
-    local failed_before = g.failed
-    local ok, interruption = crew.leave(self, err)
-    methods.shut(self)
     g.closed = true
-    core.scope_end(g.scope)
-    if g.failed and (err == nil or failed_before) then
-      if failed_before then report_late(g, err) end
+    local body_first = err ~= nil and not g.failed
+    local failed, interruption = leave(self, err)
+    if failed and not body_first then
+      report_late(g, err == nil and interruption or err)
       raise_failure(g)
     end
-    if not ok then error(interruption, 0) end
+    if g.failed then
+      is_read(g)
+      crew.report(select(2, g.failed:join(0)), g.failed)
+    end
+    if interruption ~= nil then error(interruption, 0) end
   end
 
   --- A group; n: at most so many of its children run at once.

@@ -3,13 +3,30 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local crew = require "green.crew"
+
 return function(green, core)
   local methods <const> = core.crew_methods
-  local next_of <const>, let_go <const> = methods.next, methods.let_go
+  local next_of <const> = methods.next
 
-  -- Watches a list of threads and events, which keep their errors when it ends.
-  local Watch = {__close = function(self) let_go(self.bag) end}
+  -- Watches a list of threads and events. Its threads keep the errors that
+  -- come after its end; those that came before, and were not read, go to
+  -- on_error, unless they were there before the watch: `known`.
+  local Watch = {}
+  function Watch.__close(self)
+    methods.let_go(self.bag)
+    crew.report_unread(self.bag, self.known)
+  end
   Watch.__gc = Watch.__close
+
+  local function has_failed(thing)
+    return core.type(thing) == "thread" and thing:status() == "failed"
+  end
+
+  local function add(w, thing)
+    local i = methods.add(w.bag, thing)
+    if has_failed(w.things[i]) then w.known[w.things[i]] = true end
+  end
 
   local function watch(where, list)
     if type(list) ~= "table" then
@@ -17,16 +34,34 @@ return function(green, core)
         type(list)), 3)
     end
     local bag = core.crew("green.crew", nil, "results")
-    local w <close> = setmetatable({bag = bag}, Watch)
+    local w = setmetatable({bag = bag, things = methods.fields(bag),
+      known = {}}, Watch)
     for i = 1, #list do
-      local ok, err = pcall(methods.add, bag, list[i])
+      local ok, err = pcall(add, w, list[i])
       if not ok then
+        Watch.__close(w)
         error(("bad argument #1 to '%s' (item %d: %s)"):format(where, i,
           tostring(err)), 3)
       end
     end
-    w.bag = core.crew("green.crew", nil, "results") -- not closed with w
-    return setmetatable({bag = bag, things = methods.fields(bag)}, Watch)
+    return w
+  end
+
+  --- What next_of has found.
+  local function take(w, i)
+    local thing = w.things[i]
+    w.things[i] = nil
+    if core.type(thing) == "thread" then w.known[thing] = true end
+    return thing
+  end
+
+  local function deadline_of(where, s)
+    if s == nil then return end
+    if type(s) ~= "number" or s ~= s then
+      error(("bad argument #2 to '%s' (seconds expected, got %s)"):format(where,
+        type(s) == "number" and "NaN" or type(s)), 3)
+    end
+    return core.now() + s
   end
 
   --- Waits for each thread or event of the list: their first values, as a list
@@ -36,22 +71,21 @@ return function(green, core)
   ---@param s? number  time limit in seconds
   ---@return table?, "timeout"?
   function green.wait_all(list, s)
+    local deadline = deadline_of("wait_all", s)
     local w <close> = watch("wait_all", list)
-    local deadline = s and core.now() + s
     local results = {n = #list}
-    local read = 0
-    while read < results.n do
+    for _ = 1, results.n do
       local left = deadline and (s <= 0 and s or math.max(0,
         deadline - core.now()))
       local i, err = next_of(w.bag, left)
       if not i then return nil, err end
-      local ok, value = core.outcome(w.things[i])
+      local thing = take(w, i)
+      local ok, value = core.outcome(thing)
       if not ok then
-        if core.type(w.things[i]) == "thread" then w.things[i]:wait(0) end
+        if core.type(thing) == "thread" then thing:wait(0) end
         error(value, 0)
       end
       results[i] = value
-      read = read + 1
     end
     return results
   end
@@ -59,9 +93,7 @@ return function(green, core)
   local function next_outcome(w)
     local i = next_of(w.bag)
     if not i then return nil end
-    local thing = w.things[i]
-    w.things[i] = nil
-    return i, core.outcome(thing)
+    return i, core.outcome(take(w, i))
   end
 
   --- An iterator of i, ok, ... over threads and events, as they end. Its steps

@@ -14,20 +14,24 @@ return function(green, core)
   --- Spawns f(...) as soon as the pool has room. May switch.
   ---@return green.thread
   function Pile:spawn(f, ...)
-    crew.check_callable(f, 1, "spawn", 3)
+    crew.check_callable(f, 1, "spawn", 2)
     return methods.spawn_in(self.pool, self.bag, f, ...)
   end
 
-  local function got(self, i, ...)
+  local next_result
+
+  --- Another reader may have been faster.
+  local function got(self, i, t, ...)
+    if self.threads[i] ~= t then return next_result(self) end
     self.read = i
     self.threads[i] = nil
     return i, ...
   end
 
-  local function next_result(self)
+  function next_result(self)
     local i = self.read + 1
     local t = self.threads[i]
-    if t then return got(self, i, t:join()) end
+    if t then return got(self, i, t, t:join()) end
   end
 
   --- An iterator of i, ok, ... of what was spawned, and not read yet. An
@@ -41,7 +45,7 @@ return function(green, core)
     crew.report_unread(self.bag)
   end
   mt.__gc = function(self)
-    if self.bag then crew.report_unread(self.bag) end
+    if self.bag then crew.abandon(self.bag) end
   end
 
   --- A pile with a pool of its own, of size n, or with the one given.
@@ -49,7 +53,8 @@ return function(green, core)
   ---@return green.pile
   function green.pile(pool)
     if core.type(pool) ~= "pool" then
-      if type(pool) ~= "number" or not (pool >= 1) then
+      if type(pool) ~= "number" or not (pool >= 1)
+        or pool < math.huge and not math.tointeger(pool) then
         error(("bad argument #1 to 'pile' (pool or its size expected, got %s)")
           :format(pool == nil and "no value" or tostring(pool)), 2)
       end

@@ -24,8 +24,7 @@ return function(green, core)
 
   --- The workers that run; one that lends its slot does not count.
   function Pool:running()
-    local _, used = figures(self)
-    return used
+    return (select(2, figures(self)))
   end
 
   --- How many more may run; negative after a resize to fewer.
@@ -35,13 +34,13 @@ return function(green, core)
   end
 
   --- The threads that wait to spawn.
-  function Pool:waiting()
-    return (select(4, figures(self)))
-  end
+  Pool.waiting = methods.waiting
 
   function mt.__close(self, err)
-    local ok, interruption = crew.leave(self, err)
-    if not ok then error(interruption, 0) end
+    local left, interruption = crew.join(self, err)
+    if left then crew.finish(self, "its block was left") end
+    methods.shut(self)
+    if interruption ~= nil then error(interruption, 0) end
   end
 
   -- Work under way: its input, and a crew to which its threads belong.
@@ -49,8 +48,12 @@ return function(green, core)
   Work.__index = Work
 
   local function begin(where, kind, pool, f, ...)
-    crew.check_callable(f, 1, where, 4)
-    local step, closing = crew.steps(where, ...)
+    if core.type(pool) ~= "pool" then
+      error(("calling '%s' on bad self (pool expected, got %s)"):format(where,
+        type(pool)), 3)
+    end
+    crew.check_callable(f, 1, where, 3)
+    local step, closing = crew.steps(where, 3, ...)
     local bag = core.crew("green.crew", nil, kind)
     return setmetatable({pool = pool, f = f, step = step, closing = closing,
       bag = bag, threads = methods.fields(bag), read = 0}, Work)
@@ -64,6 +67,11 @@ return function(green, core)
     self.closing = nil
     crew.finish(self.bag, "nobody reads its result")
     crew.report_unread(self.bag)
+  end
+
+  --- An iterator that was dropped half-way.
+  function Work.__gc(self)
+    crew.abandon(self.bag)
   end
 
   function Work:launch(more, ...)
@@ -80,7 +88,7 @@ return function(green, core)
   function Work:fill()
     while self.step do
       local _, used, limit = figures(self.pool)
-      local _, _, _, _, spawned = figures(self.bag)
+      local spawned = select(4, figures(self.bag))
       local unread = spawned - self.read
       if limit and unread > 0 and (used >= limit or unread >= limit) then
         return
@@ -116,11 +124,19 @@ return function(green, core)
     return results
   end
 
-  local function in_order(work)
+  local in_order
+
+  --- Another reader of the same iterator may have been faster.
+  local function got_unless_read(work, i, t, ...)
+    if work.threads[i] ~= t then return in_order(work) end
+    return got(work, i, ...)
+  end
+
+  function in_order(work)
     work:fill()
     local i = work.read + 1
     local t = work.threads[i]
-    if t then return got(work, i, t:join()) end
+    if t then return got_unless_read(work, i, t, t:join()) end
   end
 
   local function as_they_end(work)
