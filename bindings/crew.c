@@ -45,6 +45,7 @@ struct crew {
   lua_Integer used, granted, live, numbers;
   int anchor; /* its slot there */
   uint8_t owns, collects, fails, failed, closed;
+  uint8_t revived; /* the first of those that live was added by a finalizer */
 };
 
 enum { FIELDS = 1 }; /* user value: a table for the Lua side */
@@ -260,6 +261,7 @@ static struct member *attach(lua_State *L, struct crew *crew, int index,
   m->number = ++crew->numbers;
   enlist(&crew->living, m);
   if (crew->live++ == 0) {
+    crew->revived = lua_gc(L, LUA_GCCOUNT) < 0;
     lua_pushvalue(L, index);
     set_anchor(L, crew);
   }
@@ -674,10 +676,16 @@ static int crew_fields(lua_State *L) {
   return 1;
 }
 
-/* One whose members live is anchored: then the state is closing. */
+/* One whose members live is anchored: then the state is closing, unless they
+ * came by another finalizer of this very cycle. */
 static int crew_gc(lua_State *L) {
   struct crew *crew = lua_touserdata(L, 1);
   struct member *m;
+  if (crew->live > 0 && crew->revived) {
+    lua_getmetatable(L, 1);
+    lua_setmetatable(L, 1); /* to be finalized once more */
+    return 0;
+  }
   green_lua__finalizing(L, crew->object.G, crew->live > 0);
   while ((m = crew->living ? crew->living : crew->ended)) {
     delist(m);
