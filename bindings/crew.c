@@ -747,18 +747,23 @@ static int l_report_later(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"crew", l_crew},
-                                     {"report_later", l_report_later},
-                                     {NULL, NULL}};
-static const luaL_Reg methods[] = {
-    {"spawn", crew_spawn},         {"spawn_n", crew_spawn_n},
-    {"spawn_in", crew_spawn_in},   {"wait", crew_wait},
-    {"next", crew_next},           {"add", crew_add},
-    {"let_go", crew_let_go},       {"resize", crew_resize},
-    {"figures", crew_figures},     {"waiting", crew_waiting},
-    {"members", crew_members},     {"is_member", crew_is_member},
-    {"shut", crew_shut},           {"fields", crew_fields},
-    {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"crew", l_crew}, {"report_later", l_report_later}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"spawn", crew_spawn},
+                                   {"spawn_n", crew_spawn_n},
+                                   {"spawn_in", crew_spawn_in},
+                                   {"wait", crew_wait},
+                                   {"next", crew_next},
+                                   {"add", crew_add},
+                                   {"let_go", crew_let_go},
+                                   {"resize", crew_resize},
+                                   {"figures", crew_figures},
+                                   {"waiting", crew_waiting},
+                                   {"members", crew_members},
+                                   {"is_member", crew_is_member},
+                                   {"shut", crew_shut},
+                                   {"fields", crew_fields},
+                                   {NULL, NULL}};
 
 /* Pools and groups choose among the methods: they are in core.crew_methods. */
 void green_lua__open_crew(lua_State *L) {

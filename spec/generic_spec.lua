@@ -68,6 +68,15 @@ local function exhausted()
   return o
 end
 
+--- A pool or group with a child that waits for its gate.
+local function busy(new)
+  return function()
+    local o = {crew = new(10), e = green.event()}
+    o.t = help.blocked(o.crew:spawn(o.e.wait, o.e))
+    return o
+  end
+end
+
 local function itself(o) return o end
 
 local function second(_, _, v) return v end
@@ -163,6 +172,28 @@ local things = {
     make = function() return green.waitgroup(1) end,
     wait = function(o, s) return o:wait(s) end,
     satisfy = function(o) o:done() end, case = itself,
+  },
+  {
+    name = "pool:wait", all = true, value = true, make = busy(green.pool),
+    wait = function(o, s) return o.crew:wait(s) end,
+    satisfy = open_gate, clean = open_gate, late = true,
+    case = function(o) return o.crew end,
+  }, {
+    name = "group:wait", all = true, value = true, late = true,
+    make = function()
+      local o
+      green.spawn(function() o = busy(green.group)(10) end):wait()
+      return o
+    end,
+    wait = function(o, s) return o.crew:wait(s) end,
+    satisfy = open_gate, clean = open_gate,
+  }, {
+    name = "wait_all", all = true, value = "result", make = gate,
+    wait = function(o, s)
+      local r, err = green.wait_all({o.t, o.t}, s)
+      return r and r[2], err
+    end,
+    satisfy = open_gate, clean = open_gate, late = true,
   },
 }
 

@@ -372,7 +372,7 @@ describe("a group", function()
       green.sleep(1e6)
     end)
     assert.same({false, "x"}, {ok, err})
-    green.sleep(0)
+    test.wait_until(function() return waited end)
     assert.same({n = 2, false, "x"}, waited)
   end)
 

@@ -85,7 +85,8 @@ describe("a pile", function()
 
   it("stands apart from others over the same pool", function()
     local pool = green.pool(2)
-    local a <close>, b <close> = green.pile(pool), green.pile(pool)
+    local a <close> = green.pile(pool)
+    local b <close> = green.pile(pool)
     local work = green.spawn(function()
       for i = 1, 5 do
         a:spawn(after, math.random() / 10, "a" .. i)

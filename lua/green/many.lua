@@ -23,9 +23,8 @@ return function(green, core)
     return core.type(thing) == "thread" and thing:status() == "failed"
   end
 
-  local function add(w, thing)
-    local i = methods.add(w.bag, thing)
-    if has_failed(w.things[i]) then w.known[w.things[i]] = true end
+  local function note_known(w, thing)
+    if has_failed(thing) then w.known[thing] = true end
   end
 
   local function watch(where, list)
@@ -37,12 +36,13 @@ return function(green, core)
     local w = setmetatable({bag = bag, things = methods.fields(bag),
       known = {}}, Watch)
     for i = 1, #list do
-      local ok, err = pcall(add, w, list[i])
+      local ok, err = pcall(methods.add, bag, list[i])
       if not ok then
         Watch.__close(w)
         error(("bad argument #1 to '%s' (item %d: %s)"):format(where, i,
           tostring(err)), 3)
       end
+      note_known(w, w.things[i])
     end
     return w
   end
@@ -64,6 +64,11 @@ return function(green, core)
     return core.now() + s
   end
 
+  local function left(deadline, s)
+    if not deadline or s <= 0 then return s end
+    return math.max(0, deadline - core.now())
+  end
+
   --- Waits for each thread or event of the list: their first values, as a list
   --- with n. Raises the first failure as it happens; the others go on. May
   --- switch.
@@ -74,10 +79,9 @@ return function(green, core)
     local deadline = deadline_of("wait_all", s)
     local w <close> = watch("wait_all", list)
     local results = {n = #list}
-    for _ = 1, results.n do
-      local left = deadline and (s <= 0 and s or math.max(0,
-        deadline - core.now()))
-      local i, err = next_of(w.bag, left)
+    for n = 1, results.n do
+      local i, err = n > 1 and next_of(w.bag, 0)
+      if not i then i, err = next_of(w.bag, left(deadline, s)) end
       if not i then return nil, err end
       local thing = take(w, i)
       local ok, value = core.outcome(thing)
