@@ -3,6 +3,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
 local rings = require "green.rings"
 
 --- Key of a thread's rare things (bindings/binding.h).
@@ -151,11 +152,7 @@ return function(green, core)
   function green.on_error(f)
     local former = handler
     if f ~= nil then
-      local mt = getmetatable(f)
-      if type(f) ~= "function" and not (mt and mt.__call) then
-        error(("bad argument #1 to 'on_error' (function expected, got %s)")
-          :format(type(f)), 2)
-      end
+      check.callable(f, 1, "on_error")
       handler = f
     end
     return former

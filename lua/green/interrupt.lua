@@ -2,6 +2,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
+
 --- Key of a thread's rare things (bindings/binding.h).
 local TRACEBACK = 5
 
@@ -21,6 +23,8 @@ return function(green, core)
   ---@param f function
   ---@return any ...
   function green.with_timeout(s, f, ...)
+    if s ~= nil then check.seconds(s, 1, "with_timeout") end
+    check.callable(f, 2, "with_timeout")
     local to = core.timeout(s, nil, 2)
     return expired(to, xpcall(f, core.note_traceback, ...))
   end
@@ -32,6 +36,8 @@ return function(green, core)
   ---@param f function
   ---@return any ...
   function green.shield(s, f, ...)
+    if s ~= nil then check.seconds(s, 1, "shield") end
+    check.callable(f, 2, "shield")
     local _ <close> = core.shield_begin(s)
     if core.nested() then return core.call(f, ...) end
     return f(...)

@@ -2,6 +2,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
+
 --- Key of a thread's rare things (bindings/binding.h).
 local TIED = 7
 
@@ -41,6 +43,8 @@ return function(green, core)
   ---@param f function
   ---@return green.thread
   function green.spawn_after_local(s, f, ...)
+    check.seconds(s, 1, "spawn_after_local")
+    check.callable(f, 2, "spawn_after_local")
     local rare = core.rare()
     if not rare then
       error("'spawn_after_local' needs a green thread that calls it", 2)
@@ -57,6 +61,7 @@ return function(green, core)
   ---@param s? number  time limit in seconds
   ---@return true?, "timeout"?
   function green.shutdown(s)
+    if s ~= nil then check.seconds(s, 1, "shutdown") end
     local me = green.current()
     for _, t in ipairs(green.threads()) do
       if t ~= me then t:kill("shutdown") end
