@@ -9,6 +9,9 @@ local rings = require "green.rings"
 --- Key of a thread's rare things (bindings/binding.h).
 local CAUSE = 8
 
+--- How the sources of the library's own modules begin.
+local HOME = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "="
+
 --- tostring that never raises.
 local function text_of(value)
   local ok, text = pcall(tostring, value)
@@ -60,13 +63,16 @@ return function(green, core)
 
   --- Where the program, and not the library, is at this moment.
   local function place()
-    local level = 2
-    local info
-    repeat
-      level = level + 1
-      info = debug.getinfo(level, "Sl")
-    until not info or info.currentline > 0
-    return info and info.short_src .. ":" .. info.currentline
+    local first
+    for level = 3, math.huge do
+      local info = debug.getinfo(level, "Sl")
+      if not info then return first end
+      if info.currentline > 0 then
+        local where = info.short_src .. ":" .. info.currentline
+        if info.source:sub(1, #HOME) ~= HOME then return where end
+        first = first or where
+      end
+    end
   end
 
   --- The error object that main gets when nothing can wake anybody; what main
