@@ -15,6 +15,7 @@
 
 return function(green, core)
   local plain_print, plain_write = print, io.write
+  local stock_write <const> = io.write
 
   --- Has the thread been struck by this error, so that it is none of the
   --- sink's? A throw is not pending any more: see bindings/interrupt.c.
@@ -60,13 +61,20 @@ return function(green, core)
     complain(err)
   end
 
-  local function text_of(i, value)
-    local kind = type(value)
-    if kind ~= "string" and kind ~= "number" then
-      error(("bad argument #%d to 'write' (string expected, got %s)"):format(
-        i, kind), 3)
+  --- What io.write makes of its arguments: floats are not as print shows them.
+  local function texts_of(...)
+    local parts = {...}
+    for i = 1, select("#", ...) do
+      local value = parts[i]
+      local kind = type(value)
+      if kind ~= "string" and kind ~= "number" then
+        error(("bad argument #%d to 'write' (string expected, got %s)"):format(
+          i, kind), 3)
+      end
+      parts[i] = math.type(value) == "float" and ("%.14g"):format(value)
+        or tostring(value)
     end
-    return tostring(value)
+    return parts
   end
 
   local function replacing_print(...)
@@ -79,10 +87,11 @@ return function(green, core)
 
   local function replacing_write(...)
     local sink = core.output()
-    if not sink or io.output() ~= io.stdout then return plain_write(...) end
-    local parts = {...}
-    for i = 1, select("#", ...) do parts[i] = text_of(i, parts[i]) end
-    deliver(sink, table.concat(parts))
+    if not sink or io.output() ~= io.stdout then
+      if plain_write == stock_write then texts_of(...) end -- it would name us
+      return plain_write(...)
+    end
+    deliver(sink, table.concat(texts_of(...)))
     return io.stdout
   end
 
