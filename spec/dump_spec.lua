@@ -133,6 +133,8 @@ describe("green.dump", function()
       assert.matches("No such file", err)
       assert.error_matches(function() green.dump(1) end,
         "bad argument #1 to 'dump' %(file name or file expected, got number%)")
+    assert.error_matches(function() green.dump {} end,
+        "bad argument #1 to 'dump' %(file name or file expected, got table%)")
     end)
 end)
 

@@ -99,6 +99,11 @@ return function(green, core)
     return nil, err
   end
 
+  local function has_write(file)
+    local ok, write = pcall(function() return file.write end)
+    return ok and write ~= nil
+  end
+
   --- Writes what every live thread does, and the rings among them, to stderr,
   --- to the end of the file of that name, or to an object with write. Never
   --- switches, unless that write does.
@@ -107,9 +112,10 @@ return function(green, core)
   function green.dump(file)
     if type(file) == "string" then return write_file(file, dump_text()) end
     if file == nil then file = io.stderr end
-    if type(file) ~= "userdata" and type(file) ~= "table" then
+    local kind = type(file)
+    if kind ~= "userdata" and kind ~= "table" or not has_write(file) then
       error(("bad argument #1 to 'dump' (file name or file expected, got %s)")
-        :format(type(file)), 2)
+        :format(kind), 2)
     end
     local ok, err = file:write(dump_text())
     if ok == nil and err then return nil, err end
