@@ -531,3 +531,64 @@ describe("a big graph", function()
       assert.equal(0, d:running())
     end)
 end)
+
+describe("a graph", function()
+  it("says which argument holds a key that is none", function()
+    local d = dag()
+    local function complains(text, f)
+      local ok, err = pcall(f)
+      assert.is_false(ok)
+      assert.matches("^%S*dag_spec.lua:%d+: bad argument " .. text, err)
+    end
+    local nan = {1, 0/0}
+    complains("#1 to 'wait' %(keys expected, got NaN%)", function()
+      local values = d:wait(nan)
+      return values
+    end)
+    complains("#1 to 'wait_each' %(keys", function()
+      local results = d:wait_each(nan)
+      return results
+    end)
+    complains("#2 to 'spawn' %(keys", function()
+      local t = d:spawn("a", nan, print)
+      return t
+    end)
+    complains("#1 to 'spawn_many' %(keys", function()
+      d:spawn_many({a = {}, b = nan, c = {}}, print)
+    end)
+    complains("#1 to 'spawn_many' %(lists expected, got number", function()
+      d:spawn_many({a = {}, b = 1, c = {}}, print)
+    end)
+    complains("#1 to 'spawn_many' %(table expected, got nil", function()
+      d:spawn_many(nil, print)
+    end)
+    assert.equal(0, d:running())
+  end)
+
+  it("raises what is pending also at the end of a loop", function()
+    local d = dag {a = 1}
+    local seen = {}
+    local t = green.spawn(function()
+      for key in d:wait_each {"a"} do
+        seen[#seen + 1] = key
+        green.current():kill()
+      end
+      seen[#seen + 1] = "over"
+    end)
+    local ok, err = t:join()
+    assert.is_false(ok)
+    assert.equal("killed", green.type(err))
+    assert.same({"a"}, seen)
+  end)
+
+  it("of a long chain takes no longer for each further link", function()
+    local d, n = dag {[0] = 0}, 20000
+    for i = 1, n do
+      d:spawn(i, {i - 1}, function(_, results)
+        return results:wait()[i - 1] + 1
+      end)
+    end
+    assert.equal(n, d:wait({n})[n])
+    assert.has_error(function() d:spawn(n + 1, {n + 1}, print) end)
+  end)
+end)

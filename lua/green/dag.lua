@@ -72,7 +72,21 @@ local function check_key(key, what)
 end
 
 local function check_keys(keys, n, what)
-  if keys ~= nil and type(keys) ~= "table" then bad(n, what, "table", keys) end
+  if keys == nil then return end
+  if type(keys) ~= "table" then bad(n, what, "table", keys) end
+  for _, key in ipairs(keys) do
+    if key ~= key then bad(n, what, "keys", key) end
+  end
+end
+
+local function check_graph(graph)
+  if type(graph) ~= "table" then bad(1, "spawn_many", "table", graph) end
+  for _, keys in pairs(graph) do
+    if type(keys) ~= "table" then bad(1, "spawn_many", "lists", keys) end
+    for _, key in ipairs(keys) do
+      if key ~= key then bad(1, "spawn_many", "keys", key) end
+    end
+  end
 end
 
 local function check_limit(s, n, what)
@@ -191,6 +205,7 @@ local function next_node(results, deadline)
 end
 
 function results_mt:__call()
+  if self.left == 0 then core.checkpoint() end
   local node = next_node(self)
   if node then return node.key, outcome(node) end
 end
@@ -256,6 +271,7 @@ end
 local function start(dag, node, depends, f, ...)
   local task = setmetatable({dag = dag, node = node, depends = depends,
     results = results_of(dag, depends)}, Task)
+  for _, other in ipairs(task.results.nodes) do other.wanted = true end
   local t = green.spawn(run, task, f, ...)
   t.name = "dag " .. text_of(node.key)
   core.rare(t)[OWNED] = true
@@ -279,14 +295,17 @@ local function way(dag, from, to, path)
   path[#path] = nil
 end
 
---- What keeps a key from being spawned; nil if nothing does.
+--- What keeps a key from being spawned; nil if nothing does. No ring closes at
+--- a key on which no task depends, so that a long chain is spawned quickly from
+--- its beginning.
 local function refusal(dag, key, depends)
   local node = dag.nodes[key]
   if node and (node.task or node.ok ~= nil) then
     return ("the key '%s' is taken"):format(text_of(key))
   end
+  local wanted = node and node.wanted
   for _, from in ipairs(depends) do
-    local path = way(dag, from, key, {key})
+    local path = (wanted or from == key) and way(dag, from, key, {key})
     if path then
       for i, name in ipairs(path) do path[i] = text_of(name) end
       return "a ring of dependencies: " .. table.concat(path, " <- ")
@@ -316,8 +335,7 @@ end
 ---@param graph table<any, any[]>
 ---@param f function
 function Dag:spawn_many(graph, f, ...)
-  if graph == nil then graph = false end
-  check_keys(graph, 1, "spawn_many")
+  check_graph(graph)
   check_callable(f, 2, "spawn_many")
   local spawned = {}
   for key, depends in pairs(graph) do
