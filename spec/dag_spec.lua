@@ -591,4 +591,17 @@ describe("a graph", function()
     assert.equal(n, d:wait({n})[n])
     assert.has_error(function() d:spawn(n + 1, {n + 1}, print) end)
   end)
+
+  it("spawns all or none also when there are too many threads", function()
+    local d = dag()
+    local most = {max_threads = green.stats().threads + 1}
+    help.with_config(most, function()
+      local graph = {a = {"x"}, b = {"x"}, c = {"x"}}
+      local ok, err = pcall(d.spawn_many, d, graph, print)
+      assert.is_false(ok)
+      assert.matches("too many green threads", err)
+    end)
+    assert.equal(0, d:running())
+    assert.same({}, d:waiting_for())
+  end)
 end)

@@ -365,6 +365,23 @@ describe("destroy", function()
     assert.equal(4, rp:free())
   end)
 
+  help.both(it, "tells of errors of check and reset even then",
+    function()
+      local function fail(err) return function() error(err, 0) end end
+      local checked = counting {check = fail "bad check"}
+      local reset = counting {reset = fail "bad reset"}
+      local errors = help.collecting(function()
+        help.with_config({max_threads = 1}, function()
+          use(checked, function() return 1 end)
+          use(checked, function() return 1 end)
+          use(reset, function() return 1 end)
+        end)
+      end)
+      assert.equal(2, #errors)
+      assert.equal("bad check", errors[1].err)
+      assert.equal("bad reset", errors[2].err)
+    end)
+
   plainly("runs while the program ends", function()
     local out = help.child [[
       local green = require "green"

@@ -268,12 +268,13 @@ end
 
 --- An error of the task belongs to the graph, unless it is not the key's any
 --- more when it fails.
-local function start(dag, node, depends, f, ...)
-  local task = setmetatable({dag = dag, node = node, depends = depends,
-    results = results_of(dag, depends)}, Task)
+local function start(dag, key, depends, f, ...)
+  local task = setmetatable({dag = dag, depends = depends}, Task)
+  local t = green.spawn(run, task, f, ...) -- nothing has happened if it raises
+  local node = node_of(dag, key)
+  task.node, task.results = node, results_of(dag, depends)
   for _, other in ipairs(task.results.nodes) do other.wanted = true end
-  local t = green.spawn(run, task, f, ...)
-  t.name = "dag " .. text_of(node.key)
+  t.name = "dag " .. text_of(key)
   core.rare(t)[OWNED] = true
   t:link(never_ran, task)
   node.task, node.thread = task, t
@@ -328,7 +329,15 @@ function Dag:spawn(key, depends, f, ...)
   depends = {table.unpack(depends or {})}
   local problem = refusal(self, key, depends)
   if problem then error(problem, 2) end
-  return start(self, node_of(self, key), depends, f, ...)
+  return start(self, key, depends, f, ...)
+end
+
+--- Keys that were spawned, of a loop that may end with an error.
+local AllOrNone = {}
+
+function AllOrNone:__close(err)
+  if err == nil then return end
+  for _, key in ipairs(self) do self.dag:kill(key) end
 end
 
 --- spawn for each key of a table of dependencies; all or none. Never switches.
@@ -337,15 +346,12 @@ end
 function Dag:spawn_many(graph, f, ...)
   check_graph(graph)
   check_callable(f, 2, "spawn_many")
-  local spawned = {}
+  local all <close> = setmetatable({dag = self}, AllOrNone)
   for key, depends in pairs(graph) do
     local problem = refusal(self, key, depends)
-    if problem then
-      for _, other in ipairs(spawned) do self:kill(other) end
-      error(problem, 2)
-    end
+    if problem then error(problem, 2) end
     self:spawn(key, depends, f, ...)
-    spawned[#spawned + 1] = key
+    all[#all + 1] = key
   end
 end
 

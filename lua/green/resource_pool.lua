@@ -45,6 +45,10 @@ function is.seconds(value)
   return type(value) == "number" and value >= 0
 end
 
+local function got(value)
+  return type(value) == "number" and tostring(value) or type(value)
+end
+
 local function check_options(opts)
   if type(opts) ~= "table" then
     error(("bad argument #1 to 'resource_pool' (table expected, got %s)")
@@ -57,7 +61,7 @@ local function check_options(opts)
     end
     if not is[known[name]](value) then
       error(("bad option '%s' in 'resource_pool' (%s expected, got %s)"):format(
-        name, known[name], tostring(value)), 3)
+        name, known[name], got(value)), 3)
     end
   end
   if not opts.create then
@@ -196,7 +200,11 @@ return function(green, core)
   local function report(err, name)
     local rare = core.rare()
     local ok, t = pcall(green.spawn, fail, err, rare and rare[TRACEBACK])
-    if ok then t.name = "resource_pool " .. name end -- else the state closes
+    if ok then
+      t.name = "resource_pool " .. name
+    else -- there are too many threads, or none any more: the state closes
+      core.policy.report(err, green.current())
+    end
   end
 
   local function within(deadline, f, ...)
@@ -366,7 +374,7 @@ return function(green, core)
   function Pool:resize(max)
     if not is.integer(max) then
       error(("bad argument #1 to 'resize' (integer expected, got %s)"):format(
-        tostring(max)), 2)
+        got(max)), 2)
     end
     check_max(max, self.options.min or 0, "bad argument #1 to 'resize'")
     self.max = math.tointeger(max)
