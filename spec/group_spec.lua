@@ -7,6 +7,7 @@ local green = require "green"
 local help = require "spec.help"
 local test = require "green.test"
 
+local long = test.it(it, {limit = 60})
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
 
 local function killed(err)
@@ -679,7 +680,7 @@ describe("a group", function()
     green.sleep(0)
   end)
 
-  it("of 10,000 children that fail, raises one and reports the rest", function()
+  long("of 10,000 children that fail, raises one and reports the rest", function()
     local n = 0
     local former = green.on_error(function() n = n + 1 end)
     local ok, err = pcall(function()

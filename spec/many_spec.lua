@@ -6,6 +6,7 @@ local green = require "green"
 local help = require "spec.help"
 local test = require "green.test"
 
+local long = test.it(it, {limit = 60})
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
 
 local function after(s, ...)
@@ -187,7 +188,7 @@ describe("green.wait_all", function()
       assert.equal("killed", green.type(err))
     end)
 
-  it("waits for 10,000 threads", function()
+  long("waits for 10,000 threads", function()
     local list = {}
     for i = 1, 10000 do list[i] = green.spawn(after, math.random(), i) end
     local r = green.wait_all(list)
