@@ -69,7 +69,7 @@ local function exhausted()
 end
 
 --- A pool or group with a child that waits for its gate.
-local function busy(new)
+local function occupied(new)
   return function()
     local o = {crew = new(10), e = green.event()}
     o.t = help.blocked(o.crew:spawn(o.e.wait, o.e))
@@ -174,7 +174,7 @@ local things = {
     satisfy = function(o) o:done() end, case = itself,
   },
   {
-    name = "pool:wait", all = true, value = true, make = busy(green.pool),
+    name = "pool:wait", all = true, value = true, make = occupied(green.pool),
     wait = function(o, s) return o.crew:wait(s) end,
     satisfy = open_gate, clean = open_gate, late = true,
     case = function(o) return o.crew end,
@@ -182,7 +182,7 @@ local things = {
     name = "group:wait", all = true, value = true, late = true,
     make = function()
       local o
-      green.spawn(function() o = busy(green.group)(10) end):wait()
+      green.spawn(function() o = occupied(green.group)() end):wait()
       return o
     end,
     wait = function(o, s) return o.crew:wait(s) end,

@@ -56,7 +56,7 @@ describe("a group", function()
     end
     assert.same({n = 2, "value"}, table.pack(f()))
     assert.equal(1, done)
-    while true do
+    while true do -- luacheck: ignore
       local g <close> = green.group()
       g:spawn(work)
       break
@@ -180,8 +180,7 @@ describe("a group", function()
   end)
 
   it("strikes its body again and again, until it is closed", function()
-    local seen, after = {}, false
-    local child
+    local seen, child = {}, nil
     local ok, err = pcall(function()
       local g <close> = green.group()
       child = g:spawn(fails, 0.1, "the child's")
@@ -191,9 +190,8 @@ describe("a group", function()
         assert.equal(seen[i], green.interrupted())
       end
     end)
-    after = green.interrupted()
+    assert.is_nil(green.interrupted())
     assert.same({false, "the child's"}, {ok, err})
-    assert.is_nil(after)
     green.sleep(0)
     assert.equal(seen[1], seen[2])
     assert.equal(seen[1], seen[3])
@@ -348,7 +346,8 @@ describe("a group", function()
   end)
 
   it("may kill its children; the body goes on", function()
-    local list, reason = {}, nil
+    local list = {}
+    local reason
     do
       local g <close> = green.group()
       g:spawn(sleeper, list, "a")
@@ -479,8 +478,8 @@ describe("a group", function()
   end)
 
   it("may be spawned into by any thread, while it is open", function()
-    local done, group = 0, nil
-    local other
+    local done = 0
+    local group, other
     do
       local g <close> = green.group()
       group = g
@@ -631,8 +630,8 @@ describe("a group", function()
 
   it("whose thread ends without closing it hands its failure to on_error",
     function()
-      local list, cleaned = nil, {}
-      list = help.collecting(function(errors)
+      local cleaned = {}
+      local list = help.collecting(function(errors)
         green.spawn(function()
           local g = green.group()
           g:spawn(sleeper, cleaned, "sibling")

@@ -131,7 +131,7 @@ describe("a pile", function()
           pile:spawn(fails, 0, "read")
           pile:spawn(fails, 0, "unread")
           pile:spawn(after, 0, "fine")
-          for _, ok in pile:results() do
+          for _, ok in pile:results() do -- luacheck: ignore
             assert.is_false(ok)
             break
           end

@@ -217,8 +217,7 @@ describe("a pool", function()
         local _ <close> = c.begin()
         gate:wait()
       end
-      local ts = {}
-      for i = 1, 6 do ts[i] = green.spawn(pool.spawn, pool, work) end
+      for _ = 1, 6 do green.spawn(pool.spawn, pool, work) end
       test.wait_until(function() return pool:waiting() == 5 end)
       pool:resize(4)
       test.wait_until(function() return c.now == 4 end)
@@ -950,7 +949,7 @@ for _, name in ipairs {"imap", "imap_unordered"} do
         local closing = setmetatable({}, {__close = function()
           closed = ended
         end})
-        for _, ok in pool[name](pool, function(i)
+        for _, ok in pool[name](pool, function(i) -- luacheck: ignore
           local _ <close> = setmetatable({}, {__close = function()
             if i > 1 then green.shield(1, green.sleep, 0.1) end
             ended = ended + 1
@@ -968,7 +967,7 @@ for _, name in ipairs {"imap", "imap_unordered"} do
     it("hands failures that nobody reads to on_error", function()
       local pool = green.pool(3)
       local list = help.collecting(function(errors)
-        for i in pool[name](pool, function(x)
+        for i in pool[name](pool, function(x) -- luacheck: ignore
           if x == 1 then return end
           green.sleep(0.01)
           error(x, 0)
