@@ -685,8 +685,8 @@ describe("a group", function()
     local ok, err = pcall(function()
       local g <close> = green.group()
       for i = 1, 10000 do
-        g:spawn(i % 100 == 1 and fails or green.sleep, i % 100 == 1 and 0 or 1e6,
-          "x")
+        local bad = i % 100 == 1
+        g:spawn(bad and fails or green.sleep, bad and 0 or 1e6, "x")
       end
     end)
     assert.same({false, "x"}, {ok, err})
