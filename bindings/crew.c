@@ -81,10 +81,10 @@ static int has_slots(const struct crew *crew) {
   return crew->limit < 0 || crew->used < crew->limit;
 }
 
-static struct green_node *next_in_line(const struct crew *crew) {
-  const struct green_link *last = crew->lenders.link.prev;
+static struct green_node *next_in_line(struct crew *crew) {
+  struct green_link *last = crew->lenders.link.prev;
   if (last != &crew->lenders.link) return (struct green_node *)last;
-  return green_list_head((struct green_list *)&crew->spawners);
+  return green_list_head(&crew->spawners);
 }
 
 static void grant(struct crew *crew) {

@@ -679,7 +679,7 @@ describe("a group", function()
     green.sleep(0)
   end)
 
-  long("of 10,000 children that fail, raises one and reports the rest", function()
+  long("of 10,000 children raises one failure, reports the rest", function()
     local n = 0
     local former = green.on_error(function() n = n + 1 end)
     local ok, err = pcall(function()
