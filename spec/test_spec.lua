@@ -648,6 +648,28 @@ describe("misuse", function()
     says("bad value for 'sed' in 'run'", test.run, print, {sed = 1})
     says("bad value for 'order' in 'run'", test.run, print, {order = "lifo"})
     says("bad argument #1 to 'it' (function expected, got nil)", test.it)
+    says("bad argument #1 to 'freeze' (seconds expected", test.freeze, "x")
+    says("bad argument #1 to 'freeze' (seconds expected", test.freeze, -1)
+    says("bad argument #1 to 'shuffle' (integer expected", test.shuffle, 1.5)
+    says("bad argument #1 to 'shuffle' (integer expected", test.shuffle, "x")
+  end)
+
+  it("changes nothing", function()
+    local handler, config = green.on_error(), green.config()
+    for name, values in pairs {seed = {0, -1, 1.5, 0/0, "1"}, limit = {0/0, -1},
+                               quiet = {0/0, -1, "1"}, clock = {1}} do
+      for _, value in ipairs(values) do
+        local ok, err = pcall(function()
+          test.run(print, {[name] = value})
+        end)
+        assert.is_false(ok)
+        assert.matches("^%S*test_spec.lua:%d+: bad value for '" .. name, err)
+      end
+    end
+    assert.is_nil((require "green.core".clock_frozen()))
+    assert.equal(handler, green.on_error())
+    assert.same(config, green.config())
+    assert.equal(7, test.run(function() return test.seed end, {seed = 7.0}))
   end)
 end)
 

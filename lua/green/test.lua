@@ -184,20 +184,32 @@ local function any_seed()
   return math.floor(core.real_now() * 1e6) % 999999 + 1
 end
 
-local known <const> = {
-  seed = "number", order = "string", clock = "boolean", limit = "number",
-  quiet = "number",
-}
+local fits = {}
+function fits.seed(value)
+  return math.type(value) and math.tointeger(value) and value > 0
+end
+function fits.order(value)
+  return type(value) == "string"
+end
+function fits.clock(value)
+  return type(value) == "boolean"
+end
+function fits.limit(value)
+  return math.type(value) and value >= 0
+end
+function fits.quiet(value)
+  return math.type(value) and value >= 0 and value <= 1e6
+end
 
 local function check_options(opts)
   for name, value in pairs(opts) do
-    if type(value) ~= known[name] then
-      error(("bad value for '%s' in 'run'"):format(tostring(name)), 4)
+    if not fits[name] or not fits[name](value) then
+      error(("bad value for '%s' in 'run'"):format(tostring(name)), 3)
     end
   end
   local order = opts.order
   if order and order ~= "fifo" and order ~= "seed" then
-    error("bad value for 'order' in 'run' (\"fifo\" or \"seed\" expected)", 4)
+    error("bad value for 'order' in 'run' (\"fifo\" or \"seed\" expected)", 3)
   end
 end
 
@@ -221,8 +233,8 @@ end
 local shuffled = 0
 
 local function shuffle(seed)
-  shuffled = seed
   core.shuffle(seed)
+  shuffled = seed
 end
 
 local function set_stage(opts, seed)
@@ -362,8 +374,8 @@ function test.run(f, opts)
   if opts ~= nil and type(opts) ~= "table" then bad(2, "run", "table", opts) end
   opts = opts or {}
   check_options(opts)
-  local seed = opts.seed or number_from_environment "LUAGREEN_SEED"
-    or any_seed()
+  local seed = opts.seed and math.tointeger(opts.seed)
+    or number_from_environment "LUAGREEN_SEED" or any_seed()
   local err, outcome, errors
   do
     local stage <close> = set_stage(opts, seed)
@@ -431,6 +443,9 @@ function test.blocked(...)
 end
 
 function test.freeze(quiet)
+  if quiet ~= nil and not fits.quiet(quiet) then
+    bad(1, "freeze", "seconds", quiet)
+  end
   core.clock_freeze(quiet)
 end
 
@@ -439,6 +454,9 @@ function test.thaw()
 end
 
 function test.shuffle(seed)
+  if seed ~= nil and not (math.type(seed) and math.tointeger(seed)) then
+    bad(1, "shuffle", "integer", seed)
+  end
   shuffle(seed or 0)
 end
 
