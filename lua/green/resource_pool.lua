@@ -135,10 +135,16 @@ return function(green, core)
     return f(item)
   end
 
+  --- Where no green thread runs nothing strikes, and f cannot block.
+  local function shielded(f, item)
+    if not green.current() then return f(item) end
+    return green.shield(CLEAN_UP, bounded, f, item)
+  end
+
   --- destroy, while the permit waits. Its error is its thread's.
   local function destroy(_, lease, item)
     local _ <close> = setmetatable({lease = lease}, Dying)
-    green.shield(CLEAN_UP, bounded, lease.pool.options.destroy, item)
+    shielded(lease.pool.options.destroy, item)
   end
 
   local function destroyer(lease, item)
@@ -226,7 +232,7 @@ return function(green, core)
   end
 
   local function was_reset(lease)
-    local ok, fit = xpcall(green.shield, core.note_traceback, CLEAN_UP, bounded,
+    local ok, fit = xpcall(shielded, core.note_traceback,
       lease.pool.options.reset, lease.entry.item)
     if not ok then report(fit, "reset") end
     return ok and fit ~= false

@@ -152,6 +152,26 @@ static void test_no_spawner(struct green_hub *hub) {
   close_state(L);
 }
 
+static void test_lease(struct green_hub *hub) {
+  lua_State *L = open_state(hub);
+  CHECK(run(L,
+            "made, reset, gone = 0, 0, 0\n"
+            "local rp = green.resource_pool {\n"
+            "  create = function() made = made + 1 return made end,\n"
+            "  reset = function() reset = reset + 1 end,\n"
+            "  destroy = function() gone = gone + 1 end}\n"
+            "for _ = 1, 3 do\n"
+            "  local lease <close>, item = rp:lease(0)\n"
+            "  assert(lease and item == 1, item)\n"
+            "end\n"
+            "assert(made == 1 and reset == 3 and rp:free() == 4)\n"
+            "rp:lease(0):discard()"),
+        "a host's callback leases an item and gives it back");
+  green_step(hub, 0);
+  CHECK(run(L, "assert(gone == 1)"), "an item that it discards is destroyed");
+  close_state(L);
+}
+
 int main(void) {
   struct green_options o;
   struct green_hub *hub;
@@ -162,6 +182,7 @@ int main(void) {
   test_c_thread(hub);
   test_lock(hub);
   test_no_spawner(hub);
+  test_lease(hub);
   CHECK(green_close(hub) == 0, "then the hub closes");
   return test_end();
 }
