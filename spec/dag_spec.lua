@@ -6,7 +6,9 @@ local green = require "green"
 local dag = require "green.dag"
 local help = require "spec.help"
 local plainly = it
-local it = require "green.test".it(it)
+local test = require "green.test"
+local long = test.it(it, {limit = 60, seeds = 3})
+local it = test.it(it)
 
 --- A task that waits for its gate and returns its key, in capitals.
 local function gated(d, key, depends)
@@ -581,7 +583,7 @@ describe("a graph", function()
     assert.same({"a"}, seen)
   end)
 
-  it("of a long chain takes no longer for each further link", function()
+  long("of a long chain takes no longer for each further link", function()
     local d, n = dag {[0] = 0}, 20000
     for i = 1, n do
       d:spawn(i, {i - 1}, function(_, results)

@@ -6,7 +6,7 @@ local green = require "green"
 local help = require "spec.help"
 local test = require "green.test"
 
-local long = test.it(it, {limit = 60})
+local long = test.it(it, {limit = 60, seeds = 5})
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
 
 local function after(s, ...)

@@ -7,6 +7,7 @@ local green = require "green"
 local help = require "spec.help"
 local test = require "green.test"
 
+local long = test.it(it, {order = "fifo", limit = 60, seeds = 5})
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
 
 --- Nothing of the pool is left.
@@ -1095,7 +1096,7 @@ for _, name in ipairs {"imap", "imap_unordered"} do
       settled(pool, 3)
     end)
 
-    fifo("of 20,000 items needs no more memory than of 100", function()
+    long("of 20,000 items needs no more memory than of 100", function()
       local pool = green.pool(10)
       local function memory()
         collectgarbage()

@@ -35,6 +35,7 @@ local test = {}
 
 ---@class green.test.options
 ---@field seed? integer    above 0; by default LUAGREEN_SEED, else any
+---@field seeds? integer   at most so many of LUAGREEN_SEEDS, for a large body
 ---@field order? "seed" | "fifo"  "fifo": the ready queue as it is; "seed"
 ---@field clock? boolean   false: the real clock; true
 ---@field quiet? number    seconds of real time in which nothing comes from

@@ -188,6 +188,9 @@ local fits = {}
 function fits.seed(value)
   return math.type(value) and math.tointeger(value) and value > 0
 end
+function fits.seeds(value)
+  return fits.seed(value)
+end
 function fits.order(value)
   return type(value) == "string"
 end
@@ -400,7 +403,8 @@ local function run_all(f, opts)
   if n == 1 or opts and opts.seed then
     test.run(f, opts)
   else
-    for seed = 1, n do test.run(f, with_seed(opts, seed)) end
+    local most = opts and opts.seeds or n
+    for seed = 1, math.min(n, most) do test.run(f, with_seed(opts, seed)) end
   end
 end
 
