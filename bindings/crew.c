@@ -10,7 +10,9 @@
  *             granted = slots of woken spawners that have not run yet
  *   own       errors: it is their destination
  *   fail      as a whole with the first of them: policy.child_failed
- *   collect   ended members, in order of their ends, for next()
+ *   keep      the records of its threads until their results are read, without
+ *             a handle: coroutines are used again at once. `unread` has its
+ *             members, in order of their ends, or of their births
  *
  * A member that spawns into its own full crew lends its slot to the child and
  * waits until it gets one back, so that a crew of one cannot block itself. A
@@ -20,6 +22,7 @@
  * The object is anchored while members live: their watches point into it. Its
  * slot among the anchors is taken once and holds false meanwhile, so that to
  * anchor it never fails.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <stdlib.h>
@@ -30,21 +33,24 @@
 struct member {
   struct green_watch watch;
   struct crew *crew;
-  struct member *next, **link; /* in the list of the living, or of the ended */
-  struct green_thread *thread; /* NULL: no thread, or it has ended */
+  struct member *next, **link; /* in the list of the living */
+  struct member *after;        /* in the list of the unread */
+  struct green_thread *thread; /* NULL: none, ended and not kept, let go */
   lua_Integer number;
-  int has_slot;
+  uint8_t has_slot, over;
 };
 
 struct crew {
   struct green_lua_object object;
   struct green_list spawners, lenders, idle, readers;
-  struct member *living, *ended, **last_ended;
+  struct member *living, *unread, **last_unread;
   struct member *spare; /* made beforehand */
   lua_Integer limit;    /* < 0: none */
   lua_Integer used, granted, live, numbers;
   int anchor; /* its slot there */
-  uint8_t owns, collects, fails, failed, closed;
+  uint8_t owns, fails, failed, closed;
+  uint8_t collects; /* has a list of the unread */
+  uint8_t keeps, in_order;
   uint8_t revived; /* the first of those that live was added by a finalizer */
 };
 
@@ -53,7 +59,8 @@ enum { FIELDS = 1 }; /* user value: a table for the Lua side */
 static const struct green_lua_waitable idle_waitable, next_waitable;
 static const struct green_lua_class crew_class = {"pool or group",
                                                   &idle_waitable, NULL};
-static const struct green_lua_op spawn_op, spawn_n_op, spawn_in_op, lend_op;
+static const struct green_lua_op spawn_op, spawn_n_op, spawn_in_op,
+    spawn_in_n_op, lend_op;
 
 static struct crew *to_crew(lua_State *L, int index) {
   struct crew *crew = lua_touserdata(L, index);
@@ -151,11 +158,28 @@ static void delist(struct member *m) {
 }
 
 static void collect(struct crew *crew, struct member *m) {
-  m->next = NULL;
-  m->link = crew->last_ended;
-  *crew->last_ended = m;
-  crew->last_ended = &m->next;
-  green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
+  m->after = NULL;
+  *crew->last_unread = m;
+  crew->last_unread = &m->after;
+}
+
+/* The first of the unread is read. */
+static void uncollect(struct crew *crew) {
+  struct member *m = crew->unread;
+  if (!(crew->unread = m->after)) crew->last_unread = &crew->unread;
+  if (crew->keeps && m->thread)
+    green_lua__let_thread_go(crew->object.G, m->thread);
+  free(m);
+}
+
+/* Is there anything to read, or never again? */
+static int is_readable(const struct crew *crew) {
+  return crew->unread ? crew->unread->over : crew->live == 0;
+}
+
+static void wake_reader(struct crew *crew) {
+  if (is_readable(crew))
+    green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
 }
 
 static struct member *member_of(struct crew *crew, struct green_thread *t) {
@@ -208,16 +232,18 @@ static void fire(struct green_hub *hub, struct green_watch *watch) {
     if (green_lua__protected(G, tell_failure, m) != LUA_OK) kill_all(crew);
   }
   delist(m);
-  m->thread = NULL;
+  m->over = 1;
+  if (!crew->keeps) m->thread = NULL;
   crew->live--;
   if (m->has_slot) release(crew);
-  if (crew->collects)
-    collect(crew, m);
-  else
+  if (!crew->collects)
     free(m);
+  else if (!crew->in_order)
+    collect(crew, m);
+  wake_reader(crew);
   if (crew->live > 0) return;
   if (crew->granted == 0) green_wake_all(hub, &crew->idle, GREEN_WOKEN);
-  if (crew->collects) green_wake_all(hub, &crew->readers, GREEN_WOKEN);
+  green_wake_all(hub, &crew->readers, GREEN_WOKEN);
   drop_anchor(crew);
 }
 
@@ -227,29 +253,15 @@ int green_lua__crew_owns(const struct green_watch *watch) {
   return crew->owns && !crew->failed;
 }
 
-/* Makes sure that there is a spare member, a slot among the anchors and, for a
- * crew that owns errors, a field of its number; may raise. */
-static void reserve(lua_State *L, struct crew *crew, int index) {
+/* Makes sure that there is a spare member and a slot among the anchors; may
+ * raise. */
+static void reserve(lua_State *L, struct crew *crew) {
   if (!crew->spare && !(crew->spare = malloc(sizeof *crew->spare)))
     luaL_error(L, "not enough memory");
   if (!crew->anchor) {
     lua_pushboolean(L, 0);
     crew->anchor = green_lua__anchor(L, crew->object.G);
   }
-  if (crew->owns && !crew->fails) {
-    lua_getiuservalue(L, index, FIELDS);
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, -2, crew->numbers + 1);
-    lua_pop(L, 1);
-  }
-}
-
-/* Keeps the thread or event on top of the stack; there is a field for it. */
-static void keep(lua_State *L, const struct crew *crew, int index) {
-  lua_getiuservalue(L, index, FIELDS);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, crew->numbers + 1);
-  lua_pop(L, 1);
 }
 
 /* The crew is at `index`. */
@@ -260,6 +272,8 @@ static struct member *attach(lua_State *L, struct crew *crew, int index,
   *m = (struct member){.watch = {.fire = fire}, .crew = crew, .thread = t};
   m->number = ++crew->numbers;
   enlist(&crew->living, m);
+  if (crew->keeps) green_lua__keep_thread(t);
+  if (crew->in_order) collect(crew, m);
   if (crew->live++ == 0) {
     crew->revived = lua_gc(L, LUA_GCCOUNT) < 0;
     lua_pushvalue(L, index);
@@ -271,7 +285,7 @@ static struct member *attach(lua_State *L, struct crew *crew, int index,
 
 /* --- spawn --- */
 
-/* The three kinds of spawn. */
+/* The kinds of spawn. */
 struct order {
   int f;      /* stack index of the function */
   int bag;    /* of a second crew, for the results; or 0 */
@@ -279,7 +293,7 @@ struct order {
 };
 
 static const struct order with_handle = {2, 0, 1}, no_handle = {2, 0, 0},
-                          in_bag = {3, 2, 1};
+                          in_bag = {3, 2, 1}, in_bag_n = {3, 2, 0};
 
 /* Spawns, with a free slot or the lender's; leaves the handle on top. */
 static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
@@ -289,18 +303,15 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
   struct crew *bag = order->bag ? to_crew(L, order->bag) : NULL;
   struct green_thread *t;
   green_lua__check_room(L, G);
-  reserve(L, crew, 1);
-  if (bag) reserve(L, bag, order->bag);
+  reserve(L, crew);
+  if (bag) reserve(L, bag);
   t = green_lua__make_thread(L, G, lua_gettop(L) - order->f, order->handle);
   if (lender)
     lender->has_slot = 0;
   else
     crew->used++;
   attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
-  if (bag) {
-    keep(L, bag, order->bag);
-    attach(L, bag, order->bag, &t->joiners, t);
-  }
+  if (bag) attach(L, bag, order->bag, &t->joiners, t);
   green_lua__launch(L, G, t, 0);
   return t;
 }
@@ -417,7 +428,8 @@ static int spawn_granted(lua_State *L, struct crew *crew,
 
 static const struct order *order_of(const struct green_thread *t) {
   if (t->kind == &spawn_op.kind) return &with_handle;
-  return t->kind == &spawn_n_op.kind ? &no_handle : &in_bag;
+  if (t->kind == &spawn_n_op.kind) return &no_handle;
+  return t->kind == &spawn_in_op.kind ? &in_bag : &in_bag_n;
 }
 
 static int spawn_woken(lua_State *L, struct green_lua *G, int reason) {
@@ -438,6 +450,10 @@ static int spawn_n_start(lua_State *L) {
 
 static int spawn_in_start(lua_State *L) {
   return spawn(L, &spawn_in_op, &in_bag);
+}
+
+static int spawn_in_n_start(lua_State *L) {
+  return spawn(L, &spawn_in_n_op, &in_bag_n);
 }
 
 static int first_start(lua_State *L, const struct green_lua_op *op,
@@ -469,12 +485,18 @@ static int crew_spawn_in(lua_State *L) {
   return first_start(L, &spawn_in_op, &in_bag);
 }
 
+static int crew_spawn_in_n(lua_State *L) {
+  return first_start(L, &spawn_in_n_op, &in_bag_n);
+}
+
 static const struct green_lua_op spawn_op = {
     {"spawn", spawn_undo, NULL}, spawn_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_n_op = {
     {"spawn_n", spawn_undo, NULL}, spawn_n_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_in_op = {
     {"spawn", spawn_undo, NULL}, spawn_in_start, spawn_woken, NULL};
+static const struct green_lua_op spawn_in_n_op = {
+    {"spawn", spawn_undo, NULL}, spawn_in_n_start, spawn_woken, NULL};
 static const struct green_lua_op lend_op = {
     {"spawn into its own pool", spawn_undo, NULL},
     lend_again,
@@ -513,22 +535,35 @@ static int crew_wait(lua_State *L) {
 
 static int crew_next(lua_State *L);
 
-/* The number of the next that has ended; nil when there is none to come. */
+/* The error of a failed thread is raised again by its handle: fields.failed. */
+static void note_failed(lua_State *L, struct green_lua *G,
+                        struct green_thread *t) {
+  lua_getiuservalue(L, 1, FIELDS);
+  green_lua__push_thread(L, G, t);
+  lua_setfield(L, -2, "failed");
+  lua_pop(L, 1);
+}
+
+/* The number of the next that is over, and if it was kept what join returns;
+ * nil when there is none to come. */
 static int next_attempt(lua_State *L, struct green_lua *G, void *object,
                         int at) {
   struct crew *crew = object;
-  struct member *m = crew->ended;
-  (void)G, (void)at;
-  if (!m && crew->live > 0) return -1;
+  struct member *m = crew->unread;
+  int n = 1;
+  (void)at;
+  if (!is_readable(crew)) return -1;
   if (!m) {
     lua_pushnil(L);
     return 1;
   }
-  delist(m);
-  if (!crew->ended) crew->last_ended = &crew->ended;
+  if (crew->keeps && m->thread->state == GREEN_FAILED)
+    note_failed(L, G, m->thread);
   lua_pushinteger(L, m->number);
-  free(m);
-  return 1;
+  if (crew->keeps) n += green_lua__push_outcome(L, G, m->thread);
+  uncollect(crew);
+  wake_reader(crew);
+  return n;
 }
 
 static int next_woken(lua_State *L, struct green_lua *G, int reason) {
@@ -541,8 +576,8 @@ static int next_woken(lua_State *L, struct green_lua *G, int reason) {
 
 /* A reader ends without having read: the next one may. */
 static void next_undo(struct green_hub *hub, void *object) {
-  struct crew *crew = object;
-  if (crew->ended) green_wake_first(hub, &crew->readers, GREEN_WOKEN);
+  (void)hub;
+  wake_reader(object);
 }
 
 static struct green_list *readers(void *object) {
@@ -568,8 +603,10 @@ static int crew_add(lua_State *L) {
   int over;
   lua_settop(L, 2);
   over = green_lua__settled(L, crew->object.G, 2, &list, &t);
-  reserve(L, crew, 1);
-  keep(L, crew, 1); /* the watch stands in it */
+  reserve(L, crew);
+  lua_getiuservalue(L, 1, FIELDS); /* keeps what the watch stands in */
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, -2, crew->numbers + 1);
   attach(L, crew, 1, list, t);
   if (over) {
     struct green_watch *watch = &crew->living->watch;
@@ -580,20 +617,43 @@ static int crew_add(lua_State *L) {
   return 1;
 }
 
-/* let_go(crew): its members are members no more; their errors are theirs. Who
- * waits for the next of them is told that there is none. */
+/* One that lives is a member no more; its error is its own. */
+static void let_go(struct crew *crew, struct member *m) {
+  green_list_remove(&m->watch.node);
+  delist(m);
+  crew->live--;
+  if (crew->keeps) green_lua__let_thread_go(crew->object.G, m->thread);
+  m->thread = NULL;
+  m->over = 1;
+  if (!crew->in_order) free(m); /* else it is among the unread */
+}
+
+/* let_go(crew): all that live are. Who waits for the next of them is told that
+ * there is none. */
 static int crew_let_go(lua_State *L) {
   struct crew *crew = to_crew(L, 1);
-  while (crew->living) {
-    struct member *m = crew->living;
-    green_list_remove(&m->watch.node);
-    delist(m);
-    crew->live--;
-    free(m);
-  }
+  while (crew->living) let_go(crew, crew->living);
   drop_anchor(crew);
   green_wake_all(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
   return 0;
+}
+
+/* drop_unread(crew): what is over is not read any more: the threads among it
+ * that failed. */
+static int crew_drop_unread(lua_State *L) {
+  struct crew *crew = to_crew(L, 1);
+  lua_Integer n = 0;
+  luaL_checkstack(L, 8, "luagreen");
+  lua_newtable(L);
+  while (crew->unread && crew->unread->over) {
+    struct green_thread *t = crew->keeps ? crew->unread->thread : NULL;
+    if (t && t->state == GREEN_FAILED) {
+      green_lua__push_thread(L, crew->object.G, t);
+      lua_rawseti(L, -2, ++n);
+    }
+    uncollect(crew);
+  }
+  return 1;
 }
 
 /* --- what one can know and set --- */
@@ -626,8 +686,7 @@ static int crew_waiting(lua_State *L) {
   return 1;
 }
 
-/* figures(crew): living members, used slots, limit or nil, how many there ever
- * were. */
+/* figures(crew): living members, used slots, limit or nil. */
 static int crew_figures(lua_State *L) {
   struct crew *crew = self(L);
   lua_pushinteger(L, crew->live);
@@ -636,8 +695,17 @@ static int crew_figures(lua_State *L) {
     lua_pushnil(L);
   else
     lua_pushinteger(L, crew->limit);
-  lua_pushinteger(L, crew->numbers);
-  return 4;
+  return 3;
+}
+
+/* may_launch(pool, results, read): is there room for one more thread of whose
+ * kin so many results were read? Always, if none is under way. */
+static int crew_may_launch(lua_State *L) {
+  struct crew *pool = self(L), *results = to_crew(L, 2);
+  lua_Integer unread = results->numbers - luaL_checkinteger(L, 3);
+  lua_pushboolean(L, pool->limit < 0 || unread == 0 ||
+                         (pool->used < pool->limit && unread < pool->limit));
+  return 1;
 }
 
 /* members(crew): the threads of its living members, in no order. */
@@ -687,10 +755,12 @@ static int crew_gc(lua_State *L) {
     return 0;
   }
   green_lua__finalizing(L, crew->object.G, crew->live > 0);
-  while ((m = crew->living ? crew->living : crew->ended)) {
+  while ((m = crew->living)) {
     delist(m);
-    free(m);
+    if (!crew->in_order) free(m);
   }
+  if (!crew->object.G->hub) crew->keeps = 0; /* nothing is held any more */
+  while (crew->unread) uncollect(crew);
   free(crew->spare);
   crew->spare = NULL;
   if (crew->object.G->free_slots)
@@ -701,9 +771,9 @@ static int crew_gc(lua_State *L) {
 
 /* crew(class, limit, kind) */
 static int l_crew(lua_State *L) {
-  static const char *const kinds[] = {"pool", "group", "children", "results",
-                                      NULL};
-  enum { POOL, GROUP, CHILDREN, RESULTS };
+  static const char *const kinds[] = {"pool",    "group",   "children",
+                                      "results", "watched", NULL};
+  enum { POOL, GROUP, CHILDREN, RESULTS, WATCHED };
   struct green_lua *G = green_lua__get(L);
   int kind = luaL_checkoption(L, 3, NULL, kinds);
   lua_Integer limit = lua_isnoneornil(L, 2) ? -1 : limit_arg(L, 2);
@@ -713,10 +783,12 @@ static int l_crew(lua_State *L) {
   green_list_init(&crew->lenders);
   green_list_init(&crew->idle);
   green_list_init(&crew->readers);
-  crew->last_ended = &crew->ended;
+  crew->last_unread = &crew->unread;
   crew->owns = kind != POOL;
   crew->fails = kind == GROUP;
-  crew->collects = kind == RESULTS;
+  crew->collects = kind >= CHILDREN;
+  crew->keeps = kind == CHILDREN || kind == RESULTS;
+  crew->in_order = kind == CHILDREN;
   lua_newtable(L);
   lua_setiuservalue(L, -2, FIELDS);
   luaL_setmetatable(L, luaL_checkstring(L, 1));
@@ -752,13 +824,16 @@ static const luaL_Reg functions[] = {
 static const luaL_Reg methods[] = {{"spawn", crew_spawn},
                                    {"spawn_n", crew_spawn_n},
                                    {"spawn_in", crew_spawn_in},
+                                   {"spawn_in_n", crew_spawn_in_n},
                                    {"wait", crew_wait},
                                    {"next", crew_next},
                                    {"add", crew_add},
                                    {"let_go", crew_let_go},
+                                   {"drop_unread", crew_drop_unread},
                                    {"resize", crew_resize},
                                    {"figures", crew_figures},
                                    {"waiting", crew_waiting},
+                                   {"may_launch", crew_may_launch},
                                    {"members", crew_members},
                                    {"is_member", crew_is_member},
                                    {"shut", crew_shut},

@@ -106,6 +106,23 @@ void green_lua__guest_ended(struct green_hub *hub, struct green_thread *t) {
   t->user_a = t->user_b = 0;
 }
 
+void green_lua__keep_thread(struct green_thread *t) {
+  t->flags |= GREEN_HELD;
+  t->user_flags |= LUA_KEPT;
+}
+
+/* If a handle was made meanwhile, it holds the record now. */
+void green_lua__let_thread_go(struct green_lua *G, struct green_thread *t) {
+  int held;
+  t->user_flags &= (uint8_t)~LUA_KEPT;
+  lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
+  held = lua_rawgeti(G->tables, -1, t->user_a) != LUA_TNIL;
+  lua_pop(G->tables, 2);
+  if (held) return;
+  if (t->state >= GREEN_DONE) green_lua__forget(G, t);
+  green_forget(G->hub, t);
+}
+
 static int handle_gc(lua_State *L) {
   struct green_lua *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_lua_handle *handle = lua_touserdata(L, 1);
@@ -120,6 +137,7 @@ static int handle_gc(lua_State *L) {
   handle->thread = NULL;
   /* A younger handle may hold the record by now; closed hubs hold nothing. */
   if (replaced || !G->hub || t->klass != &green_lua_class) return 0;
+  if (t->user_flags & LUA_KEPT) return 0;
   if (t->state >= GREEN_DONE) green_lua__forget(G, t);
   green_forget(G->hub, t);
   return 0;

@@ -31,6 +31,10 @@ struct green_thread *green_lua__self_thread(lua_State *L);
 struct green_thread *green_lua__known_thread(lua_State *L);
 struct green_lua_handle *green_lua__new_handle(lua_State *L, size_t size);
 void green_lua__register_handle(lua_State *L, int slot);
+/* Holds the record of a Lua thread, and its results, as a handle does; lets it
+ * go. Never raise. */
+void green_lua__keep_thread(struct green_thread *t);
+void green_lua__let_thread_go(struct green_lua *G, struct green_thread *t);
 
 /* join.c */
 int green_lua__has_waiter(const struct green_thread *t);

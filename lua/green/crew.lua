@@ -40,17 +40,10 @@ function crew.report(err, t)
   end
 end
 
---- The failures of its members that nobody has read go to on_error, but for
---- those of `known` threads.
-function crew.report_unread(c, known)
-  local fields = methods.fields(c)
-  known = known or {}
-  for i, t in pairs(fields) do
-    fields[i] = nil
-    if core.type(t) == "thread" and t:status() == "failed" and not known[t] then
-      known[t] = true
-      crew.report(select(2, t:join(0)), t)
-    end
+--- The failures of its members that nobody has read go to on_error.
+function crew.report_unread(c)
+  for _, t in ipairs(methods.drop_unread(c)) do
+    crew.report(select(2, t:join(0)), t)
   end
 end
 

@@ -13,15 +13,22 @@ return function(green, core)
   -- come after its end; those that came before, and were not read, go to
   -- on_error, unless they were there before the watch: `known`.
   local Watch = {}
-  function Watch.__close(self)
-    methods.let_go(self.bag)
-    crew.report_unread(self.bag, self.known)
-  end
-  Watch.__gc = Watch.__close
 
   local function has_failed(thing)
     return core.type(thing) == "thread" and thing:status() == "failed"
   end
+
+  function Watch.__close(self)
+    methods.let_go(self.bag)
+    for i, thing in pairs(self.things) do
+      self.things[i] = nil
+      if has_failed(thing) and not self.known[thing] then
+        self.known[thing] = true
+        crew.report(select(2, thing:join(0)), thing)
+      end
+    end
+  end
+  Watch.__gc = Watch.__close
 
   local function note_known(w, thing)
     if has_failed(thing) then w.known[thing] = true end
@@ -32,7 +39,7 @@ return function(green, core)
       error(("bad argument #1 to '%s' (list expected, got %s)"):format(where,
         type(list)), 3)
     end
-    local bag = core.crew("green.crew", nil, "results")
+    local bag = core.crew("green.crew", nil, "watched")
     local w = setmetatable({bag = bag, things = methods.fields(bag),
       known = {}}, Watch)
     for i = 1, #list do

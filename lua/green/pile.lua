@@ -18,20 +18,8 @@ return function(green, core)
     return methods.spawn_in(self.pool, self.bag, f, ...)
   end
 
-  local next_result
-
-  --- Another reader may have been faster.
-  local function got(self, i, t, ...)
-    if self.threads[i] ~= t then return next_result(self) end
-    self.read = i
-    self.threads[i] = nil
-    return i, ...
-  end
-
-  function next_result(self)
-    local i = self.read + 1
-    local t = self.threads[i]
-    if t then return got(self, i, t, t:join()) end
+  local function next_result(self)
+    return methods.next(self.bag)
   end
 
   --- An iterator of i, ok, ... of what was spawned, and not read yet. An
@@ -61,7 +49,6 @@ return function(green, core)
       pool = green.pool(pool)
     end
     local bag = core.crew("green.crew", nil, "children")
-    return setmetatable({pool = pool, bag = bag, read = 0,
-      threads = methods.fields(bag)}, mt)
+    return setmetatable({pool = pool, bag = bag}, mt)
   end
 end

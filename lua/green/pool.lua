@@ -19,8 +19,9 @@ return function(green, core)
     kill = crew.kill,
   }
   mt.__index = Pool
-  local spawn_in <const>, figures <const> = methods.spawn_in, methods.figures
-  local next_of <const> = methods.next
+  local spawn_in_n <const> = methods.spawn_in_n
+  local figures <const>, fields <const> = methods.figures, methods.fields
+  local next_of <const>, may_launch <const> = methods.next, methods.may_launch
 
   --- The workers that run; one that lends its slot does not count.
   function Pool:running()
@@ -56,7 +57,7 @@ return function(green, core)
     local step, closing = crew.steps(where, 3, ...)
     local bag = core.crew("green.crew", nil, kind)
     return setmetatable({pool = pool, f = f, step = step, closing = closing,
-      bag = bag, threads = methods.fields(bag), read = 0}, Work)
+      bag = bag, read = 0}, Work)
   end
 
   --- Whatever ends the work: the workers that still run are killed and joined,
@@ -76,7 +77,7 @@ return function(green, core)
 
   function Work:launch(more, ...)
     if more then
-      spawn_in(self.pool, self.bag, self.f, ...)
+      spawn_in_n(self.pool, self.bag, self.f, ...)
     else
       self.step = nil
     end
@@ -86,21 +87,18 @@ return function(green, core)
   --- while their results are not read. Waits for a slot only if nothing of
   --- this work is under way.
   function Work:fill()
-    while self.step do
-      local _, used, limit = figures(self.pool)
-      local spawned = select(4, figures(self.bag))
-      local unread = spawned - self.read
-      if limit and unread > 0 and (used >= limit or unread >= limit) then
-        return
-      end
+    while self.step and may_launch(self.pool, self.bag, self.read) do
       self:launch(self.step())
     end
   end
 
-  local function got(work, i, ...)
-    work.threads[i] = nil
+  --- The first failure is raised by its thread, which knows its cause.
+  local function take(work, results, i, ok, value)
+    if not i then return false end
     work.read = work.read + 1
-    return i, ...
+    if not ok then fields(work.bag).failed:wait(0) end
+    results[i] = value
+    return true
   end
 
   --- map(f, input): the list of first results, in order of the input. The
@@ -108,54 +106,36 @@ return function(green, core)
   function Pool:map(f, ...)
     local work <close> = begin("map", "results", self, f, ...)
     local results = {}
-    local function take(i)
-      if not i then return false end
-      local t = work.threads[i]
-      got(work, i)
-      results[i] = t:wait(0)
-      return true
-    end
     while work.step do
       work:launch(work.step())
-      while take(next_of(work.bag, 0)) do end
+      while take(work, results, next_of(work.bag, 0)) do end
     end
-    while take(next_of(work.bag)) do end
+    while take(work, results, next_of(work.bag)) do end
     results.n = work.read
     return results
   end
 
-  local in_order
-
-  --- Another reader of the same iterator may have been faster.
-  local function got_unless_read(work, i, t, ...)
-    if work.threads[i] ~= t then return in_order(work) end
-    return got(work, i, ...)
+  local function got(work, i, ...)
+    if i then work.read = work.read + 1 end
+    return i, ...
   end
 
-  function in_order(work)
+  local function next_result(work)
     work:fill()
-    local i = work.read + 1
-    local t = work.threads[i]
-    if t then return got_unless_read(work, i, t, t:join()) end
-  end
-
-  local function as_they_end(work)
-    work:fill()
-    local i = next_of(work.bag)
-    if i then return got(work, i, work.threads[i]:join(0)) end
+    return got(work, next_of(work.bag))
   end
 
   --- imap(f, input): an iterator of i, ok, ... in order of the input. Left
   --- early, it kills and joins the workers.
   function Pool:imap(f, ...)
     local work = begin("imap", "children", self, f, ...)
-    return in_order, work, nil, work
+    return next_result, work, nil, work
   end
 
   --- The same, as they end.
   function Pool:imap_unordered(f, ...)
     local work = begin("imap_unordered", "results", self, f, ...)
-    return as_they_end, work, nil, work
+    return next_result, work, nil, work
   end
 
   --- A pool of n workers; it ends like a block: joins them, or kills them
