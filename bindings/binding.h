@@ -62,6 +62,8 @@ struct green_lua {
   uint8_t owed;  /* what is spawned now runs even while the hub drains */
   uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
+  /* Of a killed thread that computes: since when, and the hub's switches. */
+  uint64_t watched_switches, watched_since;
 };
 
 /* What a blocking function of Lua is: see park.c. */

@@ -19,6 +19,9 @@
  * the instructions of a loop around a pcall that computes for ever. */
 enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 
+/* For so long it may compute before the others get a turn. */
+enum { TURN_NS = 100000000 };
+
 struct scope {
   struct green_lua_object object;
   struct green_scope scope; /* .user is the anchor's slot, 0: closed */
@@ -457,11 +460,38 @@ void green_lua__force(lua_State *L, struct green_lua *G) {
     arm(own, G);
 }
 
+/* Has the running thread computed for so long, in real time, that the others
+ * must have a turn? What takes less is not cut in two, be it killed or not. */
+static int overruns(struct green_lua *G) {
+  struct green_stats stats;
+  uint64_t now = uv_hrtime();
+  green_stats(G->hub, &stats);
+  if (G->watched_switches != stats.switches) {
+    G->watched_switches = stats.switches;
+    G->watched_since = now;
+  }
+  return now - G->watched_since >= TURN_NS;
+}
+
+/* The library's own code relies on not being cut in two. */
+static int is_ours(lua_State *L, lua_Debug *ar) {
+  size_t size;
+  const char *home;
+  int same;
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  home = lua_tolstring(L, -1, &size);
+  same = home && lua_getinfo(L, "S", ar) && !strncmp(ar->source, home, size);
+  lua_pop(L, 1);
+  return same;
+}
+
 /* Where it must not switch, it is looked at again after a random time: a fixed
  * one may find it there every time. */
-static void turn_of_killed(lua_State *L, struct green_lua *G) {
+static void turn_of_killed(lua_State *L, struct green_lua *G, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"kill watch", NULL, NULL};
-  if (green_lua__refusal(L, G) || green_keep_reserve(G->hub) < 0) {
+  if (!overruns(G)) return;
+  if (is_ours(L, ar) || green_lua__refusal(L, G) ||
+      green_keep_reserve(G->hub) < 0) {
     lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT, (int)random_period(G));
     return;
   }
@@ -478,7 +508,6 @@ static void watch_hook(lua_State *L, lua_Debug *ar) {
   struct green_lua *G = green_lua__find(L);
   struct green_thread *t = G && G->hub ? green_lua__current(G) : NULL;
   uint32_t ms;
-  (void)ar;
   if (!t || !(t->flags & GREEN_STRUCK)) {
     lua_sethook(L, NULL, 0, 0);
     return;
@@ -493,7 +522,7 @@ static void watch_hook(lua_State *L, lua_Debug *ar) {
     }
     raise_again(L, G);
   }
-  turn_of_killed(L, G);
+  turn_of_killed(L, G, ar);
 }
 
 /* Called when a kill is about to be raised in L. */

@@ -489,7 +489,7 @@ int green_thrown(const struct green_thread *thread);
 int green_take_throw(struct green_hub *hub, struct green_thread *thread);
 /* After a scope was changed by hand. */
 void green_pending_update(struct green_hub *hub, struct green_thread *thread);
-/* Milliseconds since the hub opened, by its cached clock: struck_ms's scale. */
+/* Milliseconds since the hub opened: the scale of struck_ms. */
 uint32_t green_ms(struct green_hub *hub);
 /* The nearest deadline among the open, visible timeouts. */
 uint64_t green_scope_deadline(struct green_hub *hub,

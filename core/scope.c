@@ -57,7 +57,7 @@ void green__interrupt(struct green_hub *h, struct green_thread *t) {
 }
 
 uint32_t green_ms(struct green_hub *h) {
-  return (uint32_t)((h->now - h->opened) / 1000000);
+  return (uint32_t)((green_now() - h->opened) / 1000000);
 }
 
 int green_deliver(struct green_hub *h, enum green_strike strike,

@@ -89,8 +89,10 @@ function Thread:wait(s) end
 function Thread:join(s) end
 
 --- Kills it: its interruptible calls raise the killed object from now on. One
---- that swallows it for config.grace is ended by force, and takes turns while
---- it computes. The first reason counts. Never switches, on itself too.
+--- that swallows it for config.grace is ended by force. Each time that it has
+--- computed for 0.1 s without a break it gives the others a turn: the memory
+--- model does not hold for it then. The first reason counts. Never switches, on
+--- itself too.
 ---@param reason? any
 ---@return boolean alive  true if it had not ended
 function Thread:kill(reason) end
