@@ -84,7 +84,7 @@ enum {
   COLD_THROWN,     /* the value of a throw */
   COLD_TRACEBACK,  /* taken where its error was raised */
   COLD_LINKS,      /* anchor slots of the coroutines of its links */
-  COLD_TIED,       /* threads cancelled at its end: pointer, id, ... */
+  COLD_TIED,       /* handles of threads that are cancelled at its end */
   COLD_CAUSE,      /* {the last error re-raised by a wait, its thread} */
   COLD_OUTPUT,     /* where print goes; inherited */
   COLD_OWNED,      /* its error belongs to a pool, a pile or a group */

@@ -137,7 +137,13 @@ static int handle_gc(lua_State *L) {
   handle->thread = NULL;
   /* A younger handle may hold the record by now; closed hubs hold nothing. */
   if (replaced || !G->hub || t->klass != &green_lua_class) return 0;
-  if (t->user_flags & LUA_KEPT) return 0;
+  if (t->user_flags & LUA_KEPT) {
+    if (stands) { /* the state closes; there may be another handle yet */
+      lua_pushnil(L);
+      lua_rawseti(L, -3, t->user_a);
+    }
+    return 0;
+  }
   if (t->state >= GREEN_DONE) green_lua__forget(G, t);
   green_forget(G->hub, t);
   return 0;

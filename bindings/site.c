@@ -16,6 +16,7 @@ struct site {
   const char *source; /* an address, never followed */
   int line;
   uint32_t next; /* in its bucket; 0: last */
+  int ours;      /* it is the library's own */
   char name[LUA_IDSIZE];
 };
 
@@ -54,19 +55,33 @@ static int make_room(struct green_lua_sites *s) {
   return 1;
 }
 
-static uint32_t add(struct green_lua_sites *s, uint32_t bucket,
+static int is_ours(lua_State *L, const char *source) {
+  size_t length;
+  const char *home;
+  int ours;
+  luaL_checkstack(L, 2, "luagreen");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  home = lua_tolstring(L, -1, &length);
+  ours = home && strncmp(source, home, length) == 0;
+  lua_pop(L, 1);
+  return ours;
+}
+
+static uint32_t add(lua_State *L, struct green_lua_sites *s, uint32_t bucket,
                     const lua_Debug *ar) {
   struct site *site;
+  int ours = is_ours(L, ar->source);
   if (!make_room(s)) return 0;
   site = &s->at[++s->count];
   site->source = ar->source;
   site->line = ar->currentline;
+  site->ours = ours;
   site->next = s->bucket[bucket];
   memcpy(site->name, ar->short_src, sizeof site->name);
   return s->bucket[bucket] = s->count;
 }
 
-uint32_t green_lua__site(lua_State *L, struct green_lua *G, int level) {
+static uint32_t at_level(lua_State *L, struct green_lua *G, int level) {
   lua_Debug ar;
   uint32_t bucket, found;
   if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) return 0;
@@ -74,7 +89,15 @@ uint32_t green_lua__site(lua_State *L, struct green_lua *G, int level) {
   if (!G->sites) return 0;
   bucket = hash(ar.source, ar.currentline);
   found = find(G->sites, bucket, &ar);
-  return found ? found : add(G->sites, bucket, &ar);
+  return found ? found : add(L, G->sites, bucket, &ar);
+}
+
+/* Where the library's Lua code was called from, if that is where it is. */
+uint32_t green_lua__site(lua_State *L, struct green_lua *G, int level) {
+  uint32_t site = at_level(L, G, level), further = site;
+  while (further && G->sites->at[further].ours)
+    further = at_level(L, G, ++level);
+  return further ? further : site;
 }
 
 const char *green_lua__site_name(struct green_lua *G, uint32_t site,

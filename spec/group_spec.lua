@@ -735,4 +735,17 @@ describe("a group", function()
     end)
     assert.equal("later", list[1].err)
   end)
+
+  it("is collected when it is dropped, and strikes nobody then", function()
+    local weak = setmetatable({}, {__mode = "k"})
+    for _ = 1, 10 do
+      local g = green.group()
+      weak[g] = true
+      g:spawn(green.sleep, 1)
+      g:wait()
+    end
+    for _ = 1, 3 do collectgarbage() end
+    assert.is_nil(next(weak))
+    assert.is_nil(green.interrupted())
+  end)
 end)

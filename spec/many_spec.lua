@@ -308,6 +308,15 @@ describe("green.as_completed", function()
       end)
     end)
 
+  it("raises what is pending, of an empty list, too", function()
+    local t = green.spawn(function()
+      green.current():throw("thrown")
+      return pcall(green.wait_all, {})
+    end)
+    assert.same({false, "thrown"}, {t:wait()})
+    assert.same({n = 0}, green.wait_all {})
+  end)
+
   it("refuses misuse at the caller's line", function()
     local _, err = pcall(function() green.as_completed(7) end)
     assert.matches("^spec/many_spec.lua:%d+: bad argument #1 to 'as_completed'",

@@ -6,6 +6,7 @@ local green = require "green"
 local help = require "spec.help"
 local test = require "green.test"
 
+local busted_it = it
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
 
 local function after(s, ...)
@@ -217,5 +218,26 @@ describe("a pile", function()
     local _, err = pcall(function() pile:spawn(nil) end)
     assert.matches("^spec/pile_spec.lua:%d+: bad argument #1 to 'spawn'", err)
     assert.equal("pile", green.type(pile))
+  end)
+
+  busted_it("tells at the end of the program what nobody has read", function()
+    local out, _, code = help.child [[
+      local green = require "green"
+      local pile = green.pile(2)
+      pile:spawn(function() error("unread", 0) end)
+      green.sleep()
+    ]]
+    assert.matches("#2 .* failed: unread", out)
+    assert.matches("spawned at .*:3 by #1 main", out)
+    assert.equal(0, code)
+  end)
+
+  it("raises what is pending at its end, too", function()
+    local pile <close> = green.pile(1)
+    local t = green.spawn(function()
+      green.current():throw("thrown")
+      return pcall(pile:results(), pile)
+    end)
+    assert.same({false, "thrown"}, {t:wait()})
   end)
 end)

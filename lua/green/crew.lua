@@ -15,10 +15,11 @@ end
 
 --- Kills and joins them, however the caller is interrupted: bounded, because
 --- they climb the ladder, and because there will be no others: who waits to
---- spawn is told. A member cannot join its own crew.
+--- spawn is told. A member cannot join its own crew, and a host's stack nobody.
 function crew.finish(c, reason)
   methods.shut(c)
   crew.kill(c, reason)
+  if not core.current() then return end
   local _ <close> = core.shield_begin(math.huge)
   if not methods.is_member(c) then methods.wait(c) end
 end

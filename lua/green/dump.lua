@@ -31,12 +31,18 @@ return function(green, core)
       table.concat(parts, ", "))
   end
 
+  --- Of the threads that one waits for, so many are named.
+  local MOST_NAMES <const> = 10
+
   --- " on queue: 0x1234...", or what it comes to: " (lock of #3 store)".
   local function awaited(t, w)
     local list, how = rings.edges(t, w)
     if #list > 0 then
       local names = {}
-      for i, other in ipairs(list) do names[i] = rings.name(other) end
+      for i = 1, math.min(#list, MOST_NAMES) do
+        names[i] = rings.name(list[i])
+      end
+      if #list > MOST_NAMES then names[MOST_NAMES + 1] = "..." end
       return (" (%s %s)"):format(how, table.concat(names, ", "))
     end
     return w.on ~= nil and (" on %s"):format(text_of(w.on)) or ""

@@ -21,10 +21,11 @@ return function(green, core)
   local Group = {spawn = methods.spawn, kill = crew.kill}
   mt.__index = Group
 
-  --- The first failure of a group that is dropped without being closed, and
-  --- whose body never saw it.
-  local Unread = {__gc = function(self)
-    local t = self.thread
+  --- A group that is dropped without being closed: its body is in the scope no
+  --- more, and a first failure that it never saw is told.
+  local Dropped = {__gc = function(g)
+    if not g.closed then core.scope_end(g.scope) end
+    local t = g.unread
     if t then crew.report(select(2, t:join(0)), t) end
   end}
 
@@ -35,7 +36,7 @@ return function(green, core)
     g.failed = t
     g.strike = setmetatable({thread = t}, child_failed)
     if core.scope_is_open(g.scope) then
-      g.unread = setmetatable({thread = t}, Unread)
+      g.unread = t
       core.scope_cancel(g.scope, g.strike)
     else
       crew.report(select(2, t:join(0)), t)
@@ -47,7 +48,7 @@ return function(green, core)
   end
 
   local function is_read(g)
-    if g.unread then g.unread.thread = nil end
+    g.unread = nil
   end
 
   --- Raises the error of the child that failed first.
@@ -125,7 +126,9 @@ return function(green, core)
       error("'group' needs a green thread that calls it", 2)
     end
     local group = core.crew("green.group", n, "group")
-    fields(group).scope = core.scope_begin()
+    local g = fields(group)
+    g.scope = core.scope_begin()
+    setmetatable(g, Dropped)
     return group
   end
 end

@@ -86,6 +86,7 @@ return function(green, core)
     local deadline = deadline_of("wait_all", s)
     local w <close> = watch("wait_all", list)
     local results = {n = #list}
+    if results.n == 0 then next_of(w.bag, s) end -- what is pending is raised
     for n = 1, results.n do
       local i, err = n > 1 and next_of(w.bag, 0)
       if not i then i, err = next_of(w.bag, left(deadline, s)) end

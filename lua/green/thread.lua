@@ -16,6 +16,7 @@ return function(green, core)
   function mt.__close(t)
     if t == green.current() then return end
     t:kill()
+    if not green.current() then return end -- a host's stack joins nobody
     local _ <close> = core.shield_begin(math.huge)
     core.await_end(t)
   end
