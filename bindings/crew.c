@@ -59,8 +59,8 @@ enum { FIELDS = 1 }; /* user value: a table for the Lua side */
 static const struct green_lua_waitable idle_waitable, next_waitable;
 static const struct green_lua_class crew_class = {"pool or group",
                                                   &idle_waitable, NULL};
-static const struct green_lua_op spawn_op, spawn_n_op, spawn_in_op,
-    spawn_in_n_op, lend_op;
+static const struct green_lua_op spawn_op, group_spawn_op, spawn_n_op,
+    spawn_in_op, spawn_in_n_op, lend_op;
 
 static struct crew *to_crew(lua_State *L, int index) {
   struct crew *crew = lua_touserdata(L, index);
@@ -427,7 +427,8 @@ static int spawn_granted(lua_State *L, struct crew *crew,
 }
 
 static const struct order *order_of(const struct green_thread *t) {
-  if (t->kind == &spawn_op.kind) return &with_handle;
+  if (t->kind == &spawn_op.kind || t->kind == &group_spawn_op.kind)
+    return &with_handle;
   if (t->kind == &spawn_n_op.kind) return &no_handle;
   return t->kind == &spawn_in_op.kind ? &in_bag : &in_bag_n;
 }
@@ -442,6 +443,10 @@ static int spawn_woken(lua_State *L, struct green_lua *G, int reason) {
 
 static int spawn_start(lua_State *L) {
   return spawn(L, &spawn_op, &with_handle);
+}
+
+static int group_spawn_start(lua_State *L) {
+  return spawn(L, &group_spawn_op, &with_handle);
 }
 
 static int spawn_n_start(lua_State *L) {
@@ -473,7 +478,8 @@ static int first_start(lua_State *L, const struct green_lua_op *op,
 
 /* spawn(crew, f, ...): the thread. May switch if the crew has a limit. */
 static int crew_spawn(lua_State *L) {
-  return first_start(L, &spawn_op, &with_handle);
+  return first_start(L, self(L)->fails ? &group_spawn_op : &spawn_op,
+                     &with_handle);
 }
 
 static int crew_spawn_n(lua_State *L) {
@@ -490,15 +496,17 @@ static int crew_spawn_in_n(lua_State *L) {
 }
 
 static const struct green_lua_op spawn_op = {
-    {"spawn", spawn_undo, NULL}, spawn_start, spawn_woken, NULL};
+    {"pool:spawn", spawn_undo, NULL}, spawn_start, spawn_woken, NULL};
+static const struct green_lua_op group_spawn_op = {
+    {"group:spawn", spawn_undo, NULL}, group_spawn_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_n_op = {
-    {"spawn_n", spawn_undo, NULL}, spawn_n_start, spawn_woken, NULL};
+    {"pool:spawn_n", spawn_undo, NULL}, spawn_n_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_in_op = {
-    {"spawn", spawn_undo, NULL}, spawn_in_start, spawn_woken, NULL};
+    {"pool:spawn", spawn_undo, NULL}, spawn_in_start, spawn_woken, NULL};
 static const struct green_lua_op spawn_in_n_op = {
-    {"spawn", spawn_undo, NULL}, spawn_in_n_start, spawn_woken, NULL};
+    {"pool:spawn", spawn_undo, NULL}, spawn_in_n_start, spawn_woken, NULL};
 static const struct green_lua_op lend_op = {
-    {"spawn into its own pool", spawn_undo, NULL},
+    {"pool:spawn into its own pool", spawn_undo, NULL},
     lend_again,
     lend_woken,
     NULL};
@@ -519,16 +527,24 @@ static struct green_list *idle_list(void *object) {
   return &((struct crew *)object)->idle;
 }
 
-static const struct green_lua_waitable idle_waitable = {
-    .op = {{"wait", NULL, NULL}, crew_wait, green_lua__one_woken, NULL},
-    .attempt = idle_attempt,
-    .list = idle_list,
-    .fetch = green_lua__fetch_true};
+/* The same for a pool, a group, and those that gather results. */
+#define IDLE(name)                                                     \
+  {                                                                    \
+    .op = {{name, NULL, NULL}, crew_wait, green_lua__one_woken, NULL}, \
+    .attempt = idle_attempt, .list = idle_list,                        \
+    .fetch = green_lua__fetch_true                                     \
+  }
+static const struct green_lua_waitable idle_waitable = IDLE("pool:wait");
+static const struct green_lua_waitable group_idle = IDLE("group:wait");
+static const struct green_lua_waitable results_idle = IDLE("results:wait");
 
 /* wait([s]): true when no member lives. May switch. */
 static int crew_wait(lua_State *L) {
-  return green_lua__wait_one(L, &idle_waitable, &crew_class,
-                             sizeof(struct crew));
+  struct crew *crew = self(L);
+  const struct green_lua_waitable *w = crew->fails      ? &group_idle
+                                       : crew->collects ? &results_idle
+                                                        : &idle_waitable;
+  return green_lua__wait_one(L, w, &crew_class, sizeof(struct crew));
 }
 
 /* --- what has ended, in order --- */
@@ -585,7 +601,10 @@ static struct green_list *readers(void *object) {
 }
 
 static const struct green_lua_waitable next_waitable = {
-    .op = {{"result", green_lua__one_undo, NULL}, crew_next, next_woken, NULL},
+    .op = {{"results:next", green_lua__one_undo, NULL},
+           crew_next,
+           next_woken,
+           NULL},
     .attempt = next_attempt,
     .list = readers,
     .undo = next_undo};

@@ -10,6 +10,8 @@
 --   done         a wait that was satisfied has had its effect: the next waiter
 --                needs a satisfaction of its own
 --   rest(o)      optional: how many satisfactions nobody has taken
+--   single       only one thread may wait: what is about two is left out
+--   close(o)     optional: closes it; then each wait returns nil, "closed"
 --   clean(o)     optional: ends what make() began
 --   case(o)      optional: what select waits for to do the same; then all of
 --                this is checked for select, too
@@ -77,6 +79,53 @@ local function occupied(new)
   end
 end
 
+--- Both ends of a connection, and the listener that it came through.
+local function connected()
+  local o = {l = assert(green.listen("127.0.0.1", 0))}
+  local _, port = o.l:getsockname()
+  o.near = assert(green.connect("127.0.0.1", port))
+  o.far = assert(o.l:accept())
+  o.near:settimeout(0)
+  return o
+end
+
+local function disconnect(o)
+  o.near:close()
+  o.far:close()
+  o.l:close()
+end
+
+--- A limit as settimeout takes it, for which less than 0 is none.
+local function limited(sock, s)
+  sock:settimeout(s and math.max(s, 0))
+  return sock
+end
+
+--- A listener, and how to connect to it without switching.
+local function listener()
+  local o = {l = assert(green.listen("127.0.0.1", 0)), out = {}}
+  o.port = select(2, o.l:getsockname())
+  return o
+end
+
+local function knock(o)
+  local sock = require "socket".tcp()
+  sock:settimeout(0)
+  sock:connect("127.0.0.1", o.port)
+  o.out[#o.out + 1] = sock
+end
+
+local function shut(o)
+  for _, sock in ipairs(o.out) do sock:close() end
+  o.l:close()
+end
+
+local function taken(conn, err)
+  if not conn then return nil, err end
+  conn:close()
+  return true
+end
+
 local function itself(o) return o end
 
 local function second(_, _, v) return v end
@@ -99,12 +148,76 @@ local things = {
     name = "queue:get", value = "item", make = green.queue,
     wait = function(o, s) return o:get(s) end,
     satisfy = function(o) o:put("item") end, case = itself,
-    rest = function(o) return #o end,
+    rest = function(o) return #o end, close = function(o) o:close() end,
+  }, {
+    name = "lifo_queue:get", value = "item", make = green.lifo_queue,
+    wait = function(o, s) return o:get(s) end,
+    satisfy = function(o) o:put("item") end, case = itself,
+    rest = function(o) return #o end, close = function(o) o:close() end,
+  }, {
+    name = "priority_queue:get", value = "item", make = green.priority_queue,
+    wait = function(o, s) return o:get(s) end,
+    satisfy = function(o) o:put("item") end, case = itself,
+    rest = function(o) return #o end, close = function(o) o:close() end,
+  }, {
+    name = "priority_queue:put", value = true,
+    make = function()
+      local q = green.priority_queue(1)
+      q:put("a")
+      return q
+    end,
+    wait = function(o, s) return o:put("x", s) end,
+    satisfy = function(o) assert(o:get(0)) end, done = true,
+    rest = function(o) return 1 - #o end, close = function(o) o:close() end,
+    case = function(o) return {o, "put", "x"} end,
+  }, {
+    name = "socket:recv", single = true, late = true, value = "x",
+    make = connected, clean = disconnect,
+    wait = function(o, s)
+      local data, err = limited(o.far, s):recv(1)
+      return data, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "socket:receive", single = true, late = true, value = "line",
+    make = connected, clean = disconnect,
+    wait = function(o, s)
+      local line, err = limited(o.far, s):receive()
+      return line, err
+    end,
+    satisfy = function(o) assert(o.near:send("line\n")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "select of a connection", single = true, late = true, value = true,
+    make = connected, clean = disconnect,
+    wait = function(o, s)
+      local at, v, err = green.select({o.far}, s)
+      if not at then return nil, v end
+      if v then limited(o.far, 0):recv(1) end
+      return v, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "listener:accept", single = true, late = true, value = true,
+    make = listener, clean = shut, satisfy = knock,
+    wait = function(o, s) return taken(limited(o.l, s):accept()) end,
+    close = function(o) o.l:close() end,
+  }, {
+    name = "select of a listener", single = true, late = true, value = true,
+    make = listener, clean = shut, satisfy = knock,
+    wait = function(o, s)
+      local at, conn, err = green.select({o.l}, s)
+      if not at then return nil, conn end
+      return taken(conn, err)
+    end,
+    close = function(o) o.l:close() end,
   }, {
     name = "queue:put", value = true, make = function() return full(1) end,
     wait = function(o, s) return o:put("x", s) end,
     satisfy = function(o) assert(o:get(0)) end, done = true,
-    rest = function(o) return 1 - #o end,
+    rest = function(o) return 1 - #o end, close = function(o) o:close() end,
     case = function(o) return {o, "put", "x"} end,
   }, {
     name = "queue:join", all = true, value = true,
@@ -115,12 +228,13 @@ local things = {
     name = "channel get", value = "item", make = green.channel,
     wait = function(o, s) return o:get(s) end,
     satisfy = function(o) assert(o:put("item", 0) or o:waiting() == 0) end,
-    case = itself,
+    case = itself, close = function(o) o:close() end,
   }, {
     name = "channel put", value = true, make = green.channel,
     wait = function(o, s) return o:put("item", s) end, done = true,
     satisfy = function(o) assert(o:get(0) or select(2, o:waiting()) == 0) end,
     case = function(o) return {o, "put", "item"} end,
+    close = function(o) o:close() end,
   }, {
     name = "resource_pool:lease", value = "item", make = exhausted,
     wait = function(o, s)
@@ -199,7 +313,7 @@ local things = {
 
 for i = 1, #things do
   local row, selected = things[i], {}
-  local picked = row.picked or function(_, v) return v end
+  local picked = row.picked or function(_, v, err) return v, err end
   local function pick(o, at, ...)
     if at == nil then return nil, ... end
     assert(at == 1)
@@ -219,6 +333,11 @@ for _, row in ipairs(things) do
 
   local function waiter(o, s)
     return green.spawn(function() return (wait(o, s)) end)
+  end
+
+  --- What needs two that wait.
+  local function both_if_many(name, f)
+    if not row.single then help.both(it, name, f) end
   end
 
   describe(row.name, function()
@@ -332,7 +451,7 @@ for _, row in ipairs(things) do
       function()
         local o = make()
         satisfy(o)
-        if row.late then
+        if row.late and o.t then
           help.wait_until(function() return o.t:status() == "done" end)
         end
         local t = green.spawn(function()
@@ -363,7 +482,7 @@ for _, row in ipairs(things) do
         assert.equal("killed", green.type(next_call))
       end)
 
-    help.both(it, "wakes its waiters first come, first served", function()
+    both_if_many("wakes its waiters first come, first served", function()
       local o, order, ts = make(), {}, {}
       for i = 1, 8 do
         ts[i] = green.spawn(function()
@@ -381,7 +500,7 @@ for _, row in ipairs(things) do
     end)
 
     for _, how in ipairs {"kill", "throw", "limit", "timeout"} do
-      help.both(it, "serves the second of two when the first ends by a "
+      both_if_many("serves the second of two when the first ends by a "
         .. how, function()
           local o = make()
           local a = green.spawn(function()
@@ -408,19 +527,22 @@ for _, row in ipairs(things) do
             co = coroutine.running()
             wait(o)
           end)
-          local b = waiter(o)
-          help.blocked(t, b)
+          local b = not row.single and waiter(o)
+          help.blocked(t, b or nil)
           assert.is_true(coroutine.close(co))
           local ok, err = t:join()
           assert.is_false(ok)
           assert.equal("killed", green.type(err))
+          b = b or waiter(o)
+          help.blocked(b)
           satisfy(o)
           assert.equal(row.value, b:wait())
         end)
       end)
 
-    it("closed by foreign code after it was satisfied, gives that to the next",
-      function()
+    if not row.single then
+      it("closed by foreign code after it was satisfied, gives that to the "
+        .. "next", function()
         help.with_config({keep_stacks = 0}, function()
           local o = make()
           local co
@@ -441,6 +563,7 @@ for _, row in ipairs(things) do
           assert.equal(row.value, b:wait())
         end)
       end)
+    end
 
     help.both(it, "is untouched by a foreign resume", function()
       local o = make()
@@ -460,7 +583,7 @@ for _, row in ipairs(things) do
       assert.equal(row.value, t:wait())
     end)
 
-    help.both(it, "works in nested coroutines and inside table.sort",
+    both_if_many("works in nested coroutines and inside table.sort",
       function()
         local o, ts = make(), {}
         ts[1] = green.spawn(function()
@@ -482,6 +605,48 @@ for _, row in ipairs(things) do
         assert.equal(row.value, ts[1]:wait())
         assert.equal(row.value, ts[2]:wait())
       end)
+
+    if row.single then
+      help.both(it, "works in a coroutine inside table.sort", function()
+        local o = make()
+        green.spawn(satisfy, o)
+        coroutine.wrap(function()
+          local v
+          table.sort({1, 2}, function(a, b)
+            if not v then v = wait(o) end
+            return a < b
+          end)
+          assert.equal(row.value, v)
+        end)()
+        clean(o)
+      end)
+
+      help.both(it, "refuses a second waiter, and names the first", function()
+        local o = make()
+        local t = help.blocked(waiter(o))
+        local ok, err = pcall(wait, o)
+        assert.is_false(ok)
+        assert.matches("already being read by green thread #" .. t.id, err)
+        satisfy(o)
+        assert.equal(row.value, t:wait())
+        clean(o)
+      end)
+    end
+
+    if row.close then
+      help.both(it, "after close returns nil, closed, and so does who waited",
+        function()
+          local o = make()
+          local t = green.spawn(wait, o)
+          help.blocked(t)
+          row.close(o)
+          assert.same({nil, "closed"}, {t:wait()})
+          assert.same({nil, "closed"}, {wait(o)})
+          assert.same({nil, "closed"}, {wait(o, 0)})
+          assert.same({nil, "closed"}, {wait(o, 60)})
+          clean(o)
+        end)
+    end
 
     it("is refused in a finalizer, and may be tried there", function()
       local o = make()
@@ -506,12 +671,21 @@ for _, row in ipairs(things) do
       help.collecting(function(errors)
         local o = make()
         local ts = {}
-        for i = 1, 5 do ts[i] = waiter(o, i % 2 == 0 and 60 or nil) end
-        help.blocked(table.unpack(ts))
-        ts[1]:kill()
-        ts[2]:throw("x")
-        for _ = 1, row.all and 1 or 3 do satisfy(o) end
-        for i = 1, 5 do ts[i]:join() end
+        for i = 1, 5 do
+          ts[i] = help.blocked(waiter(o, i % 2 == 0 and 60 or nil))
+          if i == 1 then ts[i]:kill() end
+          if i == 2 then ts[i]:throw("x") end
+          help.wait_until(function()
+            return i > 2 or ts[i]:status() == "killed"
+              or ts[i]:status() == "failed"
+          end)
+          if row.single and i > 2 then
+            satisfy(o)
+            ts[i]:join()
+          end
+        end
+        for _ = 1, row.single and 0 or row.all and 1 or 3 do satisfy(o) end
+        for i = 3, 5 do ts[i]:join() end
         clean(o)
         help.wait_until(function() return #errors == 1 end)
       end)

@@ -57,11 +57,16 @@ local function is_held(t)
   return CREWS[core.type(w.on)] or #rings.edges(t, w) > 0
 end
 
+--- Does it wait for all of them?
+local function is_for_all(w)
+  return w.what:find ":wait$" ~= nil
+end
+
 --- The other members of a pool, a group or an iterator's crew. Whoever waits
 --- for all of them waits for each; whoever waits for any, only if no other can
 --- come first.
 local function members(crew, w, t)
-  local list, any = {}, w.what ~= "wait"
+  local list, any = {}, not is_for_all(w)
   for _, member in ipairs(core.crew_methods.members(crew)) do
     if member ~= t then
       if any and not is_held(member) then return nil end
@@ -72,17 +77,17 @@ local function members(crew, w, t)
 end
 
 function rings.awaited.pool(pool, w, t)
-  return members(pool, w, t), w.what == "wait" and "wait for the pool of"
+  return members(pool, w, t), is_for_all(w) and "wait for the pool of"
     or "slot of"
 end
 
 function rings.awaited.group(group, w, t)
-  return members(group, w, t), w.what == "wait" and "wait for the group of"
+  return members(group, w, t), is_for_all(w) and "wait for the group of"
     or "slot of"
 end
 
 function rings.awaited.crew(crew, w, t)
-  return members(crew, w, t), w.what == "wait" and "wait for" or "result of"
+  return members(crew, w, t), is_for_all(w) and "wait for" or "result of"
 end
 
 --- Whom does a thread wait for? Never raises.
