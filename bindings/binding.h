@@ -182,6 +182,9 @@ static inline int green_lua__enter(lua_State *L, struct green_lua *G,
  * to be kept (1, and one more is reserved) or it leaves by yielding (0). */
 int green_lua__prepare(lua_State *L, struct green_lua *G,
                        const struct green_lua_op *op);
+/* The same for waits that are long anyway: leaves wherever that is legal. */
+int green_lua__prepare_long(lua_State *L, struct green_lua *G,
+                            const struct green_lua_op *op);
 /* After the wait was begun: parks. The caller's last act: return it. */
 int green_lua__park(lua_State *L, struct green_lua *G,
                     const struct green_lua_op *op, int keep);

@@ -152,6 +152,17 @@ int green_lua__prepare(lua_State *L, struct green_lua *G,
   return prepare(L, G, op);
 }
 
+/* Waiting for a descriptor takes long beside what a kept stack saves: at 50
+ * connections keeping is no faster, at 1,000 the echo server was 15 % slower
+ * by the cache lines of 1,000 stacks. */
+int green_lua__prepare_long(lua_State *L, struct green_lua *G,
+                            const struct green_lua_op *op) {
+  struct green_thread *t = green_lua__current(G);
+  if (unlikely(!t || !may_yield(L, t) || G->drained == 2 || G->refuse))
+    return keep_or_raise(L, G, op);
+  return 0;
+}
+
 int green_lua__park(lua_State *L, struct green_lua *G,
                     const struct green_lua_op *op, int keep) {
   if (!keep) return leave(L, G, 0);

@@ -77,7 +77,7 @@ static int wait_readable(lua_State *L, struct green_lua *G,
     return op->start(L);
   }
   f = green_lua__socket_watch(L, G, s);
-  keep = green_lua__prepare(L, G, op);
+  keep = green_lua__prepare_long(L, G, op);
   r = green_fd_wait_begin(G->hub, f, GREEN_READABLE, at, &op->kind);
   if (r == UV_EBUSY) return green_lua__second_reader(L, G, green_fd_reader(f));
   if (r < 0)
@@ -422,7 +422,7 @@ static uint64_t send_deadline(lua_State *L, const struct green_socket *s) {
   return earlier(end_of(s->block), (uint64_t)lua_tointeger(L, 5));
 }
 
-/* Will green_lua__prepare() raise? The write side must be given up before. */
+/* Will prepare_long raise? The write side must be given up before. */
 static int cannot_wait(lua_State *L, struct green_lua *G) {
   struct green_thread *t = green_lua__current(G);
   if (green_lua__refusal(L, G)) return 1;
@@ -444,7 +444,7 @@ static int send_wait(lua_State *L, struct green_lua *G, struct green_socket *s,
     return green_lua__socket_send(L);
   }
   if (cannot_wait(L, G)) green_fd_write_end(G->hub, f);
-  keep = green_lua__prepare(L, G, &send_op);
+  keep = green_lua__prepare_long(L, G, &send_op);
   r = green_fd_wait_begin(G->hub, f, GREEN_WRITABLE, at, &send_op.kind);
   if (r < 0) {
     green_fd_write_end(G->hub, f);
@@ -494,7 +494,7 @@ static int wait_turn(lua_State *L, struct green_lua *G,
   int keep, r;
   if (s->polls) return send_fails(L, piece_of(L).before, "timeout");
   at = send_deadline(L, s);
-  keep = green_lua__prepare(L, G, &turn_op);
+  keep = green_lua__prepare_long(L, G, &turn_op);
   r = green_fd_turn_begin(G->hub, s->f, at, &turn_op.kind);
   if (r < 0) return luaL_error(L, "'socket:send': %s", green_strerror(r));
   return green_lua__park(L, G, &turn_op, keep);

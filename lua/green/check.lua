@@ -20,10 +20,19 @@ function check.seconds(s, n, what)
   end
 end
 
---- A function, or what can be called like one, also behind a __metatable.
+--- Has its metatable a field, also behind a __metatable?
+function check.has(value, event)
+  local mt = debug.getmetatable(value)
+  return type(mt) == "table" and rawget(mt, event) ~= nil
+end
+
+--- Is it a function, or can it be called like one?
+function check.is_callable(f)
+  return type(f) == "function" or check.has(f, "__call")
+end
+
 function check.callable(f, n, what)
-  local mt = debug.getmetatable(f)
-  if type(f) ~= "function" and not (mt and mt.__call ~= nil) then
+  if not check.is_callable(f) then
     bad(n, what, "function expected, got " .. type(f))
   end
 end

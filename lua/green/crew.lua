@@ -2,6 +2,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
 local core = require "green.core"
 
 local crew = {}
@@ -54,15 +55,6 @@ function crew.abandon(c)
   crew.report_unread(c)
 end
 
-local function has(value, event)
-  local mt = debug.getmetatable(value)
-  return type(mt) == "table" and rawget(mt, event) ~= nil
-end
-
-local function is_callable(f)
-  return type(f) == "function" or has(f, "__call")
-end
-
 local function bad(n, where, expected, got, level)
   error(("bad argument #%d to '%s' (%s, got %s)"):format(n, where, expected,
     type(got)), level + 1)
@@ -72,17 +64,17 @@ end
 --- Returns a function that returns true and a step's values, or nothing; and
 --- what is to be closed at the end. Misuse is raised at that level.
 function crew.steps(where, level, input, state, control, closing)
-  if type(input) == "table" and not is_callable(input) then
+  if type(input) == "table" and not check.is_callable(input) then
     local i = 0
     return function()
       i = i + 1
       if i <= #input then return true, input[i] end
     end
   end
-  if not is_callable(input) then
+  if not check.is_callable(input) then
     bad(2, where, "list or iterator expected", input, level + 1)
   end
-  if closing and not has(closing, "__close") then
+  if closing and not check.has(closing, "__close") then
     bad(5, where, "value with a __close expected", closing, level + 1)
   end
   local over = false
@@ -97,7 +89,7 @@ function crew.steps(where, level, input, state, control, closing)
 end
 
 function crew.check_callable(f, n, where, level)
-  if not is_callable(f) then
+  if not check.is_callable(f) then
     bad(n, where, "function expected", f, level + 1)
   end
 end

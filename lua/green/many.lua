@@ -3,6 +3,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
 local crew = require "green.crew"
 
 return function(green, core)
@@ -62,15 +63,6 @@ return function(green, core)
     return thing
   end
 
-  local function deadline_of(where, s)
-    if s == nil then return end
-    if type(s) ~= "number" or s ~= s then
-      error(("bad argument #2 to '%s' (seconds expected, got %s)"):format(where,
-        type(s) == "number" and "NaN" or type(s)), 3)
-    end
-    return core.now() + s
-  end
-
   local function left(deadline, s)
     if not deadline or s <= 0 then return s end
     return math.max(0, deadline - core.now())
@@ -83,7 +75,9 @@ return function(green, core)
   ---@param s? number  time limit in seconds
   ---@return table?, "timeout"?
   function green.wait_all(list, s)
-    local deadline = deadline_of("wait_all", s)
+    if s ~= nil then check.seconds(s, 2, "wait_all") end
+    s = tonumber(s)
+    local deadline = s and core.now() + s
     local w <close> = watch("wait_all", list)
     local results = {n = #list}
     if results.n == 0 then next_of(w.bag, s) end -- what is pending is raised

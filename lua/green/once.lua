@@ -8,6 +8,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
+
 --- What stands in the tree for values that cannot be keys.
 local NIL <const>, NAN <const> = {}, {}
 
@@ -59,11 +61,6 @@ local function is_over(thread)
   return status == "done" or status == "failed" or status == "killed"
 end
 
-local function is_callable(f)
-  local mt = debug.getmetatable(f)
-  return type(f) == "function" or mt and mt.__call ~= nil
-end
-
 return function(green)
   --- A caller that waits for a run.
   local Seat = {}
@@ -86,10 +83,7 @@ return function(green)
   ---@param f function
   ---@return function
   function green.once(f)
-    if not is_callable(f) then
-      error(("bad argument #1 to 'once' (function expected, got %s)"):format(
-        type(f)), 2)
-    end
+    check.callable(f, 1, "once")
     local tree = {}
     return function(...)
       local way = way_to(...)

@@ -8,6 +8,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
 local core = require "green.core"
 local green = require "green"
 
@@ -168,11 +169,6 @@ end
 local function bad(i, name, expected, value)
   error(("bad argument #%d to '%s' (%s expected, got %s)"):format(i, name,
     expected, type(value)), 3)
-end
-
-local function callable(f)
-  local mt = getmetatable(f)
-  return type(f) == "function" or type(mt) == "table" and mt.__call ~= nil
 end
 
 local function number_from_environment(name)
@@ -373,7 +369,7 @@ end
 ---@param opts? table
 ---@return any ...
 function test.run(f, opts)
-  if not callable(f) then bad(1, "run", "function", f) end
+  if not check.is_callable(f) then bad(1, "run", "function", f) end
   if opts ~= nil and type(opts) ~= "table" then bad(2, "run", "table", opts) end
   opts = opts or {}
   check_options(opts)
@@ -413,7 +409,7 @@ end
 ---@param opts? table
 ---@return function
 function test.it(it, opts)
-  if not callable(it) then bad(1, "it", "function", it) end
+  if not check.is_callable(it) then bad(1, "it", "function", it) end
   local function body(f)
     return function() run_all(f, opts) end
   end
