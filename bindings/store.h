@@ -64,12 +64,15 @@ static inline int green_lua__store_put(lua_State *L, struct green_lua *G,
 static inline int green_lua__store_take(lua_State *L, struct green_lua *G,
                                         struct green_lua_store *s, int queue,
                                         int table, lua_Integer skip) {
+  int type;
   if (unlikely(s->order != ORDER_FIFO))
     return green_lua__store_take_ordered(L, G, s, queue, table);
-  lua_rawgeti(L, table, green_lua__slot(s, skip));
+  type = lua_rawgeti(L, table, green_lua__slot(s, skip));
   if (unlikely(skip)) green_lua__ring_close_gap(L, s, table, skip);
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, table, green_lua__slot(s, 0));
+  if (skip || type > LUA_TNUMBER) { /* a number keeps nothing alive */
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, table, green_lua__slot(s, 0));
+  }
   s->head = (s->head + 1) & (s->room - 1);
   s->count--;
   return LUA_OK;
