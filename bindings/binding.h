@@ -30,7 +30,8 @@ enum {
   LUA_AWAITED = 16,  /* somebody waited for it when it ended */
   LUA_RESETTING = 8, /* its coroutine is being reset: handlers run */
   LUA_HEIRS = 32,    /* has an output or locals that children inherit */
-  LUA_KEPT = 64      /* a crew holds the record until its results are read */
+  LUA_KEPT = 64,     /* a crew holds the record until its results are read */
+  LUA_HANDLED = 128  /* so does a handle, until its finalizer has run */
 };
 
 /* The coroutine of a thread starts with a to-be-closed guard that notices when

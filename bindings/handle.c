@@ -68,6 +68,7 @@ static void make_handle(lua_State *L, struct green_lua *G,
     green_lua__register_handle(L, t->user_a);
     handle->thread = t;
     t->flags |= GREEN_HELD;
+    t->user_flags |= LUA_HANDLED;
   } else {
     struct guest *guest =
         (struct guest *)green_lua__new_handle(L, sizeof(struct guest));
@@ -111,14 +112,11 @@ void green_lua__keep_thread(struct green_thread *t) {
   t->user_flags |= LUA_KEPT;
 }
 
-/* If a handle was made meanwhile, it holds the record now. */
+/* If a handle was made meanwhile, it holds the record now: its finalizer will
+ * look at it, even if the weak table has it no more. */
 void green_lua__let_thread_go(struct green_lua *G, struct green_thread *t) {
-  int held;
   t->user_flags &= (uint8_t)~LUA_KEPT;
-  lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
-  held = lua_rawgeti(G->tables, -1, t->user_a) != LUA_TNIL;
-  lua_pop(G->tables, 2);
-  if (held) return;
+  if (t->user_flags & LUA_HANDLED) return;
   if (t->state >= GREEN_DONE) green_lua__forget(G, t);
   green_forget(G->hub, t);
 }
@@ -137,6 +135,7 @@ static int handle_gc(lua_State *L) {
   handle->thread = NULL;
   /* A younger handle may hold the record by now; closed hubs hold nothing. */
   if (replaced || !G->hub || t->klass != &green_lua_class) return 0;
+  t->user_flags &= (uint8_t)~LUA_HANDLED;
   if (t->user_flags & LUA_KEPT) {
     if (stands) { /* the state closes; there may be another handle yet */
       lua_pushnil(L);

@@ -123,6 +123,7 @@ struct green_thread *green_lua__make_thread(lua_State *L, struct green_lua *G,
   t->user_c = green_lua__site(L, G, 1); /* not for spawn_n: a third of it */
   h->thread = t;
   t->flags |= GREEN_HELD;
+  t->user_flags |= LUA_HANDLED;
   return t;
 }
 

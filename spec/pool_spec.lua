@@ -1196,3 +1196,50 @@ describe("the model of a pool", function()
     assert.is_truthy(restore)
   end)
 end)
+
+describe("a worker of map", function()
+  it("may look at its own handle, and drop it", function()
+    local pool <close> = green.pool(4)
+    local input = {}
+    for i = 1, 3000 do input[i] = i end
+    for _ = 1, 3 do
+      local sum = 0
+      for _, ok, v in pool:imap_unordered(function(i)
+        assert(green.current():status() == "running")
+        if i % 3 == 0 then green.sleep(0) end
+        if i % 50 == 0 then collectgarbage("step", 1) end
+        return i
+      end, input) do
+        assert(ok)
+        sum = sum + v
+      end
+      assert.equal(3000 * 3001 // 2, sum)
+    end
+  end)
+
+  it("whose handle is kept gives its result there, too", function()
+    local handles = {}
+    local results = green.pool(2):map(function(i)
+      handles[i] = green.current()
+      return i * i
+    end, {1, 2, 3})
+    assert.same({1, 4, 9, n = 3}, results)
+    collectgarbage()
+    for i, t in ipairs(handles) do
+      assert.equal("done", t:status())
+      assert.equal(i * i, t:wait())
+    end
+  end)
+
+  it("that fails is told by its handle, which outlives the map", function()
+    local failed
+    local ok, err = pcall(green.pool(2).map, green.pool(2), function(i)
+      failed = green.current()
+      error("no " .. i, 0)
+    end, {7})
+    assert.is_false(ok)
+    assert.equal("no 7", err)
+    assert.same({false, "no 7"}, {failed:join()})
+    assert.matches("pool_spec.lua:%d+: in function", failed:traceback())
+  end)
+end)
