@@ -27,7 +27,7 @@ describe("a handler of <close> of a killed thread", function()
   end)
 
   help.both(it, "gives the others a turn if it does", function()
-    help.with_config({grace = 0.4}, function()
+    help.with_config({grace = 1.5}, function()
       local turns = 0
       local t = green.spawn(function()
         local _ <close> = setmetatable({}, {__close = function()
