@@ -24,9 +24,17 @@
 #ifndef RUNNING_ON_VALGRIND
 #define RUNNING_ON_VALGRIND 0
 #endif
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
+#ifndef WITH_TSAN
+#define WITH_TSAN 0
+#endif
 
 /* Each n up to here, then in steps that share no factor with much. */
-enum { EACH = 300, STRIDE = 7, VALGRIND_STRIDE = 97 };
+enum { EACH = 300, STRIDE = 7, SLOW_EACH = 5, SLOW_STRIDE = 97 };
 
 /* ------------------------------------------------------------ allocator -- */
 
@@ -162,8 +170,8 @@ static long test_success(void) {
  * single one is seldom an error. Whoever hangs is ended by the alarm. */
 static void test_each(long total, long times, const char *sentence) {
   long n, failed = 0, leaked = 0, runs = 0;
-  long stride = RUNNING_ON_VALGRIND ? VALGRIND_STRIDE : STRIDE;
-  long each = RUNNING_ON_VALGRIND ? 5 : EACH;
+  int slow = RUNNING_ON_VALGRIND || WITH_TSAN;
+  long stride = slow ? SLOW_STRIDE : STRIDE, each = slow ? SLOW_EACH : EACH;
   for (n = 1; n <= total + 50; n += n < each ? 1 : stride) {
     struct memory m = {0, n, n + times - 1, 0};
     char said[500];
