@@ -180,28 +180,49 @@ static struct green_list *getters(void *object) {
   return &((struct queue *)object)->getters;
 }
 
-static const struct green_lua_waitable get_waitable = {
-    .op = {{"queue:get", green_lua__one_undo, NULL},
-           queue_get,
-           green_lua__one_woken,
-           NULL},
-    .attempt = get_attempt,
-    .list = getters,
-    .fetch = get_fetch,
-    .undo = get_undo};
+/* The same wait, by the names of what is built of queues in Lua. */
+static int lease_get(lua_State *L);
+static int result_get(lua_State *L);
 
-/* get([s]): the next value. May switch. */
-static int queue_get(lua_State *L) {
+#define GET(name, start)                                         \
+  {                                                              \
+    .op = {{name, green_lua__one_undo, NULL},                    \
+           start,                                                \
+           green_lua__one_woken,                                 \
+           NULL},                                                \
+    .attempt = get_attempt, .list = getters, .fetch = get_fetch, \
+    .undo = get_undo                                             \
+  }
+static const struct green_lua_waitable get_waitable =
+    GET("queue:get", queue_get);
+static const struct green_lua_waitable lease_waitable =
+    GET("resource_pool:lease", lease_get);
+static const struct green_lua_waitable result_waitable =
+    GET("dag:wait", result_get);
+
+static inline int get(lua_State *L, const struct green_lua_waitable *w) {
   struct queue *q = self(L);
   struct green_lua *G = q->object.G;
   uint64_t deadline = limit_at(L, 2);
   int r;
-  if (deadline > 0 && (r = green_lua__enter(L, G, &get_waitable.op)) >= 0)
-    return r;
+  if (deadline > 0 && (r = green_lua__enter(L, G, &w->op)) >= 0) return r;
   if ((r = get_attempt(L, G, q, 1)) >= 0) return r;
   if (deadline == 0) return green_lua__push_timeout(L);
   lua_settop(L, 2);
-  return green_lua__wait(L, G, &get_waitable.op, q, &q->getters, deadline);
+  return green_lua__wait(L, G, &w->op, q, &q->getters, deadline);
+}
+
+/* get([s]): the next value. May switch. */
+static int queue_get(lua_State *L) {
+  return get(L, &get_waitable);
+}
+
+static int lease_get(lua_State *L) {
+  return get(L, &lease_waitable);
+}
+
+static int result_get(lua_State *L) {
+  return get(L, &result_waitable);
 }
 
 /* --- put --- */
@@ -544,6 +565,8 @@ void green_lua__open_queue(lua_State *L) {
                                         {"channel", l_channel},
                                         {"lifo_queue", l_lifo_queue},
                                         {"priority_queue", l_priority_queue},
+                                        {"lease_get", lease_get},
+                                        {"result_get", result_get},
                                         {NULL, NULL}};
   green_lua__class(L, queue_class.name, methods, meta);
   green_lua__setfuncs(L, make_funcs, 1);

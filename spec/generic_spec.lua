@@ -10,6 +10,7 @@
 --   done         a wait that was satisfied has had its effect: the next waiter
 --                needs a satisfaction of its own
 --   rest(o)      optional: how many satisfactions nobody has taken
+--   what         optional: how t:waiting() calls it
 --   single       only one thread may wait: what is about two is left out
 --   close(o)     optional: closes it; then each wait returns nil, "closed"
 --   clean(o)     optional: ends what make() began
@@ -237,6 +238,7 @@ local things = {
     close = function(o) o:close() end,
   }, {
     name = "resource_pool:lease", value = "item", make = exhausted,
+    what = "resource_pool:lease",
     wait = function(o, s)
       local lease, item = o.rp:lease(s)
       o.kept[#o.kept + 1] = lease
@@ -248,6 +250,7 @@ local things = {
     rest = function(o) return o.rp:free() end,
   }, {
     name = "dag:wait", all = true, value = "posted", make = dag,
+    what = "dag:wait",
     wait = function(d, s)
       local values, err = d:wait({"key"}, s)
       return values and values.key, err
@@ -348,7 +351,8 @@ for _, row in ipairs(things) do
         help.blocked(t)
         green.sleep(0)
         assert.equal("blocked", t:status())
-        assert.equal("string", type(t:waiting().what))
+        local what = t:waiting().what
+        assert.equal(row.what or type(what), row.what and what or "string")
         satisfy(o)
         assert.equal(row.value, t:wait())
       end)

@@ -194,7 +194,8 @@ end
 --- The next node; nil at the end, nil and "timeout" at the deadline.
 local function next_node(results, deadline)
   while results.left > 0 do
-    local node, err = results.queue:get(deadline and deadline - core.now())
+    local node, err = core.result_get(results.queue,
+      deadline and deadline - core.now())
     if not node then return nil, err end
     if node.ok ~= nil then
       results.left = results.left - 1

@@ -308,7 +308,7 @@ return function(green, core)
   function Pool:lease(s)
     check_limit(s, "lease")
     local deadline = deadline_of(s)
-    local ok, err = self.permits:get(s)
+    local ok, err = core.lease_get(self.permits, s)
     if not ok then return nil, err end
     local search <close> = setmetatable({lease = hold(self)}, Search)
     return find(self, search, deadline)
