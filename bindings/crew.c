@@ -27,51 +27,24 @@
  */
 #include <stdlib.h>
 
-#include "thread.h"
-#include "waitable.h"
+#include "crew.h"
 
-struct member {
-  struct green_watch watch;
-  struct crew *crew;
-  struct member *next, **link; /* in the list of the living */
-  struct member *after;        /* in the list of the unread */
-  struct green_thread *thread; /* NULL: none, ended and not kept, let go */
-  lua_Integer number;
-  uint8_t has_slot, over;
-};
-
-struct crew {
-  struct green_lua_object object;
-  struct green_list spawners, lenders, idle, readers;
-  struct member *living, *unread, **last_unread;
-  struct member *spare; /* made beforehand */
-  lua_Integer limit;    /* < 0: none */
-  lua_Integer used, granted, live, numbers;
-  int anchor; /* its slot there */
-  uint8_t owns, fails, failed, closed;
-  uint8_t collects; /* has a list of the unread */
-  uint8_t keeps, in_order;
-  uint8_t revived; /* the first of those that live was added by a finalizer */
-};
-
-enum { FIELDS = 1 }; /* user value: a table for the Lua side */
-
-static const struct green_lua_waitable idle_waitable, next_waitable;
-static const struct green_lua_class crew_class = {"pool or group",
-                                                  &idle_waitable, NULL};
+static const struct green_lua_waitable idle_waitable;
+const struct green_lua_class green_lua__crew_class = {"pool or group",
+                                                      &idle_waitable, NULL};
 static const struct green_lua_op spawn_op, group_spawn_op, spawn_n_op,
     spawn_in_op, spawn_in_n_op, lend_op;
 
-static struct crew *to_crew(lua_State *L, int index) {
+struct crew *green_lua__to_crew(lua_State *L, int index) {
   struct crew *crew = lua_touserdata(L, index);
   if (!crew || lua_rawlen(L, index) < sizeof *crew ||
-      crew->object.klass != &crew_class)
-    luaL_typeerror(L, index, crew_class.name);
+      crew->object.klass != &green_lua__crew_class)
+    luaL_typeerror(L, index, green_lua__crew_class.name);
   return crew;
 }
 
 static struct crew *self(lua_State *L) {
-  return green_lua__object(L, &crew_class, sizeof(struct crew));
+  return green_lua__object(L, &green_lua__crew_class, sizeof(struct crew));
 }
 
 static void raise_closed(lua_State *L, const struct crew *crew) {
@@ -137,7 +110,7 @@ static void set_anchor(lua_State *L, const struct crew *crew) {
   lua_rawseti(G->tables, 1, crew->anchor);
 }
 
-static void drop_anchor(const struct crew *crew) {
+void green_lua__crew_drop_anchor(const struct crew *crew) {
   if (!crew->anchor) return;
   lua_pushboolean(crew->object.G->tables, 0);
   set_anchor(crew->object.G->tables, crew);
@@ -152,34 +125,9 @@ static void enlist(struct member **list, struct member *m) {
   *list = m;
 }
 
-static void delist(struct member *m) {
+void green_lua__crew_delist(struct member *m) {
   *m->link = m->next;
   if (m->next) m->next->link = m->link;
-}
-
-static void collect(struct crew *crew, struct member *m) {
-  m->after = NULL;
-  *crew->last_unread = m;
-  crew->last_unread = &m->after;
-}
-
-/* The first of the unread is read. */
-static void uncollect(struct crew *crew) {
-  struct member *m = crew->unread;
-  if (!(crew->unread = m->after)) crew->last_unread = &crew->unread;
-  if (crew->keeps && m->thread)
-    green_lua__let_thread_go(crew->object.G, m->thread);
-  free(m);
-}
-
-/* Is there anything to read, or never again? */
-static int is_readable(const struct crew *crew) {
-  return crew->unread ? crew->unread->over : crew->live == 0;
-}
-
-static void wake_reader(struct crew *crew) {
-  if (is_readable(crew))
-    green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
 }
 
 static struct member *member_of(struct crew *crew, struct green_thread *t) {
@@ -223,7 +171,7 @@ static int is_first_failure(const struct member *m) {
 }
 
 /* Its thread has ended, or its event was sent. */
-static void fire(struct green_hub *hub, struct green_watch *watch) {
+void green_lua__crew_fire(struct green_hub *hub, struct green_watch *watch) {
   struct member *m = (struct member *)watch;
   struct crew *crew = m->crew;
   struct green_lua *G = crew->object.G;
@@ -231,7 +179,7 @@ static void fire(struct green_hub *hub, struct green_watch *watch) {
     crew->failed = 1;
     if (green_lua__protected(G, tell_failure, m) != LUA_OK) kill_all(crew);
   }
-  delist(m);
+  green_lua__crew_delist(m);
   m->over = 1;
   if (!crew->keeps) m->thread = NULL;
   crew->live--;
@@ -239,12 +187,12 @@ static void fire(struct green_hub *hub, struct green_watch *watch) {
   if (!crew->collects)
     free(m);
   else if (!crew->in_order)
-    collect(crew, m);
-  wake_reader(crew);
+    green_lua__crew_collect(crew, m);
+  green_lua__crew_wake_reader(crew);
   if (crew->live > 0) return;
   if (crew->granted == 0) green_wake_all(hub, &crew->idle, GREEN_WOKEN);
   green_wake_all(hub, &crew->readers, GREEN_WOKEN);
-  drop_anchor(crew);
+  green_lua__crew_drop_anchor(crew);
 }
 
 /* Is the error of that thread the crew's? */
@@ -255,7 +203,7 @@ int green_lua__crew_owns(const struct green_watch *watch) {
 
 /* Makes sure that there is a spare member and a slot among the anchors; may
  * raise. */
-static void reserve(lua_State *L, struct crew *crew) {
+void green_lua__crew_reserve(lua_State *L, struct crew *crew) {
   if (!crew->spare && !(crew->spare = malloc(sizeof *crew->spare)))
     luaL_error(L, "not enough memory");
   if (!crew->anchor) {
@@ -265,15 +213,17 @@ static void reserve(lua_State *L, struct crew *crew) {
 }
 
 /* The crew is at `index`. */
-static struct member *attach(lua_State *L, struct crew *crew, int index,
-                             struct green_list *list, struct green_thread *t) {
+struct member *green_lua__crew_attach(lua_State *L, struct crew *crew,
+                                      int index, struct green_list *list,
+                                      struct green_thread *t) {
   struct member *m = crew->spare;
   crew->spare = NULL;
-  *m = (struct member){.watch = {.fire = fire}, .crew = crew, .thread = t};
+  *m = (struct member){
+      .watch = {.fire = green_lua__crew_fire}, .crew = crew, .thread = t};
   m->number = ++crew->numbers;
   enlist(&crew->living, m);
   if (crew->keeps) green_lua__keep_thread(t);
-  if (crew->in_order) collect(crew, m);
+  if (crew->in_order) green_lua__crew_collect(crew, m);
   if (crew->live++ == 0) {
     crew->revived = lua_gc(L, LUA_GCCOUNT) < 0;
     lua_pushvalue(L, index);
@@ -300,18 +250,18 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
                                       const struct order *order,
                                       struct member *lender) {
   struct green_lua *G = crew->object.G;
-  struct crew *bag = order->bag ? to_crew(L, order->bag) : NULL;
+  struct crew *bag = order->bag ? green_lua__to_crew(L, order->bag) : NULL;
   struct green_thread *t;
   green_lua__check_room(L, G);
-  reserve(L, crew);
-  if (bag) reserve(L, bag);
+  green_lua__crew_reserve(L, crew);
+  if (bag) green_lua__crew_reserve(L, bag);
   t = green_lua__make_thread(L, G, lua_gettop(L) - order->f, order->handle);
   if (lender)
     lender->has_slot = 0;
   else
     crew->used++;
-  attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
-  if (bag) attach(L, bag, order->bag, &t->joiners, t);
+  green_lua__crew_attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
+  if (bag) green_lua__crew_attach(L, bag, order->bag, &t->joiners, t);
   green_lua__launch(L, G, t, 0);
   return t;
 }
@@ -464,7 +414,7 @@ static int spawn_in_n_start(lua_State *L) {
 static int first_start(lua_State *L, const struct green_lua_op *op,
                        const struct order *order) {
   struct crew *crew = self(L);
-  if (order->bag) to_crew(L, order->bag);
+  if (order->bag) green_lua__to_crew(L, order->bag);
   green_lua__check_callable(L, order->f);
   if (crew->limit >= 0) {
     count_values(L);
@@ -544,135 +494,8 @@ static int crew_wait(lua_State *L) {
   const struct green_lua_waitable *w = crew->fails      ? &group_idle
                                        : crew->collects ? &results_idle
                                                         : &idle_waitable;
-  return green_lua__wait_one(L, w, &crew_class, sizeof(struct crew));
-}
-
-/* --- what has ended, in order --- */
-
-static int crew_next(lua_State *L);
-
-/* The error of a failed thread is raised again by its handle: fields.failed. */
-static void note_failed(lua_State *L, struct green_lua *G,
-                        struct green_thread *t) {
-  lua_getiuservalue(L, 1, FIELDS);
-  green_lua__push_thread(L, G, t);
-  lua_setfield(L, -2, "failed");
-  lua_pop(L, 1);
-}
-
-/* The number of the next that is over, and if it was kept what join returns;
- * nil when there is none to come. */
-static int next_attempt(lua_State *L, struct green_lua *G, void *object,
-                        int at) {
-  struct crew *crew = object;
-  struct member *m = crew->unread;
-  int n = 1;
-  (void)at;
-  if (!is_readable(crew)) return -1;
-  if (!m) {
-    lua_pushnil(L);
-    return 1;
-  }
-  if (crew->keeps && m->thread->state == GREEN_FAILED)
-    note_failed(L, G, m->thread);
-  lua_pushinteger(L, m->number);
-  if (crew->keeps) n += green_lua__push_outcome(L, G, m->thread);
-  uncollect(crew);
-  wake_reader(crew);
-  return n;
-}
-
-static int next_woken(lua_State *L, struct green_lua *G, int reason) {
-  struct crew *crew = lua_touserdata(L, 1);
-  int r = next_attempt(L, G, crew, 1);
-  if (r >= 0) return r;
-  if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
-  return crew_next(L); /* another reader was faster */
-}
-
-/* A reader ends without having read: the next one may. */
-static void next_undo(struct green_hub *hub, void *object) {
-  (void)hub;
-  wake_reader(object);
-}
-
-static struct green_list *readers(void *object) {
-  return &((struct crew *)object)->readers;
-}
-
-static const struct green_lua_waitable next_waitable = {
-    .op = {{"results:next", green_lua__one_undo, NULL},
-           crew_next,
-           next_woken,
-           NULL},
-    .attempt = next_attempt,
-    .list = readers,
-    .undo = next_undo};
-
-static int crew_next(lua_State *L) {
-  return green_lua__wait_one(L, &next_waitable, &crew_class,
+  return green_lua__wait_one(L, w, &green_lua__crew_class,
                              sizeof(struct crew));
-}
-
-/* add(crew, thing): notices the end of a thread, or an event's; its number. */
-static int crew_add(lua_State *L) {
-  struct crew *crew = self(L);
-  struct green_list *list;
-  struct green_thread *t;
-  int over;
-  lua_settop(L, 2);
-  over = green_lua__settled(L, crew->object.G, 2, &list, &t);
-  reserve(L, crew);
-  lua_getiuservalue(L, 1, FIELDS); /* keeps what the watch stands in */
-  lua_pushvalue(L, 2);
-  lua_rawseti(L, -2, crew->numbers + 1);
-  attach(L, crew, 1, list, t);
-  if (over) {
-    struct green_watch *watch = &crew->living->watch;
-    green_list_remove(&watch->node);
-    fire(crew->object.G->hub, watch);
-  }
-  lua_pushinteger(L, crew->numbers);
-  return 1;
-}
-
-/* One that lives is a member no more; its error is its own. */
-static void let_go(struct crew *crew, struct member *m) {
-  green_list_remove(&m->watch.node);
-  delist(m);
-  crew->live--;
-  if (crew->keeps) green_lua__let_thread_go(crew->object.G, m->thread);
-  m->thread = NULL;
-  m->over = 1;
-  if (!crew->in_order) free(m); /* else it is among the unread */
-}
-
-/* let_go(crew): all that live are. Who waits for the next of them is told that
- * there is none. */
-static int crew_let_go(lua_State *L) {
-  struct crew *crew = to_crew(L, 1);
-  while (crew->living) let_go(crew, crew->living);
-  drop_anchor(crew);
-  green_wake_all(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
-  return 0;
-}
-
-/* drop_unread(crew): what is over is not read any more: the threads among it
- * that failed. */
-static int crew_drop_unread(lua_State *L) {
-  struct crew *crew = to_crew(L, 1);
-  lua_Integer n = 0;
-  luaL_checkstack(L, 8, "luagreen");
-  lua_newtable(L);
-  while (crew->unread && crew->unread->over) {
-    struct green_thread *t = crew->keeps ? crew->unread->thread : NULL;
-    if (t && t->state == GREEN_FAILED) {
-      green_lua__push_thread(L, crew->object.G, t);
-      lua_rawseti(L, -2, ++n);
-    }
-    uncollect(crew);
-  }
-  return 1;
 }
 
 /* --- what one can know and set --- */
@@ -720,7 +543,7 @@ static int crew_figures(lua_State *L) {
 /* may_launch(pool, results, read): is there room for one more thread of whose
  * kin so many results were read? Always, if none is under way. */
 static int crew_may_launch(lua_State *L) {
-  struct crew *pool = self(L), *results = to_crew(L, 2);
+  struct crew *pool = self(L), *results = green_lua__to_crew(L, 2);
   lua_Integer unread = results->numbers - luaL_checkinteger(L, 3);
   lua_pushboolean(L, pool->limit < 0 || unread == 0 ||
                          (pool->used < pool->limit && unread < pool->limit));
@@ -758,7 +581,7 @@ static int crew_shut(lua_State *L) {
 
 /* fields(crew): a table for the Lua side. */
 static int crew_fields(lua_State *L) {
-  to_crew(L, 1);
+  green_lua__to_crew(L, 1);
   lua_getiuservalue(L, 1, FIELDS);
   return 1;
 }
@@ -775,11 +598,11 @@ static int crew_gc(lua_State *L) {
   }
   green_lua__finalizing(L, crew->object.G, crew->live > 0);
   while ((m = crew->living)) {
-    delist(m);
+    green_lua__crew_delist(m);
     if (!crew->in_order) free(m);
   }
   if (!crew->object.G->hub) crew->keeps = 0; /* nothing is held any more */
-  while (crew->unread) uncollect(crew);
+  while (crew->unread) green_lua__crew_uncollect(crew);
   free(crew->spare);
   crew->spare = NULL;
   if (crew->object.G->free_slots)
@@ -797,7 +620,7 @@ static int l_crew(lua_State *L) {
   int kind = luaL_checkoption(L, 3, NULL, kinds);
   lua_Integer limit = lua_isnoneornil(L, 2) ? -1 : limit_arg(L, 2);
   struct crew *crew = lua_newuserdatauv(L, sizeof *crew, 1);
-  *crew = (struct crew){.object = {&crew_class, G}, .limit = limit};
+  *crew = (struct crew){.object = {&green_lua__crew_class, G}, .limit = limit};
   green_list_init(&crew->spawners);
   green_list_init(&crew->lenders);
   green_list_init(&crew->idle);
@@ -814,50 +637,26 @@ static int l_crew(lua_State *L) {
   return 1;
 }
 
-static int spawn_report(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
-  lua_getfield(L, -1, "report");
-  lua_replace(L, -2);
-  lua_insert(L, 1);
-  green_lua_spawn(L, 2);
-  return 0;
-}
-
-/* report_later(err, thread): to on_error, in a thread of its own, even when
- * there are too many. False: there cannot be one. */
-static int l_report_later(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  int former = G->owed, status;
-  lua_settop(L, 2);
-  lua_pushcfunction(L, spawn_report);
-  lua_insert(L, 1);
-  G->owed = 1;
-  status = lua_pcall(L, 2, 0, 0);
-  G->owed = former;
-  lua_pushboolean(L, status == LUA_OK);
-  return 1;
-}
-
-static const luaL_Reg functions[] = {
-    {"crew", l_crew}, {"report_later", l_report_later}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"spawn", crew_spawn},
-                                   {"spawn_n", crew_spawn_n},
-                                   {"spawn_in", crew_spawn_in},
-                                   {"spawn_in_n", crew_spawn_in_n},
-                                   {"wait", crew_wait},
-                                   {"next", crew_next},
-                                   {"add", crew_add},
-                                   {"let_go", crew_let_go},
-                                   {"drop_unread", crew_drop_unread},
-                                   {"resize", crew_resize},
-                                   {"figures", crew_figures},
-                                   {"waiting", crew_waiting},
-                                   {"may_launch", crew_may_launch},
-                                   {"members", crew_members},
-                                   {"is_member", crew_is_member},
-                                   {"shut", crew_shut},
-                                   {"fields", crew_fields},
-                                   {NULL, NULL}};
+static const luaL_Reg functions[] = {{"crew", l_crew}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"spawn", crew_spawn},
+    {"spawn_n", crew_spawn_n},
+    {"spawn_in", crew_spawn_in},
+    {"spawn_in_n", crew_spawn_in_n},
+    {"wait", crew_wait},
+    {"next", green_lua__crew_next},
+    {"add", green_lua__crew_add},
+    {"let_go", green_lua__crew_let_go},
+    {"drop_unread", green_lua__crew_drop_unread},
+    {"resize", crew_resize},
+    {"figures", crew_figures},
+    {"waiting", crew_waiting},
+    {"may_launch", crew_may_launch},
+    {"members", crew_members},
+    {"is_member", crew_is_member},
+    {"shut", crew_shut},
+    {"fields", crew_fields},
+    {NULL, NULL}};
 
 /* Pools and groups choose among the methods: they are in core.crew_methods. */
 void green_lua__open_crew(lua_State *L) {

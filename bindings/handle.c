@@ -381,19 +381,21 @@ static const luaL_Reg meta[] = {{"__gc", handle_gc},
                                 {"__tostring", thread_tostring},
                                 {NULL, NULL}};
 
-static const luaL_Reg functions[] = {{"spawn", green_lua__l_spawn},
-                                     {"spawn_n", green_lua__l_spawn_n},
-                                     {"spawn_after", green_lua__l_spawn_after},
-                                     {"crowded", green_lua__l_crowded},
-                                     {"current", l_current},
-                                     {"thread", l_thread},
-                                     {"all_threads", l_all_threads},
-                                     {"rare", l_rare},
-                                     {"output", l_output},
-                                     {"set_output", l_set_output},
-                                     {"expose", l_expose},
-                                     {"cut", green_lua__cut},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"spawn", green_lua__l_spawn},
+    {"spawn_n", green_lua__l_spawn_n},
+    {"spawn_after", green_lua__l_spawn_after},
+    {"crowded", green_lua__l_crowded},
+    {"report_later", green_lua__l_report_later},
+    {"current", l_current},
+    {"thread", l_thread},
+    {"all_threads", l_all_threads},
+    {"rare", l_rare},
+    {"output", l_output},
+    {"set_output", l_set_output},
+    {"expose", l_expose},
+    {"cut", green_lua__cut},
+    {NULL, NULL}};
 
 static const luaL_Reg on_threads[] = {
     {"await_end", green_lua__thread_await_end},

@@ -166,6 +166,30 @@ void green_lua_spawn(lua_State *L, int nargs) {
   spawn(L, G, nargs, 0);
 }
 
+static int spawn_report(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "report");
+  lua_replace(L, -2);
+  lua_insert(L, 1);
+  green_lua_spawn(L, 2);
+  return 0;
+}
+
+/* report_later(err, thread): to on_error, in a thread of its own, even when
+ * there are too many. False: there cannot be one. */
+int green_lua__l_report_later(lua_State *L) {
+  struct green_lua *G = green_lua__get(L);
+  int former = G->owed, status;
+  lua_settop(L, 2);
+  lua_pushcfunction(L, spawn_report);
+  lua_insert(L, 1);
+  G->owed = 1;
+  status = lua_pcall(L, 2, 0, 0);
+  G->owed = former;
+  lua_pushboolean(L, status == LUA_OK);
+  return 1;
+}
+
 /* --- links --- */
 
 /* Makes the coroutine that will run f(t, ...) and puts its slot, negative

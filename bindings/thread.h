@@ -56,6 +56,7 @@ void green_lua__launch(lua_State *L, struct green_lua *G,
 int green_lua__l_spawn(lua_State *L);
 int green_lua__l_spawn_n(lua_State *L);
 int green_lua__l_spawn_after(lua_State *L);
+int green_lua__l_report_later(lua_State *L);
 int green_lua__l_crowded(lua_State *L);
 int green_lua__thread_link(lua_State *L);
 int green_lua__thread_unlink(lua_State *L);

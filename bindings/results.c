@@ -1,0 +1,166 @@
+/* results.c - what is over in a crew and not read yet.
+ *
+ * `unread` has the members in order of their ends, or, in a crew that is read
+ * in order, of their births: then the first of them may live yet. A crew that
+ * keeps its threads' records gives each up when its result was read.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+
+#include "crew.h"
+
+static struct crew *self(lua_State *L) {
+  return green_lua__object(L, &green_lua__crew_class, sizeof(struct crew));
+}
+
+void green_lua__crew_collect(struct crew *crew, struct member *m) {
+  m->after = NULL;
+  *crew->last_unread = m;
+  crew->last_unread = &m->after;
+}
+
+/* The first of the unread is read. */
+void green_lua__crew_uncollect(struct crew *crew) {
+  struct member *m = crew->unread;
+  if (!(crew->unread = m->after)) crew->last_unread = &crew->unread;
+  if (crew->keeps && m->thread)
+    green_lua__let_thread_go(crew->object.G, m->thread);
+  free(m);
+}
+
+/* Is there anything to read, or never again? */
+static int is_readable(const struct crew *crew) {
+  return crew->unread ? crew->unread->over : crew->live == 0;
+}
+
+void green_lua__crew_wake_reader(struct crew *crew) {
+  if (is_readable(crew))
+    green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
+}
+
+/* --- reading --- */
+
+/* The error of a failed thread is raised again by its handle: fields.failed. */
+static void note_failed(lua_State *L, struct green_lua *G,
+                        struct green_thread *t) {
+  lua_getiuservalue(L, 1, FIELDS);
+  green_lua__push_thread(L, G, t);
+  lua_setfield(L, -2, "failed");
+  lua_pop(L, 1);
+}
+
+/* The number of the next that is over, and if it was kept what join returns;
+ * nil when there is none to come. */
+static int next_attempt(lua_State *L, struct green_lua *G, void *object,
+                        int at) {
+  struct crew *crew = object;
+  struct member *m = crew->unread;
+  int n = 1;
+  (void)at;
+  if (!is_readable(crew)) return -1;
+  if (!m) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (crew->keeps && m->thread->state == GREEN_FAILED)
+    note_failed(L, G, m->thread);
+  lua_pushinteger(L, m->number);
+  if (crew->keeps) n += green_lua__push_outcome(L, G, m->thread);
+  green_lua__crew_uncollect(crew);
+  green_lua__crew_wake_reader(crew);
+  return n;
+}
+
+static int next_woken(lua_State *L, struct green_lua *G, int reason) {
+  struct crew *crew = lua_touserdata(L, 1);
+  int r = next_attempt(L, G, crew, 1);
+  if (r >= 0) return r;
+  if (reason == GREEN_TIMEOUT) return green_lua__push_timeout(L);
+  return green_lua__crew_next(L); /* another reader was faster */
+}
+
+/* A reader ends without having read: the next one may. */
+static void next_undo(struct green_hub *hub, void *object) {
+  (void)hub;
+  green_lua__crew_wake_reader(object);
+}
+
+static struct green_list *readers(void *object) {
+  return &((struct crew *)object)->readers;
+}
+
+static const struct green_lua_waitable next_waitable = {
+    .op = {{"results:next", green_lua__one_undo, NULL},
+           green_lua__crew_next,
+           next_woken,
+           NULL},
+    .attempt = next_attempt,
+    .list = readers,
+    .undo = next_undo};
+
+int green_lua__crew_next(lua_State *L) {
+  return green_lua__wait_one(L, &next_waitable, &green_lua__crew_class,
+                             sizeof(struct crew));
+}
+
+/* add(crew, thing): notices the end of a thread, or an event's; its number. */
+int green_lua__crew_add(lua_State *L) {
+  struct crew *crew = self(L);
+  struct green_list *list;
+  struct green_thread *t;
+  int over;
+  lua_settop(L, 2);
+  over = green_lua__settled(L, crew->object.G, 2, &list, &t);
+  green_lua__crew_reserve(L, crew);
+  lua_getiuservalue(L, 1, FIELDS); /* keeps what the watch stands in */
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, -2, crew->numbers + 1);
+  green_lua__crew_attach(L, crew, 1, list, t);
+  if (over) {
+    struct green_watch *watch = &crew->living->watch;
+    green_list_remove(&watch->node);
+    green_lua__crew_fire(crew->object.G->hub, watch);
+  }
+  lua_pushinteger(L, crew->numbers);
+  return 1;
+}
+
+/* One that lives is a member no more; its error is its own. */
+static void let_go(struct crew *crew, struct member *m) {
+  green_list_remove(&m->watch.node);
+  green_lua__crew_delist(m);
+  crew->live--;
+  if (crew->keeps) green_lua__let_thread_go(crew->object.G, m->thread);
+  m->thread = NULL;
+  m->over = 1;
+  if (!crew->in_order) free(m); /* else it is among the unread */
+}
+
+/* let_go(crew): all that live are. Who waits for the next of them is told that
+ * there is none. */
+int green_lua__crew_let_go(lua_State *L) {
+  struct crew *crew = green_lua__to_crew(L, 1);
+  while (crew->living) let_go(crew, crew->living);
+  green_lua__crew_drop_anchor(crew);
+  green_wake_all(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
+  return 0;
+}
+
+/* drop_unread(crew): what is over is not read any more: the threads among it
+ * that failed. */
+int green_lua__crew_drop_unread(lua_State *L) {
+  struct crew *crew = green_lua__to_crew(L, 1);
+  lua_Integer n = 0;
+  luaL_checkstack(L, 8, "luagreen");
+  lua_newtable(L);
+  while (crew->unread && crew->unread->over) {
+    struct green_thread *t = crew->keeps ? crew->unread->thread : NULL;
+    if (t && t->state == GREEN_FAILED) {
+      green_lua__push_thread(L, crew->object.G, t);
+      lua_rawseti(L, -2, ++n);
+    }
+    green_lua__crew_uncollect(crew);
+  }
+  return 1;
+}
