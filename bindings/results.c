@@ -50,14 +50,22 @@ static void note_failed(lua_State *L, struct green_lua *G,
   lua_pop(L, 1);
 }
 
+/* Those that were let go have nothing to tell. */
+static void skip_let_go(struct crew *crew) {
+  while (crew->keeps && crew->unread && !crew->unread->thread)
+    green_lua__crew_uncollect(crew);
+}
+
 /* The number of the next that is over, and if it was kept what join returns;
  * nil when there is none to come. */
 static int next_attempt(lua_State *L, struct green_lua *G, void *object,
                         int at) {
   struct crew *crew = object;
-  struct member *m = crew->unread;
+  struct member *m;
   int n = 1;
   (void)at;
+  skip_let_go(crew);
+  m = crew->unread;
   if (!is_readable(crew)) return -1;
   if (!m) {
     lua_pushnil(L);

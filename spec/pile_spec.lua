@@ -240,4 +240,20 @@ describe("a pile", function()
     end)
     assert.same({false, "thrown"}, {t:wait()})
   end)
+
+  it("that a finalizer revives has nothing to read any more", function()
+    local revived
+    local function drop()
+      local pile = green.pile(2)
+      pile:spawn(green.sleep, 1)
+      setmetatable({pile = pile}, {__gc = function(o) revived = o.pile end})
+    end
+    drop()
+    collectgarbage()
+    collectgarbage()
+    local read = 0
+    for _ in revived:results() do read = read + 1 end
+    assert.equal(0, read)
+    green.sleep(2)
+  end)
 end)
