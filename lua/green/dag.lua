@@ -23,6 +23,7 @@
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local check = require "green.check"
 local core = require "green.core"
 
 --- Keys of a thread's rare things (bindings/binding.h).
@@ -92,13 +93,6 @@ end
 local function check_limit(s, n, what)
   if s ~= nil and (type(s) ~= "number" or s ~= s) then
     bad(n, what, "seconds", s)
-  end
-end
-
-local function check_callable(f, n, what)
-  local mt = debug.getmetatable(f)
-  if type(f) ~= "function" and not (mt and mt.__call) then
-    bad(n, what, "function", f)
   end
 end
 
@@ -326,7 +320,7 @@ end
 function Dag:spawn(key, depends, f, ...)
   check_key(key, "spawn")
   check_keys(depends, 2, "spawn")
-  check_callable(f, 3, "spawn")
+  check.callable(f, 3, "spawn")
   depends = {table.unpack(depends or {})}
   local problem = refusal(self, key, depends)
   if problem then error(problem, 2) end
@@ -346,7 +340,7 @@ end
 ---@param f function
 function Dag:spawn_many(graph, f, ...)
   check_graph(graph)
-  check_callable(f, 2, "spawn_many")
+  check.callable(f, 2, "spawn_many")
   local all <close> = setmetatable({dag = self}, AllOrNone)
   for key, depends in pairs(graph) do
     local problem = refusal(self, key, depends)
