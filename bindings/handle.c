@@ -117,7 +117,7 @@ void green_lua__keep_thread(struct green_thread *t) {
 void green_lua__let_thread_go(struct green_lua *G, struct green_thread *t) {
   t->user_flags &= (uint8_t)~LUA_KEPT;
   if (t->user_flags & LUA_HANDLED) return;
-  if (t->state >= GREEN_DONE) green_lua__forget(G, t);
+  if (t->flags & GREEN_OVER) green_lua__forget(G, t);
   green_forget(G->hub, t);
 }
 
@@ -143,7 +143,7 @@ static int handle_gc(lua_State *L) {
     }
     return 0;
   }
-  if (t->state >= GREEN_DONE) green_lua__forget(G, t);
+  if (t->flags & GREEN_OVER) green_lua__forget(G, t);
   green_forget(G->hub, t);
   return 0;
 }

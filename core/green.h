@@ -275,7 +275,8 @@ enum {
   GREEN_FORCED = 4, /* the kill is to be forced past every handler */
   GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
   GREEN_DEAF = 16,  /* this wait is not to be interrupted */
-  GREEN_OWED = 32   /* a report or a link: runs even while the hub drains */
+  GREEN_OWED = 32,  /* a report or a link: runs even while the hub drains */
+  GREEN_OVER = 64   /* its end is done with: nothing but its holder knows it */
 };
 
 enum { GREEN_ENDED, GREEN_PARKED }; /* see green_pass() */
@@ -379,7 +380,8 @@ int green_start(struct green_hub *hub, struct green_thread *thread,
 int green_unstart(struct green_hub *hub, struct green_thread *thread);
 /* Ends a new one in the state that was set. */
 void green_end_unstarted(struct green_hub *hub, struct green_thread *thread);
-/* The holder of a GREEN_HELD thread gives it up: frees the record if ended. */
+/* The holder of a GREEN_HELD thread gives it up: frees the record if its end
+ * is over; while `ended` runs, the end does that. */
 void green_forget(struct green_hub *hub, struct green_thread *thread);
 /* The thread parked without a stack and is being ended from outside: cut ends
  * its wait and gives back what a wake-up handed over; bury, then, ends it. */

@@ -86,12 +86,13 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   if (t->klass->ended) t->klass->ended(h, t);
   if (h->live == 1) green_wake_all(h, &h->others, GREEN_WOKEN);
   if (h->drainer) green__drain_check(h);
+  t->flags |= GREEN_OVER;
   if (!(t->flags & GREEN_HELD)) record_free(h, t);
 }
 
 void green_forget(struct green_hub *h, struct green_thread *t) {
   t->flags &= (uint8_t)~GREEN_HELD;
-  if (t->state >= GREEN_DONE) record_free(h, t);
+  if (t->flags & GREEN_OVER) record_free(h, t);
 }
 
 void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
