@@ -199,7 +199,7 @@ describe("nested timeouts", function()
   end)
 
   help.both(it, "strike outer first when both are over", function()
-    local outer <close> = green.timeout(0.002)
+    local outer <close> = green.timeout(0.05)
     local inner <close> = green.timeout(0.001)
     assert.equal(inner, strike(green.sleep, 60))
     repeat local err = strike(green.sleep, 0) until err == outer
@@ -286,7 +286,7 @@ describe("with_timeout", function()
 
   it("nested converts exactly one", function()
     local inner, outer
-    outer = {green.with_timeout(0.002, function()
+    outer = {green.with_timeout(0.05, function()
       inner = {green.with_timeout(0.001, green.sleep, 60)}
       green.sleep(60)
     end)}

@@ -1,5 +1,8 @@
 -- busted.lua OPTIONS FILE... - busted under the very lua that runs this file:
--- /usr/bin/busted takes whichever `lua` is the system's default.
+-- /usr/bin/busted takes whichever `lua` is the system's default. With
+-- LUAGREEN_EAGER_GC=n in the environment, garbage is collected at every n-th
+-- allocation of the specs (`make c-tests` makes what that needs).
 --
 -- SPDX-License-Identifier: MIT
+if os.getenv "LUAGREEN_EAGER_GC" then require "spec.eager_gc" end
 require "busted.runner"{standalone = false}
