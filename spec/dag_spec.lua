@@ -551,6 +551,11 @@ describe("a graph", function()
       local results = d:wait_each(nan)
       return results
     end)
+    complains("#2 to 'wait' %(seconds expected, got NaN%)", function()
+      local values = d:wait({"a"}, 0/0)
+      return values
+    end)
+    assert.same({nil, "timeout"}, {d:wait({"a"}, "0.001")})
     complains("#2 to 'spawn' %(keys", function()
       local t = d:spawn("a", nan, print)
       return t

@@ -789,6 +789,10 @@ describe("options", function()
       assert.is_false(pcall(rp.resize, rp, bad))
     end
     assert.is_false(pcall(rp.resize, rp, 0))
+    rp:resize(1)
+    assert.same({nil, "timeout"}, {rp:lease "0.001"}) -- as Lua's own functions
+    lease:discard()
+    assert.is_true(rp:close "1")
   end)
 end)
 

@@ -11,13 +11,22 @@ local function bad(n, what, text)
   error(("bad argument #%d to '%s' (%s)"):format(n, what, text), 4)
 end
 
---- A number that is no NaN; a string that reads as a number is one, as for C.
+--- A number that is no NaN, which it returns; a string that reads as a number
+--- is one, as for C.
 function check.seconds(s, n, what)
-  if type(s) ~= "number" and (s == nil or not tonumber(s)) then
+  local seconds = s ~= nil and tonumber(s)
+  if not seconds then
     bad(n, what, "number expected, got " .. type(s))
-  elseif s ~= s then
+  elseif seconds ~= seconds then
     bad(n, what, "seconds expected, got NaN")
   end
+  return seconds
+end
+
+--- A time limit: nil, or seconds.
+function check.limit(s, n, what)
+  if s == nil then return nil end
+  return check.seconds(s, n, what)
 end
 
 --- Has its metatable a field, also behind a __metatable?

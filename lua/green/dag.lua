@@ -90,12 +90,6 @@ local function check_graph(graph)
   end
 end
 
-local function check_limit(s, n, what)
-  if s ~= nil and (type(s) ~= "number" or s ~= s) then
-    bad(n, what, "seconds", s)
-  end
-end
-
 --------------------------------------------------------------------- nodes --
 
 local Dag = {}
@@ -220,7 +214,7 @@ end
 ---@param s? number  time limit in seconds
 ---@return table?, "timeout"?
 function Results:wait(s)
-  check_limit(s, 1, "wait")
+  s = check.limit(s, 1, "wait")
   local deadline = s and (s > 0 and core.now() + s or -math.huge)
   if self.left == 0 and deadline ~= -math.huge then core.checkpoint() end
   while self.left > 0 do
@@ -256,6 +250,7 @@ local function never_ran(t, task)
 end
 
 local function run(task, f, ...)
+  if not task.node then return end -- memory ran short in start
   green.current():unlink(never_ran)
   local _ <close> = task
   finish(task, f(task.node.key, task.results, ...))
@@ -364,7 +359,7 @@ end
 ---@return table?, "timeout"?
 function Dag:wait(keys, s)
   check_keys(keys, 1, "wait")
-  check_limit(s, 2, "wait")
+  check.limit(s, 2, "wait")
   local results <close> = results_of(self, keys or all_keys(self))
   local values, err = results:wait(s)
   return values, err

@@ -23,7 +23,7 @@ return function(green, core)
   ---@param f function
   ---@return any ...
   function green.with_timeout(s, f, ...)
-    if s ~= nil then check.seconds(s, 1, "with_timeout") end
+    check.limit(s, 1, "with_timeout")
     check.callable(f, 2, "with_timeout")
     local to = core.timeout(s, nil, 2)
     return expired(to, xpcall(f, core.note_traceback, ...))
@@ -36,7 +36,7 @@ return function(green, core)
   ---@param f function
   ---@return any ...
   function green.shield(s, f, ...)
-    if s ~= nil then check.seconds(s, 1, "shield") end
+    check.limit(s, 1, "shield")
     check.callable(f, 2, "shield")
     local _ <close> = core.shield_begin(s)
     if core.nested() then return core.call(f, ...) end

@@ -75,7 +75,7 @@ return function(green, core)
   ---@param s? number  time limit in seconds
   ---@return table?, "timeout"?
   function green.wait_all(list, s)
-    if s ~= nil then check.seconds(s, 2, "wait_all") end
+    check.limit(s, 2, "wait_all")
     s = tonumber(s)
     local deadline = s and core.now() + s
     local w <close> = watch("wait_all", list)

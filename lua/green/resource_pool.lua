@@ -22,6 +22,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local check = require "green.check"
+
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
 --- A deadline: waits for nobody, but lets create and check take their time.
@@ -66,14 +68,6 @@ local function check_options(opts)
   end
   if not opts.create then
     error("option 'create' is missing in 'resource_pool'", 3)
-  end
-end
-
-local function check_limit(s, what)
-  if s == nil then return end
-  if type(s) ~= "number" or s ~= s then
-    error(("bad argument #1 to '%s' (seconds expected, got %s)"):format(what,
-      s ~= s and "NaN" or type(s)), 3)
   end
 end
 
@@ -221,9 +215,9 @@ return function(green, core)
   --- Is it fit to be leased? An interruption is the caller's, not the item's.
   local function healthy(pool, entry, deadline)
     if expired(pool, entry) then return false end
-    local check = pool.options.check
-    if not check then return true end
-    local ok, fit = xpcall(within, core.note_traceback, deadline, check,
+    local is_fit = pool.options.check
+    if not is_fit then return true end
+    local ok, fit = xpcall(within, core.note_traceback, deadline, is_fit,
       entry.item)
     if ok then return fit end
     if rawequal(fit, core.interrupted()) then error(fit, 0) end
@@ -306,7 +300,7 @@ return function(green, core)
   ---@return green.lease? lease  its close gives the item back
   ---@return any item  the item, or "timeout", "closed", the error of create
   function Pool:lease(s)
-    check_limit(s, "lease")
+    s = check.limit(s, 1, "lease")
     local deadline = deadline_of(s)
     local ok, err = core.lease_get(self.permits, s)
     if not ok then return nil, err end
@@ -410,7 +404,7 @@ return function(green, core)
   ---@param s? number  time limit in seconds
   ---@return true?, "timeout"?
   function Pool:close(s)
-    check_limit(s, "close")
+    s = check.limit(s, 1, "close")
     if not s or s > 0 then core.checkpoint() end
     self.closed = true
     self.permits:close()

@@ -62,7 +62,7 @@ return function(green, core)
   ---@param s? number  time limit in seconds
   ---@return true?, "timeout"?
   function green.shutdown(s)
-    if s ~= nil then check.seconds(s, 1, "shutdown") end
+    check.limit(s, 1, "shutdown")
     local me = green.current()
     for _, t in ipairs(green.threads()) do
       if t ~= me then t:kill("shutdown") end
