@@ -192,7 +192,8 @@ int green_lua__l_report_later(lua_State *L) {
 
 /* --- links --- */
 
-/* Makes the coroutine that will run f(t, ...) and puts its slot, negative
+/* Makes the coroutine that will run f(t, ...), has memory for its thread
+ * reserved, and puts its slot, negative
  * while unlinked, at the end of the list. Stack: t, f, args. */
 int green_lua__thread_link(lua_State *L) {
   struct green_lua *G = green_lua__may_spawn(L);
@@ -223,6 +224,10 @@ int green_lua__thread_link(lua_State *L) {
   if (!lua_checkstack(co, n + BASE + 4)) {
     green_lua__release(G, slot);
     luaL_error(L, "too many arguments for a link");
+  }
+  if (green_reserve(G->hub) < 0) {
+    green_lua__release(G, slot);
+    luaL_error(L, "not enough memory for a link");
   }
   lua_pushvalue(L, 2);
   lua_xmove(L, co, 1);
@@ -256,6 +261,7 @@ int green_lua__thread_unlink(lua_State *L) {
     lua_pop(L, 2);
     if (!same) continue;
     green_lua__release(G, slot);
+    green_unreserve(G->hub);
     lua_pushinteger(L, -1);
     lua_rawseti(L, -2, i);
     lua_pushboolean(L, 1);

@@ -170,20 +170,18 @@ static void unstarted(struct green_hub *hub, struct green_thread *t) {
 
 /* --- what is owed at the end: ties, links, the report --- */
 
-/* Makes a thread of an anchored coroutine that is ready to run. */
-static int start_anchored(struct green_lua *G, int slot) {
+/* Makes a thread of a link's coroutine, ready to run: see
+ * green_lua__thread_link(). */
+static void start_link(struct green_lua *G, int slot) {
   struct green_thread *t;
-  lua_State *co;
+  green_unreserve(G->hub);
+  t = green_thread_new(G->hub, &green_lua_class);
   lua_rawgeti(G->tables, 1, slot);
-  co = lua_tothread(G->tables, -1);
+  t->user = lua_tothread(G->tables, -1);
   lua_pop(G->tables, 1);
-  t = co ? green_thread_new(G->hub, &green_lua_class) : NULL;
-  if (!t) return 0;
-  t->user = co;
   t->user_a = slot;
   t->flags |= GREEN_OWED;
   green_start(G->hub, t, 0);
-  return 1;
 }
 
 /* Pushes the list `key` of the thread's rare things on G->tables, or nothing
@@ -206,7 +204,9 @@ static int start_links(struct green_lua *G, struct green_thread *t) {
     slot = (int)lua_tointeger(G->tables, -1);
     lua_pop(G->tables, 1);
     if (!slot) break;
-    if (slot > 0) n += start_anchored(G, slot);
+    if (slot <= 0) continue;
+    start_link(G, slot);
+    n++;
   }
   lua_pop(G->tables, 1);
   return n;

@@ -372,6 +372,10 @@ struct green_thread *green_pass(struct green_hub *hub,
 /* Makes a thread of class `klass`, not yet in the ready queue. */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
+/* Keeps memory for one more thread apart, or UV_ENOMEM; and gives it back, so
+ * that the next green_thread_new() cannot fail. */
+int green_reserve(struct green_hub *hub);
+void green_unreserve(struct green_hub *hub);
 /* Starts it: now (0), at a time, or never (GREEN_FOREVER). UV_ENOMEM: no room
  * in the timer heap. */
 int green_start(struct green_hub *hub, struct green_thread *thread,

@@ -184,8 +184,8 @@ struct green_hub {
   struct green_list others; /* threads that wait to be the only one */
   struct green_thread *drainer;
   struct green__thread_slab *thread_slabs;
-  struct green_thread *free_threads;
-  struct green_fd **fds; /* by descriptor number */
+  struct green_thread *free_threads, *reserved; /* by their user */
+  struct green_fd **fds;                        /* by descriptor number */
   uint32_t fds_room;
   struct green_fd *dirty_fds; /* to be reconciled with libuv before polling */
   struct green_post *posts;   /* open doors; door: their uv_async_t */

@@ -52,6 +52,23 @@ struct green_thread *green_thread_new(struct green_hub *h,
   return t;
 }
 
+int green_reserve(struct green_hub *h) {
+  struct green_thread *t;
+  if (!h->free_threads && more_records(h) < 0) return UV_ENOMEM;
+  t = h->free_threads;
+  h->free_threads = t->user;
+  t->user = h->reserved;
+  h->reserved = t;
+  return 0;
+}
+
+void green_unreserve(struct green_hub *h) {
+  struct green_thread *t = h->reserved;
+  h->reserved = t->user;
+  t->user = h->free_threads;
+  h->free_threads = t;
+}
+
 static void record_free(struct green_hub *h, struct green_thread *t) {
   if (t->cold) {
     green__free(t->cold->name);

@@ -10,7 +10,8 @@ local green = {}
 --- and joins it, and never raises; it may switch.
 ---@class green.thread
 ---@field id integer   never used again
----@field name string  may be set; "file:line" of the function by default
+---@field name string  may be set; "file:line" of the function by default, or
+---of the one that it has called last, as `return f()`
 local Thread = {}
 
 --- Makes a green thread that runs f(...) from the caller's next switch on, in
