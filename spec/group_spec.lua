@@ -9,14 +9,10 @@ local test = require "green.test"
 
 local long = test.it(it, {limit = 60, seeds = 5})
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
+local fails = help.fails
 
 local function killed(err)
   return green.type(err) == "killed"
-end
-
-local function fails(s, err)
-  green.sleep(s)
-  error(err, 0)
 end
 
 --- Something to close that takes time, and notes that it was done.

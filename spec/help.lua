@@ -30,6 +30,29 @@ function help.ended(...)
   for _, t in ipairs {...} do t:join() end
 end
 
+--- Lets the others run until none of them can.
+function help.quiet()
+  local me = green.current()
+  help.wait_until(function()
+    for _, t in ipairs(green.threads()) do
+      if t ~= me and t:status() ~= "blocked" then return false end
+    end
+    return true
+  end, "a rest")
+end
+
+--- Sleeps, and returns the rest.
+function help.after(s, ...)
+  green.sleep(s)
+  return ...
+end
+
+--- Sleeps, and raises.
+function help.fails(s, err)
+  green.sleep(s)
+  error(err, 0)
+end
+
 --- A body for `it` that runs in a green thread of its own: unlike main, it may
 --- leave its stack when it blocks.
 function help.threaded(f)

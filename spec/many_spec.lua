@@ -8,16 +8,7 @@ local test = require "green.test"
 
 local long = test.it(it, {limit = 60, seeds = 5})
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
-
-local function after(s, ...)
-  green.sleep(s)
-  return ...
-end
-
-local function fails(s, err)
-  green.sleep(s)
-  error(err, 0)
-end
+local after, fails = help.after, help.fails
 
 local function sent(...)
   local e = green.event()

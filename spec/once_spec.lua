@@ -5,17 +5,7 @@
 local green = require "green"
 local help = require "spec.help"
 local it = require "green.test".it(it)
-
---- Lets the others run until none of them can.
-local function quiet()
-  local me = green.current()
-  help.wait_until(function()
-    for _, t in ipairs(green.threads()) do
-      if t ~= me and t:status() ~= "blocked" then return false end
-    end
-    return true
-  end, "a rest")
-end
+local quiet = help.quiet
 
 --- A function that waits for its gate, counts its runs, and returns the number
 --- of the run and its arguments.

@@ -8,16 +8,7 @@ local test = require "green.test"
 
 local busted_it = it
 local it, fifo = test.it(it), test.it(it, {order = "fifo"})
-
-local function after(s, ...)
-  green.sleep(s)
-  return ...
-end
-
-local function fails(s, err)
-  green.sleep(s)
-  error(err, 0)
-end
+local after, fails = help.after, help.fails
 
 describe("a pile", function()
   it("yields what was spawned in the order of the spawns", function()

@@ -9,17 +9,7 @@ local test = require "green.test"
 local in_order = test.it(it, {order = "fifo"})
 local plainly = it
 local it = test.it(it)
-
---- Lets the others run until none of them can.
-local function quiet()
-  local me = green.current()
-  help.wait_until(function()
-    for _, t in ipairs(green.threads()) do
-      if t ~= me and t:status() ~= "blocked" then return false end
-    end
-    return true
-  end, "a rest")
-end
+local quiet = help.quiet
 
 --- Options that make numbered items and count what happens to them. An item
 --- that is destroyed twice, or lent while it is dead, is a failure.

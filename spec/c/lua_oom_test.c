@@ -18,23 +18,6 @@
 #include "../../bindings/green_lua.h"
 #include "test.h"
 
-#ifdef __has_include
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
-#ifndef RUNNING_ON_VALGRIND
-#define RUNNING_ON_VALGRIND 0
-#endif
-#ifdef __has_feature
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-#ifndef WITH_TSAN
-#define WITH_TSAN 0
-#endif
-
 /* Each n up to here, then in steps that share no factor with much. */
 enum { EACH = 300, STRIDE = 7, SLOW_EACH = 5, SLOW_STRIDE = 211 };
 

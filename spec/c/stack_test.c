@@ -17,14 +17,7 @@
 
 #include "test.h"
 
-#ifdef __has_feature
-#define HAS_FEATURE(x) __has_feature(x)
-#else
-#define HAS_FEATURE(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer) || \
-    defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define SANITIZED 1
+#if SANITIZED
 /* The overflow report is ours to test here, not the sanitizer's. */
 __attribute__((visibility("default"))) const char *__asan_default_options(
     void);
@@ -36,16 +29,6 @@ __attribute__((visibility("default"))) const char *__tsan_default_options(
 const char *__tsan_default_options(void) {
   return "handle_segv=0:handle_sigbus=0:handle_abort=0";
 }
-#else
-#define SANITIZED 0
-#endif
-#ifdef __has_include
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
-#ifndef RUNNING_ON_VALGRIND
-#define RUNNING_ON_VALGRIND 0
 #endif
 
 enum { SMALL = 128 * 1024 };

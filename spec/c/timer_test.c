@@ -7,15 +7,6 @@
 #include "../../core/internal.h"
 #include "test.h"
 
-#ifdef __has_include
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
-#ifndef RUNNING_ON_VALGRIND
-#define RUNNING_ON_VALGRIND 0
-#endif
-
 enum { MS = 1000000 };
 
 static struct green_hub *open_hub(void) {
