@@ -41,7 +41,8 @@ void green_lua__crew_wake_reader(struct crew *crew) {
 
 /* --- reading --- */
 
-/* The error of a failed thread is raised again by its handle: fields.failed. */
+/* The error of a thread that failed or was killed is raised again by its
+ * handle: fields.failed. */
 static void note_failed(lua_State *L, struct green_lua *G,
                         struct green_thread *t) {
   lua_getiuservalue(L, 1, FIELDS);
@@ -71,7 +72,7 @@ static int next_attempt(lua_State *L, struct green_lua *G, void *object,
     lua_pushnil(L);
     return 1;
   }
-  if (crew->keeps && m->thread->state == GREEN_FAILED)
+  if (crew->keeps && m->thread->state != GREEN_DONE)
     note_failed(L, G, m->thread);
   lua_pushinteger(L, m->number);
   if (crew->keeps) n += green_lua__push_outcome(L, G, m->thread);
