@@ -291,6 +291,7 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
   int links = 0;
   if (!G) return;
   if (unlikely(t->cold)) green_lua__locks_abandon(G, t);
+  if (unlikely(t->user_flags & LUA_EXPOSED)) green_lua__hide_outcome(G, t);
   if (t->user_b) {
     cancel_tied(G, t);
     links = start_links(G, t);
