@@ -98,31 +98,6 @@ void green_lua__recycle(struct green_lua *G, struct green_thread *t) {
   t->user = NULL;
 }
 
-/* (G, t) on the helper: moves what is above the guard to a coroutine that
- * nobody knows, and takes that for the thread's. */
-static int move_outcome(lua_State *L) {
-  struct green_lua *G = lua_touserdata(L, 1);
-  struct green_thread *t = lua_touserdata(L, 2);
-  lua_State *from = t->user, *to = lua_newthread(L);
-  int n = lua_gettop(from) - (t->state == GREEN_DONE ? GUARD : 0);
-  if (!lua_checkstack(to, n + GUARD))
-    return luaL_error(L, "not enough memory");
-  if (t->state == GREEN_DONE) lua_pushnil(to);
-  lua_xmove(from, to, n);
-  t->user = to;
-  lua_xmove(L, G->tables, 1);
-  lua_rawseti(G->tables, 1, t->user_a);
-  return 0;
-}
-
-/* Whoever has got the coroutine of a thread that has ended may resume or close
- * it: that would call, or drop, what is on its stack, which is the outcome. Of
- * a killed one nothing is there, and it may be in the middle of its close. */
-void green_lua__hide_outcome(struct green_lua *G, struct green_thread *t) {
-  if (t->flags & GREEN_HELD && t->state != GREEN_KILLED)
-    green_lua__protected(G, move_outcome, t);
-}
-
 /* Returns a coroutine and its anchor slot; may raise. */
 lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
                                     int *slot) {

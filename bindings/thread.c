@@ -111,6 +111,34 @@ static void yielded_outside(struct green_lua *G, struct green_thread *t,
   t->state = GREEN_FAILED;
 }
 
+/* (G, t) on the helper: moves the outcome, and the function below it, to a
+ * coroutine that nobody knows, and takes that for the thread's. The guard asks
+ * whose coroutine it is, hence the order. */
+static int move_outcome(lua_State *L) {
+  struct green_lua *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  lua_State *from = t->user, *to = lua_newthread(L);
+  int guard = t->state == GREEN_DONE ? GUARD : 0, n = lua_gettop(from) - guard;
+  luaL_checkstack(L, 1, "luagreen");
+  if (!lua_checkstack(to, n + guard)) return luaL_error(L, "not enough memory");
+  lua_settop(to, guard);
+  lua_xmove(from, to, n);
+  (void)reset_thread(from);
+  t->user = to;
+  lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, t->user_a);
+  return 0;
+}
+
+/* Others have got the coroutine, and may resume or close it: that would call,
+ * or drop, what is on its stack. What they find is a dead one. */
+static void hide_outcome(struct green_lua *G, struct green_thread *t) {
+  if (t->state == GREEN_KILLED)
+    (void)reset_thread(t->user);
+  else
+    green_lua__protected(G, move_outcome, t);
+}
+
 /* --- the worker's part --- */
 
 static int ended(struct green_lua *G, struct green_thread *t) {
@@ -151,6 +179,7 @@ static int run_one(struct green_lua *G, struct green_thread *t) {
     t->state = GREEN_DONE;
   else
     odd_end(G, t, co, status);
+  if (unlikely(t->user_flags & LUA_EXPOSED)) hide_outcome(G, t);
   return ended(G, t);
 }
 
@@ -291,7 +320,6 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
   int links = 0;
   if (!G) return;
   if (unlikely(t->cold)) green_lua__locks_abandon(G, t);
-  if (unlikely(t->user_flags & LUA_EXPOSED)) green_lua__hide_outcome(G, t);
   if (t->user_b) {
     cancel_tied(G, t);
     links = start_links(G, t);

@@ -24,7 +24,6 @@ lua_State *green_lua__get_coroutine(lua_State *L, struct green_lua *G,
 void green_lua__recycle(struct green_lua *G, struct green_thread *t);
 void green_lua__forget(struct green_lua *G, struct green_thread *t);
 void green_lua__free_early(struct green_lua *G, struct green_thread *t);
-void green_lua__hide_outcome(struct green_lua *G, struct green_thread *t);
 
 /* handle.c. self: the thread at index 1, NULL for a C thread that has ended;
  * known: raises then. */

@@ -18,7 +18,10 @@ describe("a thread that has ended", function()
   end
 
   for name, meddle in pairs {
-    resumed = function(co) coroutine.resume(co, "nonsense") end,
+    resumed = function(co)
+      assert.same({false, "cannot resume dead coroutine"},
+        {coroutine.resume(co, "nonsense")})
+    end,
     closed = function(co) coroutine.close(co) end,
   } do
     it("keeps its results when its coroutine is " .. name, function()
