@@ -36,7 +36,8 @@ enum {
 
 /* The coroutine of a thread starts with a to-be-closed guard that notices when
  * others close it (coroutine.c), and with its function, once more, so that it
- * can be named when it has ended; then the function and its arguments. The
+ * can be named; then the function and its arguments. When it has ended, `since`
+ * is the number of the function's site, if that is gone (coroutine.c). The
  * record's user is the coroutine, user_a its anchor slot, user_b the slot of
  * its rare things, user_c where it was spawned (site.c) and user_d by whom. */
 enum { GUARD = 1, BASE = 2 };
@@ -160,6 +161,7 @@ int green_lua__protected(struct green_lua *G, lua_CFunction f, void *t);
 
 /* site.c: places in the program, by number. 0: unknown. */
 uint32_t green_lua__site(lua_State *L, struct green_lua *G, int level);
+uint32_t green_lua__definition(lua_State *co, struct green_lua *G);
 const char *green_lua__site_name(struct green_lua *G, uint32_t site,
                                  int *line);
 void green_lua__sites_free(struct green_lua *G);

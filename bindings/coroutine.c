@@ -120,14 +120,31 @@ void green_lua__forget(struct green_lua *G, struct green_thread *t) {
   t->user_b = 0;
 }
 
+/* What has upvalues may refer to the thread's handle, which holds it: neither
+ * would ever be collected. So of such a function only its place is kept. */
+static void drop_function(struct green_lua *G, struct green_thread *t,
+                          lua_State *co) {
+  t->since = 0;
+  if (!lua_checkstack(co, 2)) return;
+  if (lua_isfunction(co, BASE)) {
+    if (!lua_getupvalue(co, BASE, 1)) return;
+    lua_pop(co, 1);
+    lua_pushvalue(co, BASE);
+    if (!(t->since = green_lua__definition(co, G))) return;
+  }
+  lua_pushboolean(co, 1);
+  lua_replace(co, BASE);
+}
+
 /* A handle outlives the thread only to tell how it ended. If there are no
  * results to keep, the coroutine is free at once, and the function takes its
  * place, for the name. The slot it moves to must be there already. */
 void green_lua__free_early(struct green_lua *G, struct green_thread *t) {
   lua_State *co = t->user;
   int slot = t->user_a;
-  if (t->state != GREEN_DONE || lua_gettop(co) > BASE || !G->free_count)
-    return;
+  if (t->state != GREEN_DONE) return;
+  drop_function(G, t, co);
+  if (lua_gettop(co) > BASE || !G->free_count) return;
   lua_settop(co, BASE);
   t->user_a = G->free_slots[--G->free_count];
   lua_rawgeti(G->tables, 1, slot);

@@ -49,6 +49,16 @@ static int bottom(lua_State *co, lua_Debug *level) {
   return lua_getstack(co, low, level);
 }
 
+static void push_definition(lua_State *L, struct green_lua *G,
+                            struct green_thread *t) {
+  int line;
+  const char *name = green_lua__site_name(G, (uint32_t)t->since, &line);
+  if (line > 0)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushstring(L, name);
+}
+
 /* Pushes the place of the function at the bottom of the thread's stack. */
 static void push_default_name(lua_State *L, struct green_lua *G,
                               struct green_thread *t) {
@@ -57,6 +67,8 @@ static void push_default_name(lua_State *L, struct green_lua *G,
   luaL_checkstack(L, 4, "luagreen");
   if (t->klass != &green_lua_class) {
     lua_pushliteral(L, "?");
+  } else if (t->state == GREEN_DONE && t->since) {
+    push_definition(L, G, t);
   } else if (!co) { /* ended: see free_early */
     green_lua__push_anchored(L, G, t->user_a);
     push_defined(L);

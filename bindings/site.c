@@ -1,4 +1,5 @@
-/* site.c - the places of the program where threads are spawned.
+/* site.c - the places of the program where threads are spawned, and where the
+ * functions of those that have ended are defined.
  *
  * A program has few of them and very many threads, so a thread's record holds
  * a number. An open-addressing table from (source, line) to the copied name;
@@ -81,15 +82,42 @@ static uint32_t add(lua_State *L, struct green_lua_sites *s, uint32_t bucket,
   return s->bucket[bucket] = s->count;
 }
 
-static uint32_t at_level(lua_State *L, struct green_lua *G, int level) {
-  lua_Debug ar;
-  uint32_t bucket, found;
-  if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) return 0;
+static uint32_t known(struct green_lua *G, const lua_Debug *ar) {
+  if (!G->sites) return 0;
+  return find(G->sites, hash(ar->source, ar->currentline), ar);
+}
+
+static uint32_t number_of(lua_State *L, struct green_lua *G,
+                          const lua_Debug *ar) {
+  uint32_t found = known(G, ar);
+  if (found) return found;
   if (!G->sites) G->sites = calloc(1, sizeof *G->sites);
   if (!G->sites) return 0;
-  bucket = hash(ar.source, ar.currentline);
-  found = find(G->sites, bucket, &ar);
-  return found ? found : add(L, G->sites, bucket, &ar);
+  return add(L, G->sites, hash(ar->source, ar->currentline), ar);
+}
+
+static uint32_t at_level(lua_State *L, struct green_lua *G, int level) {
+  lua_Debug ar;
+  if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) return 0;
+  return number_of(L, G, &ar);
+}
+
+/* (G, ar) on the helper. */
+static int note_definition(lua_State *L) {
+  number_of(L, lua_touserdata(L, 1), lua_touserdata(L, 2));
+  return 0;
+}
+
+/* Where the function on top of co is defined; pops it. 0: there is no room for
+ * another place. Never raises. */
+uint32_t green_lua__definition(lua_State *co, struct green_lua *G) {
+  lua_Debug ar;
+  uint32_t found;
+  lua_getinfo(co, ">S", &ar);
+  ar.currentline = ar.linedefined;
+  if ((found = known(G, &ar))) return found;
+  green_lua__protected(G, note_definition, &ar);
+  return known(G, &ar);
 }
 
 /* Where the library's Lua code was called from, if that is where it is. */

@@ -120,7 +120,8 @@ static int move_outcome(lua_State *L) {
   lua_State *from = t->user, *to = lua_newthread(L);
   int guard = t->state == GREEN_DONE ? GUARD : 0, n = lua_gettop(from) - guard;
   luaL_checkstack(L, 1, "luagreen");
-  if (!lua_checkstack(to, n + guard)) return luaL_error(L, "not enough memory");
+  if (!lua_checkstack(to, n + guard))
+    return luaL_error(L, "not enough memory");
   lua_settop(to, guard);
   lua_xmove(from, to, n);
   (void)reset_thread(from);
@@ -175,6 +176,7 @@ static int run_one(struct green_lua *G, struct green_thread *t) {
     t->user_flags &= (uint8_t)~LUA_PARKED;
     return GREEN_PARKED;
   }
+  t->since = 0; /* nothing is waited for: see green_lua__free_early() */
   if (likely(status == LUA_OK))
     t->state = GREEN_DONE;
   else
