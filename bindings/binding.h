@@ -198,6 +198,10 @@ int green_lua__wait(lua_State *L, struct green_lua *G,
 /* Round the ready queue once; then op->woken. */
 int green_lua__lap(lua_State *L, struct green_lua *G,
                    const struct green_lua_op *op);
+/* Has anything struck the current thread since it entered the call? One that is
+ * to wait again asks: what came between its waking and its running has woken
+ * nobody. */
+int green_lua__is_struck(struct green_lua *G);
 /* Raises what strikes the current thread, counting the delivery; returns if
  * nothing does. `op`: what to go on with if nothing does after a lap. */
 void green_lua__interrupt(lua_State *L, struct green_lua *G,

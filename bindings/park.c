@@ -247,6 +247,13 @@ void green_lua__interrupt(lua_State *L, struct green_lua *G,
   raise_visible(L, G);
 }
 
+int green_lua__is_struck(struct green_lua *G) {
+  struct green_thread *t = green_lua__current(G);
+  struct green_scope *scope;
+  return unlikely(t && t->pending) &&
+         green_strikes(G->hub, t, &scope) != GREEN_STRIKE_NONE;
+}
+
 void green_lua__raise_code(lua_State *L, struct green_lua *G, int code,
                            const char *what) {
   struct green_thread *t = green_lua__current(G);

@@ -33,6 +33,7 @@ struct selection {
 /* The stack: the cases, the limit, then the objects. */
 enum { CASES = 1, LIMIT, OBJECTS };
 
+static const struct green_lua_op select_op;
 static int l_select(lua_State *L);
 static int wait_for_any(lua_State *L, struct green_lua *G, int n,
                         uint64_t deadline);
@@ -192,6 +193,10 @@ static int woken(lua_State *L, struct green_lua *G, int reason) {
   if ((r = attempt_all(L, G, n)) >= 0) return r;
   if (reason == GREEN_TIMEOUT && deadline <= green_now())
     return green_lua__push_timeout(L);
+  if (green_lua__is_struck(G)) {
+    green_lua__interrupt(L, G, &select_op);
+    return l_select(L); /* it was taken back */
+  }
   lua_settop(L, place(n) - 1);
   return wait_for_any(L, G, n, deadline);
 }

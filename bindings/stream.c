@@ -58,21 +58,14 @@ int green_lua__second_reader(lua_State *L, struct green_lua *G,
       green_lua__push_who(L, G, green_lua__current(G)));
 }
 
-/* Has an interruption come since the last wait of this call? */
-static int is_struck(struct green_lua *G) {
-  struct green_thread *t = green_lua__current(G);
-  struct green_scope *scope;
-  return unlikely(t && t->pending) &&
-         green_strikes(G->hub, t, &scope) != GREEN_STRIKE_NONE;
-}
-
 static int wait_readable(lua_State *L, struct green_lua *G,
                          struct green_socket *s,
                          const struct green_lua_op *op) {
   uint64_t at = earlier(end_of(s->block), s->read_end);
   struct green_fd *f;
   int keep, r;
-  if (is_struck(G)) { /* if it is taken back, the socket may be closed, too */
+  if (green_lua__is_struck(
+          G)) { /* if it is taken back, the socket may be closed, too */
     green_lua__interrupt(L, G, op);
     return op->start(L);
   }
@@ -438,7 +431,7 @@ static int send_wait(lua_State *L, struct green_lua *G, struct green_socket *s,
   s->sending = 1;
   s->done = done;
   green_fd_write_try(G->hub, f);
-  if (is_struck(G)) { /* the send is cut off here */
+  if (green_lua__is_struck(G)) { /* the send is cut off here */
     green_fd_write_end(G->hub, f);
     green_lua__interrupt(L, G, &send_op);
     return green_lua__socket_send(L);
@@ -531,7 +524,7 @@ static int send_woken(lua_State *L, struct green_lua *G, int reason) {
 static void send_interrupted(lua_State *L, struct green_lua *G) {
   struct green_socket *s = lua_touserdata(L, 1);
   int reason = green_lua__current(G)->reason;
-  if (reason == GREEN_INTERRUPT && !G->exiting && !is_struck(G))
+  if (reason == GREEN_INTERRUPT && !G->exiting && !green_lua__is_struck(G))
     s->resume = 1;
   else if (s->f)
     green_fd_write_end(G->hub, s->f);

@@ -20,6 +20,7 @@ struct ticker {
 /* The stack of a wait: the ticker, the limit, and when that is. */
 enum { DEADLINE = 3 };
 
+static const struct green_lua_waitable wait_waitable;
 static int ticker_wait(lua_State *L);
 static int wait_until(lua_State *L, struct green_lua *G, uint64_t deadline);
 
@@ -63,6 +64,10 @@ static int woken(lua_State *L, struct green_lua *G, int reason) {
   (void)reason;
   if (r >= 0) return r;
   if (deadline <= green_now()) return green_lua__push_timeout(L);
+  if (green_lua__is_struck(G)) {
+    green_lua__interrupt(L, G, &wait_waitable.op);
+    return ticker_wait(L); /* it was taken back */
+  }
   return wait_until(L, G, deadline);
 }
 

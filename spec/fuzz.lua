@@ -977,6 +977,7 @@ end
 
 function nested.xpcall(w, depth)
   xpcall(acts, function(err)
+    local _ <close> = stay(w:me(), {}) -- the stack is still that of the call
     if one_in(3) then act(w, 0) end
     return err
   end, w, depth)
@@ -1251,7 +1252,7 @@ function could.flag(f) return f.o:is_set() end
 function could.waitgroup(g) return g.o:count() == 0 end
 function could.event(e) return e.o:ready() end
 function could.thread(t) return ENDED[t.o:status()] end
-function could.pool(p) return p.o:running() == 0 and p.o:waiting() == 0 end
+function could.pool(p) return p.o:wait(0) end
 function could.room(p) return p.o:free() > 0 end
 function could.resources(rp, _, what)
   return what == "resource_pool:lease" and rp.o:free() > 0
@@ -1271,7 +1272,7 @@ local function check_waiter(w, actor, t)
       "#%d waits in %s for a %s that it could have", actor.id, what, c.kind)
   end
   if actor.shields > 0 then return end
-  w:check(not actor.killed, "#%d was killed, and waits", actor.id)
+  w:check(not actor.killed, "#%d was killed, and waits in %s", actor.id, what)
   for _, deadline in ipairs(actor.deadlines) do
     w:check(deadline >= now - 1e-6, "#%d overslept a timeout by %g s",
       actor.id, now - deadline)
