@@ -550,18 +550,27 @@ static int crew_may_launch(lua_State *L) {
   return 1;
 }
 
-/* members(crew): the threads of its living members, in no order. */
-static int crew_members(lua_State *L) {
-  struct crew *crew = self(L);
-  struct member *m;
-  lua_Integer n = 0;
-  luaL_checkstack(L, 8, "luagreen");
-  lua_createtable(L, (int)crew->live, 0);
+/* Into the table on top; 0: a finalizer that ran there has changed the list. */
+static int list_members(lua_State *L, const struct crew *crew) {
+  lua_Integer n = 0, live = crew->live, numbers = crew->numbers;
+  const struct member *m;
   for (m = crew->living; m; m = m->next) {
     if (!m->thread) continue;
     green_lua__push_thread(L, crew->object.G, m->thread);
+    if (crew->live != live || crew->numbers != numbers) return 0;
     lua_rawseti(L, -2, ++n);
   }
+  return 1;
+}
+
+/* members(crew): the threads of its living members, in no order. */
+static int crew_members(lua_State *L) {
+  struct crew *crew = self(L);
+  luaL_checkstack(L, 8, "luagreen");
+  do {
+    lua_settop(L, 1);
+    lua_createtable(L, (int)crew->live, 0);
+  } while (!list_members(L, crew));
   return 1;
 }
 
