@@ -245,7 +245,28 @@ struct order {
 static const struct order with_handle = {2, 0, 1}, no_handle = {2, 0, 0},
                           in_bag = {3, 2, 1}, in_bag_n = {3, 2, 0};
 
-/* Spawns, with a free slot or the lender's; leaves the handle on top. */
+/* The spare may be gone: finalizers that ran since it was reserved have
+ * spawned, too. */
+static void reserve_again(lua_State *L, struct crew *crew,
+                          struct green_thread *t) {
+  if (likely(crew->spare)) return;
+  if ((crew->spare = malloc(sizeof *crew->spare))) return;
+  green_unstart(crew->object.G->hub, t);
+  luaL_error(L, "not enough memory");
+}
+
+/* They may have taken the slot, or closed the crew: the function and its
+ * values are back on the stack, as if nothing had happened. */
+static void unmake(lua_State *L, struct green_lua *G, struct green_thread *t,
+                   const struct order *order) {
+  lua_State *co = t->user;
+  if (order->handle) lua_pop(L, 1);
+  lua_xmove(co, L, lua_gettop(co) - BASE);
+  green_unstart(G->hub, t);
+}
+
+/* Spawns, with a free slot or the lender's; leaves the handle on top. NULL:
+ * there is no free slot any more. */
 static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
                                       const struct order *order,
                                       struct member *lender) {
@@ -256,6 +277,12 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
   green_lua__crew_reserve(L, crew);
   if (bag) green_lua__crew_reserve(L, bag);
   t = green_lua__make_thread(L, G, lua_gettop(L) - order->f, order->handle);
+  if (unlikely(!lender && (crew->closed || !has_slots(crew)))) {
+    unmake(L, G, t, order);
+    return NULL;
+  }
+  reserve_again(L, crew, t);
+  if (bag) reserve_again(L, bag, t);
   if (lender)
     lender->has_slot = 0;
   else
@@ -321,6 +348,15 @@ static int lend_woken(lua_State *L, struct green_lua *G, int reason) {
   return lend_returns(L);
 }
 
+/* There is a slot, as it seems. */
+static int spawn_or_wait(lua_State *L, struct crew *crew,
+                         const struct green_lua_op *op,
+                         const struct order *order) {
+  if (likely(spawn_now(L, crew, order, NULL))) return order->handle;
+  count_values(L);
+  return op->start(L);
+}
+
 /* With its values counted. */
 static int spawn(lua_State *L, const struct green_lua_op *op,
                  const struct order *order) {
@@ -332,8 +368,7 @@ static int spawn(lua_State *L, const struct green_lua_op *op,
   check_open(L, crew);
   if (has_slots(crew) && !next_in_line(crew)) {
     restore_values(L);
-    spawn_now(L, crew, order, NULL);
-    return order->handle;
+    return spawn_or_wait(L, crew, op, order);
   }
   member = current_member(crew);
   if (!member || !member->has_slot)
@@ -342,33 +377,37 @@ static int spawn(lua_State *L, const struct green_lua_op *op,
   return lend(L, crew, member, order);
 }
 
-/* Its stack: what spawn_now needs, and this. */
+/* Its stack: what spawn_now needs, and this. The slot that was granted is lent
+ * to the thread by a member that is none. */
 struct protected_spawn {
   const struct order *order;
+  struct member lender;
   struct green_thread *thread;
 };
 
 static int protected_spawn(lua_State *L) {
   struct protected_spawn *p = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  p->thread = spawn_now(L, lua_touserdata(L, 1), p->order, NULL);
+  p->thread = spawn_now(L, lua_touserdata(L, 1), p->order, &p->lender);
   return p->order->handle;
 }
 
 /* With the slot that was granted: if there is no thread, it goes on. */
 static int spawn_granted(lua_State *L, struct crew *crew,
                          const struct order *order) {
-  struct protected_spawn p = {order, NULL};
+  struct protected_spawn p = {.order = order, .lender = {.has_slot = 1}};
   struct green_lua *G = crew->object.G;
+  int status;
   luaL_checkstack(L, 4, "luagreen");
-  crew->granted--;
-  crew->used--;
   lua_pushvalue(L, 1); /* stays on this stack: it is anchored by it */
   lua_insert(L, 1);
   lua_pushcfunction(L, protected_spawn);
   lua_insert(L, 2);
   lua_pushlightuserdata(L, &p);
-  if (lua_pcall(L, lua_gettop(L) - 2, order->handle, 0) != LUA_OK) {
+  status = lua_pcall(L, lua_gettop(L) - 2, order->handle, 0);
+  crew->granted--;
+  if (status != LUA_OK) {
+    if (p.lender.has_slot) crew->used--;
     pass_on(crew);
     return lua_error(L);
   }
@@ -422,8 +461,7 @@ static int first_start(lua_State *L, const struct green_lua_op *op,
   }
   green_lua__may_spawn(L);
   check_open(L, crew);
-  spawn_now(L, crew, order, NULL);
-  return order->handle;
+  return spawn_or_wait(L, crew, op, order);
 }
 
 /* spawn(crew, f, ...): the thread. May switch if the crew has a limit. */
