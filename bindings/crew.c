@@ -313,22 +313,14 @@ static int wait_as_lender(lua_State *L) {
                          GREEN_FOREVER);
 }
 
-static int lend(lua_State *L, struct crew *crew, struct member *lender,
-                const struct order *order) {
-  green_lua__prepare(L, crew->object.G, &lend_op); /* raises now or never */
-  spawn_now(L, crew, order, lender);
-  if (order->bag) lua_remove(L, order->bag);
-  count_values(L);
-  return wait_as_lender(L);
-}
-
 /* The results of the spawn: all but the crew. */
 static int lend_returns(lua_State *L) {
   restore_values(L);
   return lua_gettop(L) - 1;
 }
 
-/* What interrupted it was taken back. */
+/* At first, as finalizers may have made room; and when what interrupted it was
+ * taken back. */
 static int lend_again(lua_State *L) {
   struct crew *crew = self(L);
   struct member *m = current_member(crew);
@@ -336,6 +328,15 @@ static int lend_again(lua_State *L) {
   crew->used++;
   m->has_slot = 1;
   return lend_returns(L);
+}
+
+static int lend(lua_State *L, struct crew *crew, struct member *lender,
+                const struct order *order) {
+  green_lua__prepare(L, crew->object.G, &lend_op); /* raises now or never */
+  spawn_now(L, crew, order, lender);
+  if (order->bag) lua_remove(L, order->bag);
+  count_values(L);
+  return lend_again(L);
 }
 
 static int lend_woken(lua_State *L, struct green_lua *G, int reason) {
