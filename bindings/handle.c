@@ -184,16 +184,19 @@ static int thread_cancel(lua_State *L) {
   return 1;
 }
 
-/* One that has not started fails with the value and never runs. */
-static void throw_unstarted(struct green_lua *G, struct green_thread *t,
-                            lua_State *L) {
+/* One that has not started fails with the value and never runs. 0: a finalizer
+ * has ended it first, while the name was made. */
+static int throw_unstarted(struct green_lua *G, struct green_thread *t,
+                           lua_State *L) {
   lua_State *co = t->user;
   green_lua__keep_name(G, t);
+  if (t->state != GREEN_NEW) return 0;
   lua_settop(co, GUARD);
   lua_xmove(L, co, 1);
   t->state = GREEN_FAILED;
   if (green_lua__has_waiter(t)) t->user_flags |= LUA_AWAITED;
   green_end_unstarted(G->hub, t);
+  return 1;
 }
 
 /* throw(err): raised once at its next blocking call. */
@@ -204,8 +207,7 @@ static int thread_throw(lua_State *L) {
   luaL_checkany(L, 2);
   lua_settop(L, 2);
   if (t && t->state == GREEN_NEW && t->klass == &green_lua_class) {
-    throw_unstarted(G, t, L);
-    done = 1;
+    done = throw_unstarted(G, t, L);
   } else if (t && t->state < GREEN_DONE && !green_thrown(t)) {
     green_lua__cold_make(L, G, t);
     lua_pushvalue(L, 2);

@@ -191,12 +191,13 @@ static void run(struct green_hub *hub, struct green_thread *t) {
   while (t);
 }
 
-/* Killed or cancelled before it started. */
+/* Killed or cancelled before it started. A finalizer may do the same while the
+ * name is made. */
 static void unstarted(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
   lua_State *co = t->user;
   if (t->flags & GREEN_HELD) green_lua__keep_name(G, t);
-  lua_settop(co, GUARD);
+  if (t->user == co && t->state == GREEN_NEW) lua_settop(co, GUARD);
 }
 
 /* --- what is owed at the end: ties, links, the report --- */

@@ -122,9 +122,11 @@ void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
 }
 
 int green_unstart(struct green_hub *h, struct green_thread *t) {
+  uint64_t id = t->id;
   if (t->state != GREEN_NEW) return 0;
   t->flags |= GREEN_STRUCK;
   if (t->klass->unstarted) t->klass->unstarted(h, t);
+  if (t->id != id || t->state != GREEN_NEW) return 1; /* it was ended there */
   t->state = GREEN_KILLED;
   green_end_unstarted(h, t);
   return 1;

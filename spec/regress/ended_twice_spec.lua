@@ -1,0 +1,57 @@
+-- A thread that had not started was ended: its name was made first, and a
+-- finalizer that ran there and ended it, too, made it end twice. Its links ran
+-- twice, and it was counted out twice.
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+
+local function nop() end
+
+describe("a thread that a finalizer ends while it is ended", function()
+  for _, how in ipairs{"kill", "throw"} do
+    it("ends once, by " .. how .. " in the finalizer", function()
+      local t, links = green.spawn_after(10, nop), 0
+      t:link(function() links = links + 1 end)
+      local threads = green.stats().threads
+      local inner
+      collectgarbage "generational"
+      collectgarbage "stop"
+      setmetatable({}, {__gc = function() inner = t[how](t, "inner") end})
+      collectgarbage "restart"
+      local outer = t:throw("outer")
+      collectgarbage "incremental"
+      assert.same({true, false}, {inner, outer})
+      green.sleep(0)
+      assert.equal(1, links)
+      assert.equal(threads - 1, green.stats().threads)
+      local ok, err = t:join()
+      assert.same({false, "inner"}, {ok, how == "kill" and err.reason or err})
+    end)
+  end
+
+  it("ends once, by kill, wherever finalizers come", function()
+    local threads = green.stats().threads
+    local links = 0
+    local function link() links = links + 1 end
+    local list = {}
+    for i = 1, 200 do
+      list[i] = green.spawn_after(10, nop)
+      list[i]:link(link)
+    end
+    local i = 0
+    local function finalizer()
+      i = i + 1
+      setmetatable({}, {__gc = i < 40 and finalizer or nop})
+      for _, t in ipairs(list) do t:cancel() end
+    end
+    collectgarbage("generational", 1)
+    setmetatable({}, {__gc = finalizer})
+    for _, t in ipairs(list) do t:kill() end
+    collectgarbage "incremental"
+    green.sleep(0)
+    green.sleep(0)
+    assert.equal(200, links)
+    assert.equal(threads, green.stats().threads)
+  end)
+end)
