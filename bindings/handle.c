@@ -61,36 +61,54 @@ void green_lua__register_handle(lua_State *L, int slot) {
   lua_pop(L, 1);
 }
 
-static void make_handle(lua_State *L, struct green_lua *G,
-                        struct green_thread *t) {
+/* The size of a thread's handle. */
+static size_t size_for(const struct green_thread *t) {
+  return t->klass == &green_lua_class ? sizeof(struct green_lua_handle)
+                                      : sizeof(struct guest);
+}
+
+/* Of the handle on top of the stack, in which nothing is yet. */
+static void fill(lua_State *L, struct green_lua *G, struct green_thread *t,
+                 struct green_lua_handle *handle) {
   if (t->klass == &green_lua_class) {
-    struct green_lua_handle *handle = green_lua__new_handle(L, sizeof *handle);
     green_lua__register_handle(L, t->user_a);
-    handle->thread = t;
     t->flags |= GREEN_HELD;
     t->user_flags |= LUA_HANDLED;
   } else {
-    struct guest *guest =
-        (struct guest *)green_lua__new_handle(L, sizeof(struct guest));
     if (!t->user_a) {
       lua_pushboolean(L, 1);
       t->user_a = green_lua__anchor(L, G);
     }
-    guest->id = t->id;
+    ((struct guest *)handle)->id = t->id;
     green_lua__register_handle(L, t->user_a);
-    guest->handle.thread = t;
   }
+  handle->thread = t;
 }
 
+static int is_registered(lua_State *L, const struct green_thread *t) {
+  if (!t->user_a) return 0;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
+  lua_rawgeti(L, -1, t->user_a);
+  lua_remove(L, -2);
+  if (!lua_isnil(L, -1)) return 1;
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* Finalizers that run where the handle is made may make another one, or end
+ * the thread: what is left then is a handle of nothing. */
 void green_lua__push_thread(lua_State *L, struct green_lua *G,
                             struct green_thread *t) {
+  struct green_lua_handle *handle;
+  uint64_t id = t->id;
   luaL_checkstack(L, 6, "luagreen");
-  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
-  if (!t->user_a || lua_rawgeti(L, -1, t->user_a) == LUA_TNIL) {
-    lua_settop(L, t->user_a ? -2 : -1);
-    make_handle(L, G, t);
-  }
-  lua_remove(L, -2);
+  if (is_registered(L, t)) return;
+  handle = green_lua__new_handle(L, size_for(t));
+  if (t->id != id || !t->klass) return;
+  if (is_registered(L, t))
+    lua_remove(L, -2);
+  else
+    fill(L, G, t, handle);
 }
 
 /* A C thread ends: its slots go, its handle is told by the id. */
@@ -294,25 +312,29 @@ static int l_thread(lua_State *L) {
   struct gather g = {&found, 0, 1, 0};
   g.id = (uint64_t)luaL_checkinteger(L, 1);
   if (g.id) green_each(G->hub, gather, &g);
-  if (found)
-    green_lua__push_thread(L, G, found);
-  else
-    lua_pushnil(L);
+  if (found) green_lua__push_thread(L, G, found);
+  if (!found || !green_lua__to_thread(L, -1)) lua_pushnil(L);
   return 1;
 }
 
 /* all_threads(): the live ones, in no order. */
 static int l_all_threads(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
-  struct gather g = {NULL, 0, green_live(G->hub), 0};
+  struct gather g = {NULL, 0, 0, 0};
   size_t i;
-  g.at = lua_newuserdatauv(L, (g.room + 1) * sizeof *g.at, 0);
+  do { /* finalizers may spawn */
+    g.room = green_live(G->hub) + 1;
+    g.at = lua_newuserdatauv(L, g.room * sizeof *g.at, 0);
+  } while (g.room < green_live(G->hub));
   green_each(G->hub, gather, &g);
   lua_createtable(L, (int)g.n, 0);
   for (i = 0; i < g.n; i++) {
     if (!g.at[i]->klass || g.at[i]->state >= GREEN_DONE) continue;
     green_lua__push_thread(L, G, g.at[i]);
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    if (green_lua__to_thread(L, -1))
+      lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    else
+      lua_pop(L, 1);
   }
   return 1;
 }
