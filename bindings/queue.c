@@ -120,8 +120,12 @@ static void admit(lua_State *L, struct green_lua *G, struct queue *q, int at,
 
 static void admit_all(lua_State *L, struct green_lua *G, struct queue *q,
                       int at, int table) {
-  while (green_list_head(&q->putters) && has_room(q))
-    admit(L, G, q, at, table);
+  while (green_list_head(&q->putters) && has_room(q)) {
+    if (unlikely(green_lua__store_is_full(&q->store)))
+      green_lua__heap_grow(L, &q->store, at, table); /* then look again */
+    else
+      admit(L, G, q, at, table);
+  }
 }
 
 /* The getter was handed a value, but ends without having run. */
@@ -279,15 +283,23 @@ static void refuse_nan(lua_State *L, const struct queue *q, int at) {
   luaL_error(L, message);
 }
 
+static inline int goes_in(struct queue *q) {
+  return green_list_head(&q->getters) ||
+         (has_room(q) && !green_list_head(&q->putters));
+}
+
 static inline int put_attempt(lua_State *L, struct green_lua *G, void *object,
                               int at) {
   struct queue *q = object;
-  if (unlikely(q->store.order == ORDER_PRIORITY)) refuse_nan(L, q, at);
+  if (unlikely(q->store.order == ORDER_PRIORITY)) {
+    refuse_nan(L, q, at);
+    while (!q->closed && goes_in(q) && green_lua__store_is_full(&q->store)) {
+      green_lua__heap_grow(L, &q->store, at, table_of(L, q, at));
+      lua_pop(L, 1);
+    }
+  }
   if (q->closed) return green_lua__push_closed(L);
-  if (green_list_head(&q->getters) ||
-      (has_room(q) && !green_list_head(&q->putters)))
-    return store(L, G, q, at);
-  return -1;
+  return goes_in(q) ? store(L, G, q, at) : -1;
 }
 
 /* Pushes the error that comparing the value of this put ran into. */

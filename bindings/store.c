@@ -196,11 +196,16 @@ static int is_odd(const struct green_lua_entry *e) {
   return e->key != e->key;
 }
 
-static void heap_grow(lua_State *L, struct green_lua_store *s, int queue,
-                      int table) {
+/* Finalizers run where the memory is made, and may use the queue. */
+void green_lua__heap_grow(lua_State *L, struct green_lua_store *s, int queue,
+                          int table) {
   lua_Integer i, room = s->room ? s->room * 2 : 8;
   struct green_lua_entry *heap =
       lua_newuserdatauv(L, (size_t)room * sizeof *heap, 0);
+  if (s->room >= room) { /* one has made it grow */
+    lua_pop(L, 1);
+    return;
+  }
   for (i = room; i > s->room; i--) {
     lua_pushboolean(L, 0);
     lua_rawseti(L, table, i);
@@ -214,6 +219,7 @@ static void heap_grow(lua_State *L, struct green_lua_store *s, int queue,
   lua_setiuservalue(L, queue, STORE_HEAP);
   s->heap = heap;
   s->room = room;
+  s->changes++; /* for whoever is on a way through the former heap */
 }
 
 /* Integers beyond 2^53 are compared by Lua, exactly. */
@@ -228,7 +234,6 @@ static int heap_put(lua_State *L, struct green_lua *G,
                     struct green_lua_store *s, int queue, int table) {
   struct plan p = {.G = G, .s = s, .entry = {key_of(L, s), 0, 0}};
   int status;
-  if (s->count == s->room) heap_grow(L, s, queue, table);
   p.entry.seq = ++s->seq;
   if (s->count == 0) {
     p.at = 0;

@@ -32,6 +32,8 @@ enum { STORE_TABLE = 1, STORE_HEAP, STORE_LESS, STORE_VALUES = STORE_LESS };
 void green_lua__ring_grow(lua_State *L, struct green_lua_store *s, int table);
 void green_lua__ring_close_gap(lua_State *L, struct green_lua_store *s,
                                int table, lua_Integer gap);
+void green_lua__heap_grow(lua_State *L, struct green_lua_store *s, int queue,
+                          int table);
 int green_lua__store_put_ordered(lua_State *L, struct green_lua *G,
                                  struct green_lua_store *s, int queue,
                                  int table);
@@ -45,7 +47,13 @@ static inline lua_Integer green_lua__slot(const struct green_lua_store *s,
   return ((s->head + i) & (s->room - 1)) + 1;
 }
 
-/* Takes the value on top of the stack in and pops it. LUA_OK; or an error of
+/* PRIORITY: is memory to be made before the next put? */
+static inline int green_lua__store_is_full(const struct green_lua_store *s) {
+  return s->order == ORDER_PRIORITY && s->count == s->room;
+}
+
+/* Takes the value on top of the stack in and pops it; it must not be full.
+ * LUA_OK; or an error of
  * comparing it, with the error in the value's place: then nothing has changed.
  * Raises when memory is short, and then, too, nothing has changed. */
 static inline int green_lua__store_put(lua_State *L, struct green_lua *G,
