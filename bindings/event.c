@@ -108,17 +108,17 @@ static int sent(lua_State *L, struct event *e, int state) {
 /* send(...): true if nothing is given. Never switches. */
 static int event_send(lua_State *L) {
   struct event *e = to_send(L);
-  int i;
-  e->n = lua_gettop(L) - 1;
-  if (e->n == 0) {
+  int i, n = lua_gettop(L) - 1;
+  if (n == 0) {
     lua_pushboolean(L, 1);
-    e->n = 1;
-  } else if (e->n > 1) {
-    lua_createtable(L, e->n, 0);
+  } else if (n > 1) {
+    lua_createtable(L, n, 0);
+    to_send(L); /* a finalizer that ran there may have sent it */
     lua_insert(L, 2);
-    for (i = e->n; i > 0; i--) lua_rawseti(L, 2, i);
+    for (i = n; i > 0; i--) lua_rawseti(L, 2, i);
   }
   lua_setiuservalue(L, 1, 1);
+  e->n = n ? n : 1;
   return sent(L, e, SENT);
 }
 
