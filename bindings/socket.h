@@ -45,7 +45,8 @@ struct green_socket {
   double block, total; /* settimeout's limits; < 0: none */
   char *buffer;
   size_t at, end, room;
-  size_t scanned; /* so many bytes from `at` on hold no newline */
+  uint32_t changes; /* times that bytes were taken from its front */
+  size_t scanned;   /* so many bytes from `at` on hold no newline */
   struct green_thread *reader;
   const struct green_wait_kind *reading;
   uint64_t read_end;

@@ -120,13 +120,43 @@ void green_lua__socket_drop(struct green_socket *s) {
   free(s->buffer);
   s->buffer = NULL;
   s->at = s->end = s->room = s->scanned = 0;
+  s->changes++;
 }
 
 static void consume(struct green_socket *s, size_t n) {
   s->at += n;
   s->received += n;
   s->scanned = 0;
+  s->changes++;
   if (s->at == s->end) green_lua__socket_drop(s);
+}
+
+/* Strings are made of the buffer's front, and finalizers run where they are
+ * made: they may read from the socket, or close it. */
+struct front {
+  uint32_t changes;
+  uint64_t received;
+  int top;
+};
+
+static struct front front_of(lua_State *L, const struct green_socket *s) {
+  struct front f = {s->changes, s->received, lua_gettop(L)};
+  return f;
+}
+
+/* The string of the n first bytes is made: they are consumed, if close() has
+ * not dropped them. 0, and the stack as it was: they were read meanwhile. */
+static int deliver(lua_State *L, struct green_socket *s, const struct front *f,
+                   size_t n) {
+  if (likely(s->changes == f->changes)) {
+    if (n) consume(s, n);
+  } else if (s->received == f->received) {
+    s->received += n;
+  } else {
+    lua_settop(L, f->top);
+    return 0;
+  }
+  return 1;
 }
 
 static int make_room(struct green_socket *s, size_t n) {
@@ -154,11 +184,12 @@ static void append(lua_State *L, struct green_socket *s, const char *data,
 
 /* --- recv --- */
 
+/* 0: somebody else has read them. */
 static int recv_buffered(lua_State *L, struct green_socket *s, size_t n) {
+  struct front f = front_of(L, s);
   if (n > buffered(s)) n = buffered(s);
   lua_pushlstring(L, s->buffer + s->at, n);
-  consume(s, n);
-  return 1;
+  return deliver(L, s, &f, n);
 }
 
 static int recv_go(lua_State *L, struct green_lua *G, struct green_socket *s) {
@@ -166,7 +197,8 @@ static int recv_go(lua_State *L, struct green_lua *G, struct green_socket *s) {
   char *scratch = lua_touserdata(L, lua_upvalueindex(SCRATCH));
   ssize_t got;
   if (unlikely(s->fd < 0)) return green_lua__push_closed(L);
-  if (unlikely(buffered(s))) return recv_buffered(L, s, n);
+  while (unlikely(buffered(s)))
+    if (recv_buffered(L, s, n)) return 1;
   got = read_some(s, scratch, n < SCRATCH_SIZE ? n : SCRATCH_SIZE);
   if (likely(got > 0)) {
     s->received += (uint64_t)got;
@@ -233,25 +265,33 @@ static struct wanted wanted_of(lua_State *L) {
   return w;
 }
 
-/* Pushes prefix .. the first n buffered bytes and consumes them. */
-static void push_buffered(lua_State *L, struct green_socket *s, size_t n) {
+/* Pushes prefix .. the first n buffered bytes and consumes them; 0: somebody
+ * else has read them. */
+static int push_buffered(lua_State *L, struct green_socket *s, size_t n) {
+  struct front f = front_of(L, s);
   int prefixed = lua_rawlen(L, 3) > 0;
   if (prefixed) lua_pushvalue(L, 3);
   lua_pushlstring(L, n ? s->buffer + s->at : "", n);
   if (prefixed) lua_concat(L, 2);
-  if (n) consume(s, n);
+  return deliver(L, s, &f, n);
 }
 
 /* The same for a line: every \r is dropped, in place. */
-static void push_line(lua_State *L, struct green_socket *s, size_t n,
-                      size_t newline) {
-  char *line = s->buffer + s->at;
+static int push_line(lua_State *L, struct green_socket *s, size_t n,
+                     size_t newline) {
+  struct front f = front_of(L, s);
+  const char *line = s->buffer + s->at;
   int prefixed = lua_rawlen(L, 3) > 0;
   size_t i, kept = 0;
   if (prefixed) lua_pushvalue(L, 3);
   if (n && memchr(line, '\r', n)) {
     luaL_Buffer b;
     char *to = luaL_buffinitsize(L, &b, n);
+    if (unlikely(s->changes != f.changes)) {
+      lua_settop(L, f.top);
+      return 0;
+    }
+    line = s->buffer + s->at;
     for (i = 0; i < n; i++)
       if (line[i] != '\r') to[kept++] = line[i];
     luaL_pushresultsize(&b, kept);
@@ -259,7 +299,7 @@ static void push_line(lua_State *L, struct green_socket *s, size_t n,
     lua_pushlstring(L, n ? line : "", n);
   }
   if (prefixed) lua_concat(L, 2);
-  if (n + newline) consume(s, n + newline);
+  return deliver(L, s, &f, n + newline);
 }
 
 static int success(lua_State *L) {
@@ -271,12 +311,13 @@ static int success(lua_State *L) {
 /* nil, why, partial: what came is consumed. */
 static int receive_fails(lua_State *L, struct green_socket *s,
                          const struct wanted *w, const char *why) {
+  int none = w->pattern == COUNT && w->n == 0, done;
   lua_pushnil(L);
   lua_pushstring(L, why);
-  if (w->pattern == LINE)
-    push_line(L, s, buffered(s), 0);
-  else
-    push_buffered(L, s, w->pattern == COUNT && w->n == 0 ? 0 : buffered(s));
+  do
+    done = w->pattern == LINE ? push_line(L, s, buffered(s), 0)
+                              : push_buffered(L, s, none ? 0 : buffered(s));
+  while (!done);
   return 3;
 }
 
@@ -284,7 +325,7 @@ static int receive_ends(lua_State *L, struct green_socket *s,
                         const struct wanted *w) {
   if (w->pattern != ALL || !buffered(s))
     return receive_fails(L, s, w, "closed");
-  push_buffered(L, s, buffered(s));
+  if (!push_buffered(L, s, buffered(s))) return receive_ends(L, s, w);
   return success(L);
 }
 
@@ -294,7 +335,7 @@ static int take(lua_State *L, struct green_socket *s, const struct wanted *w) {
   const char *newline;
   if (w->pattern == COUNT) {
     if (!w->satisfied && (have == 0 || have < w->n)) return 0;
-    push_buffered(L, s, w->n);
+    if (!push_buffered(L, s, w->n)) return take(L, s, w);
     return success(L);
   }
   if (w->pattern == ALL || have == 0) return 0;
@@ -303,7 +344,8 @@ static int take(lua_State *L, struct green_socket *s, const struct wanted *w) {
     s->scanned = have;
     return 0;
   }
-  push_line(L, s, (size_t)(newline - s->buffer) - s->at, 1);
+  if (!push_line(L, s, (size_t)(newline - s->buffer) - s->at, 1))
+    return take(L, s, w);
   return success(L);
 }
 
