@@ -635,12 +635,21 @@ int green_lua__socket_accept_now(lua_State *L, struct green_socket *s) {
   if (s->fd < 0) return -green_lua__push_closed(L);
   if (s->pending < 0) {
     int r = accept_one(s->fd);
-    if (r < 0 && green_lua__socket_scarce(L, -r)) r = accept_one(s->fd);
+    if (r < 0 && green_lua__socket_scarce(L, -r)) {
+      if (s->fd < 0) return -green_lua__push_closed(L); /* by a finalizer */
+      r = accept_one(s->fd);
+    }
     if (r == -EAGAIN) return 0;
     if (r < 0) return -green_lua__socket_fail(L, -r);
     s->pending = r;
   }
   c = green_lua__socket_blank(L, s->local);
+  if (unlikely(s->pending < 0)) { /* a finalizer took it, or closed s */
+    luaL_setmetatable(
+        L, s->local ? "green.unixstream{client}" : "green.tcp{client}");
+    lua_pop(L, 1);
+    return green_lua__socket_accept_now(L, s);
+  }
   c->family = s->family;
   c->fd = s->pending;
   s->pending = -1;
