@@ -85,6 +85,14 @@ static void may_block(lua_State *L, struct green_lua *G, const char *what) {
   green_keep_note(G->hub, L);
 }
 
+/* The same where a list of addresses is held: UV_EPERM, which is raised when
+ * that is freed. What main makes to block was made on entry. */
+static int may_wait(lua_State *L, struct green_lua *G) {
+  if (green_lua__refusal(L, G)) return UV_EPERM;
+  green_keep_note(G->hub, L);
+  return 0;
+}
+
 /* Is a code of the core's an answer, or did something strike the thread? */
 static int is_answer(int code) {
   return code == 0 || code == UV_ETIMEDOUT || code == UV_EBADF;
@@ -143,8 +151,8 @@ static int wait_connected(lua_State *L, struct green_lua *G,
   socklen_t size = sizeof(int);
   int error = 0, r;
   if (s->polls) return ETIMEDOUT;
-  may_block(L, G, "connect");
-  green_lua__socket_watch(L, G, s);
+  if ((r = may_wait(L, G)) < 0) return r;
+  if (!s->f && (r = green_fd_open(G->hub, s->fd, &s->f)) < 0) return r;
   r = green_fd_wait(G->hub, s->f, GREEN_WRITABLE, deadline);
   if (r < 0) return r;
   if (s->fd < 0) return UV_EBADF;
@@ -160,7 +168,7 @@ static int wait_backlog(lua_State *L, struct green_lua *G,
   uint64_t now = green_now();
   int r;
   if (s->polls || now >= deadline) return ETIMEDOUT;
-  may_block(L, G, "connect");
+  if ((r = may_wait(L, G)) < 0) return r;
   if (*pause < 100000000) *pause *= 2;
   r = green_sleep(G->hub, deadline - now < *pause ? deadline : now + *pause);
   if (r < 0) return r;
