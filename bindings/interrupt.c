@@ -312,6 +312,12 @@ void green_lua__push_killed(lua_State *L, struct green_lua *G,
   if (lua_rawgeti(L, -1, COLD_KILLED) == LUA_TNIL) {
     lua_pop(L, 1);
     lua_createtable(L, 0, 3);
+    if (lua_rawgeti(L, -2, COLD_KILLED) != LUA_TNIL) { /* by a finalizer */
+      lua_replace(L, -3);
+      lua_pop(L, 1);
+      return;
+    }
+    lua_pop(L, 1);
     lua_rawgeti(L, -2, COLD_REASON);
     lua_setfield(L, -2, "reason");
     lua_rawgeti(L, -2, COLD_WHERE);

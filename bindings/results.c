@@ -51,6 +51,20 @@ static void note_failed(lua_State *L, struct green_lua *G,
   lua_pop(L, 1);
 }
 
+/* What makes something, which may run finalizers that read from the crew, is
+ * done first. The handle holds the thread; it and the kill object stay on the
+ * stack meanwhile. 0: this member was read. */
+static int prepare(lua_State *L, struct green_lua *G, const struct crew *crew,
+                   const struct member *m) {
+  struct green_thread *t = m->thread;
+  lua_Integer number = m->number;
+  if (!crew->keeps || t->state == GREEN_DONE) return 1;
+  green_lua__push_thread(L, G, t);
+  if (!crew->unread || crew->unread->number != number) return 0;
+  if (t->state == GREEN_KILLED) green_lua__push_killed(L, G, t);
+  return crew->unread && crew->unread->number == number;
+}
+
 /* Those that were let go have nothing to tell. */
 static void skip_let_go(struct crew *crew) {
   while (crew->keeps && crew->unread && !crew->unread->thread)
@@ -63,14 +77,19 @@ static int next_attempt(lua_State *L, struct green_lua *G, void *object,
                         int at) {
   struct crew *crew = object;
   struct member *m;
-  int n = 1;
+  int n = 1, top = lua_gettop(L);
   (void)at;
+  luaL_checkstack(L, 4, "luagreen");
   skip_let_go(crew);
   m = crew->unread;
   if (!is_readable(crew)) return -1;
   if (!m) {
     lua_pushnil(L);
     return 1;
+  }
+  if (unlikely(!prepare(L, G, crew, m))) {
+    lua_settop(L, top);
+    return next_attempt(L, G, object, at);
   }
   if (crew->keeps && m->thread->state != GREEN_DONE)
     note_failed(L, G, m->thread);
@@ -165,8 +184,13 @@ int green_lua__crew_drop_unread(lua_State *L) {
   lua_newtable(L);
   while (crew->unread && crew->unread->over) {
     struct green_thread *t = crew->keeps ? crew->unread->thread : NULL;
+    lua_Integer number = crew->unread->number;
     if (t && t->state == GREEN_FAILED) {
       green_lua__push_thread(L, crew->object.G, t);
+      if (!crew->unread || crew->unread->number != number) {
+        lua_pop(L, 1); /* a finalizer has read it */
+        continue;
+      }
       lua_rawseti(L, -2, ++n);
     }
     green_lua__crew_uncollect(crew);
