@@ -168,17 +168,29 @@ static int handle_gc(lua_State *L) {
 
 /* --- methods --- */
 
+/* Neither ended nor killed. What kill and its like make may run finalizers that
+ * do the same: whoever comes first has its way. */
+static int is_alive(const struct green_thread *t) {
+  return t && t->state < GREEN_DONE && !(t->flags & GREEN_STRUCK);
+}
+
+/* The reason is at `index`; the place and the rare things are on top. */
+static void note_kill(lua_State *L, int index) {
+  lua_pushvalue(L, index);
+  lua_rawseti(L, -2, COLD_REASON);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, COLD_WHERE);
+}
+
 /* kill([reason]): true if it was alive. */
 static int thread_kill(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
   struct green_thread *t = green_lua__self_thread(L);
   lua_settop(L, 2);
-  if (t && t->state < GREEN_DONE && !(t->flags & GREEN_STRUCK)) {
-    green_lua__cold_make(L, G, t);
-    lua_pushvalue(L, 2);
-    lua_rawseti(L, -2, COLD_REASON);
+  if (is_alive(t)) {
     green_lua__push_caller(L);
-    lua_rawseti(L, -2, COLD_WHERE);
+    green_lua__cold_make(L, G, t);
+    if (is_alive(t)) note_kill(L, 2);
   }
   lua_pushboolean(L, t && green_kill(G->hub, t));
   return 1;
@@ -193,11 +205,10 @@ static int thread_cancel(lua_State *L) {
     return 1;
   }
   lua_settop(L, 1);
-  green_lua__cold_make(L, G, t);
   lua_pushliteral(L, "cancelled");
-  lua_rawseti(L, -2, COLD_REASON);
   green_lua__push_caller(L);
-  lua_rawseti(L, -2, COLD_WHERE);
+  green_lua__cold_make(L, G, t);
+  if (t->state == GREEN_NEW) note_kill(L, 2);
   lua_pushboolean(L, green_unstart(G->hub, t));
   return 1;
 }
@@ -217,6 +228,10 @@ static int throw_unstarted(struct green_lua *G, struct green_thread *t,
   return 1;
 }
 
+static int may_throw(const struct green_thread *t) {
+  return t && t->state < GREEN_DONE && !green_thrown(t);
+}
+
 /* throw(err): raised once at its next blocking call. */
 static int thread_throw(lua_State *L) {
   struct green_lua *G = green_lua__get(L);
@@ -226,13 +241,14 @@ static int thread_throw(lua_State *L) {
   lua_settop(L, 2);
   if (t && t->state == GREEN_NEW && t->klass == &green_lua_class) {
     done = throw_unstarted(G, t, L);
-  } else if (t && t->state < GREEN_DONE && !green_thrown(t)) {
+  } else if (may_throw(t)) {
     green_lua__cold_make(L, G, t);
-    lua_pushvalue(L, 2);
-    lua_rawseti(L, -2, COLD_THROWN);
-    if (green_throw(G->hub, t, UV_UNKNOWN) < 0)
-      return luaL_error(L, "not enough memory");
-    done = 1;
+    if ((done = may_throw(t))) {
+      lua_pushvalue(L, 2);
+      lua_rawseti(L, -2, COLD_THROWN);
+      if (green_throw(G->hub, t, UV_UNKNOWN) < 0)
+        return luaL_error(L, "not enough memory");
+    }
   }
   lua_pushboolean(L, done);
   return 1;

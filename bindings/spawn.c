@@ -212,8 +212,13 @@ int green_lua__thread_link(lua_State *L) {
   if (lua_rawgeti(L, -1, COLD_LINKS) == LUA_TNIL) {
     lua_pop(L, 1);
     lua_newtable(L);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, COLD_LINKS);
+    if (lua_rawgeti(L, -2, COLD_LINKS) == LUA_TNIL) { /* by no finalizer */
+      lua_pop(L, 1);
+      lua_pushvalue(L, -1);
+      lua_rawseti(L, -3, COLD_LINKS);
+    } else {
+      lua_remove(L, -2);
+    }
   }
   lua_replace(L, 1);
   lua_pop(L, 1); /* list, f, t, args */
@@ -224,6 +229,11 @@ int green_lua__thread_link(lua_State *L) {
   if (!lua_checkstack(co, n + BASE + 4)) {
     green_lua__release(G, slot);
     luaL_error(L, "too many arguments for a link");
+  }
+  if (unlikely(t->state >= GREEN_DONE)) { /* a finalizer has ended it */
+    green_lua__release(G, slot);
+    launch_owed(L, G, make(L, G, n + 1, 0));
+    return 0;
   }
   if (green_reserve(G->hub) < 0) {
     green_lua__release(G, slot);
