@@ -51,17 +51,23 @@ static int push_fields(lua_State *L, struct locals *o) {
 /* The same, but makes what is missing. */
 static void make_fields(lua_State *L, struct locals *o) {
   struct green_thread *t = owner(L, o);
+  int fields;
+  lua_newtable(L); /* made first: a finalizer may set fields, too */
+  fields = lua_gettop(L);
+  push_weak(L);
   green_lua__cold_make(L, o->object.G, t);
   if (lua_rawgeti(L, -1, o->key) == LUA_TNIL) {
-    lua_pop(L, 1);
-    push_weak(L);
-    lua_pushvalue(L, -1);
+    lua_pushvalue(L, fields + 1);
     lua_rawseti(L, -3, o->key);
+    lua_pushvalue(L, fields + 1);
   }
-  lua_newtable(L);
   lua_pushvalue(L, 1);
-  lua_pushvalue(L, -2);
-  lua_rawset(L, -4);
+  if (lua_rawget(L, -2) == LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, fields);
+    lua_rawset(L, -4);
+    lua_pushvalue(L, fields);
+  }
   if (o->key == COLD_HERITAGE) t->user_flags |= LUA_HEIRS;
 }
 

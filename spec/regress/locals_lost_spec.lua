@@ -1,0 +1,42 @@
+-- The first field of a thread's locals needs tables, whose making may run
+-- finalizers: what one set there was lost.
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+
+local function at_next(f)
+  collectgarbage "generational"
+  collectgarbage "stop"
+  setmetatable({}, {__gc = f})
+  collectgarbage "restart"
+end
+
+local function in_thread(f)
+  local ok, err = green.spawn(f):join()
+  collectgarbage "incremental"
+  if not ok then error(err, 0) end
+end
+
+describe("locals that a finalizer sets while they are set", function()
+  for _, inherit in ipairs{false, true} do
+    it("keep both, of one object", function()
+      in_thread(function()
+        local mine = green.locals(inherit)
+        at_next(function() mine.a = 1 end)
+        mine.b = 2
+        assert.same({1, 2}, {mine.a, mine.b})
+      end)
+    end)
+
+    it("keep both, of two objects", function()
+      in_thread(function()
+        local mine, its = green.locals(inherit), green.locals(inherit)
+        require "green.core".rare()
+        at_next(function() its.a = 1 end)
+        mine.b = 2
+        assert.same({1, 2}, {its.a, mine.b})
+      end)
+    end)
+  end
+end)
