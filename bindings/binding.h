@@ -61,7 +61,6 @@ struct green_lua {
   uint64_t seed;                 /* of the random hook periods */
   const char *refuse; /* where blocking is refused just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
-  uint8_t owed;  /* what is spawned now runs even while the hub drains */
   uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
   /* Of a killed thread that computes: since when, and the hub's switches. */
@@ -251,8 +250,11 @@ lua_State *green_lua__waiting_state(struct green_lua *G,
 
 void green_lua__guest_ended(struct green_hub *hub, struct green_thread *t);
 
-/* spawn.c: raises unless the argument is a function or any callable. */
+/* spawn.c. Raises unless the argument is a function or any callable; spawns
+ * what is owed (a report): it runs beyond max_threads, and even while the hub
+ * drains. */
 void green_lua__check_callable(lua_State *L, int index);
+void green_lua__spawn_owed(lua_State *L, int nargs);
 
 /* Each adds its functions to the table on top of the stack; their first
  * upvalue is G. */

@@ -141,11 +141,9 @@ struct green_lua_watch {
 
 /* (G, NULL) on the helper. */
 static int spawn_dump(lua_State *L) {
-  struct green_lua *G = lua_touserdata(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   if (lua_getfield(L, -1, "dump") == LUA_TNIL) return 0;
-  G->owed = 1; /* beyond max_threads, too */
-  green_lua_spawn(L, 0);
+  green_lua__spawn_owed(L, 0); /* beyond max_threads, too */
   return 0;
 }
 
@@ -156,7 +154,6 @@ static void on_dump_signal(uv_signal_t *handle, int number) {
   if (!G || G->watch != w || G->drained) return;
   if (green_lua__protected(G, spawn_dump, NULL) != LUA_OK)
     fprintf(stderr, "luagreen: memory was short for the dump\n");
-  G->owed = 0;
 }
 
 static void on_watch_closed(uv_handle_t *handle) {

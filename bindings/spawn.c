@@ -70,7 +70,6 @@ static struct green_thread *make(lua_State *L, struct green_lua *G, int n,
 void green_lua__launch(lua_State *L, struct green_lua *G,
                        struct green_thread *t, uint64_t at) {
   struct green_thread *parent = green_lua__current(G);
-  if (unlikely(G->owed)) t->flags |= GREEN_OWED;
   if (green_start(G->hub, t, at) < 0) {
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");
@@ -97,7 +96,7 @@ struct green_lua *green_lua__may_spawn(lua_State *L) {
 /* A storm of spawns is to end in an error, not in a machine without memory.
  * What is owed to ended threads (reports, links) is not counted out. */
 static int is_crowded(struct green_lua *G) {
-  return unlikely(green_live(G->hub) >= G->max_threads) && !G->owed;
+  return unlikely(green_live(G->hub) >= G->max_threads);
 }
 
 /* crowded(): would a spawn raise for that reason? */
@@ -157,13 +156,23 @@ int green_lua__l_spawn_after(lua_State *L) {
   return spawn(L, G, lua_gettop(L) - 2, green_lua__deadline(s));
 }
 
-void green_lua_spawn(lua_State *L, int nargs) {
+static struct green_lua *open_state(lua_State *L) {
   struct green_lua *G = green_lua__find(L);
   if (!G || !G->hub || G->drained == 2)
     luaL_error(L, "luagreen is not open in this state");
   luaL_checkstack(L, 8, "luagreen");
+  return G;
+}
+
+void green_lua_spawn(lua_State *L, int nargs) {
+  struct green_lua *G = open_state(L);
   green_lua__check_room(L, G);
   spawn(L, G, nargs, 0);
+}
+
+void green_lua__spawn_owed(lua_State *L, int nargs) {
+  struct green_lua *G = open_state(L);
+  launch_owed(L, G, green_lua__make_thread(L, G, nargs, 1));
 }
 
 static int spawn_report(lua_State *L) {
@@ -171,21 +180,19 @@ static int spawn_report(lua_State *L) {
   lua_getfield(L, -1, "report");
   lua_replace(L, -2);
   lua_insert(L, 1);
-  green_lua_spawn(L, 2);
+  green_lua__spawn_owed(L, 2);
   return 0;
 }
 
 /* report_later(err, thread): to on_error, in a thread of its own, even when
  * there are too many. False: there cannot be one. */
 int green_lua__l_report_later(lua_State *L) {
-  struct green_lua *G = green_lua__get(L);
-  int former = G->owed, status;
+  int status;
+  green_lua__get(L);
   lua_settop(L, 2);
   lua_pushcfunction(L, spawn_report);
   lua_insert(L, 1);
-  G->owed = 1;
   status = lua_pcall(L, 2, 0, 0);
-  G->owed = former;
   lua_pushboolean(L, status == LUA_OK);
   return 1;
 }

@@ -293,8 +293,7 @@ static int report(lua_State *L) {
   green_lua__push_outcome(L, G, t); /* false, err */
   lua_remove(L, -2);
   green_lua__push_thread(L, G, t);
-  G->owed = 1;
-  green_lua_spawn(L, 2);
+  green_lua__spawn_owed(L, 2);
   return 0;
 }
 
@@ -311,12 +310,6 @@ static int has_destination(struct green_lua *G, struct green_thread *t) {
   return t->user_flags & LUA_AWAITED || has_cold(G, t, COLD_OWNED);
 }
 
-static int reported(struct green_lua *G, struct green_thread *t) {
-  int status = green_lua__protected(G, report, t);
-  G->owed = 0;
-  return status;
-}
-
 /* Its joiners are woken: the error's destination is decided now. */
 static void at_end(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
@@ -329,7 +322,7 @@ static void at_end(struct green_hub *hub, struct green_thread *t) {
     drop_fields(G, t);
   }
   if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
-      reported(G, t) != LUA_OK)
+      green_lua__protected(G, report, t) != LUA_OK)
     fprintf(stderr,
             "luagreen: green thread #%llu %s failed, and memory was "
             "short for its report\n",

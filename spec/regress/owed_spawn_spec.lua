@@ -1,0 +1,33 @@
+-- What is spawned while an error is reported was taken for the report: a
+-- finalizer that ran there and spawned made a thread that the end of the
+-- program did not kill but wait for, for the whole grace.
+--
+-- SPDX-License-Identifier: MIT
+
+local script = [[
+local green = require "green"
+local core = require "green.core"
+green.on_error(function() end)
+local me, err = green.current(), {}
+collectgarbage "generational"
+collectgarbage "stop"
+setmetatable({}, {__gc = function() green.spawn_n(green.sleep, 1000) end})
+collectgarbage "restart"
+core.report_later(err, me)
+collectgarbage "incremental"
+local began = green.now()
+os.exit(green.stats().threads > 1 and core.drain() == 0
+  and green.now() - began < 2)
+]]
+
+describe("a thread that a finalizer spawns during a report", function()
+  it("is killed at the end like any other", function()
+    local name = os.tmpname()
+    local f <close> = assert(io.open(name, "w"))
+    f:write(script)
+    f:close()
+    local ok = os.execute("timeout 60 lua5.4 " .. name)
+    os.remove(name)
+    assert.is_true(ok)
+  end)
+end)
