@@ -182,11 +182,11 @@ int green_lua__thread_waiting(lua_State *L) {
   struct green_thread *t = green_lua__self_thread(L);
   uint64_t deadline;
   lua_State *from;
+  lua_createtable(L, 0, 5); /* first: a finalizer may wake the thread */
   if (!t || !green_waits_for(t)) {
     lua_pushnil(L);
     return 1;
   }
-  lua_createtable(L, 0, 5);
   lua_pushstring(L, green_waits_for(t));
   lua_setfield(L, -2, "what");
   lua_pushnumber(L, (lua_Number)t->since / 1e9);

@@ -1,0 +1,23 @@
+-- What a thread waits for is told in a table; a finalizer that ran where that
+-- was made and woke the thread left the table without `what`.
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+
+describe("a thread that a finalizer wakes while it is asked", function()
+  it("waits for nothing", function()
+    local ev = green.event()
+    local t = green.spawn(ev.wait, ev)
+    green.sleep(0)
+    assert.equal("event:wait", t:waiting().what)
+    collectgarbage "generational"
+    collectgarbage "stop"
+    setmetatable({}, {__gc = function() ev:send() end})
+    collectgarbage "restart"
+    local waiting = t:waiting()
+    collectgarbage "incremental"
+    assert.is_nil(waiting)
+    t:wait()
+  end)
+end)
