@@ -256,6 +256,14 @@ local function run(task, f, ...)
   finish(task, f(task.node.key, task.results, ...))
 end
 
+local function is_taken(node)
+  return node.task or node.ok ~= nil
+end
+
+local function taken(key)
+  return ("the key '%s' is taken"):format(text_of(key))
+end
+
 --- An error of the task belongs to the graph, unless it is not the key's any
 --- more when it fails.
 local function start(dag, key, depends, f, ...)
@@ -267,6 +275,10 @@ local function start(dag, key, depends, f, ...)
   t.name = "dag " .. text_of(key)
   core.rare(t)[OWNED] = true
   t:link(never_ran, task)
+  if is_taken(node) then -- by a finalizer, while all this was made
+    t:cancel()
+    return nil, taken(key)
+  end
   node.task, node.thread = task, t
   return t
 end
@@ -291,9 +303,7 @@ end
 --- its beginning.
 local function refusal(dag, key, depends)
   local node = dag.nodes[key]
-  if node and (node.task or node.ok ~= nil) then
-    return ("the key '%s' is taken"):format(text_of(key))
-  end
+  if node and is_taken(node) then return taken(key) end
   local wanted = node and node.wanted
   for _, from in ipairs(depends) do
     local path = (wanted or from == key) and way(dag, from, key, {key})
@@ -319,7 +329,10 @@ function Dag:spawn(key, depends, f, ...)
   depends = {table.unpack(depends or {})}
   local problem = refusal(self, key, depends)
   if problem then error(problem, 2) end
-  return start(self, key, depends, f, ...)
+  local t
+  t, problem = start(self, key, depends, f, ...)
+  if not t then error(problem, 2) end
+  return t
 end
 
 --- Keys that were spawned, of a loop that may end with an error.
