@@ -164,11 +164,12 @@ return function(green, core)
     end
   end
 
-  --- Takes the oldest idle item with a permit that was just got.
+  --- Takes the oldest idle item with a permit that was just got; what hold
+  --- makes may run finalizers, and they may have leased the last.
   local function doom_oldest(pool)
     local lease = hold(pool)
     lease.entry = table.remove(pool.idle, 1)
-    doom(lease)
+    if lease.entry then doom(lease) end
     let_go(lease)
   end
 
