@@ -239,11 +239,30 @@ static int attempt_again(lua_State *L, struct green_lua *G,
   return -1;
 }
 
+/* (object, value, case) */
+static int deposit_one(lua_State *L) {
+  struct one *c = lua_touserdata(L, 3);
+  c->w->deposit(L, 1, &c->node);
+  return 0;
+}
+
+/* An error must not leave the other cases linked. */
+static int deposit(lua_State *L, struct one *c, int at) {
+  if (!c->w->deposit) return 0;
+  lua_pushcfunction(L, deposit_one);
+  lua_pushvalue(L, at);
+  lua_pushvalue(L, at + 1);
+  lua_pushlightuserdata(L, c);
+  if (lua_pcall(L, 3, 0, 0) == LUA_OK) return 0;
+  lua_pop(L, 1);
+  return UV_ENOMEM; /* nothing else is in its way */
+}
+
 static int link_one(lua_State *L, struct green_lua *G, struct selection *s,
                     int i) {
   struct one *c = &s->cases[i];
-  int r = 0;
-  if (c->w->deposit) c->w->deposit(L, place(i), &c->node);
+  int r = deposit(L, c, place(i));
+  if (r < 0) return r;
   if (c->w->link)
     r = c->w->link(G, c->object, &c->node, &c->where);
   else

@@ -56,6 +56,14 @@ wg:done()
 assert(green.wait_all(waiters).n == 3)
 
 -- Waiting for many.
+for i = 1, 10 do
+  local one, two = green.channel(), green.channel()
+  local t = green.spawn(green.select, {{one, "put", i}, {two, "put", i}})
+  green.sleep(0)
+  collectgarbage() -- with the select, if it failed
+  assert(one:get(1) == i)
+  t:wait()
+end
 local ticker = green.ticker(0.0001)
 local none = {green.event(), ticker, {green.channel(), "put", 1}}
 local class = setmetatable({}, {__waitable = function() return e end})
