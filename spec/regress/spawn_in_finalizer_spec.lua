@@ -16,6 +16,7 @@ local function at_next(f)
   setmetatable({}, {__gc = f})
   collectgarbage "restart"
   t[1] = true -- grows, but nobody looks yet
+  return t
 end
 
 --- In a green thread that is not main: what main makes before it spawns would
