@@ -57,9 +57,11 @@ function Outlet:write(text)
   send_event(self, "filled")
 end
 
+--- What a finalizer writes while the text is made stays.
 local function take_all(self)
-  local text = table.concat(self)
-  for i = #self, 1, -1 do self[i] = nil end
+  local n = #self
+  local text = table.concat(self, "", 1, n)
+  for i = 1, #self do self[i] = self[n + i] end
   return text
 end
 
