@@ -252,11 +252,16 @@ static int l_metatable(lua_State *L) {
   return 1;
 }
 
-/* in_warn(on): the warn function runs, or not any more. */
+/* in_warn(on): the warn function runs, or not any more. Whether it may be
+ * turned off again: blocking may have been refused already. */
 static int l_in_warn(lua_State *L) {
-  green_lua__get(L)->refuse =
-      lua_toboolean(L, 1) ? "in a warn function" : NULL;
-  return 0;
+  struct green_lua *G = green_lua__get(L);
+  lua_pushboolean(L, !G->refuse);
+  if (!lua_toboolean(L, 1))
+    G->refuse = NULL;
+  else if (!G->refuse)
+    G->refuse = "in a warn function";
+  return 1;
 }
 
 static int l_version(lua_State *L) {

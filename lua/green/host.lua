@@ -49,9 +49,9 @@ return function(green, core)
   end
 
   function warn(...) -- luacheck: ignore
-    core.in_warn(true)
+    local mine = core.in_warn(true)
     local ok, err = pcall(warn_function, ...)
-    core.in_warn(false)
+    if mine then core.in_warn(false) end
     if not ok then error(err, 0) end
   end
 end
