@@ -53,9 +53,9 @@ static inline int green_lua__store_is_full(const struct green_lua_store *s) {
 }
 
 /* Takes the value on top of the stack in and pops it; it must not be full.
- * LUA_OK; or an error of
- * comparing it, with the error in the value's place: then nothing has changed.
- * Raises when memory is short, and then, too, nothing has changed. */
+ * LUA_OK; or an error of comparing it, with the error in the value's place:
+ * then nothing has changed. Raises when memory is short, and then, too,
+ * nothing has changed. */
 static inline int green_lua__store_put(lua_State *L, struct green_lua *G,
                                        struct green_lua_store *s, int queue,
                                        int table) {
