@@ -12,6 +12,7 @@ local function during_spawn(finalizer, f)
   local spawn = green.spawn
   green.spawn = function(...)
     green.spawn = spawn
+    collectgarbage "incremental"
     collectgarbage "generational"
     collectgarbage "stop"
     setmetatable({}, {__gc = finalizer})

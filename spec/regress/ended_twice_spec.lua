@@ -21,6 +21,7 @@ describe("a thread that a finalizer ends while it is ended", function()
       local t, links = green.spawn_after(10, nop), 0
       t:link(function() links = links + 1 end)
       local inner
+      collectgarbage "incremental"
       collectgarbage "generational"
       collectgarbage "stop"
       setmetatable({}, {__gc = function() inner = t[how](t, "inner") end})
@@ -51,6 +52,7 @@ describe("a thread that a finalizer ends while it is ended", function()
       setmetatable({}, {__gc = i < 40 and finalizer or nop})
       for _, t in ipairs(list) do t:cancel() end
     end
+    collectgarbage "incremental"
     collectgarbage("generational", 1)
     setmetatable({}, {__gc = finalizer})
     for _, t in ipairs(list) do t:kill() end

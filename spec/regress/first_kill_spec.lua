@@ -9,6 +9,7 @@ local green = require "green"
 local function nop() end
 
 local function at_next(f)
+  collectgarbage "incremental"
   collectgarbage "generational"
   collectgarbage "stop"
   setmetatable({}, {__gc = f})
@@ -39,6 +40,10 @@ describe("a finalizer that does the same to a thread meanwhile", function()
     at_next(function() inner = t:throw("inner") end)
     local outer = t:throw("outer")
     collectgarbage "incremental"
+    if inner == nil then -- t inherits from main: nothing had to be made
+      assert.same({false, "outer"}, {t:join()})
+      return
+    end
     assert.same({true, false}, {inner, outer})
     assert.same({false, "inner"}, {t:join()})
   end)

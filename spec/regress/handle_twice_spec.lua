@@ -10,6 +10,7 @@ local green = require "green"
 local function nop() end
 
 local function at_next(f)
+  collectgarbage "incremental"
   collectgarbage "generational"
   collectgarbage "stop"
   setmetatable({}, {__gc = f})

@@ -16,6 +16,7 @@ describe("an idle item that a finalizer leases before it is dropped", function()
       close(first)
       green.sleep(0.02)
       local leases = {}
+      collectgarbage "incremental"
       collectgarbage "generational"
       collectgarbage "stop"
       setmetatable({}, {__gc = function()

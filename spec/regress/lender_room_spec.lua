@@ -15,6 +15,7 @@ describe("a member that spawns into its own full pool", function()
     pool:spawn_n(function()
       local sibling = pool:spawn(nop)
       local function wait() return went_on:wait(0.5) end
+      collectgarbage "incremental"
       collectgarbage "generational"
       collectgarbage "stop"
       setmetatable({}, {__gc = function() sibling:cancel() end})

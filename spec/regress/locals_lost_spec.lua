@@ -6,6 +6,7 @@
 local green = require "green"
 
 local function at_next(f)
+  collectgarbage "incremental"
   collectgarbage "generational"
   collectgarbage "stop"
   setmetatable({}, {__gc = f})

@@ -19,6 +19,7 @@ describe("an outlet that a finalizer writes to while it sends", function()
     local first, second = ("a"):rep(60), ("b"):rep(60)
     outlet:write(first)
     outlet:write(first)
+    collectgarbage "incremental"
     collectgarbage "generational"
     collectgarbage "stop"
     setmetatable({}, {__gc = function() outlet:write(second) end})

@@ -9,6 +9,7 @@ local green = require "green"
 local core = require "green.core"
 green.on_error(function() end)
 local me, err = green.current(), {}
+collectgarbage "incremental"
 collectgarbage "generational"
 collectgarbage "stop"
 setmetatable({}, {__gc = function() green.spawn_n(green.sleep, 1000) end})

@@ -6,6 +6,7 @@
 local green = require "green"
 
 local function at_next(f)
+  collectgarbage "incremental"
   collectgarbage "generational"
   collectgarbage "stop"
   setmetatable({}, {__gc = f})
@@ -64,6 +65,7 @@ describe("a pile that a finalizer reads while it is read", function()
           while next_of(pile) do read = read + 1 end
         end
       end
+      collectgarbage "incremental"
       collectgarbage("generational", 1)
       setmetatable({}, {__gc = finalizer})
     end

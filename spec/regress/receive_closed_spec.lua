@@ -7,6 +7,7 @@
 local green = require "green"
 
 local function at_next(f)
+  collectgarbage "incremental"
   collectgarbage "generational"
   collectgarbage "stop"
   setmetatable({}, {__gc = f})

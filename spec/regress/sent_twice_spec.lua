@@ -8,6 +8,7 @@ local green = require "green"
 describe("an event that a finalizer sends while it is sent", function()
   it("was sent already", function()
     local ev = green.event()
+    collectgarbage "incremental"
     collectgarbage "generational"
     collectgarbage "stop"
     setmetatable({}, {__gc = function() ev:send("first") end})

@@ -11,6 +11,7 @@ local function nop() end
 --- Runs f where it is next looked whether garbage is to be collected.
 local function at_next(f)
   local t = {}
+  collectgarbage "incremental"
   collectgarbage "generational"
   collectgarbage "stop"
   setmetatable({}, {__gc = f})

@@ -11,6 +11,7 @@ describe("a thread that a finalizer wakes while it is asked", function()
     local t = green.spawn(ev.wait, ev)
     green.sleep(0)
     assert.equal("event:wait", t:waiting().what)
+    collectgarbage "incremental"
     collectgarbage "generational"
     collectgarbage "stop"
     setmetatable({}, {__gc = function() ev:send() end})
