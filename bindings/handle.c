@@ -116,10 +116,12 @@ void green_lua__guest_ended(struct green_hub *hub, struct green_thread *t) {
   struct green_lua *G = green_lua__of(hub);
   if (G) green_lua__locks_abandon(G, t);
   if (!G || !(t->user_a | t->user_b)) return;
-  lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
-  lua_pushnil(G->tables);
-  if (t->user_a) lua_rawseti(G->tables, -2, t->user_a);
-  lua_settop(G->tables, 2);
+  if (t->user_a) {
+    lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
+    lua_pushnil(G->tables);
+    lua_rawseti(G->tables, -2, t->user_a);
+    lua_pop(G->tables, 1); /* no more: others may have something there */
+  }
   green_lua__release(G, t->user_a);
   green_lua__release(G, t->user_b);
   t->user_a = t->user_b = 0;
