@@ -64,10 +64,9 @@ static int wait_readable(lua_State *L, struct green_lua *G,
   uint64_t at = earlier(end_of(s->block), s->read_end);
   struct green_fd *f;
   int keep, r;
-  if (green_lua__is_struck(
-          G)) { /* if it is taken back, the socket may be closed, too */
+  if (green_lua__is_struck(G)) {
     green_lua__interrupt(L, G, op);
-    return op->start(L);
+    return op->start(L); /* it was taken back; the socket may be closed, too */
   }
   f = green_lua__socket_watch(L, G, s);
   keep = green_lua__prepare_long(L, G, op);
