@@ -59,7 +59,8 @@ local MISUSE <const> = {
   "already owned by this", "is owned by", "ended while", "more often than",
   "all of its", "sent already", "is closed", "wait for itself",
   "a worker cannot wait", "cannot block", "is taken", "ring of dependencies",
-  "several tasks", "negative", "another's", "has ended", "has values",
+  "error in error handling", -- of a forced close, before Lua 5.4.8
+  "negative", "another's", "has ended", "has values",
 }
 
 local INTERRUPTIONS <const> = {
@@ -409,7 +410,7 @@ end
 
 --- Makes an actor by spawn(f, ...), and notes it when that returns.
 function World:enlist(depth, spawn, ...)
-  if #self.list > CROWD then return end
+  if self.ending or #self.list > CROWD then return end
   local me = {shields = 0, deadlines = {}}
   self.list[#self.list + 1] = me
   local before = table.pack(...)
@@ -866,12 +867,13 @@ function nested.semaphore(w, depth)
   acts(w, depth)
 end
 
---- A guard that another thread closes leaves the lock to the owner's end.
+--- When others close the owner's coroutine, the guard releases; if it is one
+--- of the owner's own coroutines it does not.
 local Owned = {}
 function Owned:__close()
-  if self.got and green.current() == self.by then
-    self.of.depth = self.of.depth - 1
-  end
+  if not self.got then return end
+  local l = self.of
+  l.depth = green.current() == self.by and l.depth - 1 or 0
 end
 
 local function owns(w, l)
@@ -977,7 +979,10 @@ end
 
 function nested.xpcall(w, depth)
   xpcall(acts, function(err)
-    local _ <close> = stay(w:me(), {}) -- the stack is still that of the call
+    local me = w:me() -- the stack is still that of the call
+    local _ <close> = stay(me, {})
+    local _ <close> = setmetatable({me = me}, Shield)
+    me.shields = me.shields + 1
     if one_in(3) then act(w, 0) end
     return err
   end, w, depth)
@@ -1405,6 +1410,7 @@ end
 
 --- Everything must end when it is told to.
 function World:finish()
+  self.ending = true
   for _ = 1, 3 do end_actors(self) end
   self.over = true
   self.coroutines = {}
