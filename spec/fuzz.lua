@@ -809,7 +809,11 @@ end
 
 function cases.thread(w)
   local other = w:other()
-  if not other then return cases.flag(w) end
+  if not other then
+    local c = cases.flag(w)
+    c.kind = "flag"
+    return c
+  end
   return {model = {o = other.thread}, case = other.thread,
     commit = function(ok, v) w:outcome(other, ok, v) end}
 end
@@ -840,7 +844,7 @@ function plain.select(w)
   for i = 1, random(pick {1, 4, 12}) do
     local kind = pick(CASES)
     choice[i] = cases[kind](w, call)
-    choice[i].kind = kind
+    choice[i].kind = choice[i].kind or kind
     list[i] = choice[i].case
   end
   trace(me, "select of %d, %s", #list, s)
@@ -1339,10 +1343,12 @@ end
 --------------------------------------------------------------------- end --
 
 local function end_actors(w)
+  local all = true
   for i = #w.list, 1, -1 do
     local a = w.list[i]
     local t = a.id and green.thread(a.id)
     if t and t ~= green.current() then
+      all = false
       t:kill("the end")
       a.killed = a.killed or green.now()
     end
@@ -1357,6 +1363,7 @@ local function end_actors(w)
       end
     end
   end
+  return all
 end
 
 local function check_outcomes(w)
@@ -1411,7 +1418,10 @@ end
 --- Everything must end when it is told to.
 function World:finish()
   self.ending = true
-  for _ = 1, 3 do end_actors(self) end
+  for _ = 1, 20 do -- what was about to be spawned comes late
+    if end_actors(self) then break end
+    green.sleep(1)
+  end
   self.over = true
   self.coroutines = {}
   collectgarbage()
