@@ -578,6 +578,13 @@ function plain.release(w)
   s.permits = s.permits + 1
 end
 
+function plain.give(w)
+  local s = pick(w.semaphore)
+  if s.max then return end
+  s.o:release()
+  s.permits = s.permits + 1
+end
+
 function plain.sleep()
   green.sleep(pick {0, -1, random() / 100, random() / 10, 1e-9})
 end
@@ -1054,9 +1061,8 @@ function nested.close_handler(w, depth)
   acts(w, depth)
 end
 
---- What a finalizer may do, where it does not matter in which thread.
-local LIGHT <const> = {"send", "signal", "add", "release", "task_done",
-  "close_queue", "peek", "kill", "throw", "collect", "cancel", "link"}
+--- What a finalizer may do, in any thread, and in the middle of other acts.
+local LIGHT <const> = {"send", "signal", "give", "close_queue", "peek", "kill", "throw", "collect", "cancel", "link"}
 
 function nested.finalizer(w)
   setmetatable({}, {__gc = function()

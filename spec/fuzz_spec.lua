@@ -7,7 +7,7 @@ local fuzz = require "spec.fuzz"
 local help = require "spec.help"
 
 --- Programs, and seconds after which no other is begun: on a slow machine.
-local PROGRAMS <const>, SECONDS <const> = 40, 8
+local PROGRAMS <const>, SECONDS <const> = 300, 6
 
 describe("random programs", function()
   it("keep to the model, seeds from " .. help.seed, function()
