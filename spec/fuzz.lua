@@ -1062,7 +1062,8 @@ function nested.close_handler(w, depth)
 end
 
 --- What a finalizer may do, in any thread, and in the middle of other acts.
-local LIGHT <const> = {"send", "signal", "give", "close_queue", "peek", "kill", "throw", "collect", "cancel", "link"}
+local LIGHT <const> = {"send", "signal", "give", "close_queue",
+  "peek", "kill", "throw", "collect", "cancel", "link"}
 
 function nested.finalizer(w)
   setmetatable({}, {__gc = function()
