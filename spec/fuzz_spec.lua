@@ -10,9 +10,9 @@ local help = require "spec.help"
 local PROGRAMS <const>, SECONDS <const> = 300, 6
 
 describe("random programs", function()
-  it("keep to the model, seeds from " .. help.seed, function()
+  it("keep to the model", function()
     if os.getenv "LUAGREEN_SEED" then return fuzz.run(help.seed) end
-    local n = fuzz.run_for(SECONDS, help.seed, function(_, ok, err)
+    local n = fuzz.run_for(SECONDS, 1, function(_, ok, err)
       if not ok then error(err, 0) end
     end, PROGRAMS)
     assert.is_true(n > 0)

@@ -19,9 +19,10 @@
 -- The order. Of the first 16 ready threads any may be the next to run, as the
 -- seed decides; that also chooses the stack policy (keep_stacks 0 for even
 -- seeds) and starts math.random. What an object promises to be first come,
--- first served (the items of a queue, the turns of a lock) stays so: only who
--- runs first is open. Bodies that test the order of the ready queue itself
--- ask for order = "fifo".
+-- first served (the turns of a lock, who is woken for an item of a queue) stays
+-- so: only who runs first is open. Of several getters that have been woken, the
+-- one that runs first takes the first item. Bodies that test the order of the
+-- ready queue itself ask for order = "fifo".
 --
 -- Environment. LUAGREEN_SEED=n runs every body under that seed. Otherwise
 -- LUAGREEN_SEEDS=n runs each of test.it's bodies under the seeds 1 to n.
