@@ -41,6 +41,16 @@ function help.quiet()
   end, "a rest")
 end
 
+--- Has the finalizer f run where the next thing is made. Leaves the collector
+--- generational.
+function help.at_next(f)
+  collectgarbage "incremental"
+  collectgarbage "generational"
+  collectgarbage "stop"
+  setmetatable({}, {__gc = f})
+  collectgarbage "restart"
+end
+
 --- Sleeps, and returns the rest.
 function help.after(s, ...)
   green.sleep(s)

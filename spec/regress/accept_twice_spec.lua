@@ -5,14 +5,9 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
-local function at_next(f)
-  collectgarbage "incremental"
-  collectgarbage "generational"
-  collectgarbage "stop"
-  setmetatable({}, {__gc = f})
-  collectgarbage "restart"
-end
+local at_next = help.at_next
 
 local function listener_with_one()
   local listener = green.listen("127.0.0.1", 0)

@@ -5,16 +5,11 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
 local function nop() end
 
-local function at_next(f)
-  collectgarbage "incremental"
-  collectgarbage "generational"
-  collectgarbage "stop"
-  setmetatable({}, {__gc = f})
-  collectgarbage "restart"
-end
+local at_next = help.at_next
 
 local function blocked()
   local t = green.spawn(green.sleep, 10)

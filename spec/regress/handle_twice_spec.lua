@@ -6,16 +6,11 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
 local function nop() end
 
-local function at_next(f)
-  collectgarbage "incremental"
-  collectgarbage "generational"
-  collectgarbage "stop"
-  setmetatable({}, {__gc = f})
-  collectgarbage "restart"
-end
+local at_next = help.at_next
 
 describe("a handle that a finalizer asks for while it is made", function()
   it("is the same", function()

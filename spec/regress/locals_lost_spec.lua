@@ -4,14 +4,9 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
-local function at_next(f)
-  collectgarbage "incremental"
-  collectgarbage "generational"
-  collectgarbage "stop"
-  setmetatable({}, {__gc = f})
-  collectgarbage "restart"
-end
+local at_next = help.at_next
 
 local function in_thread(f)
   local ok, err = green.spawn(f):join()

@@ -5,14 +5,9 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
-local function at_next(f)
-  collectgarbage "incremental"
-  collectgarbage "generational"
-  collectgarbage "stop"
-  setmetatable({}, {__gc = f})
-  collectgarbage "restart"
-end
+local at_next = help.at_next
 
 --- A socket in whose buffer lies what follows a first line.
 local function socket_with(text)
