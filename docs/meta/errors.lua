@@ -34,6 +34,7 @@ function green.is_timeout(err) end
 --- Raised once in main, when nothing can ever wake any thread.
 ---@class green.deadlock
 ---@field threads green.stuck[]
+---@field at number       when nothing was left to wait for: as green.now()
 ---@field cycle? string  threads that join each other: "#2 -> #3 -> #2"
 
 ---@class green.stuck

@@ -46,7 +46,7 @@ return function(green, core)
     local lines = {"deadlock: nothing can ever wake these green threads:"}
     for _, t in ipairs(d.threads) do
       lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(t.id,
-        rings.one_line(t.name), t.what, green.now() - t.since, t.where or "?")
+        rings.one_line(t.name), t.what, d.at - t.since, t.where or "?")
     end
     for _, ring in ipairs(d.rings or {}) do
       lines[#lines + 1] = "  in a ring: " .. ring
@@ -79,7 +79,7 @@ return function(green, core)
   --- waited in, since when, and for what object.
   function core.policy.deadlock(what, since, on)
     local mine = {what = what, since = since, where = place(), on = on}
-    local d = setmetatable({threads = {}}, deadlock)
+    local d = setmetatable({threads = {}, at = core.now()}, deadlock)
     local me, all = green.current(), green.threads()
     local found = rings.find(all, {[me] = mine})
     if found[1] then d.cycle, d.rings = found[1], found end
