@@ -33,7 +33,7 @@ SWITCH_SRC := $(firstword $(wildcard core/switch/$(SWITCH).S \
 CORE_OBJ := $(patsubst core/%.c,$(BUILD)/core/%.o,$(wildcard core/*.c)) \
             $(BUILD)/core/switch.o
 BIND_OBJ := $(patsubst bindings/%.c,$(BUILD)/bindings/%.o,\
-              $(wildcard bindings/*.c))
+              $(wildcard bindings/*/*.c))
 C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
 .PHONY: all
@@ -56,10 +56,11 @@ $(BUILD)/core/switch.o: $(SWITCH_SRC) core/switch.h $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Icore -c $< -o $@
 
-$(BUILD)/bindings/%.o: bindings/%.c $(wildcard core/*.h bindings/*.h) \
+$(BUILD)/bindings/%.o: bindings/%.c \
+                       $(wildcard core/*.h bindings/*.h bindings/*/*.h) \
                        $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -c $< -o $@
+	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings -c $< -o $@
 
 $(BUILD)/libgreen.a: $(CORE_OBJ)
 	@rm -f $@

@@ -320,8 +320,8 @@ struct green_thread {
   struct green_list joiners;
   struct green__cold *cold;
   uint64_t id;
-  int32_t user_a, user_b;
-  uint32_t user_c, user_d;
+  int32_t user_anchor, user_rare;
+  uint32_t user_site, user_spawner;
 };
 
 /* What a runtime reads at every call: a hub begins with it. */

@@ -164,7 +164,7 @@ local function c_example(name)
   local path = os.tmpname()
   local _, code = output(("cc -std=c11 -D_GNU_SOURCE -Icore -Ibindings "
     .. "$(pkg-config --cflags lua5.4) -o %s examples/%s.c %s/core/*.o "
-    .. "%s/bindings/*.o $(pkg-config --libs lua5.4 libuv) -lpthread"):format(
+    .. "%s/bindings/*/*.o $(pkg-config --libs lua5.4 libuv) -lpthread"):format(
     path, name, build, build))
   assert.equal(0, code)
   return path

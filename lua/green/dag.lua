@@ -26,7 +26,7 @@ local green = require "green"
 local check = require "green.check"
 local core = require "green.core"
 
---- Keys of a thread's rare things (bindings/binding.h).
+--- Keys of a thread's rare things (bindings/runtime/binding.h).
 local CAUSE <const>, OWNED <const> = 8, 10
 
 ------------------------------------------------------------------ the error --

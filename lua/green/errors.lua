@@ -6,7 +6,7 @@
 local check = require "green.check"
 local rings = require "green.rings"
 
---- Key of a thread's rare things (bindings/binding.h).
+--- Key of a thread's rare things (bindings/runtime/binding.h).
 local CAUSE = 8
 
 --- How the sources of the library's own modules begin.

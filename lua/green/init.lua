@@ -8,7 +8,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
--- The table behind it, for what is called often: see bindings/state.c.
+-- The table behind it, for what is called often: see bindings/open/open.c.
 local core = getmetatable(require "green.core").__index
 local host = require "green.host"
 

@@ -1,7 +1,7 @@
 --- Where print and io.write go, thread by thread.
 ---
 --- A green thread may have an output of its own; threads that it spawns from
---- then on inherit it (bindings/spawn.c). print and io.write are replaced once,
+--- then on inherit it (bindings/thread/spawn.c). print and io.write are replaced once,
 --- when the first sink is set, and look for it at each call: in all other
 --- threads they do what they did before. io.stdout:write and copies of print
 --- that were made earlier are not redirected.
@@ -18,7 +18,7 @@ return function(green, core)
   local stock_write <const> = io.write
 
   --- Has the thread been struck by this error, so that it is none of the
-  --- sink's? A throw is not pending any more: see bindings/interrupt.c.
+  --- sink's? A throw is not pending any more: see bindings/thread/interrupt.c.
   local function struck(err, rare)
     return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
       or core.type(err) == "deadlock"

@@ -28,7 +28,7 @@ local check = require "green.check"
 local CLEAN_UP <const> = 5
 --- A deadline: waits for nobody, but lets create and check take their time.
 local NOW <const> = -math.huge
---- Key of a thread's rare things (bindings/binding.h).
+--- Key of a thread's rare things (bindings/runtime/binding.h).
 local TRACEBACK <const> = 5
 
 local known = {create = "function", destroy = "function", check = "function",

@@ -4,7 +4,7 @@
 
 local check = require "green.check"
 
---- Key of a thread's rare things (bindings/binding.h).
+--- Key of a thread's rare things (bindings/runtime/binding.h).
 local TIED = 7
 
 return function(green, core)

@@ -1,0 +1,195 @@
+/* results.c - what is over in a crew and not read yet.
+ *
+ * `unread` has the members in order of their ends, or, in a crew that is read
+ * in order, of their births: then the first of them may live yet. A crew that
+ * keeps its threads' records gives each up when its result was read.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+
+#include "crew/crew.h"
+
+static struct crew *self(lua_State *L) {
+  return lg_check_object(L, &lg_crew_class, sizeof(struct crew));
+}
+
+void lg_crew_collect(struct crew *crew, struct member *m) {
+  m->after = NULL;
+  *crew->last_unread = m;
+  crew->last_unread = &m->after;
+}
+
+/* The first of the unread is read. */
+void lg_crew_uncollect(struct crew *crew) {
+  struct member *m = crew->unread;
+  if (!(crew->unread = m->after)) crew->last_unread = &crew->unread;
+  if (crew->keeps && m->thread) lg_let_thread_go(crew->object.G, m->thread);
+  free(m);
+}
+
+/* Is there anything to read, or never again? */
+static int is_readable(const struct crew *crew) {
+  return crew->unread ? crew->unread->over : crew->live == 0;
+}
+
+void lg_crew_wake_reader(struct crew *crew) {
+  if (is_readable(crew))
+    green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
+}
+
+/* --- reading --- */
+
+/* The error of a thread that failed or was killed is raised again by its
+ * handle: fields.failed. */
+static void note_failed(lua_State *L, struct lg *G, struct green_thread *t) {
+  lua_getiuservalue(L, 1, FIELDS);
+  lg_push_thread(L, G, t);
+  lua_setfield(L, -2, "failed");
+  lua_pop(L, 1);
+}
+
+/* What makes something, which may run finalizers that read from the crew, is
+ * done first. The handle holds the thread; it and the kill object stay on the
+ * stack meanwhile. 0: this member was read. */
+static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
+                   const struct member *m) {
+  struct green_thread *t = m->thread;
+  lua_Integer number = m->number;
+  if (!crew->keeps || t->state == GREEN_DONE) return 1;
+  lg_push_thread(L, G, t);
+  if (!crew->unread || crew->unread->number != number) return 0;
+  if (t->state == GREEN_KILLED) lg_push_killed(L, G, t);
+  return crew->unread && crew->unread->number == number;
+}
+
+/* Those that were let go have nothing to tell. */
+static void skip_let_go(struct crew *crew) {
+  while (crew->keeps && crew->unread && !crew->unread->thread)
+    lg_crew_uncollect(crew);
+}
+
+/* The number of the next that is over, and if it was kept what join returns;
+ * nil when there is none to come. */
+static int next_attempt(lua_State *L, struct lg *G, void *object, int at) {
+  struct crew *crew = object;
+  struct member *m;
+  int n = 1, top = lua_gettop(L);
+  (void)at;
+  luaL_checkstack(L, 4, "luagreen");
+  skip_let_go(crew);
+  m = crew->unread;
+  if (!is_readable(crew)) return -1;
+  if (!m) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (unlikely(!prepare(L, G, crew, m))) {
+    lua_settop(L, top);
+    return next_attempt(L, G, object, at);
+  }
+  if (crew->keeps && m->thread->state != GREEN_DONE)
+    note_failed(L, G, m->thread);
+  lua_pushinteger(L, m->number);
+  if (crew->keeps) n += lg_push_outcome(L, G, m->thread);
+  lg_crew_uncollect(crew);
+  lg_crew_wake_reader(crew);
+  return n;
+}
+
+static int next_woken(lua_State *L, struct lg *G, int reason) {
+  struct crew *crew = lua_touserdata(L, 1);
+  int r = next_attempt(L, G, crew, 1);
+  if (r >= 0) return r;
+  if (reason == GREEN_TIMEOUT) return lg_push_timeout(L);
+  return lg_crew_next(L); /* another reader was faster */
+}
+
+/* A reader ends without having read: the next one may. */
+static void next_undo(struct green_hub *hub, void *object) {
+  (void)hub;
+  lg_crew_wake_reader(object);
+}
+
+static struct green_list *readers(void *object) {
+  return &((struct crew *)object)->readers;
+}
+
+static const struct lg_waitable next_waitable = {
+    .op = {{"results:next", lg_one_undo, NULL},
+           lg_crew_next,
+           next_woken,
+           NULL},
+    .attempt = next_attempt,
+    .list = readers,
+    .undo = next_undo};
+
+int lg_crew_next(lua_State *L) {
+  return lg_wait_one(L, &next_waitable, &lg_crew_class, sizeof(struct crew));
+}
+
+/* add(crew, thing): notices the end of a thread, or an event's; its number. */
+int lg_crew_add(lua_State *L) {
+  struct crew *crew = self(L);
+  struct green_list *list;
+  struct green_thread *t;
+  int over;
+  lua_settop(L, 2);
+  over = lg_settled(L, crew->object.G, 2, &list, &t);
+  lg_crew_reserve(L, crew);
+  lua_getiuservalue(L, 1, FIELDS); /* keeps what the watch stands in */
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, -2, crew->numbers + 1);
+  lg_crew_attach(L, crew, 1, list, t);
+  if (over) {
+    struct green_watch *watch = &crew->living->watch;
+    green_list_remove(&watch->node);
+    lg_crew_fire(crew->object.G->hub, watch);
+  }
+  lua_pushinteger(L, crew->numbers);
+  return 1;
+}
+
+/* One that lives is a member no more; its error is its own. */
+static void let_go(struct crew *crew, struct member *m) {
+  green_list_remove(&m->watch.node);
+  lg_crew_delist(m);
+  crew->live--;
+  if (crew->keeps) lg_let_thread_go(crew->object.G, m->thread);
+  m->thread = NULL;
+  m->over = 1;
+  if (!crew->in_order) free(m); /* else it is among the unread */
+}
+
+/* let_go(crew): all that live are. Who waits for the next of them is told that
+ * there is none. */
+int lg_crew_let_go(lua_State *L) {
+  struct crew *crew = lg_to_crew(L, 1);
+  while (crew->living) let_go(crew, crew->living);
+  lg_crew_drop_anchor(crew);
+  green_wake_all(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
+  return 0;
+}
+
+/* drop_unread(crew): what is over is not read any more: the threads among it
+ * that failed. */
+int lg_crew_drop_unread(lua_State *L) {
+  struct crew *crew = lg_to_crew(L, 1);
+  lua_Integer n = 0;
+  luaL_checkstack(L, 8, "luagreen");
+  lua_newtable(L);
+  while (crew->unread && crew->unread->over) {
+    struct green_thread *t = crew->keeps ? crew->unread->thread : NULL;
+    lua_Integer number = crew->unread->number;
+    if (t && t->state == GREEN_FAILED) {
+      lg_push_thread(L, crew->object.G, t);
+      if (!crew->unread || crew->unread->number != number) {
+        lua_pop(L, 1); /* a finalizer has read it */
+        continue;
+      }
+      lua_rawseti(L, -2, ++n);
+    }
+    lg_crew_uncollect(crew);
+  }
+  return 1;
+}

@@ -1,0 +1,148 @@
+/* sockopt.c - socket options by LuaSocket's names.
+ *
+ * Never switches. An unknown name is misuse and raises; what the system
+ * refuses is returned.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "net/socket.h"
+
+enum shape { FLAG, NUMBER, LINGER, DEVICE, ERROR };
+
+struct option {
+  const char *name;
+  int level, number;
+  enum shape shape;
+};
+
+static const struct option options[] = {
+    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, FLAG},
+    {"oobinline", SOL_SOCKET, SO_OOBINLINE, FLAG}, /* telnet's Synch */
+    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG},
+#ifdef SO_REUSEPORT
+    {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG},
+#endif
+    {"tcp-nodelay", IPPROTO_TCP, TCP_NODELAY, FLAG},
+#ifdef TCP_KEEPIDLE
+    {"tcp-keepidle", IPPROTO_TCP, TCP_KEEPIDLE, NUMBER},
+#endif
+#ifdef TCP_KEEPCNT
+    {"tcp-keepcnt", IPPROTO_TCP, TCP_KEEPCNT, NUMBER},
+#endif
+#ifdef TCP_KEEPINTVL
+    {"tcp-keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, NUMBER},
+#endif
+#ifdef TCP_DEFER_ACCEPT
+    {"tcp-defer-accept", IPPROTO_TCP, TCP_DEFER_ACCEPT, NUMBER},
+#endif
+#ifdef TCP_FASTOPEN
+    {"tcp-fastopen", IPPROTO_TCP, TCP_FASTOPEN, NUMBER},
+#endif
+#ifdef TCP_FASTOPEN_CONNECT
+    {"tcp-fastopen-connect", IPPROTO_TCP, TCP_FASTOPEN_CONNECT, NUMBER},
+#endif
+    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, FLAG},
+    {"linger", SOL_SOCKET, SO_LINGER, LINGER},
+    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, NUMBER},
+    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, NUMBER},
+#ifdef SO_BINDTODEVICE
+    {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE},
+#endif
+    {"error", SOL_SOCKET, SO_ERROR, ERROR},
+    {NULL, 0, 0, FLAG}};
+
+static const struct option *find(lua_State *L) {
+  const char *name = luaL_checkstring(L, 2);
+  const struct option *o = options;
+  while (o->name && strcmp(o->name, name)) o++;
+  if (!o->name)
+    luaL_argerror(L, 2, lua_pushfstring(L, "unsupported option `%s'", name));
+  return o;
+}
+
+static int set(lua_State *L, const struct green_socket *s,
+               const struct option *o, const void *value, socklen_t size) {
+  if (s->fd < 0) return lg_push_closed(L);
+  if (setsockopt(s->fd, o->level, o->number, value, size) < 0)
+    return lg_socket_fail(L, errno);
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static int set_linger(lua_State *L, const struct green_socket *s,
+                      const struct option *o) {
+  struct linger value;
+  luaL_checktype(L, 3, LUA_TTABLE);
+  luaL_argcheck(L, lua_getfield(L, 3, "on") == LUA_TBOOLEAN, 3,
+                "boolean 'on' field expected");
+  value.l_onoff = lua_toboolean(L, -1);
+  luaL_argcheck(L, lua_getfield(L, 3, "timeout") == LUA_TNUMBER, 3,
+                "number 'timeout' field expected");
+  value.l_linger = (int)lua_tonumber(L, -1);
+  return set(L, s, o, &value, sizeof value);
+}
+
+int lg_socket_setoption(lua_State *L) {
+  const struct green_socket *s = lg_socket(L, SOCKET_ANY);
+  const struct option *o = find(L);
+  const char *device;
+  size_t size;
+  int value;
+  switch (o->shape) {
+    case FLAG:
+      luaL_checktype(L, 3, LUA_TBOOLEAN);
+      value = lua_toboolean(L, 3);
+      return set(L, s, o, &value, sizeof value);
+    case NUMBER:
+      value = (int)luaL_checknumber(L, 3);
+      return set(L, s, o, &value, sizeof value);
+    case LINGER: return set_linger(L, s, o);
+    case DEVICE:
+      device = luaL_checklstring(L, 3, &size);
+      return set(L, s, o, device, (socklen_t)size);
+    default:
+      return luaL_argerror(
+          L, 2, lua_pushfstring(L, "unsupported option `%s'", o->name));
+  }
+}
+
+static void push_linger(lua_State *L, const struct linger *value) {
+  lua_createtable(L, 0, 2);
+  lua_pushboolean(L, value->l_onoff);
+  lua_setfield(L, -2, "on");
+  lua_pushinteger(L, value->l_linger);
+  lua_setfield(L, -2, "timeout");
+}
+
+int lg_socket_getoption(lua_State *L) {
+  const struct green_socket *s = lg_socket(L, SOCKET_ANY);
+  const struct option *o = find(L);
+  union {
+    int number;
+    struct linger linger;
+    char device[IFNAMSIZ];
+  } value;
+  socklen_t size = sizeof value;
+  memset(&value, 0, sizeof value);
+  if (s->fd < 0) return lg_push_closed(L);
+  if (getsockopt(s->fd, o->level, o->number, &value, &size) < 0)
+    return lg_socket_fail(L, errno);
+  switch (o->shape) {
+    case FLAG: lua_pushboolean(L, value.number); break;
+    case NUMBER: lua_pushinteger(L, value.number); break;
+    case LINGER: push_linger(L, &value.linger); break;
+    case DEVICE: lua_pushstring(L, value.device); break;
+    case ERROR:
+      if (value.number)
+        lua_pushstring(L, lg_socket_error(value.number));
+      else
+        lua_pushnil(L);
+      break;
+  }
+  return 1;
+}

@@ -1,0 +1,82 @@
+/* anchor.c - what keeps Lua objects alive for the C side.
+ *
+ * One array table of slots, and a list of the free ones. A free slot holds
+ * false, so the array stays one: using it again and releasing it never
+ * allocate, and may be done on a worker through the `tables` state, which
+ * never runs anything. The collector visits one array, not a hash.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+
+#include "runtime/binding.h"
+
+/* A new slot at the end; the value is on top of L and is popped. */
+static int add_slot(lua_State *L, struct lg *G) {
+  if (G->slots == G->room) {
+    int room = G->room ? G->room * 2 : 64;
+    int *free_slots = realloc(G->free_slots, (size_t)room * sizeof(int));
+    if (!free_slots) luaL_error(L, "not enough memory");
+    G->free_slots = free_slots;
+    G->room = room;
+  }
+  luaL_checkstack(L, 2, "luagreen");
+  lua_pushvalue(G->tables, 1);
+  lua_xmove(G->tables, L, 1);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, G->slots + 1); /* may raise: count it only then */
+  lua_pop(L, 1);
+  return ++G->slots;
+}
+
+int lg_anchor(lua_State *L, struct lg *G) {
+  int slot;
+  if (unlikely(!G->free_count)) return add_slot(L, G);
+  slot = G->free_slots[--G->free_count];
+  lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, slot);
+  return slot;
+}
+
+void lg_release(struct lg *G, int slot) {
+  if (!slot) return;
+  lua_pushboolean(G->tables, 0);
+  lua_rawseti(G->tables, 1, slot);
+  G->free_slots[G->free_count++] = slot;
+}
+
+void lg_push_anchored(lua_State *L, struct lg *G, int slot) {
+  lua_rawgeti(G->tables, 1, slot);
+  lua_xmove(G->tables, L, 1);
+}
+
+int lg_rare(lua_State *L, struct lg *G, struct green_thread *t) {
+  if (!t->user_rare) return 0;
+  lg_push_anchored(L, G, t->user_rare);
+  return 1;
+}
+
+void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t) {
+  if (lg_rare(L, G, t)) return;
+  lua_newtable(L);
+  if (t->user_rare) { /* by a finalizer, just now */
+    lua_pop(L, 1);
+    lg_push_anchored(L, G, t->user_rare);
+    return;
+  }
+  lua_pushvalue(L, -1);
+  t->user_rare = lg_anchor(L, G);
+}
+
+int lg_protected(struct lg *G, lua_CFunction f, void *t) {
+  lua_State *L = G->helper;
+  int status;
+  if (!lua_checkstack(L, 8)) return LUA_ERRMEM;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, (const void *)G); /* G itself */
+  lua_pushcclosure(L, f, 0);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, t);
+  status = lua_pcall(L, 2, 0, 0);
+  if (status != LUA_OK) lua_pop(L, 1);
+  return status;
+}

@@ -1,0 +1,300 @@
+/* binding.h - what the files of bindings/ share.
+ *
+ * One struct lg for each lua_State with a hub: a userdata, the first
+ * upvalue of every C function of the library. Rules (DESIGN.md): Lua runs only
+ * below lua_resume; another thread's lua_State is touched only by functions
+ * that cannot raise; what a worker must do with Lua outside lua_resume goes
+ * through lg_protected().
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_BINDING_H
+#define LG_BINDING_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "green_lua.h"
+
+#define LG_ABI 1
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum { LG_POOL = 256 };
+
+/* thread->user_flags. */
+enum {
+  LG_STARTED = 1,    /* lua_resume was called */
+  LG_PARKED = 2,     /* it yielded from one of our waits */
+  LG_EXPOSED = 4,    /* coroutine.running gave its coroutine away */
+  LG_AWAITED = 16,   /* somebody waited for it when it ended */
+  LG_RESETTING = 8,  /* its coroutine is being reset: handlers run */
+  LG_PASSES_ON = 32, /* has an output or locals that children inherit */
+  LG_KEPT = 64,      /* a crew holds the record until its results are read */
+  LG_HANDLED = 128   /* so does a handle, until its finalizer has run */
+};
+
+/* The coroutine of a thread starts with a to-be-closed guard that notices when
+ * others close it (coroutine.c), and with its function, once more, so that it
+ * can be named; then the function and its arguments. When it has ended, `since`
+ * is the number of the function's site, if that is gone (coroutine.c). The
+ * record's user is the coroutine, user_anchor its anchor slot, user_rare the slot of
+ * its rare things, user_site where it was spawned (site.c) and user_spawner by whom. */
+enum { LG_TRIPWIRE = 1, LG_BASE = 2 };
+
+struct lg {
+  struct green_hub *hub; /* NULL once closed */
+  lua_State *main;       /* the main Lua thread */
+  lua_State *tables;     /* never runs: [1] anchors, [2] nested coroutines */
+  lua_State *helper;     /* never resumed: protected calls of workers */
+  uint32_t keep_stacks;  /* N of the keep-or-yield policy */
+  uint32_t max_threads;  /* UINT32_MAX: no limit */
+  uint32_t sentinel_spawns;
+  int *free_slots; /* of the anchors table */
+  int free_count, slots, room;
+  struct green_socket *sockets; /* all that are not finalized */
+  int pool_count;
+  lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
+  int pool_slot[LG_POOL];
+  struct lg_sites *sites; /* where threads are spawned */
+  struct lg_watch *watch; /* of the signal that asks for a dump */
+  uint64_t seed;          /* of the random hook periods */
+  const char *refuse;     /* where blocking is refused just now, or NULL */
+  uint8_t own, drained, recycle, sigint, exiting;
+  uint8_t armed; /* SIGINT is ours, or was */
+  volatile uint8_t interrupted;
+  /* Of a killed thread that computes: since when, and the hub's switches. */
+  uint64_t watched_switches, watched_since;
+};
+
+/* What a blocking function of Lua is: see park.c. */
+struct lg_op {
+  struct green_wait_kind kind;
+  lua_CFunction start; /* the function itself, called again after a lap */
+  /* Goes on after the wait: pushes results, or waits again. */
+  int (*woken)(lua_State *L, struct lg *G, int reason);
+  /* The wait is cut off: leave things in order. May be NULL. */
+  void (*interrupted)(lua_State *L, struct lg *G);
+};
+
+/* Keys of a thread's table of rare things. */
+enum {
+  RARE_KILLED = 1, /* its kill object */
+  RARE_REASON,     /* kill's argument */
+  RARE_WHERE,      /* where kill was called */
+  RARE_THROWN,     /* the value of a throw */
+  RARE_TRACEBACK,  /* taken where its error was raised */
+  RARE_LINKS,      /* anchor slots of the coroutines of its links */
+  RARE_TIED,       /* handles of threads that are cancelled at its end */
+  RARE_CAUSE,      /* {the last error re-raised by a wait, its thread} */
+  RARE_OUTPUT,     /* where print goes; inherited */
+  RARE_OWNED,      /* its error belongs to a pool, a pile or a group */
+  RARE_LOCALS,     /* from an object of green.locals() to its fields */
+  RARE_INHERITED   /* the same for those that children inherit */
+};
+
+static inline struct lg *lg_get(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  if (unlikely(!G->hub)) luaL_error(L, "luagreen: the state is closing");
+  return G;
+}
+static inline struct green_thread *lg_current(struct lg *G) {
+  return green_hot(G->hub)->current;
+}
+static inline struct lg *lg_of(struct green_hub *hub) {
+  return green_hot(hub)->user;
+}
+
+/* state.c */
+struct lg *lg_find(lua_State *L); /* or NULL */
+void lg_weak_table(lua_State *L); /* pushes one of weak values */
+void lg_sentinel(lua_State *L, struct lg *G);
+/* To be called by every __gc first, with whether the object still stands in a
+ * weak-valued table: then the state is closing, and the drain runs now. */
+void lg_finalizing(lua_State *L, struct lg *G, int in_table);
+int lg_drain(lua_State *L, struct lg *G);
+/* Main leaves by os.exit, as another thread asked for. */
+void lg_exit(lua_State *L, struct lg *G);
+
+/* socket.c: closes every socket of the state, before its hub is let go. */
+void lg_sockets_shut(struct lg *G);
+
+/* lock.c: the locks that a thread owns at its end are abandoned; those of all
+ * threads are free, before the hub is let go. Never raise. */
+void lg_locks_abandon(struct lg *G, struct green_thread *t);
+void lg_locks_drop(struct lg *G);
+
+/* guard.c: pushes a guard for the object on top of the stack, which it keeps
+ * alive. Its __close calls release(L, object). */
+void lg_push_guard(lua_State *L, void *object,
+                   void (*release)(lua_State *L, void *object));
+
+/* signal.c */
+extern const struct green_runtime lg_runtime;
+void lg_signal_install(struct lg *G);
+void lg_signal_restore(struct lg *G);
+/* The option dump_signal. set: the name at the top of the stack, or false;
+ * raises if it is neither. get: pushes it. */
+void lg_dump_signal_set(lua_State *L, struct lg *G);
+void lg_dump_signal_get(lua_State *L, struct lg *G);
+/* Before the hub is let go: the signal is as it was. */
+void lg_dump_signal_off(struct lg *G);
+
+/* locals.c: copies what children inherit from one table of rare things to
+ * another; may raise. */
+void lg_copy_inherited(lua_State *L, int from, int to);
+
+/* anchor.c: the table that keeps coroutines and other things alive, by slot.
+ * lg_anchor pops a value; may raise. Release never raises. */
+int lg_anchor(lua_State *L, struct lg *G);
+void lg_release(struct lg *G, int slot);
+void lg_push_anchored(lua_State *L, struct lg *G, int slot);
+/* The thread's table of rare things: 1 and pushed, or 0 and nothing. */
+int lg_rare(lua_State *L, struct lg *G, struct green_thread *t);
+/* Pushes it, making it first if need be; may raise. */
+void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t);
+/* Runs f(helper) with t as light userdata in a protected call on the helper
+ * coroutine; 0, or LUA_ERR*. For workers. */
+int lg_protected(struct lg *G, lua_CFunction f, void *t);
+
+/* site.c: places in the program, by number. 0: unknown. */
+uint32_t lg_site(lua_State *L, struct lg *G, int level);
+uint32_t lg_definition(lua_State *co, struct lg *G);
+const char *lg_site_name(struct lg *G, uint32_t site, int *line);
+void lg_sites_free(struct lg *G);
+
+/* park.c */
+/* On entry of every call that may switch: raises what strikes, or goes round
+ * when the budget is spent. -1: go on; else return the value. What main makes
+ * in order to block is made here, as finalizers may run there: afterwards the
+ * call looks at what it would wait for, and nothing runs until it waits. */
+int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op);
+static inline int lg_enter(lua_State *L, struct lg *G,
+                           const struct lg_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  if (likely(hot->current && !hot->current->pending && --hot->budget >= 0 &&
+             L != G->main))
+    return -1;
+  return lg_enter_slow(L, G, op);
+}
+/* Raises unless the caller may block here; then decides whether its stack is
+ * to be kept (1, and one more is reserved) or it leaves by yielding (0). */
+int lg_prepare(lua_State *L, struct lg *G, const struct lg_op *op);
+/* The same for waits that are long anyway: leaves wherever that is legal. */
+int lg_prepare_long(lua_State *L, struct lg *G, const struct lg_op *op);
+/* After the wait was begun: parks. The caller's last act: return it. */
+int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
+/* prepare, green_wait_begin and park in one. */
+int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
+            struct green_list *list, uint64_t deadline);
+/* Round the ready queue once; then op->woken. */
+int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op);
+/* Has anything struck the current thread since it entered the call? One that is
+ * to wait again asks: what came between its waking and its running has woken
+ * nobody. */
+int lg_is_struck(struct lg *G);
+/* Raises what strikes the current thread, counting the delivery; returns if
+ * nothing does. `op`: what to go on with if nothing does after a lap. */
+void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op);
+/* The same after a core function returned a negative code: raises the
+ * interruption that it reported without counting it again, or returns. */
+void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what);
+/* Where may the caller not block? A reason, or NULL. */
+const char *lg_refusal(lua_State *L, struct lg *G);
+/* A limit in seconds at `index`: a deadline; 0: try once. Raises on NaN. */
+uint64_t lg_limit(lua_State *L, int index);
+uint64_t lg_deadline(double seconds);
+int lg_push_timeout(lua_State *L); /* nil, "timeout": 2 */
+int lg_push_closed(lua_State *L);  /* nil, "closed": 2 */
+
+/* interrupt.c */
+void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
+                    struct green_scope *scope);
+/* What was thrown with this code, which the core has given out; takes it. */
+void lg_push_thrown(lua_State *L, struct lg *G, int code);
+void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t);
+void lg_watch_killed(lua_State *L, struct lg *G);
+void lg_force(lua_State *L, struct lg *G);
+void lg_watch_reset(struct lg *G, struct green_thread *t);
+void lg_drop_scopes(struct lg *G, struct green_thread *t);
+void lg_open_interrupt(lua_State *L);
+
+/* thread.c */
+extern const struct green_class lg_thread_class;
+void lg_open_thread(lua_State *L);
+/* Pushes the handle of a thread; may raise. */
+void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t);
+struct green_thread *lg_to_thread(lua_State *L, int index);
+int lg_push_outcome(lua_State *L, struct lg *G, struct green_thread *t);
+/* "#7 fetch", for messages; leaves it on the stack. */
+const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
+/* Its name dies with its Lua stack: fixes it. Never raises. */
+void lg_keep_name(struct lg *G, struct green_thread *t);
+lua_State *lg_waiting_state(struct lg *G, struct green_thread *t);
+
+void lg_guest_ended(struct green_hub *hub, struct green_thread *t);
+
+/* spawn.c. Raises unless the argument is a function or any callable; spawns
+ * what is owed (a report): it runs beyond max_threads, and even while the hub
+ * drains. */
+void lg_check_callable(lua_State *L, int index);
+void lg_spawn_owed(lua_State *L, int nargs);
+
+/* Each adds its functions to the table on top of the stack; their first
+ * upvalue is G. */
+void lg_open_event(lua_State *L);
+void lg_open_locals(lua_State *L);
+void lg_open_queue(lua_State *L);
+void lg_open_waitable(lua_State *L);
+void lg_open_select(lua_State *L);
+void lg_open_crew(lua_State *L);
+void lg_open_flag(lua_State *L);
+void lg_open_condition(lua_State *L);
+void lg_open_guard(lua_State *L);
+void lg_open_semaphore(lua_State *L);
+void lg_open_lock(lua_State *L);
+void lg_open_waitgroup(lua_State *L);
+void lg_open_ticker(lua_State *L);
+void lg_open_socket(lua_State *L);
+void lg_open_readable(lua_State *L);
+void lg_open_time(lua_State *L);
+void lg_open_signal(lua_State *L);
+void lg_open_test(lua_State *L);
+void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
+/* Makes a metatable `name` with __index = methods, whose functions have the
+ * upvalues G and the metatable; pushes it. */
+void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
+                  const luaL_Reg *meta);
+/* Objects on hot paths begin with the address of their class, and know their
+ * G: that costs two calls of Lua's API where upvalue and metatable cost six.
+ * Foreign userdata cannot hold the address by accident. */
+struct lg_class {
+  const char *name;
+  const struct lg_waitable *waitable, *put; /* for select; or NULL */
+};
+struct lg_object {
+  const struct lg_class *klass;
+  struct lg *G;
+};
+static inline void *lg_check_object(lua_State *L, const struct lg_class *klass,
+                                    size_t size) {
+  struct lg_object *p = lua_touserdata(L, 1);
+  if (unlikely(!p || lua_rawlen(L, 1) < size || p->klass != klass))
+    luaL_typeerror(L, 1, klass->name);
+  if (unlikely(!p->G->hub)) luaL_error(L, "luagreen: the state is closing");
+  return p;
+}
+
+/* The object of that class at index 1, by upvalue 2; raises if it is not. */
+void *lg_self_error(lua_State *L);
+static inline void *lg_self(lua_State *L) {
+  void *p = lua_touserdata(L, 1);
+  if (likely(p && lua_getmetatable(L, 1))) {
+    int same = lua_rawequal(L, -1, lua_upvalueindex(2));
+    lua_pop(L, 1);
+    if (likely(same)) return p;
+  }
+  return lg_self_error(L);
+}
+
+#endif

@@ -1,0 +1,140 @@
+/* site.c - the places of the program where threads are spawned, and where the
+ * functions of those that have ended are defined.
+ *
+ * A program has few of them and very many threads, so a thread's record holds
+ * a number. An open-addressing table from (source, line) to the copied name;
+ * the name is compared too, since a source string may be collected and its
+ * address used again.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/binding.h"
+
+struct site {
+  const char *source; /* an address, never followed */
+  int line;
+  uint32_t next; /* in its bucket; 0: last */
+  int ours;      /* it is the library's own */
+  char name[LUA_IDSIZE];
+};
+
+enum { BUCKETS = 256, MOST_SITES = 65536 };
+
+struct lg_sites {
+  uint32_t count, room;
+  uint32_t bucket[BUCKETS];
+  struct site *at; /* [1 .. count] */
+};
+
+static uint32_t hash(const char *source, int line) {
+  uint64_t x = (uint64_t)(uintptr_t)source * UINT64_C(0x9e3779b97f4a7c15);
+  return (uint32_t)((x >> 40) ^ (uint32_t)line * 31u) % BUCKETS;
+}
+
+static uint32_t find(struct lg_sites *s, uint32_t bucket,
+                     const lua_Debug *ar) {
+  uint32_t i = s->bucket[bucket];
+  while (i &&
+         (s->at[i].source != ar->source || s->at[i].line != ar->currentline ||
+          strcmp(s->at[i].name, ar->short_src) != 0))
+    i = s->at[i].next;
+  return i;
+}
+
+static int make_room(struct lg_sites *s) {
+  uint32_t room = s->room ? s->room * 2 : 32;
+  struct site *at;
+  if (s->count + 1 < s->room) return 1;
+  if (room > MOST_SITES) return 0; /* a program of generated chunks */
+  at = realloc(s->at, room * sizeof *at);
+  if (!at) return 0;
+  s->at = at;
+  s->room = room;
+  return 1;
+}
+
+static int is_ours(lua_State *L, const char *source) {
+  size_t length;
+  const char *home;
+  int ours;
+  luaL_checkstack(L, 2, "luagreen");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  home = lua_tolstring(L, -1, &length);
+  ours = home && strncmp(source, home, length) == 0;
+  lua_pop(L, 1);
+  return ours;
+}
+
+static uint32_t add(lua_State *L, struct lg_sites *s, uint32_t bucket,
+                    const lua_Debug *ar) {
+  struct site *site;
+  int ours = is_ours(L, ar->source);
+  if (!make_room(s)) return 0;
+  site = &s->at[++s->count];
+  site->source = ar->source;
+  site->line = ar->currentline;
+  site->ours = ours;
+  site->next = s->bucket[bucket];
+  memcpy(site->name, ar->short_src, sizeof site->name);
+  return s->bucket[bucket] = s->count;
+}
+
+static uint32_t known(struct lg *G, const lua_Debug *ar) {
+  if (!G->sites) return 0;
+  return find(G->sites, hash(ar->source, ar->currentline), ar);
+}
+
+static uint32_t number_of(lua_State *L, struct lg *G, const lua_Debug *ar) {
+  uint32_t found = known(G, ar);
+  if (found) return found;
+  if (!G->sites) G->sites = calloc(1, sizeof *G->sites);
+  if (!G->sites) return 0;
+  return add(L, G->sites, hash(ar->source, ar->currentline), ar);
+}
+
+static uint32_t at_level(lua_State *L, struct lg *G, int level) {
+  lua_Debug ar;
+  if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) return 0;
+  return number_of(L, G, &ar);
+}
+
+/* (G, ar) on the helper. */
+static int note_definition(lua_State *L) {
+  number_of(L, lua_touserdata(L, 1), lua_touserdata(L, 2));
+  return 0;
+}
+
+/* Where the function on top of co is defined; pops it. 0: there is no room for
+ * another place. Never raises. */
+uint32_t lg_definition(lua_State *co, struct lg *G) {
+  lua_Debug ar;
+  uint32_t found;
+  lua_getinfo(co, ">S", &ar);
+  ar.currentline = ar.linedefined;
+  if ((found = known(G, &ar))) return found;
+  lg_protected(G, note_definition, &ar);
+  return known(G, &ar);
+}
+
+/* Where the library's Lua code was called from, if that is where it is. */
+uint32_t lg_site(lua_State *L, struct lg *G, int level) {
+  uint32_t site = at_level(L, G, level), further = site;
+  while (further && G->sites->at[further].ours)
+    further = at_level(L, G, ++level);
+  return further ? further : site;
+}
+
+const char *lg_site_name(struct lg *G, uint32_t site, int *line) {
+  if (!site || !G->sites || site > G->sites->count) return NULL;
+  *line = G->sites->at[site].line;
+  return G->sites->at[site].name;
+}
+
+void lg_sites_free(struct lg *G) {
+  if (G->sites) free(G->sites->at);
+  free(G->sites);
+  G->sites = NULL;
+}

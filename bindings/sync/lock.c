@@ -1,0 +1,299 @@
+/* lock.c - one owner at a time, a green thread.
+ *
+ *   FREE ...... no owner, no waiters
+ *   OWNED ..... by `owner`; waiters queue
+ *   HANDED .... to `owner`, which was woken for it and has not run yet
+ *   LEFT ...... its owner ended without releasing it: the next to acquire is
+ *               told so, by an error, and then it is FREE; no waiters
+ *   TOLD ...... as LEFT, and a waiter was woken to be told; waiters queue
+ *
+ * Owned and handed locks stand in a list of their owner's, which hangs on its
+ * record (green_extra), so that its end finds them. A lock's memory is Lua's:
+ * waiters have it on their stacks, and one that is owned but forgotten by the
+ * program leaves the list when it is collected.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdio.h>
+
+#include "runtime/waitable.h"
+
+enum state { FREE, OWNED, HANDED, LEFT, TOLD };
+
+/* As much of the former owner's name as the error shows. */
+enum { NAME_SIZE = 80 };
+
+struct lock {
+  struct lg_object object;
+  struct green_list waiters;
+  struct green_thread *owner;
+  void *next,
+      **link; /* struct lock: of its owner's; what points to this one */
+  lua_Integer depth;
+  enum state state;
+  uint8_t reentrant, finalized;
+  char former[NAME_SIZE]; /* LEFT, TOLD: who left it */
+};
+
+/* Key in the registry: all locks by address (weak), so that a finalizer can
+ * tell that the state is closing. */
+static const char LOCKS[] = "locks";
+
+static int lock_acquire(lua_State *L);
+
+/* --- owning and handing over; none of these raises --- */
+
+/* Its record must have its extra pointer already. */
+static void give(struct lock *l, struct green_thread *t, enum state state) {
+  void **held = green_extra(l->object.G->hub, t);
+  l->owner = t;
+  l->state = state;
+  l->depth = 1;
+  l->next = *held;
+  l->link = held;
+  if (l->next) ((struct lock *)l->next)->link = &l->next;
+  *held = l;
+}
+
+static void take_away(struct lock *l) {
+  *l->link = l->next;
+  if (l->next) ((struct lock *)l->next)->link = l->link;
+  l->owner = NULL;
+  l->state = FREE;
+}
+
+static void hand_over(struct green_hub *hub, struct lock *l) {
+  struct green_node *node = green_list_head(&l->waiters);
+  if (!node) return;
+  give(l, node->thread, HANDED);
+  green_wake_node(hub, node, GREEN_WOKEN);
+}
+
+static void tell_next(struct green_hub *hub, struct lock *l) {
+  l->state = green_wake_first(hub, &l->waiters, GREEN_WOKEN) ? TOLD : LEFT;
+}
+
+static void release(struct green_hub *hub, struct lock *l) {
+  if (--l->depth > 0) return;
+  take_away(l);
+  hand_over(hub, l);
+}
+
+/* The waiter was handed the lock, or an error, but ends without having run. */
+static void undo(struct green_hub *hub, void *object) {
+  struct lock *l = object;
+  if (l->state == TOLD)
+    tell_next(hub, l);
+  else
+    release(hub, l);
+}
+
+static void note_former(struct lg *G, struct lock *l, struct green_thread *t) {
+  if (t->state == GREEN_DONE && t->klass == &lg_thread_class)
+    lg_keep_name(G, t);
+  snprintf(l->former, sizeof l->former, "#%llu%s%s", (unsigned long long)t->id,
+           *green_name(t) ? " " : "", green_name(t));
+}
+
+void lg_locks_abandon(struct lg *G, struct green_thread *t) {
+  struct lock *l;
+  while ((l = green_extra_value(t))) {
+    take_away(l);
+    note_former(G, l, t);
+    tell_next(G->hub, l);
+  }
+}
+
+static void drop(struct green_thread *t, void *arg) {
+  (void)arg;
+  while (green_extra_value(t)) take_away(green_extra_value(t));
+}
+
+void lg_locks_drop(struct lg *G) {
+  green_each(G->hub, drop, NULL);
+}
+
+/* --- its memory --- */
+
+/* Of the lock at `at`, whose metatable is on top and is popped. */
+static void watch(lua_State *L, const struct lock *l, int at) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, LOCKS);
+  lua_pushvalue(L, at);
+  lua_rawsetp(L, -2, l);
+  lua_pop(L, 1);
+  lua_setmetatable(L, at);
+}
+
+/* Another object's finalizer uses it after its own: it needs that again. */
+static void revive(lua_State *L, struct lock *l, int at) {
+  lua_getmetatable(L, at);
+  watch(L, l, at);
+  l->finalized = 0;
+}
+
+/* The hub may be gone: then nobody owns it any more. */
+static int lock_gc(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct lock *l = lg_self(L);
+  if (!G->hub) return 0;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, LOCKS);
+  lua_rawgetp(L, -1, l);
+  lg_finalizing(L, G, lua_rawequal(L, -1, 1));
+  if (l->owner) take_away(l);
+  l->finalized = 1;
+  return 0;
+}
+
+/* --- acquire --- */
+
+/* Its user value is the guard. */
+static int push_guard(lua_State *L, int at) {
+  lua_getiuservalue(L, at, 1);
+  return 1;
+}
+
+static int raise_left(lua_State *L, const struct lock *l) {
+  return luaL_error(L,
+                    "the lock was abandoned: green thread %s ended while it "
+                    "owned it",
+                    l->former);
+}
+
+static int acquire_again(lua_State *L, struct lg *G, struct lock *l, int at) {
+  if (!l->reentrant)
+    return luaL_error(L, "the lock is already owned by this green thread, %s",
+                      lg_push_who(L, G, l->owner));
+  l->depth++;
+  return push_guard(L, at);
+}
+
+static int attempt(lua_State *L, struct lg *G, void *object, int at) {
+  struct lock *l = object;
+  struct green_thread *t = lg_current(G);
+  if (unlikely(!t)) return luaL_error(L, "only a green thread can own a lock");
+  if (l->owner == t) return acquire_again(L, G, l, at);
+  if (unlikely(!green_extra(G->hub, t)))
+    return luaL_error(L, "not enough memory");
+  if (unlikely(l->finalized)) revive(L, l, at);
+  if (l->state == LEFT) {
+    l->state = FREE;
+    return raise_left(L, l);
+  }
+  if (l->state != FREE) return -1;
+  give(l, t, OWNED);
+  return push_guard(L, at);
+}
+
+static struct green_list *waiters(void *object) {
+  return &((struct lock *)object)->waiters;
+}
+
+static int fetch(lua_State *L, struct lg *G, void *object, int at,
+                 int reason) {
+  struct lock *l = object;
+  (void)reason;
+  if (likely(l->state == HANDED)) {
+    l->state = OWNED;
+    return push_guard(L, at);
+  }
+  l->state = FREE;
+  hand_over(G->hub, l);
+  return raise_left(L, l);
+}
+
+static const struct lg_waitable acquire_waitable = {
+    .op = {{"lock:acquire", lg_one_undo, NULL},
+           lock_acquire,
+           lg_one_woken,
+           NULL},
+    .attempt = attempt,
+    .list = waiters,
+    .fetch = fetch,
+    .undo = undo};
+
+static const struct lg_class lock_class = {"green.lock", &acquire_waitable,
+                                           NULL};
+
+static struct lock *self(lua_State *L) {
+  return lg_check_object(L, &lock_class, sizeof(struct lock));
+}
+
+/* acquire([s]): the guard. May switch. */
+static int lock_acquire(lua_State *L) {
+  return lg_wait_one(L, &acquire_waitable, &lock_class, sizeof(struct lock));
+}
+
+/* --- the rest --- */
+
+static int not_owner(lua_State *L, struct lg *G, const struct lock *l) {
+  const char *who;
+  luaL_checkstack(L, 8, "luagreen");
+  who = lg_push_who(L, G, lg_current(G));
+  if (!l->owner)
+    return luaL_error(L, "the lock is owned by nobody (released by %s)", who);
+  return luaL_error(L, "the lock is owned by green thread %s (released by %s)",
+                    lg_push_who(L, G, l->owner), who);
+}
+
+/* release(): by its owner only; the first waiter owns it next. Never
+ * switches. */
+static int lock_release(lua_State *L) {
+  struct lock *l = self(L);
+  struct lg *G = l->object.G;
+  if (unlikely(!l->owner || l->owner != lg_current(G)))
+    return not_owner(L, G, l);
+  release(G->hub, l);
+  return 0;
+}
+
+/* The guard is closed. The lock may have been released by hand and be another
+ * thread's by now. The owner closes it, or others close the owner's coroutine,
+ * which then runs this. */
+static void closed(lua_State *L, void *object) {
+  struct lock *l = object;
+  struct lg *G = l->object.G;
+  struct green_thread *t = l->owner;
+  if (!t || l->state != OWNED) return;
+  if (t == lg_current(G) || (t->klass == &lg_thread_class && t->user == L))
+    release(G->hub, l);
+}
+
+static int lock_owner(lua_State *L) {
+  struct lock *l = self(L);
+  if (l->owner)
+    lg_push_thread(L, l->object.G, l->owner);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"acquire", lock_acquire},
+                                   {"release", lock_release},
+                                   {"owner", lock_owner},
+                                   {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__gc", lock_gc}, {NULL, NULL}};
+
+/* lock([reentrant]): upvalue 2 is the metatable. */
+static int l_lock(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct lock *l;
+  if (!lua_isnoneornil(L, 1)) luaL_checktype(L, 1, LUA_TBOOLEAN);
+  lua_settop(L, 1);
+  l = lua_newuserdatauv(L, sizeof *l, 1);
+  *l = (struct lock){.object = {&lock_class, G},
+                     .reentrant = lua_toboolean(L, 1)};
+  green_list_init(&l->waiters);
+  lg_push_guard(L, l, closed);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  watch(L, l, lua_absindex(L, -2));
+  return 1;
+}
+
+void lg_open_lock(lua_State *L) {
+  static const luaL_Reg make[] = {{"lock", l_lock}, {NULL, NULL}};
+  lg_weak_table(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, LOCKS);
+  lg_new_class(L, lock_class.name, methods, meta);
+  lg_setfuncs(L, make, 1);
+}

@@ -1,0 +1,334 @@
+/* thread.c - the class of green threads that are Lua coroutines.
+ *
+ * How a worker runs one, and how it ends. The resumed function is the user's
+ * own: no trampoline, no protected call at the base, so that an idle thread
+ * costs 1.2 KB. What has to happen at its end happens here on the worker,
+ * outside lua_resume, where only functions that cannot raise may be used; the
+ * rest goes through the helper coroutine.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "thread/thread.h"
+
+#if LUA_VERSION_RELEASE_NUM >= 50406
+#define reset_thread(L) lua_closethread(L, NULL)
+#elif LUA_VERSION_RELEASE_NUM == 50405
+#define reset_thread(L) lua_resetthread(L, NULL)
+#else
+#define reset_thread(L) lua_resetthread(L)
+#endif
+
+const char lg_no_yield[] = "attempt to yield from outside a coroutine";
+
+/* --- how a thread ends --- */
+
+/* Did the error pass through a note of its traceback further in? The rare
+ * things are on top of the stack. */
+static int was_noted(lua_State *L, lua_State *co) {
+  int same;
+  lua_getfield(L, -1, "traced");
+  if (lua_isnil(L, -1) || !lua_checkstack(co, 1)) {
+    lua_pop(L, 1);
+    return 0;
+  }
+  lua_pushvalue(co, -1);
+  lua_xmove(co, L, 1);
+  same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* fn(G, t) on the helper: where its error was raised. */
+static int take_traceback(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  lg_make_rare(L, G, t);
+  if (was_noted(L, t->user)) return 0;
+  luaL_traceback(L, t->user, NULL, 0);
+  lua_rawseti(L, -2, RARE_TRACEBACK);
+  return 0;
+}
+
+/* Is the value on top of the dead coroutine the thread's own kill object? */
+static int is_own_kill(struct lg *G, struct green_thread *t, lua_State *co) {
+  int own = 0;
+  if (t->user_rare) {
+    lua_rawgeti(G->tables, 1, t->user_rare);
+    lua_rawgeti(G->tables, -1, RARE_KILLED);
+    lua_replace(G->tables, -2);
+    if (lua_checkstack(co, 1)) {
+      lua_xmove(G->tables, co, 1);
+      own = lua_rawequal(co, -1, -2) && !lua_isnil(co, -1);
+      lua_pop(co, 1);
+    } else {
+      lua_pop(G->tables, 1);
+    }
+  }
+  return own;
+}
+
+/* Runs the pending to-be-closed variables on this worker. They may block: the
+ * thread keeps the stack then. Afterwards the error, if any, is at index 1. */
+static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
+  int status;
+  t->user_flags |= LG_RESETTING;
+  lg_watch_reset(G, t);
+  status = reset_thread(co);
+  t->user_flags &= (uint8_t)~LG_RESETTING;
+  return status;
+}
+
+static void has_failed(struct lg *G, struct green_thread *t, lua_State *co) {
+  lg_protected(G, take_traceback, t);
+  lg_keep_name(G, t);
+  reset(G, t, co);
+  t->state = is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
+}
+
+/* Ended by force: handlers run without an error; one of their own counts. */
+static void was_forced(struct lg *G, struct green_thread *t, lua_State *co) {
+  int status;
+  lg_keep_name(G, t);
+  status = reset(G, t, co);
+  t->state =
+      status == LUA_OK || is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
+}
+
+/* coroutine.yield at the top level: nobody is there to yield to. */
+static void yielded_outside(struct lg *G, struct green_thread *t,
+                            lua_State *co) {
+  lg_protected(G, take_traceback, t);
+  lg_keep_name(G, t);
+  reset(G, t, co);
+  lua_settop(co, 0);
+  lua_rawgetp(co, LUA_REGISTRYINDEX, lg_no_yield);
+  t->state = GREEN_FAILED;
+}
+
+/* (G, t) on the helper: moves the outcome, and the function below it, to a
+ * coroutine that nobody knows, and takes that for the thread's. The guard asks
+ * whose coroutine it is, hence the order. */
+static int move_outcome(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  lua_State *from = t->user, *to = lua_newthread(L);
+  int guard = t->state == GREEN_DONE ? LG_TRIPWIRE : 0,
+      n = lua_gettop(from) - guard;
+  luaL_checkstack(L, 1, "luagreen");
+  if (!lua_checkstack(to, n + guard))
+    return luaL_error(L, "not enough memory");
+  lua_settop(to, guard);
+  lua_xmove(from, to, n);
+  (void)reset_thread(from);
+  t->user = to;
+  lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, t->user_anchor);
+  return 0;
+}
+
+/* Others have got the coroutine, and may resume or close it: that would call,
+ * or drop, what is on its stack. What they find is a dead one. */
+static void hide_outcome(struct lg *G, struct green_thread *t) {
+  if (t->state == GREEN_KILLED)
+    (void)reset_thread(t->user);
+  else
+    lg_protected(G, move_outcome, t);
+}
+
+/* --- the worker's part --- */
+
+static int ended(struct lg *G, struct green_thread *t) {
+  lg_drop_scopes(G, t);
+  if (lg_has_waiter(t)) t->user_flags |= LG_AWAITED;
+  G->refuse = NULL; /* if a forced kill cut the warn function off */
+  return GREEN_ENDED;
+}
+
+/* lua_resume came back otherwise than by one of our waits or a return. */
+static void odd_end(struct lg *G, struct green_thread *t, lua_State *co,
+                    int status) {
+  if (status != LUA_YIELD)
+    has_failed(G, t, co);
+  else if (t->flags & GREEN_FORCED)
+    was_forced(G, t, co);
+  else
+    yielded_outside(G, t, co);
+}
+
+static int run_one(struct lg *G, struct green_thread *t) {
+  lua_State *co = t->user;
+  int nargs = 0, nresults, status;
+  if (unlikely(!(t->user_flags & LG_STARTED))) {
+    t->user_flags |= LG_STARTED;
+    nargs = lua_gettop(co) - LG_BASE - 1;
+  } else if (unlikely(lua_status(co) != LUA_YIELD)) { /* closed by others */
+    if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
+    t->state = GREEN_KILLED;
+    return ended(G, t);
+  }
+  status = lua_resume(co, NULL, nargs, &nresults);
+  if (status == LUA_YIELD && t->user_flags & LG_PARKED) {
+    t->user_flags &= (uint8_t)~LG_PARKED;
+    return GREEN_PARKED;
+  }
+  t->since = 0; /* nothing is waited for: see lg_free_early() */
+  if (likely(status == LUA_OK))
+    t->state = GREEN_DONE;
+  else
+    odd_end(G, t, co, status);
+  if (unlikely(t->user_flags & LG_EXPOSED)) hide_outcome(G, t);
+  return ended(G, t);
+}
+
+static void run(struct green_hub *hub, struct green_thread *t) {
+  struct lg *G = lg_of(hub);
+  do t = green_pass(hub, t, run_one(G, t));
+  while (t);
+}
+
+/* Killed or cancelled before it started. A finalizer may do the same while the
+ * name is made. */
+static void unstarted(struct green_hub *hub, struct green_thread *t) {
+  struct lg *G = lg_of(hub);
+  lua_State *co = t->user;
+  if (t->flags & GREEN_HELD) lg_keep_name(G, t);
+  if (t->user == co && t->state == GREEN_NEW) lua_settop(co, LG_TRIPWIRE);
+}
+
+/* --- what is owed at the end: ties, links, the report --- */
+
+/* Makes a thread of a link's coroutine, ready to run: see
+ * lg_thread_link(). */
+static void start_link(struct lg *G, int slot) {
+  struct green_thread *t;
+  green_unreserve(G->hub);
+  t = green_thread_new(G->hub, &lg_thread_class);
+  lua_rawgeti(G->tables, 1, slot);
+  t->user = lua_tothread(G->tables, -1);
+  lua_pop(G->tables, 1);
+  t->user_anchor = slot;
+  t->flags |= GREEN_OWED;
+  green_start(G->hub, t, 0);
+}
+
+/* Pushes the list `key` of the thread's rare things on G->tables, or nothing
+ * (0). */
+static int push_list(struct lg *G, struct green_thread *t, int key) {
+  lua_rawgeti(G->tables, 1, t->user_rare);
+  if (lua_rawgeti(G->tables, -1, key) == LUA_TTABLE) {
+    lua_remove(G->tables, -2);
+    return 1;
+  }
+  lua_pop(G->tables, 2);
+  return 0;
+}
+
+static int start_links(struct lg *G, struct green_thread *t) {
+  int i, n = 0, slot;
+  if (!push_list(G, t, RARE_LINKS)) return 0;
+  for (i = 1;; i++) {
+    lua_rawgeti(G->tables, -1, i);
+    slot = (int)lua_tointeger(G->tables, -1);
+    lua_pop(G->tables, 1);
+    if (!slot) break;
+    if (slot <= 0) continue;
+    start_link(G, slot);
+    n++;
+  }
+  lua_pop(G->tables, 1);
+  return n;
+}
+
+/* fn(G, t) on the helper: why it will never run. */
+static int note_cancelled(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  lg_make_rare(L, G, lua_touserdata(L, 2));
+  lua_pushliteral(L, "cancelled");
+  lua_rawseti(L, -2, RARE_REASON);
+  lua_pushliteral(L, "end of the thread that spawned it");
+  lua_rawseti(L, -2, RARE_WHERE);
+  return 0;
+}
+
+/* Those that spawn_after_local tied to this one and that have not started. */
+static void cancel_tied(struct lg *G, struct green_thread *t) {
+  int i;
+  if (!push_list(G, t, RARE_TIED)) return;
+  for (i = 1;; i++) {
+    struct green_thread **handle;
+    lua_rawgeti(G->tables, -1, i);
+    handle = lua_touserdata(G->tables, -1);
+    lua_pop(G->tables, 1);
+    if (!handle) break;
+    if (!*handle || (*handle)->state != GREEN_NEW) continue;
+    lg_protected(G, note_cancelled, *handle);
+    green_unstart(G->hub, *handle);
+  }
+  lua_pop(G->tables, 1);
+}
+
+/* What belonged to the thread dies with it, though a handle may live on. */
+static void drop_fields(struct lg *G, struct green_thread *t) {
+  static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED};
+  unsigned i;
+  lua_rawgeti(G->tables, 1, t->user_rare);
+  for (i = 0; i < sizeof keys / sizeof *keys; i++) {
+    lua_pushnil(G->tables);
+    lua_rawseti(G->tables, -2, keys[i]);
+  }
+  lua_pop(G->tables, 1);
+}
+
+/* (G, t) on the helper: a thread for on_error. */
+static int report(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "report");
+  lg_push_outcome(L, G, t); /* false, err */
+  lua_remove(L, -2);
+  lg_push_thread(L, G, t);
+  lg_spawn_owed(L, 2);
+  return 0;
+}
+
+static int has_rare(struct lg *G, struct green_thread *t, int key) {
+  int has;
+  if (!t->user_rare) return 0;
+  lua_rawgeti(G->tables, 1, t->user_rare);
+  has = lua_rawgeti(G->tables, -1, key) != LUA_TNIL;
+  lua_pop(G->tables, 2);
+  return has;
+}
+
+static int has_destination(struct lg *G, struct green_thread *t) {
+  return t->user_flags & LG_AWAITED || has_rare(G, t, RARE_OWNED);
+}
+
+/* Its joiners are woken: the error's destination is decided now. */
+static void at_end(struct green_hub *hub, struct green_thread *t) {
+  struct lg *G = lg_of(hub);
+  int links = 0;
+  if (!G) return;
+  if (unlikely(t->cold)) lg_locks_abandon(G, t);
+  if (t->user_rare) {
+    cancel_tied(G, t);
+    links = start_links(G, t);
+    drop_fields(G, t);
+  }
+  if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
+      lg_protected(G, report, t) != LUA_OK)
+    fprintf(stderr,
+            "luagreen: green thread #%llu %s failed, and memory was "
+            "short for its report\n",
+            (unsigned long long)t->id, green_name(t));
+  if (t->flags & GREEN_HELD)
+    lg_free_early(G, t);
+  else
+    lg_forget(G, t);
+}
+
+const struct green_class lg_thread_class = {"lua", run, unstarted, at_end};

@@ -1,0 +1,78 @@
+/* thread.h - what the files about Lua threads share: thread.c (running and
+ * ending), coroutine.c, spawn.c, join.c, handle.c, inspect.c.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_THREAD_H
+#define LG_THREAD_H
+
+#include "runtime/binding.h"
+
+/* What a thread fails with that yields to nobody; also its registry key. */
+extern const char lg_no_yield[];
+
+struct lg_handle {
+  struct green_thread *thread; /* NULL: let go */
+};
+
+/* coroutine.c. open: once for each state. get: a coroutine and its anchor
+ * slot; may raise. cut: a function for Lua. The others never raise. */
+void lg_open_coroutine(lua_State *L);
+int lg_cut(lua_State *L);
+lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot);
+void lg_recycle(struct lg *G, struct green_thread *t);
+void lg_forget(struct lg *G, struct green_thread *t);
+void lg_free_early(struct lg *G, struct green_thread *t);
+
+/* handle.c. self: the thread at index 1, NULL for a C thread that has ended;
+ * known: raises then. */
+struct green_thread *lg_self_thread(lua_State *L);
+struct green_thread *lg_known_thread(lua_State *L);
+struct lg_handle *lg_new_handle(lua_State *L, size_t size);
+void lg_register_handle(lua_State *L, int slot);
+/* Holds the record of a Lua thread, and its results, as a handle does; lets it
+ * go. Never raise. */
+void lg_keep_thread(struct green_thread *t);
+void lg_let_thread_go(struct lg *G, struct green_thread *t);
+
+/* join.c */
+int lg_has_waiter(const struct green_thread *t);
+int lg_thread_wait(lua_State *L);
+int lg_thread_join(lua_State *L);
+int lg_thread_await_end(lua_State *L);
+
+/* spawn.c. may_spawn raises while the state closes, check_room when there are
+ * too many threads. make_thread: of the
+ * function and its n arguments on top of the stack, which it pops; leaves the
+ * handle there, if one is wanted; may raise, and nothing has happened then.
+ * launch: may raise, but the thread is started. */
+struct lg *lg_may_spawn(lua_State *L);
+void lg_check_room(lua_State *L, struct lg *G);
+struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
+                                    int handle);
+void lg_launch(lua_State *L, struct lg *G, struct green_thread *t,
+               uint64_t at);
+int lg_l_spawn(lua_State *L);
+int lg_l_spawn_n(lua_State *L);
+int lg_l_spawn_after(lua_State *L);
+int lg_l_report_later(lua_State *L);
+int lg_l_crowded(lua_State *L);
+int lg_thread_link(lua_State *L);
+int lg_thread_unlink(lua_State *L);
+
+/* crew.c: does the error of the thread belong to whoever set the watch? */
+int lg_crew_owns(const struct green_watch *watch);
+
+/* inspect.c */
+void lg_push_place(lua_State *L, lua_Debug *ar);
+void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t);
+/* "file:line" of the Lua function that called the running C function. */
+void lg_push_caller(lua_State *L);
+int lg_thread_status(lua_State *L);
+int lg_thread_waiting(lua_State *L);
+int lg_thread_stats(lua_State *L);
+int lg_thread_stack_text(lua_State *L);
+int lg_thread_spawned_at(lua_State *L);
+int lg_thread_limit_of(lua_State *L);
+
+#endif
