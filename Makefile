@@ -191,7 +191,7 @@ clean:
 help:
 	@echo 'make            the module, the C libraries (into $(BUILD)/)'
 	@echo 'make test       everything; PART="specs asan" for parts of it,'
-	@echo '                SPEC=spec/queue_spec.lua for one file'
+	@echo '                SPEC=spec/sync/queue_spec.lua for one file'
 	@echo '                parts: $(shell tools/test --parts 2>/dev/null)'
 	@echo 'make demo       a Lua service, its clients and its backdoor'
 	@echo 'make examples   the C ones, into $(BUILD)/examples/'

@@ -1,5 +1,5 @@
 /* crew.c - threads that belong together: what pools, groups and iterators over
- * results are made of (lua/green/pool.lua, group.lua, many.lua).
+ * results are made of (lua/green/crew/pool.lua, group.lua, many.lua).
  *
  * Each member has a watch among the joiners of its thread, so that its end is
  * noticed at once, without a thread of its own. A crew may

@@ -15,9 +15,9 @@
 
 local core = require "green.core"
 local green = require "green"
-local outlet = require "green.outlet"
-local repl = require "green.repl"
-local telnet = require "green.telnet"
+local outlet = require "green.runtime.outlet"
+local repl = require "green.runtime.repl"
+local telnet = require "green.net.telnet"
 
 --- How the sources of the library's modules begin.
 local OURS <const> = debug.getinfo(1, "S").source:match("^.*/") or "@green/"

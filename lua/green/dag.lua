@@ -23,7 +23,7 @@
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
-local check = require "green.check"
+local check = require "green.runtime.check"
 local core = require "green.core"
 
 --- Keys of a thread's rare things (bindings/runtime/binding.h).

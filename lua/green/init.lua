@@ -10,7 +10,7 @@
 
 -- The table behind it, for what is called often: see bindings/open/open.c.
 local core = getmetatable(require "green.core").__index
-local host = require "green.host"
+local host = require "green.runtime.host"
 
 core.set_home(debug.getinfo(1, "S").source:match("^(.*)init%.lua$") or "=")
 
@@ -61,19 +61,19 @@ setmetatable(green, {
 
 package.loaded["green"] = package.loaded["green"] or green
 
-require "green.errors"(green, core)
-require "green.output"(green, core)
-require "green.thread"(green, core)
-require "green.interrupt"(green, core)
-require "green.pool"(green, core)
-require "green.group"(green, core)
-require "green.pile"(green, core)
-require "green.many"(green, core)
-require "green.once"(green, core)
-require "green.resource_pool"(green, core)
-require "green.net"(green, core)
-require "green.patch"(green, core)
-require "green.dump"(green, core)
+require "green.runtime.errors"(green, core)
+require "green.runtime.output"(green, core)
+require "green.thread.thread"(green, core)
+require "green.thread.interrupt"(green, core)
+require "green.crew.pool"(green, core)
+require "green.crew.group"(green, core)
+require "green.crew.pile"(green, core)
+require "green.crew.many"(green, core)
+require "green.crew.once"(green, core)
+require "green.crew.resource_pool"(green, core)
+require "green.net.net"(green, core)
+require "green.runtime.patch"(green, core)
+require "green.runtime.dump"(green, core)
 host(green, core)
 
 return green

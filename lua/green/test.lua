@@ -8,7 +8,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local check = require "green.check"
+local check = require "green.runtime.check"
 local core = require "green.core"
 local green = require "green"
 

@@ -4,7 +4,7 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
-local new_outlet = require "green.outlet"
+local new_outlet = require "green.runtime.outlet"
 
 describe("an outlet that a finalizer writes to while it sends", function()
   it("sends that, too", function()

@@ -11,7 +11,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local crew = require "green.crew"
+local crew = require "green.crew.crew"
 
 return function(green, core)
   local mt = core.metatable("green.group")

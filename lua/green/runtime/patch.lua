@@ -8,7 +8,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local rings = require "green.rings"
+local rings = require "green.runtime.rings"
 
 return function(green, core)
   local loaded = debug.getregistry()._LOADED

@@ -6,7 +6,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local crew = require "green.crew"
+local crew = require "green.crew.crew"
 
 return function(green, core)
   local mt = core.metatable("green.pool")

@@ -3,8 +3,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local check = require "green.check"
-local crew = require "green.crew"
+local check = require "green.runtime.check"
+local crew = require "green.crew.crew"
 
 return function(green, core)
   local methods <const> = core.crew_methods

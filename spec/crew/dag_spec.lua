@@ -165,7 +165,7 @@ describe("a graph of tasks", function()
       local ok, err = pcall(call)
       assert.is_false(ok)
       assert.matches(text, err)
-      assert.matches("^spec/dag_spec.lua:%d+: ", err)
+      assert.matches("^spec/crew/dag_spec.lua:%d+: ", err)
     end
     assert.equal("dag", green.type(d))
   end)

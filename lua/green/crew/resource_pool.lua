@@ -22,7 +22,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local check = require "green.check"
+local check = require "green.runtime.check"
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5

@@ -7,7 +7,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local rings = require "green.rings"
+local rings = require "green.runtime.rings"
 
 --- Figures of stats() that a header line shows, in this order.
 local FIGURES <const> = {"threads", "ready", "kept", "stacks", "timers",

@@ -3,7 +3,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local crew = require "green.crew"
+local crew = require "green.crew.crew"
 
 return function(green, core)
   local methods <const> = core.crew_methods

@@ -2,7 +2,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local check = require "green.check"
+local check = require "green.runtime.check"
 
 --- Key of a thread's rare things (bindings/runtime/binding.h).
 local TIED = 7

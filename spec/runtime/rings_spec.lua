@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
-local rings = require "green.rings"
+local rings = require "green.runtime.rings"
 local help = require "spec.help"
 
 --- n blocked threads, named "a", "b", ...; they end with the block.

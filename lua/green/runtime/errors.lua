@@ -3,14 +3,15 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local check = require "green.check"
-local rings = require "green.rings"
+local check = require "green.runtime.check"
+local rings = require "green.runtime.rings"
 
 --- Key of a thread's rare things (bindings/runtime/binding.h).
 local CAUSE = 8
 
 --- How the sources of the library's own modules begin.
-local HOME = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "="
+local HOME = debug.getinfo(1, "S").source:match("^(.*)runtime/errors%.lua$")
+  or "="
 
 --- tostring that never raises.
 local function text_of(value)

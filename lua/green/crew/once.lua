@@ -8,7 +8,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local check = require "green.check"
+local check = require "green.runtime.check"
 
 --- What stands in the tree for values that cannot be keys.
 local NIL <const>, NAN <const> = {}, {}
