@@ -38,8 +38,9 @@ enum {
  * others close it (coroutine.c), and with its function, once more, so that it
  * can be named; then the function and its arguments. When it has ended, `since`
  * is the number of the function's site, if that is gone (coroutine.c). The
- * record's user is the coroutine, user_anchor its anchor slot, user_rare the slot of
- * its rare things, user_site where it was spawned (site.c) and user_spawner by whom. */
+ * record's user is the coroutine, user_anchor its anchor slot, user_rare the
+ * slot of its rare things, user_site where it was spawned (site.c) and
+ * user_spawner by whom. */
 enum { LG_TRIPWIRE = 1, LG_BASE = 2 };
 
 struct lg {

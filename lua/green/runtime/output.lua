@@ -1,8 +1,8 @@
 --- Where print and io.write go, thread by thread.
 ---
 --- A green thread may have an output of its own; threads that it spawns from
---- then on inherit it (bindings/thread/spawn.c). print and io.write are replaced once,
---- when the first sink is set, and look for it at each call: in all other
+--- then on inherit it (bindings/thread/spawn.c). print and io.write are replaced
+--- once, when the first sink is set, and look for it at each call: in all other
 --- threads they do what they did before. io.stdout:write and copies of print
 --- that were made earlier are not redirected.
 ---
