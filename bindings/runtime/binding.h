@@ -106,9 +106,15 @@ static inline struct lg *lg_of(struct green_hub *hub) {
   return green_hot(hub)->user;
 }
 
-/* state.c */
+/* runtime/object.c */
 struct lg *lg_find(lua_State *L); /* or NULL */
+/* Pops the userdata of the state: lg_find() and lg_setfuncs() find it. */
+void lg_keep_state(lua_State *L);
 void lg_weak_table(lua_State *L); /* pushes one of weak values */
+
+/* runtime/closing.c */
+void lg_sentinel_class(lua_State *L);
+/* Replaces the sentinel by a younger one, if threads were spawned since. */
 void lg_sentinel(lua_State *L, struct lg *G);
 /* To be called by every __gc first, with whether the object still stands in a
  * weak-valued table: then the state is closing, and the drain runs now. */
@@ -116,6 +122,10 @@ void lg_finalizing(lua_State *L, struct lg *G, int in_table);
 int lg_drain(lua_State *L, struct lg *G);
 /* Main leaves by os.exit, as another thread asked for. */
 void lg_exit(lua_State *L, struct lg *G);
+
+/* open/state.c */
+struct lg *lg_new_state(lua_State *L, struct green_hub *hub);
+void lg_close_hub(lua_State *L, struct lg *G);
 
 /* socket.c: closes every socket of the state, before its hub is let go. */
 void lg_sockets_shut(struct lg *G);
@@ -243,6 +253,8 @@ void lg_spawn_owed(lua_State *L, int nargs);
 
 /* Each adds its functions to the table on top of the stack; their first
  * upvalue is G. */
+void lg_open_config(lua_State *L);
+void lg_open_closing(lua_State *L);
 void lg_open_event(lua_State *L);
 void lg_open_locals(lua_State *L);
 void lg_open_queue(lua_State *L);

@@ -158,14 +158,14 @@ describe("redis.lua", function()
   end)
 end)
 
---- A C example, compiled here with the objects that are under test.
+--- A C example, compiled here with the library that is under test.
 local function c_example(name)
   local build = os.getenv "BUILD" or "build"
   local path = os.tmpname()
   local _, code = output(("cc -std=c11 -D_GNU_SOURCE -Icore -Ibindings "
-    .. "$(pkg-config --cflags lua5.4) -o %s examples/%s.c %s/core/*.o "
-    .. "%s/bindings/*/*.o $(pkg-config --libs lua5.4 libuv) -lpthread"):format(
-    path, name, build, build))
+    .. "$(pkg-config --cflags lua5.4) -o %s examples/%s.c "
+    .. "%s/libgreen_lua.a $(pkg-config --libs lua5.4 libuv) -lpthread"):format(
+    path, name, build))
   assert.equal(0, code)
   return path
 end

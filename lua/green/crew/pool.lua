@@ -1,8 +1,8 @@
 --- Pools: at most so many threads at once.
 ---
---- The slots are kept in C (bindings/crew/crew.c). Results of map and its kin
---- are gathered by a crew of their own, to which each worker belongs from birth:
---- it is the destination of their errors.
+--- The slots are kept in C (bindings/crew/crew.c). The results of map and its
+--- kin are gathered by a crew of their own, to which each worker belongs from
+--- birth: it is the destination of their errors.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -1,10 +1,10 @@
 --- Where print and io.write go, thread by thread.
 ---
 --- A green thread may have an output of its own; threads that it spawns from
---- then on inherit it (bindings/thread/spawn.c). print and io.write are replaced
---- once, when the first sink is set, and look for it at each call: in all other
---- threads they do what they did before. io.stdout:write and copies of print
---- that were made earlier are not redirected.
+--- then on inherit it (bindings/thread/spawn.c). When the first sink is set,
+--- print and io.write are replaced, once, and look for it at each call: in all
+--- other threads they do what they did before. io.stdout:write and copies of
+--- print that were made earlier are not redirected.
 ---
 --- While a sink runs, print and io.write of its thread go to the process's
 --- stdout: a sink may print. One that raises is taken off its thread, and what

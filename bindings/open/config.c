@@ -1,0 +1,207 @@
+/* config.c - green.config: the options of a running hub and its state, one row
+ * each, and green.stats.
+ *
+ * A row knows how its option is read and how it is set. What is set is at the
+ * top of the stack; a value that does not fit raises and changes nothing.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "runtime/binding.h"
+
+enum { MOST = 1000000000 }; /* of what is counted: fits in 32 bits, signed */
+
+struct row {
+  const char *name;
+  void (*get)(lua_State *L, struct lg *G, const struct row *row);
+  void (*set)(lua_State *L, struct lg *G, const struct row *row);
+  size_t at;     /* of the field, where get and set take one */
+  uint32_t from; /* the least value that is accepted */
+  uint32_t to;
+};
+
+static uint32_t count_arg(lua_State *L, const struct row *row) {
+  lua_Number n = lua_tonumber(L, -1);
+  if (!lua_isnumber(L, -1) || !(n >= row->from) || n > row->to)
+    luaL_error(L, "bad value for '%s' in 'config' (number from %d expected)",
+               row->name, (int)row->from);
+  return (uint32_t)n;
+}
+
+/* --- fields of the hub's options, and of the state --- */
+
+static uint32_t *in_options(struct lg *G, const struct row *row) {
+  return (uint32_t *)((char *)green_config(G->hub) + row->at);
+}
+
+static void get_option(lua_State *L, struct lg *G, const struct row *row) {
+  lua_pushinteger(L, *in_options(G, row));
+}
+
+static void set_option(lua_State *L, struct lg *G, const struct row *row) {
+  *in_options(G, row) = count_arg(L, row);
+}
+
+static void get_count(lua_State *L, struct lg *G, const struct row *row) {
+  lua_pushinteger(L, *(uint32_t *)((char *)G + row->at));
+}
+
+static void set_count(lua_State *L, struct lg *G, const struct row *row) {
+  *(uint32_t *)((char *)G + row->at) = count_arg(L, row);
+}
+
+static void get_flag(lua_State *L, struct lg *G, const struct row *row) {
+  lua_pushboolean(L, *((uint8_t *)G + row->at));
+}
+
+static void set_flag(lua_State *L, struct lg *G, const struct row *row) {
+  *((uint8_t *)G + row->at) = (uint8_t)lua_toboolean(L, -1);
+}
+
+/* --- options that are more than a field --- */
+
+static void get_grace(lua_State *L, struct lg *G, const struct row *row) {
+  (void)row;
+  lua_pushnumber(L, (lua_Number)green_config(G->hub)->grace / 1e9);
+}
+
+static void set_grace(lua_State *L, struct lg *G, const struct row *row) {
+  lua_Number s = lua_tonumber(L, -1);
+  if (!lua_isnumber(L, -1) || !(s > 0) || s > 1e6)
+    luaL_error(L, "bad value for '%s' in 'config' (seconds expected)",
+               row->name);
+  green_config(G->hub)->grace = (uint64_t)(s * 1e9);
+}
+
+static void set_max_stacks(lua_State *L, struct lg *G, const struct row *row) {
+  green_set_max_stacks(G->hub, count_arg(L, row));
+}
+
+/* 0 and math.huge: no limit. */
+static void get_max_threads(lua_State *L, struct lg *G,
+                            const struct row *row) {
+  (void)row;
+  lua_pushinteger(L, G->max_threads < UINT32_MAX ? G->max_threads : 0);
+}
+
+static void set_max_threads(lua_State *L, struct lg *G,
+                            const struct row *row) {
+  lua_Number n = lua_tonumber(L, -1);
+  uint32_t most = lua_isnumber(L, -1) && n > MOST ? 0 : count_arg(L, row);
+  G->max_threads = most > 0 ? most : UINT32_MAX;
+}
+
+static void get_accounting(lua_State *L, struct lg *G, const struct row *row) {
+  (void)row;
+  lua_pushboolean(L, green_accounts(G->hub));
+}
+
+static void set_accounting(lua_State *L, struct lg *G, const struct row *row) {
+  (void)row;
+  green_accounting(G->hub, lua_toboolean(L, -1));
+}
+
+static void get_dump_signal(lua_State *L, struct lg *G,
+                            const struct row *row) {
+  (void)row;
+  lg_dump_signal_get(L, G);
+}
+
+static void set_dump_signal(lua_State *L, struct lg *G,
+                            const struct row *row) {
+  (void)row;
+  lg_dump_signal_set(L, G);
+}
+
+#define OPTION(name) offsetof(struct green_options, name)
+#define FIELD(name) offsetof(struct lg, name)
+
+static const struct row rows[] = {
+    {"grace", get_grace, set_grace, 0, 0, 0},
+    {"keep_stacks", get_count, set_count, FIELD(keep_stacks), 0, MOST},
+    {"max_stacks", get_option, set_max_stacks, OPTION(max_stacks), 1, MOST},
+    {"max_threads", get_max_threads, set_max_threads, 0, 0, MOST},
+    {"poll_switches", get_option, set_option, OPTION(poll_switches), 1, MOST},
+    {"poll_ms", get_option, set_option, OPTION(poll_ms), 1, 1000000},
+    {"budget", get_option, set_option, OPTION(budget), 1, MOST},
+    {"recycle", get_flag, set_flag, FIELD(recycle), 0, 0},
+    {"sigint", get_flag, set_flag, FIELD(sigint), 0, 0},
+    {"accounting", get_accounting, set_accounting, 0, 0, 0},
+    {"dump_signal", get_dump_signal, set_dump_signal, 0, 0, 0},
+    {NULL, NULL, NULL, 0, 0, 0}};
+
+/* The key below the value on top of the stack names an option: sets it. */
+static void set(lua_State *L, struct lg *G) {
+  const struct row *row = rows;
+  const char *name;
+  if (lua_type(L, -2) != LUA_TSTRING)
+    luaL_argerror(L, 1, "names of options expected");
+  name = lua_tostring(L, -2);
+  while (row->name && strcmp(row->name, name) != 0) row++;
+  if (!row->name) luaL_error(L, "unknown option '%s' in 'config'", name);
+  row->set(L, G, row);
+}
+
+static int l_config(lua_State *L) {
+  struct lg *G = lg_get(L);
+  const struct row *row;
+  if (!lua_isnoneornil(L, 1)) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) set(L, G);
+  }
+  lua_createtable(L, 0, sizeof rows / sizeof *rows);
+  for (row = rows; row->name; row++) {
+    row->get(L, G, row);
+    lua_setfield(L, -2, row->name);
+  }
+  return 1;
+}
+
+/* --- stats --- */
+
+static void field(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+static void seconds_field(lua_State *L, const char *name, uint64_t ns) {
+  lua_pushnumber(L, (lua_Number)ns / 1e9);
+  lua_setfield(L, -2, name);
+}
+
+static void text_field(lua_State *L, const char *name, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, name);
+}
+
+static int l_stats(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct green_stats s;
+  green_stats(G->hub, &s);
+  lua_createtable(L, 0, 15);
+  field(L, "switches", s.switches);
+  field(L, "polls", s.polls);
+  field(L, "sleeps", s.sleeps);
+  field(L, "spawned", s.spawned);
+  field(L, "threads", s.live);
+  field(L, "ready", s.ready);
+  field(L, "kept", s.kept);
+  field(L, "stacks", s.stacks);
+  field(L, "idle_stacks", s.idle_stacks);
+  field(L, "timers", s.timers);
+  field(L, "external", s.external);
+  seconds_field(L, "uptime", s.uptime);
+  seconds_field(L, "idle", s.idle);
+  text_field(L, "guard", green_guard_name(G->hub));
+  text_field(L, "switch", green_switch_name());
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"config", l_config}, {"stats", l_stats}, {NULL, NULL}};
+
+void lg_open_config(lua_State *L) {
+  lg_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,149 @@
+/* open.c - the doors: require "green.core", and a host's green_lua_open().
+ *
+ * The front table of C functions is put together here from what each file of
+ * the floors below adds.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/binding.h"
+
+/* --- small tools of the Lua part --- */
+
+/* set_policy(table): functions that C calls by name. */
+static int l_set_policy(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  return 0;
+}
+
+/* set_home(prefix): how the sources of the library's own modules begin. */
+static int l_set_home(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  return 0;
+}
+
+/* metatable(name): one of the library's. */
+static int l_metatable(lua_State *L) {
+  luaL_newmetatable(L, luaL_checkstring(L, 1));
+  return 1;
+}
+
+/* in_warn(on): the warn function runs, or not any more. Whether it may be
+ * turned off again: blocking may have been refused already. */
+static int l_in_warn(lua_State *L) {
+  struct lg *G = lg_get(L);
+  lua_pushboolean(L, !G->refuse);
+  if (!lua_toboolean(L, 1))
+    G->refuse = NULL;
+  else if (!G->refuse)
+    G->refuse = "in a warn function";
+  return 1;
+}
+
+static int l_version(lua_State *L) {
+  lua_pushliteral(L, GREEN_VERSION);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"set_policy", l_set_policy}, {"set_home", l_set_home},
+    {"metatable", l_metatable},   {"in_warn", l_in_warn},
+    {"version", l_version},       {NULL, NULL}};
+
+/* --- the doors --- */
+
+static void check_abi(lua_State *L) {
+  int same;
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.abi");
+  same = lua_isnil(L, -1) || lua_tointeger(L, -1) == LG_ABI;
+  lua_pop(L, 1);
+  if (!same)
+    luaL_error(L, "luagreen: another version is loaded in this state");
+  lua_pushinteger(L, LG_ABI);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.abi");
+}
+
+/* An empty table whose fields are those of the table on top of the stack,
+ * which it replaces. Where a call does not tell the name of a C function, Lua
+ * looks for it in the tables of package.loaded: it is to find green.sleep and
+ * not, by chance, green.core.sleep. */
+static void hide_fields(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 2);
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "__newindex");
+  lua_setmetatable(L, -2);
+  lua_remove(L, -2);
+}
+
+static void open_core(lua_State *L) {
+  lua_newtable(L);
+  lg_setfuncs(L, functions, 0);
+  lg_open_config(L);
+  lg_open_closing(L);
+  lg_open_interrupt(L);
+  lg_open_thread(L);
+  lg_open_time(L);
+  lg_open_event(L);
+  lg_open_locals(L);
+  lg_open_queue(L);
+  lg_open_waitable(L);
+  lg_open_select(L);
+  lg_open_crew(L);
+  lg_open_flag(L);
+  lg_open_condition(L);
+  lg_open_guard(L);
+  lg_open_semaphore(L);
+  lg_open_lock(L);
+  lg_open_waitgroup(L);
+  lg_open_ticker(L);
+  lg_open_socket(L);
+  lg_open_readable(L);
+  lg_open_signal(L);
+  lg_open_test(L);
+  hide_fields(L);
+}
+
+int luaopen_green_core(lua_State *L) {
+  struct lg *G;
+  check_abi(L);
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.core") == LUA_TTABLE)
+    return 1;
+  G = lg_find(L);
+  if (G && !G->hub) return luaL_error(L, "luagreen: the state is closing");
+  if (!G) lg_new_state(L, NULL);
+  open_core(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.core");
+  return 1;
+}
+
+void green_lua_open(lua_State *L, struct green_hub *hub) {
+  check_abi(L);
+  if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
+  luaL_checkstack(L, 10, "luagreen");
+  lg_new_state(L, hub);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_green_core);
+  lua_setfield(L, -2, "green.core");
+  lua_pop(L, 1);
+}
+
+int green_lua_close(lua_State *L) {
+  struct lg *G = lg_find(L);
+  int left;
+  if (!G || !G->hub) return 0;
+  left = lg_drain(L, G);
+  lg_close_hub(L, G);
+  return left;
+}
+
+struct green_hub *green_lua_hub(lua_State *L) {
+  struct lg *G = lg_find(L);
+  return G ? G->hub : NULL;
+}

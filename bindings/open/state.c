@@ -1,0 +1,108 @@
+/* state.c - makes the struct lg of a lua_State, and ends it.
+ *
+ * Everything is in place before the hub is opened, so that an error in between
+ * leaves a userdata whose __gc undoes what was done. The end: the drain, then
+ * what floors below hold of the hub's is let go, then the hub itself.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/binding.h"
+
+void lg_close_hub(lua_State *L, struct lg *G) {
+  struct green_hub *hub = G->hub;
+  lg_drain(L, G);
+  lg_sockets_shut(G);
+  lg_dump_signal_off(G);
+  lg_locks_drop(G);
+  G->hub = NULL;
+  green_hot(hub)->user = NULL;
+  green_set_runtime(hub, NULL);
+  if (G->own)
+    green_close(hub);
+  else
+    green_hot(hub)->draining = 0; /* the host's goes on */
+}
+
+static int hub_gc(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  lg_signal_restore(G);
+  if (G->hub) lg_close_hub(L, G);
+  lg_sites_free(G);
+  free(G->free_slots);
+  G->free_slots = NULL;
+  return 0;
+}
+
+static void env_number(const char *name, uint32_t *value) {
+  const char *s = getenv(name);
+  if (s && *s) *value = (uint32_t)strtoul(s, NULL, 10);
+}
+
+static void make_state(lua_State *L, struct lg *G, const char *key) {
+  lua_State *co = lua_newthread(L);
+  if (!lua_checkstack(co, LUA_MINSTACK)) luaL_error(L, "not enough memory");
+  lua_setfield(L, LUA_REGISTRYINDEX, key);
+  if (!G->tables)
+    G->tables = co;
+  else
+    G->helper = co;
+}
+
+/* The tables that C reaches without raising: anchors, and by the same slots
+ * the coroutines in which timeouts were made. */
+static void make_tables(lua_State *L, struct lg *G) {
+  make_state(L, G, "luagreen.tables");
+  make_state(L, G, "luagreen.helper");
+  lua_newtable(L);
+  lua_xmove(L, G->tables, 1);
+  lg_weak_table(L);
+  lua_xmove(L, G->tables, 1);
+  lg_weak_table(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
+}
+
+static void open_hub(lua_State *L, struct lg *G, struct green_hub *hub) {
+  int r = 0;
+  G->own = hub == NULL;
+  if (!hub) {
+    struct green_options o;
+    memset(&o, 0, sizeof o);
+    env_number("LUAGREEN_MAX_STACKS", &o.max_stacks);
+    r = green_open(&hub, &o);
+  }
+  if (r < 0) luaL_error(L, "luagreen: no hub: %s", green_strerror(r));
+  G->hub = hub;
+  if (G->own) green_report_overflow(); /* a host asks for it itself */
+  green_hot(hub)->user = G;
+  green_set_runtime(hub, &lg_runtime);
+}
+
+struct lg *lg_new_state(lua_State *L, struct green_hub *hub) {
+  struct lg *G = lua_newuserdatauv(L, sizeof *G, 0);
+  memset(G, 0, sizeof *G);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  G->main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  G->keep_stacks = 1024;
+  G->max_threads = UINT32_MAX;
+  env_number("LUAGREEN_KEEP", &G->keep_stacks);
+  G->recycle = 1;
+  G->sigint = 1;
+  G->seed = (uint64_t)(uintptr_t)G ^ green_now();
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, hub_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  make_tables(L, G);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, G);
+  lg_keep_state(L);
+  lua_newtable(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lg_sentinel_class(L);
+  open_hub(L, G, hub);
+  return G;
+}

@@ -1,0 +1,90 @@
+/* closing.c - when the threads of a closing state are drained.
+ *
+ * Nothing of Lua's public API runs before lua_close(), and finalizers run
+ * newest first, so the hub's own __gc would come too late: every object older
+ * than it would be finalized before the threads that use it are killed. The
+ * drain therefore runs at the first of: green_lua_close(), os.exit with close,
+ * and the first finalizer of ours that sees its object still standing in a
+ * weak-valued table, which happens only while the state closes. The main
+ * thread anchors a fresh sentinel whenever it blocks after spawns.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/binding.h"
+
+int lg_drain(lua_State *L, struct lg *G) {
+  int left;
+  if (G->drained || !G->hub) return 0;
+  G->drained = 1;
+  green_keep_note(G->hub, L);
+  left = green_drain(G->hub);
+  G->drained = 2;
+  return left;
+}
+
+void lg_finalizing(lua_State *L, struct lg *G, int in_table) {
+  if (in_table) lg_drain(L, G);
+}
+
+static int sentinel_gc(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  lua_rawgeti(L, lua_upvalueindex(2), 1);
+  lg_finalizing(L, G, lua_rawequal(L, -1, 1));
+  return 0;
+}
+
+/* Replaces the sentinel by a younger one, if threads were spawned since. */
+void lg_sentinel(lua_State *L, struct lg *G) {
+  if (likely(G->sentinel_spawns == green_hot(G->hub)->spawns)) return;
+  luaL_checkstack(L, 6, "luagreen");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
+  lua_newuserdatauv(L, 1, 0);
+  luaL_setmetatable(L, "green.sentinel");
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, -3, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.sentinel");
+  lua_pop(L, 1);
+  G->sentinel_spawns = green_hot(G->hub)->spawns;
+}
+
+void lg_sentinel_class(lua_State *L) {
+  static const luaL_Reg meta[] = {{"__gc", sentinel_gc}, {NULL, NULL}};
+  luaL_newmetatable(L, "green.sentinel");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
+  lg_setfuncs(L, meta, 1);
+  lua_pop(L, 1);
+}
+
+/* --- os.exit from a green thread ends in main --- */
+
+void lg_exit(lua_State *L, struct lg *G) {
+  G->exiting = 0;
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "exit");
+  lua_call(L, 0, 0);
+}
+
+/* exit_main(): main is to leave; true if the caller is another thread. */
+static int l_exit_main(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct green_thread *main = green_main(G->hub);
+  if (!main || lg_current(G) == main) return 0;
+  G->exiting = 1;
+  green_wake(G->hub, main, GREEN_EXIT);
+  green_kill(G->hub, lg_current(G));
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int l_drain(lua_State *L) {
+  struct lg *G = lg_get(L);
+  lua_pushinteger(L, lg_drain(L, G));
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"drain", l_drain}, {"exit_main", l_exit_main}, {NULL, NULL}};
+
+void lg_open_closing(lua_State *L) {
+  lg_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,62 @@
+/* object.c - what all objects of the library share: the state that they belong
+ * to, their metatables, the check of a method's self.
+ *
+ * Everything here runs where Lua runs: below lua_resume() or lua_pcall().
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/binding.h"
+
+/* Where the registry holds the state's struct lg. */
+static const char STATE[] = "luagreen.hub";
+
+struct lg *lg_find(lua_State *L) {
+  struct lg *G;
+  lua_getfield(L, LUA_REGISTRYINDEX, STATE);
+  G = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return G;
+}
+
+void lg_keep_state(lua_State *L) {
+  lua_setfield(L, LUA_REGISTRYINDEX, STATE);
+}
+
+void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra) {
+  lua_getfield(L, LUA_REGISTRYINDEX, STATE);
+  lua_insert(L, -1 - extra);
+  luaL_setfuncs(L, funcs, 1 + extra);
+}
+
+void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
+                  const luaL_Reg *meta) {
+  luaL_newmetatable(L, name);
+  if (meta) {
+    lua_pushvalue(L, -1);
+    lua_pushvalue(L, -1);
+    lg_setfuncs(L, meta, 1);
+    lua_pop(L, 1);
+  }
+  lua_newtable(L);
+  lua_pushvalue(L, -2);
+  lg_setfuncs(L, methods, 1);
+  lua_setfield(L, -2, "__index");
+}
+
+void *lg_self_error(lua_State *L) {
+  const char *name = "object";
+  if (lua_getfield(L, lua_upvalueindex(2), "__name") == LUA_TSTRING)
+    name = lua_tostring(L, -1);
+  luaL_argerror(
+      L, 1,
+      lua_pushfstring(L, "%s expected, got %s", name, luaL_typename(L, 1)));
+  return NULL;
+}
+
+void lg_weak_table(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+}
