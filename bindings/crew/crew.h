@@ -1,5 +1,5 @@
-/* crew.h - what crew.c (members and slots) and results.c (what is over and not
- * read yet) share.
+/* crew.h - what the files about crews share: crew.c (members and slots),
+ * spawn.c, results.c (what is over and not read yet), methods.c.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -35,23 +35,38 @@ struct crew {
 
 enum { FIELDS = 1 }; /* user value: a table for the Lua side */
 
-/* crew.c. The class; the crew at a stack index; room for one more member, may
- * raise; a new member, of the crew at `index`; its thread has ended, or its
- * event was sent; out of the list of the living; members live no more. */
+/* crew.c. The crew at a stack index; the method's self; the member that the
+ * calling thread is, or NULL. */
 extern const struct lg_class lg_crew_class;
 struct crew *lg_to_crew(lua_State *L, int index);
+struct crew *lg_self_crew(lua_State *L);
+struct member *lg_crew_member(struct crew *crew);
+/* Room for one more member, may raise; a new member, of the crew at `index`;
+ * its thread has ended, or its event was sent; off the list of the living. */
 void lg_crew_reserve(lua_State *L, struct crew *crew);
 struct member *lg_crew_attach(lua_State *L, struct crew *crew, int index,
                               struct green_list *list, struct green_thread *t);
 void lg_crew_fire(struct green_hub *hub, struct green_watch *watch);
 void lg_crew_delist(struct member *m);
 void lg_crew_drop_anchor(const struct crew *crew);
-
-/* results.c. A member is over, or was born into a crew that is read in order;
- * the first one was read; who waits for it is woken, if it is there. */
-void lg_crew_collect(struct crew *crew, struct member *m);
+/* Slots: is one free; the first spawner that waits for one; hands out what is
+ * free; a granted slot that nobody makes use of goes on. */
+int lg_crew_has_slots(const struct crew *crew);
+struct green_node *lg_crew_next_in_line(struct crew *crew);
+void lg_crew_grant(struct crew *crew);
+void lg_crew_pass_on(struct crew *crew);
+/* The unread: the first one was read; is there anything to read, or never
+ * again; if there is, the reader that waits for it is woken. */
 void lg_crew_uncollect(struct crew *crew);
+int lg_crew_is_readable(const struct crew *crew);
 void lg_crew_wake_reader(struct crew *crew);
+
+/* Methods of Lua's: crew.c, spawn.c, results.c. */
+int lg_crew_wait(lua_State *L);
+int lg_crew_spawn(lua_State *L);
+int lg_crew_spawn_n(lua_State *L);
+int lg_crew_spawn_in(lua_State *L);
+int lg_crew_spawn_in_n(lua_State *L);
 int lg_crew_next(lua_State *L);
 int lg_crew_add(lua_State *L);
 int lg_crew_let_go(lua_State *L);

@@ -1,4 +1,4 @@
-/* results.c - what is over in a crew and not read yet.
+/* results.c - reads what is over in a crew.
  *
  * `unread` has the members in order of their ends, or, in a crew that is read
  * in order, of their births: then the first of them may live yet. A crew that
@@ -9,36 +9,6 @@
 #include <stdlib.h>
 
 #include "crew/crew.h"
-
-static struct crew *self(lua_State *L) {
-  return lg_check_object(L, &lg_crew_class, sizeof(struct crew));
-}
-
-void lg_crew_collect(struct crew *crew, struct member *m) {
-  m->after = NULL;
-  *crew->last_unread = m;
-  crew->last_unread = &m->after;
-}
-
-/* The first of the unread is read. */
-void lg_crew_uncollect(struct crew *crew) {
-  struct member *m = crew->unread;
-  if (!(crew->unread = m->after)) crew->last_unread = &crew->unread;
-  if (crew->keeps && m->thread) lg_let_thread_go(crew->object.G, m->thread);
-  free(m);
-}
-
-/* Is there anything to read, or never again? */
-static int is_readable(const struct crew *crew) {
-  return crew->unread ? crew->unread->over : crew->live == 0;
-}
-
-void lg_crew_wake_reader(struct crew *crew) {
-  if (is_readable(crew))
-    green_wake_first(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
-}
-
-/* --- reading --- */
 
 /* The error of a thread that failed or was killed is raised again by its
  * handle: fields.failed. */
@@ -79,7 +49,7 @@ static int next_attempt(lua_State *L, struct lg *G, void *object, int at) {
   luaL_checkstack(L, 4, "luagreen");
   skip_let_go(crew);
   m = crew->unread;
-  if (!is_readable(crew)) return -1;
+  if (!lg_crew_is_readable(crew)) return -1;
   if (!m) {
     lua_pushnil(L);
     return 1;
@@ -130,7 +100,7 @@ int lg_crew_next(lua_State *L) {
 
 /* add(crew, thing): notices the end of a thread, or an event's; its number. */
 int lg_crew_add(lua_State *L) {
-  struct crew *crew = self(L);
+  struct crew *crew = lg_self_crew(L);
   struct green_list *list;
   struct green_thread *t;
   int over;
