@@ -1,7 +1,7 @@
 /* internal.h - what the files of core/ share.
  *
  * Everything lives in struct green_hub, except what belongs to the process
- * (process.c). Functions here run on any stack of the hub's OS thread unless
+ * (global.c). Functions here run on any stack of the hub's OS thread unless
  * their file says otherwise.
  *
  * SPDX-License-Identifier: MIT
@@ -106,19 +106,19 @@ void green__jump(struct green__stack *from, struct green__stack *to);
 /* Describes the OS stack the caller runs on (sanitizers need it). */
 void green__stack_adopt(struct green__stack *s);
 
-/* process.c: what is per process. */
+/* global.c: what is per process. */
 /* A slab record without memory, listed and owned by h; NULL: no memory. It is
  * spare again once its base and then its hub are NULL. */
-struct green__slab *green__process_slab(struct green_hub *h);
+struct green__slab *green__global_slab(struct green_hub *h);
 /* Takes mprotect guards (1 if granted), or gives them back (take < 0). */
-int green__process_guard_budget(int take);
-int green__process_forked(void); /* forks without exec since the start */
-void green__process_init(void);
+int green__global_guard_budget(int take);
+int green__global_forked(void); /* forks without exec since the start */
+void green__global_init(void);
 /* The slab that holds an address, or NULL. Async-signal-safe. */
-struct green__slab *green__process_find(const void *address);
+struct green__slab *green__global_find(const void *address);
 /* Writes on stderr whose stack overflowed; `how` ends the line. Async-signal-
  * safe. */
-void green__process_report(const struct green__stack *s, const char *how);
+void green__global_report(const struct green__stack *s, const char *how);
 /* The stack in slot i of a slab; the address of its struct. */
 struct green__stack *green__slab_stack(const struct green__slab *slab,
                                        uint32_t i);
@@ -157,8 +157,8 @@ struct green__thread_slab;
 
 struct green_hub {
   struct green_hot hot;    /* first: green_hot() relies on it */
-  uint32_t tick;           /* switches until the clock is read (16) */
-  uint32_t since_poll;     /* switches since the last poll, by 16 */
+  uint32_t tick;           /* switches until the clock is read (32) */
+  uint32_t since_poll;     /* switches since the last poll, by 32 */
   struct green__stack *on; /* the stack in use */
   struct green_list ready;
   uint64_t now, last_poll; /* clock as last read; time of the last poll */
@@ -217,6 +217,13 @@ void green__arm_timer(struct green_hub *h);
 int green__at_home(struct green_hub *h);
 void green__poll_done(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
+/* loop.c: the timers, and whether the one that trims is to be armed. */
+void green__loop_open(struct green_hub *h);
+void green__loop_close(struct green_hub *h);
+void green__watch_surplus(struct green_hub *h);
+/* host.c: the handles of a host's loop; nothing on others. */
+void green__host_open(struct green_hub *h);
+void green__host_close(struct green_hub *h);
 /* account.c: t does not run any more; t will run next. */
 void green__account_left(struct green_hub *h, struct green_thread *t);
 void green__account_next(struct green_hub *h, struct green_thread *t);
@@ -245,7 +252,9 @@ struct green__job {
 int green__post_job(struct green_post *post, struct green__job *job);
 void green__resolver_shutdown(struct green_hub *h);
 void green__post_shutdown(struct green_hub *h);
-/* A uv handle of ours was closed: the last one ends green_close(). */
+/* A uv handle of ours, which does not keep the loop alive, was made. */
+void green__handle_opened(struct green_hub *h, void *handle);
+/* One was closed: the last one ends green_close(). */
 void green__handle_closed(uv_handle_t *handle);
 
 static inline void green__list_add_first(struct green_list *list,

@@ -17,27 +17,8 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "sanitizers.h"
 #include "switch.h"
-
-#ifdef __has_feature
-#define HAS_FEATURE(x) __has_feature(x)
-#else
-#define HAS_FEATURE(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
-#define ASAN 1
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define TSAN 1
-#include <sanitizer/tsan_interface.h>
-#endif
-#ifdef __has_include
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
 
 /* Pure Lua can use 440 KB in recursion through gsub when built with -O2, and
  * 1.1 MB without optimisation; sanitizers add to each frame. */
@@ -77,138 +58,6 @@ static size_t round_up(size_t n, size_t unit) {
 static char *page_of(const void *address) {
   return (char *)((uintptr_t)address & ~(uintptr_t)(page_size() - 1));
 }
-
-/* ----------------------------------------------------------- sanitizers -- */
-
-#define INLINE __attribute__((always_inline))
-
-/* leave() is called right before a switch, arrive() first thing after it, on
- * the stack arrived at; forget() when what ran on a stack never goes on;
- * clean() before a stack, or its memory, gets another use. */
-#if defined(ASAN)
-
-/* The functions between leave() and arrive() have no frames of ASan's. */
-#define UNSEEN __attribute__((no_sanitize_address))
-
-INLINE UNSEEN static inline void leave(struct green__stack *from,
-                                       struct green__stack *to) {
-  to->came = from;
-  __sanitizer_start_switch_fiber(&from->asan_fake, to->low,
-                                 (size_t)(to->high - to->low));
-}
-
-/* Nobody knows the bounds of the OS stack but ASan, and it tells who left. */
-INLINE UNSEEN static inline void arrive(struct green__stack *s) {
-  const void *low;
-  size_t size;
-  __sanitizer_finish_switch_fiber(s->asan_fake, &low, &size);
-  if (s->came->entry) return;
-  s->came->low = (char *)low;
-  s->came->high = (char *)low + size;
-}
-
-/* Fake stacks are freed by who leaves them for good, so pretend to do that. */
-UNSEEN static void forget(struct green__stack *s) {
-  const void *low;
-  size_t size;
-  void *mine, *fake = s->asan_fake;
-  if (!fake) return;
-  s->asan_fake = NULL;
-  __sanitizer_start_switch_fiber(&mine, s->low, (size_t)(s->high - s->low));
-  __sanitizer_finish_switch_fiber(fake, &low, &size);
-  __sanitizer_start_switch_fiber(NULL, low, size);
-  __sanitizer_finish_switch_fiber(mine, NULL, NULL);
-}
-
-static void clean(struct green__stack *s) {
-  __asan_unpoison_memory_region(s->low, (size_t)(s->high - s->low));
-}
-
-void green__stack_adopt(struct green__stack *s) {
-  s->low = s->high = NULL; /* see arrive() */
-}
-
-#elif defined(TSAN)
-
-/* ThreadSanitizer pops what it pushed when a function returns, so the switch
- * is called by the very function that announces it. */
-#define UNSEEN __attribute__((no_sanitize_thread))
-
-INLINE UNSEEN static inline void leave(struct green__stack *from,
-                                       struct green__stack *to) {
-  (void)from;
-  if (!to->tsan_fiber) to->tsan_fiber = __tsan_create_fiber(0);
-  __tsan_switch_to_fiber(to->tsan_fiber, 0);
-}
-
-INLINE UNSEEN static inline void arrive(struct green__stack *s) {
-  (void)s;
-}
-
-static void forget(struct green__stack *s) {
-  if (s->tsan_fiber) __tsan_destroy_fiber(s->tsan_fiber);
-  s->tsan_fiber = NULL;
-}
-
-static void clean(struct green__stack *s) {
-  (void)s;
-}
-
-void green__stack_adopt(struct green__stack *s) {
-  s->tsan_fiber = __tsan_get_current_fiber();
-}
-
-#else
-
-#define UNSEEN
-
-INLINE static inline void leave(struct green__stack *from,
-                                struct green__stack *to) {
-  (void)from;
-  (void)to;
-}
-
-INLINE static inline void arrive(struct green__stack *s) {
-  (void)s;
-}
-
-static void forget(struct green__stack *s) {
-  (void)s;
-}
-
-static void clean(struct green__stack *s) {
-  (void)s;
-}
-
-void green__stack_adopt(struct green__stack *s) {
-  (void)s; /* its bounds are nobody's business */
-}
-
-#endif
-
-/* Valgrind takes a jump of the stack pointer for a huge frame, unless it knows
- * both stacks. Told once for each mapping, not for each thread. */
-#ifdef VALGRIND_STACK_REGISTER
-
-static void tell_valgrind(struct green__stack *s) {
-  s->valgrind_id = VALGRIND_STACK_REGISTER(s->low, s->high);
-}
-
-static void untell_valgrind(struct green__stack *s) {
-  VALGRIND_STACK_DEREGISTER(s->valgrind_id);
-}
-
-#else
-
-static void tell_valgrind(struct green__stack *s) {
-  (void)s;
-}
-
-static void untell_valgrind(struct green__stack *s) {
-  (void)s;
-}
-
-#endif
 
 /* --------------------------------------------------------------- guards -- */
 
@@ -258,7 +107,7 @@ static void check_canary(const struct green__stack *s) {
   uint64_t changed = 0;
   for (int i = 0; i < CANARY_WORDS; i++) changed |= s->canary[i] ^ CANARY;
   if (green__likely(!changed)) return;
-  green__process_report(s, ", found at a switch");
+  green__global_report(s, ", found at a switch");
   abort();
 }
 
@@ -267,6 +116,10 @@ void green__stack_check(const struct green__stack *s) {
 }
 
 /* --------------------------------------------------------------- switch -- */
+
+void green__stack_adopt(struct green__stack *s) {
+  adopt(s);
+}
 
 UNSEEN void green__jump(struct green__stack *from, struct green__stack *to) {
   green__stack_check(from);
@@ -317,7 +170,7 @@ static char *map_slots(size_t slot, uint32_t *count) {
 
 static int add_slab(struct green_hub *h) {
   struct green__stacks *p = &h->stacks;
-  struct green__slab *slab = green__process_slab(h);
+  struct green__slab *slab = green__global_slab(h);
   uint32_t count = p->slabs ? SLAB_STACKS : FIRST_STACKS;
   char *base;
   if (!slab) return UV_ENOMEM;
@@ -332,7 +185,7 @@ static int add_slab(struct green_hub *h) {
 #endif
   slab->guard = (uint8_t)p->guard;
   if (p->guard == GREEN_GUARD_MPROTECT &&
-      !green__process_guard_budget((int)count))
+      !green__global_guard_budget((int)count))
     slab->guard = GREEN_GUARD_CANARY;
   slab->slot = p->slot;
   slab->size = count * p->slot;
@@ -366,13 +219,13 @@ static void drop_stack(struct green__stack *s) {
   clean(s);
 }
 
-/* The order tells green__process_slab() when the record is spare. */
+/* The order tells green__global_slab() when the record is spare. */
 static void drop_slab(struct green__slab *slab) {
   char *base = atomic_load(&slab->base);
   for (uint32_t i = 0; i < slab->used; i++)
     drop_stack(green__slab_stack(slab, i));
   if (slab->guard == GREEN_GUARD_MPROTECT)
-    green__process_guard_budget(-(int)slab->count);
+    green__global_guard_budget(-(int)slab->count);
   atomic_store(&slab->base, NULL);
   green__unmap(base, slab->size);
   atomic_store(&slab->hub, NULL);

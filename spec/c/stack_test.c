@@ -1,6 +1,6 @@
 /* stack_test.c - stacks, guards, the pool and the overflow report.
  *
- * Links with stack.c, process.c, memory.c and a switch backend only; the hub
+ * Links with stack.c, global.c, memory.c and a switch backend only; the hub
  * is a zeroed struct. Tests that must die do so in a forked child.
  *
  * SPDX-License-Identifier: MIT
@@ -48,7 +48,7 @@ static int open_hub(enum green_guard guard, size_t size, uint32_t max) {
   o.stack_size = size;
   o.max_stacks = max;
   memset(&hub, 0, sizeof hub);
-  green__process_init();
+  green__global_init();
   hub.os_stack.hub = &hub;
   green__stack_adopt(&hub.os_stack);
   return green__stacks_init(&hub, &o);
@@ -232,16 +232,16 @@ static void test_budget(void) {
   int taken = 0;
   open_hub(GREEN_GUARD_MPROTECT, SMALL, 0);
   s = take();
-  while (green__process_guard_budget(1)) taken++;
+  while (green__global_guard_budget(1)) taken++;
   for (int i = 0; i < 7; i++) take();
   t = take();
   CHECK(s && t && !s->canary && t->canary,
         "when the budget of mprotect guards is spent, later stacks get a "
         "canary");
   close_hub();
-  CHECK(green__process_guard_budget(8), "freed stacks give their guards back");
-  green__process_guard_budget(-8);
-  green__process_guard_budget(-taken);
+  CHECK(green__global_guard_budget(8), "freed stacks give their guards back");
+  green__global_guard_budget(-8);
+  green__global_guard_budget(-taken);
 }
 
 /* ----------------------------------------------------------------- pool -- */
@@ -345,18 +345,18 @@ static void test_free(void) {
   open_hub(GREEN_GUARD_AUTO, SMALL, 0);
   s = take();
   low = s->low;
-  slab = green__process_find(low);
-  CHECK(slab && green__process_find(low - 1) == slab,
+  slab = green__global_find(low);
+  CHECK(slab && green__global_find(low - 1) == slab,
         "the slab of an address is found, and of a guard too");
-  CHECK(!green__process_find(&hub), "but none for other addresses");
+  CHECK(!green__global_find(&hub), "but none for other addresses");
   close_hub();
-  CHECK(!green__process_find(low), "freed stacks are not found any more");
+  CHECK(!green__global_find(low), "freed stacks are not found any more");
   open_hub(GREEN_GUARD_AUTO, SMALL, 0);
   s = run(1000);
-  next = green__process_find(s);
+  next = green__global_find(s);
   CHECK(next == slab, "the record of a freed slab is used again");
   green__stacks_free(&hub, 1);
-  CHECK(green__process_find(s) == next && s->low[0] == 0 && !next->hub,
+  CHECK(green__global_find(s) == next && s->low[0] == 0 && !next->hub,
         "stacks that must be kept stay mapped");
   open_hub(GREEN_GUARD_AUTO, SMALL, 0);
   run(1000);
@@ -442,7 +442,7 @@ static void test_very_many(void) {
 /* -------------------------------------------------------------- process -- */
 
 static void forked(void) {
-  if (green__process_forked() > 0) abort();
+  if (green__global_forked() > 0) abort();
 }
 
 static void not_ours(int signal) {
@@ -468,7 +468,7 @@ static void sent_fault(void) {
 
 static void test_process(void) {
   struct death d = die(forked);
-  CHECK(green__process_forked() == 0 && died_of(&d, SIGABRT, ""),
+  CHECK(green__global_forked() == 0 && died_of(&d, SIGABRT, ""),
         "a forked child knows that it is one");
   if (RUNNING_ON_VALGRIND) return;
   d = die(taken);

@@ -1,4 +1,4 @@
-/* process.c - what belongs to the process, not to a hub.
+/* global.c - what belongs to the process, not to a hub.
  *
  * Owns the list of all slabs, the budget of mprotect guards (all hubs share
  * one vm.max_map_count), the fork mark, and the report of a stack overflow.
@@ -36,7 +36,7 @@ static int claim(struct green__slab *slab, struct green_hub *h) {
   return 0;
 }
 
-struct green__slab *green__process_slab(struct green_hub *h) {
+struct green__slab *green__global_slab(struct green_hub *h) {
   struct green__slab *slab = atomic_load(&slabs);
   for (; slab; slab = atomic_load(&slab->next))
     if (claim(slab, h)) return slab;
@@ -49,7 +49,7 @@ struct green__slab *green__process_slab(struct green_hub *h) {
   return slab;
 }
 
-struct green__slab *green__process_find(const void *address) {
+struct green__slab *green__global_find(const void *address) {
   struct green__slab *slab = atomic_load(&slabs);
   for (; slab; slab = atomic_load(&slab->next)) {
     uintptr_t base = (uintptr_t)atomic_load(&slab->base);
@@ -75,7 +75,7 @@ static void read_budget(void) {
   atomic_store(&budget, (limit > 0 ? limit : DEFAULT_MAP_COUNT) / 3);
 }
 
-int green__process_guard_budget(int take) {
+int green__global_guard_budget(int take) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   long left;
   pthread_once(&once, read_budget);
@@ -96,11 +96,11 @@ static void watch_forks(void) {
   pthread_atfork(NULL, NULL, on_fork);
 }
 
-int green__process_forked(void) {
+int green__global_forked(void) {
   return atomic_load_explicit(&forks, memory_order_relaxed);
 }
 
-void green__process_init(void) {
+void green__global_init(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, watch_forks);
 }
@@ -138,9 +138,9 @@ static void put_name(struct line *l, const char *name) {
   put_text(l, "\"");
 }
 
-void green__process_report(const struct green__stack *s, const char *how) {
+void green__global_report(const struct green__stack *s, const char *how) {
   const struct green_thread *t = s->owner;
-  const struct green__slab *slab = green__process_find(s);
+  const struct green__slab *slab = green__global_find(s);
   size_t size = slab ? slab->slot - GREEN__GUARD_SIZE - GREEN__TOP_SIZE : 0;
   struct line l = {{0}, 0};
   ssize_t n;
@@ -165,7 +165,7 @@ void green__process_report(const struct green__stack *s, const char *how) {
 /* The stack whose guard holds the address. By address only: guards made by
  * madvise fault with SEGV_MAPERR, those made by mprotect with SEGV_ACCERR. */
 static struct green__stack *overflowed(const void *address) {
-  struct green__slab *slab = green__process_find(address);
+  struct green__slab *slab = green__global_find(address);
   size_t offset;
   if (!slab) return NULL;
   offset = (size_t)((const char *)address - atomic_load(&slab->base));
@@ -182,7 +182,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
   (void)context;
   if (info->si_code > 0) {
     struct green__stack *s = overflowed(info->si_addr);
-    if (s) green__process_report(s, "");
+    if (s) green__global_report(s, "");
   }
   action.sa_handler = SIG_DFL;
   sigaction(signal, &action, NULL);
