@@ -328,7 +328,7 @@ local function resources(w)
 end
 
 local function single(w)
-  return {o = green.once(function(key)
+  return {o = green.single_flight(function(key)
     if one_in(2) then green.sleep(random() / 50) end
     if one_in(5) then error(mine "once", 0) end
     w.calls = w.calls + 1
@@ -1279,7 +1279,7 @@ function could.condition() return false end
 function could.ticker(k) return k.cancelled end
 
 local function check_waiter(w, actor, t)
-  local waiting, now = t:waiting(), green.now()
+  local waiting, now = t:blocked(), green.now()
   if waiting and waiting.deadline and waiting.deadline < now then
     w:fail("#%d sleeps past its limit in %s", actor.id, waiting.what)
   end
@@ -1301,7 +1301,7 @@ end
 local function check_meetings(w)
   local getter, putter = {}, {}
   for _, actor in ipairs(w.list) do
-    local t = actor.id and green.thread(actor.id)
+    local t = actor.id and green.find_thread(actor.id)
     for _, c in ipairs(t and t:status() == "blocked" and actor.stay
       and actor.stay.cases or {}) do
       local side, other = getter, putter
@@ -1325,7 +1325,7 @@ end
 --- What holds whenever no thread can run.
 local function check_all(w)
   for _, actor in ipairs(w.list) do
-    local t = actor.id and green.thread(actor.id)
+    local t = actor.id and green.find_thread(actor.id)
     if t and t:status() == "blocked" then check_waiter(w, actor, t) end
   end
   check_meetings(w)
@@ -1364,7 +1364,7 @@ local function end_actors(w)
   local all = true
   for i = #w.list, 1, -1 do
     local a = w.list[i]
-    local t = a.id and green.thread(a.id)
+    local t = a.id and green.find_thread(a.id)
     if t and t ~= green.current() then
       all = false
       t:kill("the end")
@@ -1372,7 +1372,7 @@ local function end_actors(w)
     end
   end
   for _, a in ipairs(w.list) do
-    local t = a.id and green.thread(a.id)
+    local t = a.id and green.find_thread(a.id)
     if t and t ~= green.current() then
       t:kill("the end") -- it may have been born meanwhile
       local ok, why = t:join(1000)
@@ -1445,7 +1445,7 @@ function World:finish()
   collectgarbage()
   collectgarbage()
   green.sleep(20) -- for links, reports and the threads of finalizers
-  for _, k in ipairs(self.all.ticker) do k.o:cancel() end
+  for _, k in ipairs(self.all.ticker) do k.o:close() end
   for _, p in ipairs(self.all.pool) do check_pool(self, p) end
   for _, rp in ipairs(self.all.resources) do close_resources(self, rp) end
   for _, d in ipairs(self.all.dag) do close_dag(self, d) end

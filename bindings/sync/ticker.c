@@ -14,7 +14,7 @@ struct ticker {
   double period;  /* ns */
   uint64_t start; /* on the hub's clock */
   double n;       /* the last tick that was taken */
-  int cancelled;
+  int closed;
 };
 
 /* The stack of a wait: the ticker, the limit, and when that is. */
@@ -40,7 +40,7 @@ static uint64_t due(void *object) {
 static int attempt(lua_State *L, struct lg *G, void *object, int at) {
   struct ticker *k = object;
   (void)G, (void)at;
-  if (k->cancelled) return lg_push_closed(L);
+  if (k->closed) return lg_push_closed(L);
   if (due(k) > green_now()) return -1;
   k->n = next_tick(k);
   lua_pushinteger(L, (lua_Integer)k->n);
@@ -107,16 +107,16 @@ static int ticker_wait(lua_State *L) {
   return wait_until(L, G, deadline);
 }
 
-/* for n in ticker: nil when it is cancelled. */
+/* for n in ticker: nil when it is closed. */
 static int ticker_call(lua_State *L) {
   lua_settop(L, 1);
   return ticker_wait(L);
 }
 
-/* cancel(): ends the loop of whoever waits for it. Never switches. */
-static int ticker_cancel(lua_State *L) {
+/* close(): waits return nil and "closed", loops end. Never switches. */
+static int ticker_close(lua_State *L) {
   struct ticker *k = self(L);
-  k->cancelled = 1;
+  k->closed = 1;
   green_wake_all(k->object.G->hub, &k->waiters, GREEN_CLOSED);
   return 0;
 }
@@ -140,9 +140,9 @@ static int l_ticker(lua_State *L) {
 void lg_open_ticker(lua_State *L) {
   static const luaL_Reg make[] = {{"ticker", l_ticker}, {NULL, NULL}};
   static const luaL_Reg methods[] = {
-      {"wait", ticker_wait}, {"cancel", ticker_cancel}, {NULL, NULL}};
+      {"wait", ticker_wait}, {"close", ticker_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
-      {"__call", ticker_call}, {"__close", ticker_cancel}, {NULL, NULL}};
+      {"__call", ticker_call}, {"__close", ticker_close}, {NULL, NULL}};
   lg_new_class(L, ticker_class.name, methods, meta);
   lg_setfuncs(L, make, 1);
 }

@@ -323,7 +323,7 @@ static void gather(struct green_thread *t, void *arg) {
 }
 
 /* thread(id) */
-static int l_thread(lua_State *L) {
+static int l_find_thread(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *found = NULL;
   struct gather g = {&found, 0, 1, 0};
@@ -412,7 +412,7 @@ static const luaL_Reg methods[] = {{"wait", lg_thread_wait},
                                    {"link", lg_thread_link},
                                    {"unlink", lg_thread_unlink},
                                    {"status", lg_thread_status},
-                                   {"waiting", lg_thread_waiting},
+                                   {"blocked", lg_thread_blocked},
                                    {"stats", lg_thread_stats},
                                    {NULL, NULL}};
 
@@ -427,7 +427,7 @@ static const luaL_Reg functions[] = {{"spawn", lg_l_spawn},
                                      {"crowded", lg_l_crowded},
                                      {"report_later", lg_l_report_later},
                                      {"current", l_current},
-                                     {"thread", l_thread},
+                                     {"find_thread", l_find_thread},
                                      {"all_threads", l_all_threads},
                                      {"rare", l_rare},
                                      {"output", l_output},

@@ -174,7 +174,7 @@ static void push_where(lua_State *L, lua_State *from) {
 }
 
 /* waiting(): {what, on, since, deadline, where}, or nil. */
-int lg_thread_waiting(lua_State *L) {
+int lg_thread_blocked(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_self_thread(L);
   uint64_t deadline;

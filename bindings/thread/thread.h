@@ -69,7 +69,7 @@ void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t);
 /* "file:line" of the Lua function that called the running C function. */
 void lg_push_caller(lua_State *L);
 int lg_thread_status(lua_State *L);
-int lg_thread_waiting(lua_State *L);
+int lg_thread_blocked(lua_State *L);
 int lg_thread_stats(lua_State *L);
 int lg_thread_stack_text(lua_State *L);
 int lg_thread_spawned_at(lua_State *L);

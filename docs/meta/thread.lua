@@ -50,7 +50,7 @@ function green.current() end
 --- The live thread with that id, or nil. Never switches.
 ---@param id integer
 ---@return green.thread?
-function green.thread(id) end
+function green.find_thread(id) end
 
 --- The live threads, by id. Never switches.
 ---@return green.thread[]
@@ -127,15 +127,15 @@ function Thread:unlink(f) end
 function Thread:status() end
 
 --- What it is blocked in, or nil. Never switches.
----@return green.waiting?
-function Thread:waiting() end
+---@return green.blocked?
+function Thread:blocked() end
 
 --- Its Lua stack as it is now, or where its error was raised, with the place
 --- where it was spawned and what caused the error. Never switches.
 ---@return string
 function Thread:traceback() end
 
----@class green.waiting
+---@class green.blocked
 ---@field what string       the call: "sleep", "queue:get", ...
 ---@field on? any           the object it waits for
 ---@field since number      seconds, as green.now()

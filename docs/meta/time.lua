@@ -12,7 +12,7 @@ function green.now() end
 
 --- Ticks every s seconds: `for n in green.ticker(s) do ... end`. The phase is
 --- kept; missed ticks are skipped, and n counts them. Each tick goes to one of
---- those that wait. Closing cancels it.
+--- those that wait. A to-be-closed variable closes it.
 ---@class green.ticker
 ---@operator call: integer?
 local Ticker = {}
@@ -29,5 +29,6 @@ function green.ticker(s) end
 ---@overload fun(self: green.ticker, s?: number): nil, "closed"
 function Ticker:wait(s) end
 
---- Ends the loop of whoever waits for it. Never switches.
-function Ticker:cancel() end
+--- No tick comes any more: a wait returns nil and "closed", and a loop over it
+--- ends. Never switches.
+function Ticker:close() end

@@ -53,7 +53,7 @@ local END <const>, INTERRUPT <const> = {}, {}
 local function find_thread(id)
   if green.type(id) == "thread" then return id end
   id = math.tointeger(id)
-  return id and green.thread(id)
+  return id and green.find_thread(id)
 end
 
 local function no_thread(id)
@@ -74,7 +74,7 @@ function helpers.ps()
   local now = green.now()
   for i, t in ipairs(green.threads()) do
     if i % 100 == 0 then green.sleep(0) end
-    local w = t:waiting()
+    local w = t:blocked()
     print(("%5d  %-8s  %7s  %-16s  %s%s"):format(t.id, t:status(),
       w and ("%.1f s"):format(now - w.since) or "-", awaited(w), t.name,
       w and w.where and ", at " .. w.where or ""))

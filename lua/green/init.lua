@@ -21,7 +21,7 @@ local green = {
   spawn_n = core.spawn_n,
   spawn_after = core.spawn_after,
   current = core.current,
-  thread = core.thread,
+  find_thread = core.find_thread,
   sleep = core.sleep,
   wait_others = core.wait_others,
   now = core.now,
@@ -69,7 +69,7 @@ require "green.crew.pool"(green, core)
 require "green.crew.group"(green, core)
 require "green.crew.pile"(green, core)
 require "green.crew.many"(green, core)
-require "green.crew.once"(green, core)
+require "green.crew.single_flight"(green, core)
 require "green.crew.resource_pool"(green, core)
 require "green.net.net"(green, core)
 require "green.runtime.patch"(green, core)

@@ -47,7 +47,7 @@ end
 
 --- "#7 worker: queue:get for 3 s, at app.lua:12".
 local function describe(t)
-  local w, status = t:waiting(), t:status()
+  local w, status = t:blocked(), t:status()
   local doing = status == "new" and "has not started" or status
   if w then
     doing = ("%s for %s s, at %s"):format(w.what,

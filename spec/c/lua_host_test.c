@@ -38,7 +38,7 @@ static const char *const NESTED =
 static const char *const LOOK =
     "collectgarbage() collectgarbage() seen = 0\n"
     "for _, t in ipairs(green.threads()) do\n"
-    "  local w = t:waiting()\n"
+    "  local w = t:blocked()\n"
     "  if w and w.what == 'sleep' and not w.where then seen = seen + 1 end\n"
     "  t:traceback()\n"
     "end\n";

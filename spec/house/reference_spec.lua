@@ -64,7 +64,7 @@ end
 local function threads_wait()
   local t <close> = green.spawn(function() green.queue():get(60) end)
   green.sleep(0)
-  return t:waiting()
+  return t:blocked()
 end
 
 local function killed()
@@ -101,7 +101,7 @@ local records = {
   ["green.backdoor_options"] = function()
     return upvalue(green.backdoor.server, "known", 1)
   end,
-  ["green.waiting"] = threads_wait,
+  ["green.blocked"] = threads_wait,
   ["green.killed"] = killed,
   ["green.child_failed"] = child_failed,
   ["green.deadlock"] = deadlock,

@@ -21,7 +21,7 @@ describe("a parked thread that foreign code closes", function()
         local co, what, t
         t = green.spawn(function()
           local _ <close> = setmetatable({}, {__close = function()
-            what = t:waiting().what
+            what = t:blocked().what
             collectgarbage()
             for _ = 1, 100 do green.event() end
           end})

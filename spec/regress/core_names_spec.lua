@@ -10,7 +10,7 @@ local core = require "green.core"
 describe("the error of a function that is called through pcall", function()
   it("names it as the program does", function()
     local calls = {timeout = {"x"}, sleep = {"x"}, spawn = {}, spawn_n = {1},
-      spawn_after = {}, queue = {"x"}, channel = {}, thread = {},
+      spawn_after = {}, queue = {"x"}, channel = {}, find_thread = {},
       config = {1}, wait_others = {"x"}, locals = {1}, type = {}}
     for name, arguments in pairs(calls) do
       local ok, err = pcall(green[name], table.unpack(arguments))

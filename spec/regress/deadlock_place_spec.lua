@@ -6,7 +6,7 @@ local green = require "green"
 
 describe("a deadlock report", function()
   it("tells where the program waits, and not where the library does", function()
-    local wait = green.once(function() green.event():wait() end)
+    local wait = green.single_flight(function() green.event():wait() end)
     local ok, err = pcall(wait)
     assert.is_false(ok)
     assert.equal("deadlock", green.type(err))

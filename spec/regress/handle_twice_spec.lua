@@ -41,7 +41,7 @@ describe("a handle that a finalizer asks for while it is made", function()
     collectgarbage()
     collectgarbage()
     at_next(function() coroutine.close(co) end)
-    local t = green.thread(id)
+    local t = green.find_thread(id)
     collectgarbage "incremental"
     local other <close> = green.spawn(green.sleep, 10)
     if t then -- the handle was there already

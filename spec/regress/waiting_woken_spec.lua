@@ -10,13 +10,13 @@ describe("a thread that a finalizer wakes while it is asked", function()
     local ev = green.event()
     local t = green.spawn(ev.wait, ev)
     green.sleep(0)
-    assert.equal("event:wait", t:waiting().what)
+    assert.equal("event:wait", t:blocked().what)
     collectgarbage "incremental"
     collectgarbage "generational"
     collectgarbage "stop"
     setmetatable({}, {__gc = function() ev:send() end})
     collectgarbage "restart"
-    local waiting = t:waiting()
+    local waiting = t:blocked()
     collectgarbage "incremental"
     assert.is_nil(waiting)
     t:wait()

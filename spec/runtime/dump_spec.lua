@@ -40,7 +40,7 @@ describe("green.dump", function()
         .. "for 0%.%d+ s, %d+%.%d+ s left, at %S*dump_spec.lua:%d+\n", text)
       assert.matches("\n  stack traceback:\n", text)
       assert.matches("\n  spawned at %S*dump_spec.lua:%d+ by #%d+ ", text)
-      assert.matches("^#1 main: ", part(dump(), green.thread(1)))
+      assert.matches("^#1 main: ", part(dump(), green.find_thread(1)))
       t:kill()
       t:join()
     end)
@@ -106,7 +106,7 @@ describe("green.dump", function()
     assert.matches("two\\nlines", text, 1, true)
     assert.is_nil(text:find "[%z\27]")
     for _, t in ipairs(list) do
-      if t:waiting() then t:kill() end
+      if t:blocked() then t:kill() end
       t:join()
     end
   end)

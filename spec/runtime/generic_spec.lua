@@ -10,7 +10,7 @@
 --   done         a wait that was satisfied has had its effect: the next waiter
 --                needs a satisfaction of its own
 --   rest(o)      optional: how many satisfactions nobody has taken
---   what         optional: how t:waiting() calls it
+--   what         optional: how t:blocked() calls it
 --   single       only one thread may wait: what is about two is left out
 --   close(o)     optional: closes it; then each wait returns nil, "closed"
 --   clean(o)     optional: ends what make() began
@@ -351,7 +351,7 @@ for _, row in ipairs(things) do
         help.blocked(t)
         green.sleep(0)
         assert.equal("blocked", t:status())
-        local what = t:waiting().what
+        local what = t:blocked().what
         assert.equal(row.what or type(what), row.what and what or "string")
         satisfy(o)
         assert.equal(row.value, t:wait())

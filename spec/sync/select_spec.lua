@@ -112,7 +112,7 @@ local kinds = {
     ready = function() green.sleep(5) end, values = {n = 1, 1}},
   {name = "a ticker that is cancelled",
     make = function() return green.ticker(5) end,
-    ready = function(k) k:cancel() end, values = {n = 2, nil, "closed"}},
+    ready = function(k) k:close() end, values = {n = 2, nil, "closed"}},
   {name = "what a user's object stands for",
     make = function()
       local e = green.event()
@@ -138,7 +138,7 @@ for _, kind in ipairs(kinds) do
       local case, o = kind.make()
       local other = green.queue()
       local t = selecting {other, case, green.event()}
-      assert.equal("select", t:waiting().what)
+      assert.equal("select", t:blocked().what)
       kind.ready(case, o)
       local r = packed(t:wait())
       assert.equal(2, r[1])
@@ -616,7 +616,7 @@ describe("select", function()
 
   it("shows in waiting() since when, until when and where", function()
     local t = selecting({green.event()}, 60)
-    local w = t:waiting()
+    local w = t:blocked()
     assert.equal("select", w.what)
     assert(math.abs(w.deadline - green.now() - 60) < 1)
     t:kill()
@@ -684,8 +684,8 @@ describe("a ticker", function()
     local function loop() for _ in k do n = n + 1 end end
     local a, b = green.spawn(loop), green.spawn(loop)
     green.sleep(5.5)
-    k:cancel()
-    k:cancel()
+    k:close()
+    k:close()
     a:wait()
     b:wait()
     assert.equal(5, n)

@@ -99,7 +99,7 @@ describe("their arguments", function()
 end)
 
 describe("they", function()
-  it("are told by t:waiting()", function()
+  it("are told by t:blocked()", function()
     local l = green.lock()
     local _ <close> = l:acquire()
     local rows = {
@@ -113,7 +113,7 @@ describe("they", function()
       local what, o, method = table.unpack(row)
       local t <close> = green.spawn(function() o[method](o) end)
       blocked(t)
-      local w = t:waiting()
+      local w = t:blocked()
       assert.equal(what, w.what)
       assert.equal(o, w.on)
     end

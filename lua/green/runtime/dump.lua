@@ -49,7 +49,7 @@ return function(green, core)
   end
 
   local function wait_text(t)
-    local w = t:waiting()
+    local w = t:blocked()
     if not w then return "" end
     local now = green.now()
     return (" in %s%s for %.3f s%s%s"):format(w.what, awaited(t, w),
@@ -58,7 +58,7 @@ return function(green, core)
       w.where and ", at " .. w.where or "")
   end
 
-  --- What t:traceback() says of a live thread; green.thread() would look at
+  --- What t:traceback() says of a live thread; find_thread() would look at
   --- all of them for each.
   local function stack(t, find)
     local text = (core.stack_text(t) or "stack traceback:\n\t(none)")

@@ -85,7 +85,7 @@ return function(green, core)
     local found = rings.find(all, {[me] = mine})
     if found[1] then d.cycle, d.rings = found[1], found end
     for _, t in ipairs(all) do
-      local w = t == me and mine or t:waiting()
+      local w = t == me and mine or t:blocked()
       if w then
         d.threads[#d.threads + 1] = {id = t.id, name = t.name,
           what = w.what, since = w.since, where = w.where}
@@ -120,7 +120,7 @@ return function(green, core)
   ---@return string
   core.metatable("green.thread").__methods.traceback = function(t)
     local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
-      .. core.spawn_text(t, green.thread)
+      .. core.spawn_text(t, green.find_thread)
     if t:status() ~= "failed" then return text end
     local _, err = t:join(0)
     return text .. cause_text(t, err)

@@ -52,7 +52,7 @@ local CREWS <const> = {pool = true, group = true, crew = true}
 --- Does it wait for a thread, with no end of its own? Whether a crew that it
 --- waits for can go on is not asked: that would go round and round.
 local function is_held(t)
-  local w = t:waiting()
+  local w = t:blocked()
   if not w or w.deadline or w.on == nil then return false end
   return CREWS[core.type(w.on)] or #rings.edges(t, w) > 0
 end
@@ -92,11 +92,11 @@ end
 
 --- Whom does a thread wait for? Never raises.
 ---@param t green.thread
----@param w? green.waiting  t:waiting() by default
+---@param w? green.blocked  t:blocked() by default
 ---@return green.thread[]  list
 ---@return string? how
 function rings.edges(t, w)
-  w = w or t:waiting()
+  w = w or t:blocked()
   local kind = w and w.on ~= nil and core.type(w.on)
   local awaited = kind and rings.awaited[kind]
   if not awaited then return {} end
@@ -148,7 +148,7 @@ end
 --- The rings among these threads and those that they wait for, each once:
 --- "#2 fetch -> lock of #3 store -> join of #2 fetch".
 ---@param threads green.thread[]
----@param waits? table<green.thread, green.waiting>  instead of t:waiting()
+---@param waits? table<green.thread, green.blocked>  instead of t:blocked()
 ---@return string[]
 function rings.find(threads, waits)
   local seen, found = {}, {}

@@ -68,7 +68,7 @@ local ticker = green.ticker(0.0001)
 local none = {green.event(), ticker, {green.channel(), "put", 1}}
 local class = setmetatable({}, {__waitable = function() return e end})
 assert(green.select(none) == 2)
-ticker:cancel()
+ticker:close()
 assert(green.select {none[1], class} == 2)
 assert(select(2, green.select({none[1], green.lock()}, 0)))
 
@@ -92,7 +92,7 @@ graph:spawn("b", {"a"}, function(_, results) return results:wait().a end)
 graph:spawn("c", {"b"}, error)
 assert(graph:wait {"b"}.b == 1)
 for key, ok in graph:wait_each {"a", "c"} do assert(key == "a" or not ok) end
-local twice = green.once(function(n) green.sleep(0) return n * 2 end)
+local twice = green.single_flight(function(n) green.sleep(0) return n * 2 end)
 green.spawn_n(twice, 2)
 assert(twice(2) == 4)
 local mine = green.locals(true)

@@ -16,6 +16,6 @@ local green = {}
 --- Making one never switches. Raises when f is not callable.
 ---@param f function
 ---@return function
-function green.once(f) end
+function green.single_flight(f) end
 
 return green

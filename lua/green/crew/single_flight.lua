@@ -82,8 +82,8 @@ return function(green)
   --- come until it is over.
   ---@param f function
   ---@return function
-  function green.once(f)
-    check.callable(f, 1, "once")
+  function green.single_flight(f)
+    check.callable(f, 1, "single_flight")
     local tree = {}
     return function(...)
       local way = way_to(...)

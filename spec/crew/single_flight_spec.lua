@@ -20,7 +20,7 @@ local function gated()
     o.gate:wait()
     return run, ...
   end
-  o.g = green.once(o.f)
+  o.g = green.single_flight(o.f)
   return o
 end
 
@@ -93,7 +93,7 @@ describe("a function that runs once", function()
   help.both(it, "raises its very error in all callers", function()
     local mine = {}
     local errors = help.collecting(function()
-      local g = green.once(function()
+      local g = green.single_flight(function()
         green.sleep(0)
         error(mine)
       end)
@@ -153,7 +153,7 @@ describe("a function that runs once", function()
       local o = gated()
       local t = callers(o, 1)[1]
       for _, other in ipairs(green.threads()) do
-        local w = other:waiting()
+        local w = other:blocked()
         if w and w.on == o.gate then other:kill() end
       end
       local ok, err = t:join()
@@ -180,7 +180,7 @@ describe("a function that runs once", function()
 
   help.both(it, "that calls itself with the same arguments raises", function()
     local g
-    g = green.once(function(n) return n == 0 and g(0) or g(n - 1) end)
+    g = green.single_flight(function(n) return n == 0 and g(0) or g(n - 1) end)
     local ok, err = pcall(g, 2)
     assert.is_false(ok)
     assert.matches("cannot wait for itself", err)
@@ -207,7 +207,7 @@ describe("a function that runs once", function()
 
   help.both(it, "survives random kills of callers and runs", function()
     local running = {}
-    local g = green.once(function(key)
+    local g = green.single_flight(function(key)
       running[#running + 1] = true
       local _ <close> = setmetatable({}, {
         __close = function() running[#running] = nil end,
@@ -232,9 +232,9 @@ describe("a function that runs once", function()
   end)
 
   it("must be callable", function()
-    assert.matches("bad argument #1 to 'once'",
-      select(2, pcall(green.once, 1)))
+    assert.matches("bad argument #1 to 'single_flight'",
+      select(2, pcall(green.single_flight, 1)))
     local callable = setmetatable({}, {__call = function(_, x) return x end})
-    assert.equal(7, green.once(callable)(7))
+    assert.equal(7, green.single_flight(callable)(7))
   end)
 end)
