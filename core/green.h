@@ -229,10 +229,17 @@ struct green_node {
 };
 /* Stands in a list in a thread's place and is told when its turn comes; only
  * in lists whose waiters are woken all at once, such as a thread's joiners.
- * `fire` runs after it was unlinked, on any stack; it may wake, not block. */
+ * `fire` runs after it was unlinked, on any stack; it may wake, not block.
+ * `owns`, for the runtime, tells whether the watch is the destination of the
+ * thread's error; it may be NULL. */
+struct green_watch;
+struct green_watch_kind {
+  void (*fire)(struct green_hub *hub, struct green_watch *watch);
+  int (*owns)(const struct green_watch *watch);
+};
 struct green_watch {
   struct green_node node;
-  void (*fire)(struct green_hub *hub, struct green_watch *watch);
+  const struct green_watch_kind *kind;
 };
 
 /* A kind of wait: one static object per blocking operation. */
@@ -276,7 +283,8 @@ enum {
   GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
   GREEN_DEAF = 16,  /* this wait is not to be interrupted */
   GREEN_OWED = 32,  /* a report or a link: runs even while the hub drains */
-  GREEN_OVER = 64   /* its end is done with: nothing but its holder knows it */
+  GREEN_OVER = 64,  /* its end is done with: nothing but its holder knows it */
+  GREEN_RUNTIME = 128 /* of the runtime's own class: neither main nor C's */
 };
 
 enum { GREEN_ENDED, GREEN_PARKED }; /* see green_pass() */
@@ -369,7 +377,8 @@ static inline void green_list_remove(struct green_node *node) {
 struct green_thread *green_pass(struct green_hub *hub,
                                 struct green_thread *thread, int how);
 
-/* Makes a thread of class `klass`, not yet in the ready queue. */
+/* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), not yet in
+ * the ready queue. */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
 /* Keeps memory for one more thread apart, or UV_ENOMEM; and gives it back, so

@@ -25,7 +25,7 @@ static void set_defaults(struct green_options *o) {
 }
 
 static int adopt_main(struct green_hub *h) {
-  struct green_thread *t = green_thread_new(h, &main_class);
+  struct green_thread *t = green__record(h, &main_class);
   if (!t) return UV_ENOMEM;
   if (green_set_name(h, t, "main") < 0) return UV_ENOMEM;
   t->flags |= GREEN_HELD;

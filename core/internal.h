@@ -231,6 +231,9 @@ void green__wait_end(struct green_hub *h, struct green_thread *t);
 void green__interrupt(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state);
+/* A new record, of a class of the core's. */
+struct green_thread *green__record(struct green_hub *h,
+                                   const struct green_class *klass);
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
 void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);

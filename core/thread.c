@@ -32,8 +32,8 @@ static int more_records(struct green_hub *h) {
   return 0;
 }
 
-struct green_thread *green_thread_new(struct green_hub *h,
-                                      const struct green_class *klass) {
+struct green_thread *green__record(struct green_hub *h,
+                                   const struct green_class *klass) {
   struct green_thread *t = h->free_threads;
   if (green__unlikely(!t)) {
     if (more_records(h) < 0) return NULL;
@@ -49,6 +49,13 @@ struct green_thread *green_thread_new(struct green_hub *h,
   t->state = GREEN_NEW;
   h->live++;
   h->hot.spawns++;
+  return t;
+}
+
+struct green_thread *green_thread_new(struct green_hub *h,
+                                      const struct green_class *klass) {
+  struct green_thread *t = green__record(h, klass);
+  if (green__likely(t)) t->flags = GREEN_RUNTIME;
   return t;
 }
 
@@ -177,7 +184,7 @@ int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {
   struct green_thread *t;
   if (h->hot.closed || !green__at_home(h)) return UV_EPERM;
-  t = green_thread_new(h, &c_class);
+  t = green__record(h, &c_class);
   if (!t) return UV_ENOMEM;
   memcpy(&t->on, &fn, sizeof fn); /* free until the first wait */
   t->user = arg;

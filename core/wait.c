@@ -85,8 +85,9 @@ int green_wake_all(struct green_hub *h, struct green_list *list,
     if (green__likely(node->thread)) {
       green_wake_node(h, node, reason);
     } else {
+      struct green_watch *watch = (struct green_watch *)node;
       green_list_remove(node);
-      ((struct green_watch *)node)->fire(h, (struct green_watch *)node);
+      watch->kind->fire(h, watch);
     }
   }
   return n;

@@ -204,10 +204,12 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch) {
 }
 
 /* Is the error of that thread the crew's? */
-int lg_crew_owns(const struct green_watch *watch) {
+static int owns(const struct green_watch *watch) {
   const struct crew *crew = ((const struct member *)watch)->crew;
   return crew->owns && !crew->failed;
 }
+
+static const struct green_watch_kind watch_kind = {lg_crew_fire, owns};
 
 /* Makes sure that there is a spare member and a slot among the anchors; may
  * raise. */
@@ -227,7 +229,7 @@ struct member *lg_crew_attach(lua_State *L, struct crew *crew, int index,
   struct member *m = crew->spare;
   crew->spare = NULL;
   *m = (struct member){
-      .watch = {.fire = lg_crew_fire}, .crew = crew, .thread = t};
+      .watch = {.kind = &watch_kind}, .crew = crew, .thread = t};
   m->number = ++crew->numbers;
   enlist(&crew->living, m);
   if (crew->keeps) lg_keep_thread(t);

@@ -78,7 +78,7 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
     crew->used++;
   lg_crew_attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
   if (bag) lg_crew_attach(L, bag, kind->bag, &t->joiners, t);
-  lg_launch(L, G, t, 0);
+  lg_start_thread(L, G, t, 0);
   return t;
 }
 

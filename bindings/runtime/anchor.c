@@ -50,24 +50,6 @@ void lg_push_anchored(lua_State *L, struct lg *G, int slot) {
   lua_xmove(G->tables, L, 1);
 }
 
-int lg_rare(lua_State *L, struct lg *G, struct green_thread *t) {
-  if (!t->user_rare) return 0;
-  lg_push_anchored(L, G, t->user_rare);
-  return 1;
-}
-
-void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t) {
-  if (lg_rare(L, G, t)) return;
-  lua_newtable(L);
-  if (t->user_rare) { /* by a finalizer, just now */
-    lua_pop(L, 1);
-    lg_push_anchored(L, G, t->user_rare);
-    return;
-  }
-  lua_pushvalue(L, -1);
-  t->user_rare = lg_anchor(L, G);
-}
-
 int lg_protected(struct lg *G, lua_CFunction f, void *t) {
   lua_State *L = G->helper;
   int status;

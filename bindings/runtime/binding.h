@@ -15,12 +15,13 @@
 #include <lua.h>
 
 #include "green_lua.h"
+#include "runtime/record.h"
 
 #define LG_ABI 1
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-enum { LG_POOL = 256 };
+enum { LG_POOL = 256, LG_DUTIES = 2 };
 
 /* thread->user_flags. */
 enum {
@@ -57,6 +58,10 @@ struct lg {
   int pool_count;
   lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
   int pool_slot[LG_POOL];
+  const struct green_class *thread_class; /* of threads that are coroutines */
+  /* What a thread must give up at its end: see lg_at_thread_end(). */
+  void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
+  int duty_count;
   struct lg_sites *sites; /* where threads are spawned */
   struct lg_watch *watch; /* of the signal that asks for a dump */
   uint64_t seed;          /* of the random hook periods */
@@ -130,9 +135,8 @@ void lg_close_hub(lua_State *L, struct lg *G);
 /* socket.c: closes every socket of the state, before its hub is let go. */
 void lg_sockets_shut(struct lg *G);
 
-/* lock.c: the locks that a thread owns at its end are abandoned; those of all
- * threads are free, before the hub is let go. Never raise. */
-void lg_locks_abandon(struct lg *G, struct green_thread *t);
+/* lock.c: the locks of all threads are free, before the hub is let go. Never
+ * raises. */
 void lg_locks_drop(struct lg *G);
 
 /* guard.c: pushes a guard for the object on top of the stack, which it keeps

@@ -89,7 +89,7 @@ static int park_k(lua_State *L, int status, lua_KContext ctx) {
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
   const struct lg_op *op;
   (void)status;
-  if (unlikely(!t || t->user != L || t->klass != &lg_thread_class))
+  if (unlikely(!t || t->user != L || !lg_is_lua(t)))
     return lua_yieldk(L, 0, ctx, park_k);
   op = (const struct lg_op *)t->kind;
   if (likely(!(ctx & BITS))) return go_on(L, G, op, t->reason);
@@ -112,7 +112,7 @@ static int stay(lua_State *L, struct lg *G) {
 }
 
 static inline int may_yield(lua_State *L, const struct green_thread *t) {
-  return t->user == L && t->klass == &lg_thread_class && lua_isyieldable(L);
+  return t->user == L && lg_is_lua(t) && lua_isyieldable(L);
 }
 
 /* A thread's own coroutine that may yield runs no finalizer, no warn function

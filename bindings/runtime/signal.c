@@ -54,7 +54,7 @@ static lua_State *computing(struct lg *G) {
   struct green_thread *t = lg_current(G);
   if (!t) return NULL;
   if (t == green_main(G->hub)) return G->main;
-  return t->klass == &lg_thread_class ? t->user : NULL;
+  return lg_is_lua(t) ? t->user : NULL;
 }
 
 static void on_sigint(int number) {

@@ -84,7 +84,7 @@ int lg_settled(lua_State *L, struct lg *G, int at, struct green_list **list,
   if (!w || !w->settled)
     luaL_error(L, "thread or event expected, got %s", luaL_typename(L, at));
   *list = w->list(object);
-  *thread = w == &lg_thread_waitable ? object : NULL;
+  *thread = w->thread_of ? w->thread_of(object) : NULL;
   if (*thread && *thread == lg_current(G))
     luaL_error(L, "a green thread cannot wait for itself");
   return w->settled(object);

@@ -53,6 +53,8 @@ struct lg_waitable {
   /* It comes to an end once, and then attempt() has join's shape: is it over?
    * Its list is woken all at once. */
   int (*settled)(const void *object);
+  /* Is it the end of a green thread? The thread. */
+  struct green_thread *(*thread_of)(void *object);
 };
 
 /* The single call: object at index 1, its limit at index 2. For an operation
@@ -67,8 +69,7 @@ void lg_one_undo(struct green_hub *hub, struct green_thread *t);
 int lg_fetch_true(lua_State *L, struct lg *G, void *object, int at,
                   int reason);
 
-/* join.c, readable.c: of objects that are no struct lg_object. */
-extern const struct lg_waitable lg_thread_waitable;
+/* readable.c: of objects that are no struct lg_object. */
 extern const struct lg_waitable lg_accept_waitable;
 extern const struct lg_waitable lg_readable_waitable;
 

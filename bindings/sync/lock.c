@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "runtime/waitable.h"
+#include "thread/end.h"
 
 enum state { FREE, OWNED, HANDED, LEFT, TOLD };
 
@@ -89,13 +90,12 @@ static void undo(struct green_hub *hub, void *object) {
 }
 
 static void note_former(struct lg *G, struct lock *l, struct green_thread *t) {
-  if (t->state == GREEN_DONE && t->klass == &lg_thread_class)
-    lg_keep_name(G, t);
+  if (t->state == GREEN_DONE && lg_is_lua(t)) lg_keep_name(G, t);
   snprintf(l->former, sizeof l->former, "#%llu%s%s", (unsigned long long)t->id,
            *green_name(t) ? " " : "", green_name(t));
 }
 
-void lg_locks_abandon(struct lg *G, struct green_thread *t) {
+static void abandon(struct lg *G, struct green_thread *t) {
   struct lock *l;
   while ((l = green_extra_value(t))) {
     take_away(l);
@@ -254,8 +254,7 @@ static void closed(lua_State *L, void *object) {
   struct lg *G = l->object.G;
   struct green_thread *t = l->owner;
   if (!t || l->state != OWNED) return;
-  if (t == lg_current(G) || (t->klass == &lg_thread_class && t->user == L))
-    release(G->hub, l);
+  if (t == lg_current(G) || (lg_is_lua(t) && t->user == L)) release(G->hub, l);
 }
 
 static int lock_owner(lua_State *L) {
@@ -294,6 +293,7 @@ void lg_open_lock(lua_State *L) {
   static const luaL_Reg make[] = {{"lock", l_lock}, {NULL, NULL}};
   lg_weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, LOCKS);
+  lg_at_thread_end(lg_find(L), abandon);
   lg_new_class(L, lock_class.name, methods, meta);
   lg_setfuncs(L, make, 1);
 }

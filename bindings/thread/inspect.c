@@ -65,7 +65,7 @@ static void push_default_name(lua_State *L, struct lg *G,
   lua_State *co = t->user;
   lua_Debug level;
   luaL_checkstack(L, 4, "luagreen");
-  if (t->klass != &lg_thread_class) {
+  if (!lg_is_lua(t)) {
     lua_pushliteral(L, "?");
   } else if (t->state == GREEN_DONE && t->since) {
     push_definition(L, G, t);
@@ -124,7 +124,7 @@ int lg_thread_status(lua_State *L) {
 lua_State *lg_waiting_state(struct lg *G, struct green_thread *t) {
   lua_State *note = green_kept_note(t);
   int is_main = t == green_main(G->hub);
-  if (!is_main && t->klass != &lg_thread_class) return NULL;
+  if (!is_main && !lg_is_lua(t)) return NULL;
   if (note) return note; /* a C thread has another's, of the same stack */
   return is_main ? G->main : t->user;
 }
@@ -239,9 +239,7 @@ int lg_thread_stack_text(lua_State *L) {
     lua_rawgeti(L, -1, RARE_TRACEBACK);
     return 1;
   }
-  own = t == green_main(G->hub)        ? G->main
-        : t->klass == &lg_thread_class ? t->user
-                                       : NULL;
+  own = t == green_main(G->hub) ? G->main : lg_is_lua(t) ? t->user : NULL;
   if (t == lg_current(G))
     from = L;
   else
@@ -274,7 +272,7 @@ int lg_thread_spawned_at(lua_State *L) {
   struct green_thread *t = lg_self_thread(L);
   const char *name;
   int line;
-  if (!t || t->klass != &lg_thread_class) return 0;
+  if (!t || !lg_is_lua(t)) return 0;
   if (!t->user_spawner) return 0;
   name = lg_site_name(G, t->user_site, &line);
   if (name)

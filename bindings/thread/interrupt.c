@@ -432,8 +432,8 @@ static void raise_again(lua_State *L, struct lg *G) {
 
 static int may_reset(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
-  return t->user == L && t->klass == &lg_thread_class &&
-         !(t->user_flags & LG_RESETTING) && lua_isyieldable(L);
+  return t->user == L && lg_is_lua(t) && !(t->user_flags & LG_RESETTING) &&
+         lua_isyieldable(L);
 }
 
 /* Hooks find G by the registry: they have no upvalues. */
@@ -452,9 +452,7 @@ void lg_force(lua_State *L, struct lg *G) {
   lua_State *own = own_state(G, t);
   if (may_reset(L, G)) lua_yield(L, 0);
   if (lua_gethook(L) != kill_hook) arm(L, G); /* else its count goes on */
-  if (own != L && t->klass == &lg_thread_class &&
-      lua_gethook(own) != kill_hook)
-    arm(own, G);
+  if (own != L && lg_is_lua(t) && lua_gethook(own) != kill_hook) arm(own, G);
 }
 
 /* Has the running thread computed for so long, in real time, that the others
@@ -525,7 +523,7 @@ static void watch_hook(lua_State *L, lua_Debug *ar) {
 void lg_watch_killed(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
   lua_State *own = own_state(G, t);
-  if (t->klass != &lg_thread_class || lua_gethook(L) == kill_hook) return;
+  if (!lg_is_lua(t) || lua_gethook(L) == kill_hook) return;
   if (lua_gethook(L) != watch_hook)
     lua_sethook(L, watch_hook, LUA_MASKCOUNT, WATCH_COUNT);
   if (own != L && lua_gethook(own) != watch_hook)

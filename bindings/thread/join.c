@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "thread/thread.h"
+#include "thread/join.h"
 #include "runtime/waitable.h"
 
 /* Copies values i.. of a parked or ended coroutine. */
@@ -23,7 +24,7 @@ static int copy(lua_State *L, lua_State *from, int first) {
 int lg_push_outcome(lua_State *L, struct lg *G, struct green_thread *t) {
   luaL_checkstack(L, 4, "luagreen");
   lua_pushboolean(L, t->state == GREEN_DONE);
-  if (t->klass != &lg_thread_class) {
+  if (!lg_is_lua(t)) {
     lua_pushinteger(L, (int)t->since);
     return 2;
   }
@@ -125,7 +126,8 @@ static const struct lg_op close_op = {{"close of a green thread", NULL, NULL},
                                       NULL};
 
 static int is_destination(const struct green_node *node) {
-  if (!node->thread) return lg_crew_owns((const struct green_watch *)node);
+  const struct green_watch *watch = (const struct green_watch *)node;
+  if (!node->thread) return watch->kind->owns && watch->kind->owns(watch);
   return node->thread->kind != &close_op.kind;
 }
 
@@ -173,6 +175,10 @@ static int settled(const void *object) {
   return ((const struct green_thread *)object)->state >= GREEN_DONE;
 }
 
+static struct green_thread *thread_of(void *object) {
+  return object;
+}
+
 static void *of_handle(lua_State *L, int at) {
   return lg_to_thread(L, at);
 }
@@ -183,4 +189,5 @@ const struct lg_waitable lg_thread_waitable = {
     .list = joiners,
     .fetch = fetch,
     .object = of_handle,
-    .settled = settled};
+    .settled = settled,
+    .thread_of = thread_of};

@@ -1,7 +1,6 @@
-/* spawn.c - making threads, and the links that run at their end.
+/* spawn.c - making threads.
  *
- * Everything of Lua comes first, as it may raise; then the record. A link is a
- * coroutine made beforehand, so that nothing is allocated at the end.
+ * Everything of Lua comes first, as it may raise; then the record.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -36,11 +35,9 @@ static void inherit(lua_State *L, struct lg *G, struct green_thread *t,
   lua_settop(L, from - 1);
 }
 
-/* Everything of Lua first, as it may raise; then the record. The function and
- * its n arguments are on top of the stack, and are popped; below them is the
- * handle, if there is one. */
+/* Everything of Lua first, as it may raise; then the record. */
 static struct green_thread *make(lua_State *L, struct lg *G, int n,
-                                 int handle) {
+                                 struct lg_handle *handle) {
   int slot;
   struct green_thread *t;
   lua_State *co = lg_get_coroutine(L, G, &slot);
@@ -53,7 +50,7 @@ static struct green_thread *make(lua_State *L, struct lg *G, int n,
     lg_release(G, slot);
     luaL_error(L, "too many arguments for a green thread");
   }
-  t = green_thread_new(G->hub, &lg_thread_class);
+  t = green_thread_new(G->hub, G->thread_class);
   if (!t) {
     lg_release(G, slot);
     luaL_error(L, "not enough memory for a green thread");
@@ -67,8 +64,23 @@ static struct green_thread *make(lua_State *L, struct lg *G, int n,
   return t;
 }
 
-void lg_launch(lua_State *L, struct lg *G, struct green_thread *t,
-               uint64_t at) {
+struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
+                                    int handle) {
+  struct lg_handle *h;
+  struct green_thread *t;
+  if (!handle) return make(L, G, n, NULL);
+  h = lg_new_handle(L, sizeof *h);
+  lua_insert(L, -n - 2);
+  t = make(L, G, n, h);
+  t->user_site = lg_site(L, G, 1); /* not for spawn_n: a third of it */
+  h->thread = t;
+  t->flags |= GREEN_HELD;
+  t->user_flags |= LG_HANDLED;
+  return t;
+}
+
+void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
+                     uint64_t at) {
   struct green_thread *parent = lg_current(G);
   if (green_start(G->hub, t, at) < 0) {
     green_unstart(G->hub, t);
@@ -80,10 +92,9 @@ void lg_launch(lua_State *L, struct lg *G, struct green_thread *t,
     inherit(L, G, t, parent); /* may raise */
 }
 
-/* A link of a thread that has ended: it runs even while the hub drains. */
-static void launch_owed(lua_State *L, struct lg *G, struct green_thread *t) {
+void lg_start_owed(lua_State *L, struct lg *G, struct green_thread *t) {
   t->flags |= GREEN_OWED;
-  lg_launch(L, G, t, 0);
+  lg_start_thread(L, G, t, 0);
 }
 
 struct lg *lg_may_spawn(lua_State *L) {
@@ -110,23 +121,8 @@ void lg_check_room(lua_State *L, struct lg *G) {
                (lua_Integer)G->max_threads);
 }
 
-struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
-                                    int handle) {
-  struct lg_handle *h;
-  struct green_thread *t;
-  if (!handle) return make(L, G, n, 0);
-  h = lg_new_handle(L, sizeof *h);
-  lua_insert(L, -n - 2);
-  t = make(L, G, n, 1);
-  t->user_site = lg_site(L, G, 1); /* not for spawn_n: a third of it */
-  h->thread = t;
-  t->flags |= GREEN_HELD;
-  t->user_flags |= LG_HANDLED;
-  return t;
-}
-
 static int spawn(lua_State *L, struct lg *G, int n, uint64_t at) {
-  lg_launch(L, G, lg_make_thread(L, G, n, 1), at);
+  lg_start_thread(L, G, lg_make_thread(L, G, n, 1), at);
   return 1;
 }
 
@@ -141,7 +137,7 @@ int lg_l_spawn_n(lua_State *L) {
   struct lg *G = lg_may_spawn(L);
   lg_check_callable(L, 1);
   lg_check_room(L, G);
-  lg_launch(L, G, make(L, G, lua_gettop(L) - 1, 0), 0);
+  lg_start_thread(L, G, lg_make_thread(L, G, lua_gettop(L) - 1, 0), 0);
   return 0;
 }
 
@@ -171,7 +167,7 @@ void green_lua_spawn(lua_State *L, int nargs) {
 
 void lg_spawn_owed(lua_State *L, int nargs) {
   struct lg *G = open_state(L);
-  launch_owed(L, G, lg_make_thread(L, G, nargs, 1));
+  lg_start_owed(L, G, lg_make_thread(L, G, nargs, 1));
 }
 
 static int spawn_report(lua_State *L) {
@@ -193,96 +189,5 @@ int lg_l_report_later(lua_State *L) {
   lua_insert(L, 1);
   status = lua_pcall(L, 2, 0, 0);
   lua_pushboolean(L, status == LUA_OK);
-  return 1;
-}
-
-/* --- links --- */
-
-/* Makes the coroutine that will run f(t, ...), has memory for its thread
- * reserved, and puts its slot, negative
- * while unlinked, at the end of the list. Stack: t, f, args. */
-int lg_thread_link(lua_State *L) {
-  struct lg *G = lg_may_spawn(L);
-  struct green_thread *t = lg_self_thread(L);
-  lua_State *co;
-  lua_Integer place;
-  int slot, n = lua_gettop(L) - 2;
-  lg_check_callable(L, 2);
-  lua_pushvalue(L, 1);
-  lua_insert(L, 3); /* t, f, t, args */
-  if (!t || t->state >= GREEN_DONE) {
-    launch_owed(L, G, make(L, G, n + 1, 0));
-    return 0;
-  }
-  lg_make_rare(L, G, t);
-  if (lua_rawgeti(L, -1, RARE_LINKS) == LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    if (lua_rawgeti(L, -2, RARE_LINKS) == LUA_TNIL) { /* by no finalizer */
-      lua_pop(L, 1);
-      lua_pushvalue(L, -1);
-      lua_rawseti(L, -3, RARE_LINKS);
-    } else {
-      lua_remove(L, -2);
-    }
-  }
-  lua_replace(L, 1);
-  lua_pop(L, 1); /* list, f, t, args */
-  place = (lua_Integer)lua_rawlen(L, 1) + 1;
-  lua_pushinteger(L, -1); /* as if unlinked, until it can run */
-  lua_rawseti(L, 1, place);
-  co = lg_get_coroutine(L, G, &slot);
-  if (!lua_checkstack(co, n + LG_BASE + 4)) {
-    lg_release(G, slot);
-    luaL_error(L, "too many arguments for a link");
-  }
-  if (unlikely(t->state >= GREEN_DONE)) { /* a finalizer has ended it */
-    lg_release(G, slot);
-    launch_owed(L, G, make(L, G, n + 1, 0));
-    return 0;
-  }
-  if (green_reserve(G->hub) < 0) {
-    lg_release(G, slot);
-    luaL_error(L, "not enough memory for a link");
-  }
-  lua_pushvalue(L, 2);
-  lua_xmove(L, co, 1);
-  lua_xmove(L, co, n + 2);
-  lua_pushinteger(L, slot);
-  lua_rawseti(L, 1, place);
-  return 0;
-}
-
-/* unlink(f): takes back the first link with that f. */
-int lg_thread_unlink(lua_State *L) {
-  struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
-  lua_Integer i, n;
-  lua_settop(L, 2);
-  lua_pushboolean(L, 0);
-  if (!t || t->state >= GREEN_DONE || !lg_rare(L, G, t)) return 1;
-  n = lua_rawgeti(L, -1, RARE_LINKS) == LUA_TNIL
-          ? 0
-          : (lua_Integer)lua_rawlen(L, -1);
-  for (i = 1; i <= n; i++) {
-    int slot, same;
-    lua_rawgeti(L, -1, i);
-    slot = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    if (slot <= 0) continue;
-    lg_push_anchored(L, G, slot);
-    lua_pushvalue(lua_tothread(L, -1), LG_BASE);
-    lua_xmove(lua_tothread(L, -1), L, 1);
-    same = lua_rawequal(L, -1, 2);
-    lua_pop(L, 2);
-    if (!same) continue;
-    lg_release(G, slot);
-    green_unreserve(G->hub);
-    lua_pushinteger(L, -1);
-    lua_rawseti(L, -2, i);
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushboolean(L, 0);
   return 1;
 }

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "thread/end.h"
+#include "thread/join.h"
 #include "thread/thread.h"
 
 #if LUA_VERSION_RELEASE_NUM >= 50406
@@ -198,137 +200,5 @@ static void unstarted(struct green_hub *hub, struct green_thread *t) {
   if (t->user == co && t->state == GREEN_NEW) lua_settop(co, LG_TRIPWIRE);
 }
 
-/* --- what is owed at the end: ties, links, the report --- */
-
-/* Makes a thread of a link's coroutine, ready to run: see
- * lg_thread_link(). */
-static void start_link(struct lg *G, int slot) {
-  struct green_thread *t;
-  green_unreserve(G->hub);
-  t = green_thread_new(G->hub, &lg_thread_class);
-  lua_rawgeti(G->tables, 1, slot);
-  t->user = lua_tothread(G->tables, -1);
-  lua_pop(G->tables, 1);
-  t->user_anchor = slot;
-  t->flags |= GREEN_OWED;
-  green_start(G->hub, t, 0);
-}
-
-/* Pushes the list `key` of the thread's rare things on G->tables, or nothing
- * (0). */
-static int push_list(struct lg *G, struct green_thread *t, int key) {
-  lua_rawgeti(G->tables, 1, t->user_rare);
-  if (lua_rawgeti(G->tables, -1, key) == LUA_TTABLE) {
-    lua_remove(G->tables, -2);
-    return 1;
-  }
-  lua_pop(G->tables, 2);
-  return 0;
-}
-
-static int start_links(struct lg *G, struct green_thread *t) {
-  int i, n = 0, slot;
-  if (!push_list(G, t, RARE_LINKS)) return 0;
-  for (i = 1;; i++) {
-    lua_rawgeti(G->tables, -1, i);
-    slot = (int)lua_tointeger(G->tables, -1);
-    lua_pop(G->tables, 1);
-    if (!slot) break;
-    if (slot <= 0) continue;
-    start_link(G, slot);
-    n++;
-  }
-  lua_pop(G->tables, 1);
-  return n;
-}
-
-/* fn(G, t) on the helper: why it will never run. */
-static int note_cancelled(lua_State *L) {
-  struct lg *G = lua_touserdata(L, 1);
-  lg_make_rare(L, G, lua_touserdata(L, 2));
-  lua_pushliteral(L, "cancelled");
-  lua_rawseti(L, -2, RARE_REASON);
-  lua_pushliteral(L, "end of the thread that spawned it");
-  lua_rawseti(L, -2, RARE_WHERE);
-  return 0;
-}
-
-/* Those that spawn_after_local tied to this one and that have not started. */
-static void cancel_tied(struct lg *G, struct green_thread *t) {
-  int i;
-  if (!push_list(G, t, RARE_TIED)) return;
-  for (i = 1;; i++) {
-    struct green_thread **handle;
-    lua_rawgeti(G->tables, -1, i);
-    handle = lua_touserdata(G->tables, -1);
-    lua_pop(G->tables, 1);
-    if (!handle) break;
-    if (!*handle || (*handle)->state != GREEN_NEW) continue;
-    lg_protected(G, note_cancelled, *handle);
-    green_unstart(G->hub, *handle);
-  }
-  lua_pop(G->tables, 1);
-}
-
-/* What belonged to the thread dies with it, though a handle may live on. */
-static void drop_fields(struct lg *G, struct green_thread *t) {
-  static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED};
-  unsigned i;
-  lua_rawgeti(G->tables, 1, t->user_rare);
-  for (i = 0; i < sizeof keys / sizeof *keys; i++) {
-    lua_pushnil(G->tables);
-    lua_rawseti(G->tables, -2, keys[i]);
-  }
-  lua_pop(G->tables, 1);
-}
-
-/* (G, t) on the helper: a thread for on_error. */
-static int report(lua_State *L) {
-  struct lg *G = lua_touserdata(L, 1);
-  struct green_thread *t = lua_touserdata(L, 2);
-  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
-  lua_getfield(L, -1, "report");
-  lg_push_outcome(L, G, t); /* false, err */
-  lua_remove(L, -2);
-  lg_push_thread(L, G, t);
-  lg_spawn_owed(L, 2);
-  return 0;
-}
-
-static int has_rare(struct lg *G, struct green_thread *t, int key) {
-  int has;
-  if (!t->user_rare) return 0;
-  lua_rawgeti(G->tables, 1, t->user_rare);
-  has = lua_rawgeti(G->tables, -1, key) != LUA_TNIL;
-  lua_pop(G->tables, 2);
-  return has;
-}
-
-static int has_destination(struct lg *G, struct green_thread *t) {
-  return t->user_flags & LG_AWAITED || has_rare(G, t, RARE_OWNED);
-}
-
-/* Its joiners are woken: the error's destination is decided now. */
-static void at_end(struct green_hub *hub, struct green_thread *t) {
-  struct lg *G = lg_of(hub);
-  int links = 0;
-  if (!G) return;
-  if (unlikely(t->cold)) lg_locks_abandon(G, t);
-  if (t->user_rare) {
-    cancel_tied(G, t);
-    links = start_links(G, t);
-    drop_fields(G, t);
-  }
-  if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
-      lg_protected(G, report, t) != LUA_OK)
-    fprintf(stderr,
-            "luagreen: green thread #%llu %s failed, and memory was "
-            "short for its report\n",
-            (unsigned long long)t->id, green_name(t));
-  if (t->flags & GREEN_HELD)
-    lg_free_early(G, t);
-  else
-    lg_forget(G, t);
-}
-
-const struct green_class lg_thread_class = {"lua", run, unstarted, at_end};
+const struct green_class lg_thread_class = {"lua", run, unstarted,
+                                            lg_thread_ended};

@@ -1,5 +1,5 @@
-/* thread.h - what the files about Lua threads share: thread.c (running and
- * ending), coroutine.c, spawn.c, join.c, handle.c, inspect.c.
+/* thread.h - what the files about Lua threads share: coroutine.c, handle.c,
+ * rare.c, spawn.c, inspect.c, thread.c. end.h, join.h and links.h are others.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,8 +16,9 @@ struct lg_handle {
 };
 
 /* coroutine.c. open: once for each state. get: a coroutine and its anchor
- * slot; may raise. cut: a function for Lua. The others never raise. */
+ * slot; may raise. expose, cut: functions for Lua. The others never raise. */
 void lg_open_coroutine(lua_State *L);
+int lg_expose(lua_State *L);
 int lg_cut(lua_State *L);
 lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot);
 void lg_recycle(struct lg *G, struct green_thread *t);
@@ -30,38 +31,41 @@ struct green_thread *lg_self_thread(lua_State *L);
 struct green_thread *lg_known_thread(lua_State *L);
 struct lg_handle *lg_new_handle(lua_State *L, size_t size);
 void lg_register_handle(lua_State *L, int slot);
+void lg_open_handles(lua_State *L);
+/* A C thread ends: its slots go, its handle knows. */
+void lg_forget_guest(struct lg *G, struct green_thread *t);
 /* Holds the record of a Lua thread, and its results, as a handle does; lets it
  * go. Never raise. */
 void lg_keep_thread(struct green_thread *t);
 void lg_let_thread_go(struct lg *G, struct green_thread *t);
 
-/* join.c */
-int lg_has_waiter(const struct green_thread *t);
-int lg_thread_wait(lua_State *L);
-int lg_thread_join(lua_State *L);
-int lg_thread_await_end(lua_State *L);
+/* rare.c: pushes the list `key` of the thread's rare things on G->tables, or
+ * nothing (0). */
+int lg_push_rare_list(struct lg *G, struct green_thread *t, int key);
+
+/* belongings.c: functions for Lua. */
+int lg_l_rare(lua_State *L);
+int lg_l_output(lua_State *L);
+int lg_l_set_output(lua_State *L);
 
 /* spawn.c. may_spawn raises while the state closes, check_room when there are
  * too many threads. make_thread: of the
  * function and its n arguments on top of the stack, which it pops; leaves the
  * handle there, if one is wanted; may raise, and nothing has happened then.
- * launch: may raise, but the thread is started. */
+ * start_thread: may raise, but the thread is started; owed: it runs even while
+ * the hub drains. */
 struct lg *lg_may_spawn(lua_State *L);
 void lg_check_room(lua_State *L, struct lg *G);
 struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
                                     int handle);
-void lg_launch(lua_State *L, struct lg *G, struct green_thread *t,
-               uint64_t at);
+void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
+                     uint64_t at);
+void lg_start_owed(lua_State *L, struct lg *G, struct green_thread *t);
 int lg_l_spawn(lua_State *L);
 int lg_l_spawn_n(lua_State *L);
 int lg_l_spawn_after(lua_State *L);
 int lg_l_report_later(lua_State *L);
 int lg_l_crowded(lua_State *L);
-int lg_thread_link(lua_State *L);
-int lg_thread_unlink(lua_State *L);
-
-/* crew.c: does the error of the thread belong to whoever set the watch? */
-int lg_crew_owns(const struct green_watch *watch);
 
 /* inspect.c */
 void lg_push_place(lua_State *L, lua_Debug *ar);

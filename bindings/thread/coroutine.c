@@ -25,7 +25,7 @@ struct search {
 
 static void match(struct green_thread *t, void *arg) {
   struct search *s = arg;
-  if (t->klass == &lg_thread_class && t->user == s->co) s->found = t;
+  if (lg_is_lua(t) && t->user == s->co) s->found = t;
 }
 
 static int note_reason(lua_State *L) {
@@ -64,6 +64,18 @@ int lg_cut(lua_State *L) {
   struct green_thread *t = NULL;
   if (G->hub && co && lua_status(co) == LUA_YIELD) t = parked_in(G, co);
   if (t) green_cut(G->hub, t);
+  return 0;
+}
+
+/* expose(co): coroutine.running gave this coroutine away. */
+int lg_expose(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = G->hub ? lg_current(G) : NULL;
+  if (t && t->user == lua_tothread(L, 1)) {
+    t->user_flags |= LG_EXPOSED;
+    lua_pushboolean(L, 1);
+    return 1;
+  }
   return 0;
 }
 

@@ -1,0 +1,42 @@
+/* belongings.c - what belongs to a thread, as the Lua side sees it: its table
+ * of rare things (rare.c), and in that where its print goes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "thread/thread.h"
+
+/* rare([t]): the table of rare things of a thread, made if need be. */
+int lg_l_rare(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct green_thread *t =
+      lua_isnoneornil(L, 1) ? lg_current(G) : lg_to_thread(L, 1);
+  if (t)
+    lg_make_rare(L, G, t);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* output([t]): where print goes in a thread; set_output(sink): in this one.
+ * print must work while the state closes, too. */
+int lg_l_output(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t;
+  if (!G->hub) return 0;
+  t = lua_isnoneornil(L, 1) ? lg_current(G) : lg_to_thread(L, 1);
+  if (!t || !lg_rare(L, G, t)) return 0;
+  lua_rawgeti(L, -1, RARE_OUTPUT);
+  return 1;
+}
+
+int lg_l_set_output(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct green_thread *t = lg_current(G);
+  lua_settop(L, 1);
+  if (!t) return luaL_error(L, "'output' needs a green thread that calls it");
+  lg_make_rare(L, G, t);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, RARE_OUTPUT);
+  t->user_flags |= LG_PASSES_ON;
+  return 0;
+}
