@@ -498,6 +498,11 @@ enum green_strike green_strikes(struct green_hub *hub,
 enum { GREEN_AT_ONCE, GREEN_LAP_FIRST, GREEN_FORCE };
 int green_deliver(struct green_hub *hub, enum green_strike strike,
                   struct green_scope *scope);
+/* Is a kill to be forced now? It was, or it was swallowed too often, or the
+ * grace is over. `anew`: only the grace counts, since struck_ms; for handlers
+ * that run after a forced end. Then GREEN_FORCED is set. */
+int green_overdue(struct green_hub *hub, struct green_thread *thread,
+                  int anew);
 /* The code of a throw under way, or 0. */
 int green_thrown(const struct green_thread *thread);
 /* Takes the thrown code; clears it. */

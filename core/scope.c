@@ -42,7 +42,7 @@ enum green_strike green_strikes(struct green_hub *h, struct green_thread *t,
   return strikes(h, t, scope, 1);
 }
 
-/* A scope that rests still counts: whether it does may change any time. */
+/* A scope that rests counts here: `awake` can change at any moment. */
 void green_pending_update(struct green_hub *h, struct green_thread *t) {
   struct green_scope *scope;
   t->pending = strikes(h, t, &scope, 0) != GREEN_STRIKE_NONE;
@@ -60,27 +60,37 @@ uint32_t green_ms(struct green_hub *h) {
   return (uint32_t)((green_now() - h->opened) / 1000000);
 }
 
+int green_overdue(struct green_hub *h, struct green_thread *t, int anew) {
+  int often = t->flags & GREEN_FORCED || t->deliveries > MOST_DELIVERIES;
+  assert(t->flags & GREEN_STRUCK);
+  if ((anew || !often) &&
+      green_ms(h) - t->struck_ms < h->options.grace / 1000000)
+    return 0;
+  t->flags |= GREEN_FORCED;
+  return 1;
+}
+
+/* The others have their turn before each delivery but the first. */
+static int deliver_scope(struct green_scope *scope) {
+  if (scope->deliveries < UINT16_MAX) scope->deliveries++;
+  return scope->deliveries == 1 ? GREEN_AT_ONCE : GREEN_LAP_FIRST;
+}
+
+static int deliver_kill(struct green_hub *h, struct green_thread *t) {
+  if (t->deliveries < UINT16_MAX) t->deliveries++;
+  if (t->deliveries > 1)
+    return green_overdue(h, t, 0) ? GREEN_FORCE : GREEN_LAP_FIRST;
+  h->now = green_now(); /* the grace is never short */
+  t->struck_ms = green_ms(h);
+  return t->flags & GREEN_FORCED ? GREEN_FORCE : GREEN_AT_ONCE;
+}
+
 int green_deliver(struct green_hub *h, enum green_strike strike,
                   struct green_scope *scope) {
-  struct green_thread *t = h->hot.current;
-  uint32_t ms;
-  if (strike == GREEN_STRIKE_THROW) return GREEN_AT_ONCE;
-  if (strike == GREEN_STRIKE_SCOPE) {
-    if (scope->deliveries < UINT16_MAX) scope->deliveries++;
-    return scope->deliveries == 1 ? GREEN_AT_ONCE : GREEN_LAP_FIRST;
-  }
-  if (t->deliveries < UINT16_MAX) t->deliveries++;
-  if (t->deliveries == 1) h->now = green_now(); /* the grace is never short */
-  ms = green_ms(h);
-  if (t->deliveries == 1) t->struck_ms = ms;
-  if (t->flags & GREEN_FORCED) return GREEN_FORCE;
-  if (t->deliveries == 1) return GREEN_AT_ONCE;
-  if (t->deliveries > MOST_DELIVERIES ||
-      ms - t->struck_ms >= h->options.grace / 1000000) {
-    t->flags |= GREEN_FORCED;
-    return GREEN_FORCE;
-  }
-  return GREEN_LAP_FIRST;
+  assert(strike != GREEN_STRIKE_NONE);
+  if (strike == GREEN_STRIKE_SCOPE) return deliver_scope(scope);
+  if (strike == GREEN_STRIKE_KILL) return deliver_kill(h, h->hot.current);
+  return GREEN_AT_ONCE; /* a throw: taken by what raises it */
 }
 
 int green_kill(struct green_hub *h, struct green_thread *t) {

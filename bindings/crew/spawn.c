@@ -126,7 +126,7 @@ static int lend_again(lua_State *L) {
 
 static int lend(lua_State *L, struct crew *crew, struct member *lender,
                 const struct spawn_kind *kind) {
-  lg_prepare(L, crew->object.G, &lend_op); /* raises now or never */
+  lg_keep_or_yield(L, crew->object.G, &lend_op); /* raises now or never */
   spawn_now(L, crew, kind, lender);
   if (kind->bag) lua_remove(L, kind->bag);
   lay_out(L, kind);

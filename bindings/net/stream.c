@@ -66,7 +66,7 @@ static int wait_readable(lua_State *L, struct lg *G, struct green_socket *s,
     return op->start(L); /* it was taken back; the socket may be closed, too */
   }
   f = lg_socket_watch(L, G, s);
-  keep = lg_prepare_long(L, G, op);
+  keep = lg_yield_or_keep(L, G, op);
   r = green_fd_wait_begin(G->hub, f, GREEN_READABLE, at, &op->kind);
   if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(f));
   if (r < 0)
@@ -470,7 +470,7 @@ static int send_wait(lua_State *L, struct lg *G, struct green_socket *s,
     return lg_socket_send(L);
   }
   if (cannot_wait(L, G)) green_fd_write_end(G->hub, f);
-  keep = lg_prepare_long(L, G, &send_op);
+  keep = lg_yield_or_keep(L, G, &send_op);
   r = green_fd_wait_begin(G->hub, f, GREEN_WRITABLE, at, &send_op.kind);
   if (r < 0) {
     green_fd_write_end(G->hub, f);
@@ -518,7 +518,7 @@ static int wait_turn(lua_State *L, struct lg *G, struct green_socket *s) {
   int keep, r;
   if (s->polls) return send_fails(L, piece_of(L).before, "timeout");
   at = send_deadline(L, s);
-  keep = lg_prepare_long(L, G, &turn_op);
+  keep = lg_yield_or_keep(L, G, &turn_op);
   r = green_fd_turn_begin(G->hub, s->f, at, &turn_op.kind);
   if (r < 0) return luaL_error(L, "'socket:send': %s", green_strerror(r));
   return lg_park(L, G, &turn_op, keep);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "runtime/binding.h"
+#include "thread/dump_signal.h"
 
 enum { MOST = 1000000000 }; /* of what is counted: fits in 32 bits, signed */
 

@@ -5,6 +5,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <string.h>
+#include <unistd.h>
+
 #include "runtime/binding.h"
 
 /* --- small tools of the Lua part --- */
@@ -43,15 +46,55 @@ static int l_in_warn(lua_State *L) {
   return 1;
 }
 
+/* is_ours(source): one of the library's own modules? */
+static int l_is_ours(lua_State *L) {
+  lua_pushboolean(L, lg_is_ours(L, luaL_checkstring(L, 1)));
+  return 1;
+}
+
+/* type(x): the kind of an object of the library, or nil. */
+static int l_type(lua_State *L) {
+  const char *name;
+  luaL_checkany(L, 1);
+  if (luaL_getmetafield(L, 1, "__name") == LUA_TSTRING) {
+    name = lua_tostring(L, -1);
+    if (!strncmp(name, "green.", 6)) {
+      lua_pushstring(L, name + 6);
+      return 1;
+    }
+    if (strchr(name, '{')) return 1; /* tcp{client} */
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+/* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
+static int l_call(lua_State *L) {
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+/* isatty(fd) */
+static int l_isatty(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
 static int l_version(lua_State *L) {
   lua_pushliteral(L, GREEN_VERSION);
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"set_policy", l_set_policy}, {"set_home", l_set_home},
-    {"metatable", l_metatable},   {"in_warn", l_in_warn},
-    {"version", l_version},       {NULL, NULL}};
+static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
+                                     {"set_home", l_set_home},
+                                     {"metatable", l_metatable},
+                                     {"in_warn", l_in_warn},
+                                     {"is_ours", l_is_ours},
+                                     {"type", l_type},
+                                     {"call", l_call},
+                                     {"isatty", l_isatty},
+                                     {"version", l_version},
+                                     {NULL, NULL}};
 
 /* --- the doors --- */
 
@@ -86,9 +129,12 @@ static void open_core(lua_State *L) {
   lg_setfuncs(L, functions, 0);
   lg_open_config(L);
   lg_open_closing(L);
-  lg_open_interrupt(L);
+  lg_open_strike(L);
+  lg_open_scopes(L);
   lg_open_thread(L);
+  lg_open_nested(L);
   lg_open_time(L);
+  lg_open_turns(L);
   lg_open_event(L);
   lg_open_locals(L);
   lg_open_queue(L);
@@ -104,7 +150,7 @@ static void open_core(lua_State *L) {
   lg_open_ticker(L);
   lg_open_socket(L);
   lg_open_readable(L);
-  lg_open_signal(L);
+  lg_open_sigint(L);
   lg_open_test(L);
   hide_fields(L);
 }

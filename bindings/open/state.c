@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "runtime/binding.h"
+#include "thread/dump_signal.h"
 
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
@@ -26,9 +27,12 @@ void lg_close_hub(lua_State *L, struct lg *G) {
     green_hot(hub)->draining = 0; /* the host's goes on */
 }
 
+static const struct green_runtime runtime = {NULL, lg_abandoned,
+                                             lg_guest_ended, lg_sigint_alert};
+
 static int hub_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
-  lg_signal_restore(G);
+  lg_sigint_restore(G);
   if (G->hub) lg_close_hub(L, G);
   lg_sites_free(G);
   free(G->free_slots);
@@ -77,7 +81,7 @@ static void open_hub(lua_State *L, struct lg *G, struct green_hub *hub) {
   G->hub = hub;
   if (G->own) green_report_overflow(); /* a host asks for it itself */
   green_hot(hub)->user = G;
-  green_set_runtime(hub, &lg_runtime);
+  green_set_runtime(hub, &runtime);
 }
 
 struct lg *lg_new_state(lua_State *L, struct green_hub *hub) {

@@ -149,7 +149,7 @@ static int l_await_real(lua_State *L) {
   int keep, r = lg_enter(L, G, &real_op);
   if (r >= 0) return r;
   if (t->state >= GREEN_DONE) return ended(L, G, GREEN_WOKEN);
-  keep = lg_prepare(L, G, &real_op);
+  keep = lg_keep_or_yield(L, G, &real_op);
   limit = start_limit(L, G, seconds);
   r = green_wait_begin(G->hub, &real_op.kind, limit, &t->joiners,
                        GREEN_FOREVER);

@@ -11,6 +11,7 @@
 #ifndef LG_BINDING_H
 #define LG_BINDING_H
 
+#include <assert.h>
 #include <lauxlib.h>
 #include <lua.h>
 
@@ -62,10 +63,10 @@ struct lg {
   /* What a thread must give up at its end: see lg_at_thread_end(). */
   void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
   int duty_count;
-  struct lg_sites *sites; /* where threads are spawned */
-  struct lg_watch *watch; /* of the signal that asks for a dump */
-  uint64_t seed;          /* of the random hook periods */
-  const char *refuse;     /* where blocking is refused just now, or NULL */
+  struct lg_sites *sites;             /* where threads are spawned */
+  struct lg_dump_signal *dump_signal; /* while it is on */
+  uint64_t seed;                      /* of the random hook periods */
+  const char *refuse; /* where blocking is refused just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
@@ -73,7 +74,7 @@ struct lg {
   uint64_t watched_switches, watched_since;
 };
 
-/* What a blocking function of Lua is: see park.c. */
+/* What a blocking function of Lua is: see wait.c. */
 struct lg_op {
   struct green_wait_kind kind;
   lua_CFunction start; /* the function itself, called again after a lap */
@@ -106,6 +107,11 @@ static inline struct lg *lg_get(lua_State *L) {
 }
 static inline struct green_thread *lg_current(struct lg *G) {
   return green_hot(G->hub)->current;
+}
+/* The state in which a thread runs unless a coroutine of the user's does. */
+static inline lua_State *lg_own_state(struct lg *G,
+                                      const struct green_thread *t) {
+  return t == green_main(G->hub) ? G->main : t->user;
 }
 static inline struct lg *lg_of(struct green_hub *hub) {
   return green_hot(hub)->user;
@@ -144,17 +150,6 @@ void lg_locks_drop(struct lg *G);
 void lg_push_guard(lua_State *L, void *object,
                    void (*release)(lua_State *L, void *object));
 
-/* signal.c */
-extern const struct green_runtime lg_runtime;
-void lg_signal_install(struct lg *G);
-void lg_signal_restore(struct lg *G);
-/* The option dump_signal. set: the name at the top of the stack, or false;
- * raises if it is neither. get: pushes it. */
-void lg_dump_signal_set(lua_State *L, struct lg *G);
-void lg_dump_signal_get(lua_State *L, struct lg *G);
-/* Before the hub is let go: the signal is as it was. */
-void lg_dump_signal_off(struct lg *G);
-
 /* locals.c: copies what children inherit from one table of rare things to
  * another; may raise. */
 void lg_copy_inherited(lua_State *L, int from, int to);
@@ -172,68 +167,6 @@ void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t);
  * coroutine; 0, or LUA_ERR*. For workers. */
 int lg_protected(struct lg *G, lua_CFunction f, void *t);
 
-/* site.c: places in the program, by number. 0: unknown. */
-uint32_t lg_site(lua_State *L, struct lg *G, int level);
-uint32_t lg_definition(lua_State *co, struct lg *G);
-const char *lg_site_name(struct lg *G, uint32_t site, int *line);
-void lg_sites_free(struct lg *G);
-
-/* park.c */
-/* On entry of every call that may switch: raises what strikes, or goes round
- * when the budget is spent. -1: go on; else return the value. What main makes
- * in order to block is made here, as finalizers may run there: afterwards the
- * call looks at what it would wait for, and nothing runs until it waits. */
-int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op);
-static inline int lg_enter(lua_State *L, struct lg *G,
-                           const struct lg_op *op) {
-  struct green_hot *hot = green_hot(G->hub);
-  if (likely(hot->current && !hot->current->pending && --hot->budget >= 0 &&
-             L != G->main))
-    return -1;
-  return lg_enter_slow(L, G, op);
-}
-/* Raises unless the caller may block here; then decides whether its stack is
- * to be kept (1, and one more is reserved) or it leaves by yielding (0). */
-int lg_prepare(lua_State *L, struct lg *G, const struct lg_op *op);
-/* The same for waits that are long anyway: leaves wherever that is legal. */
-int lg_prepare_long(lua_State *L, struct lg *G, const struct lg_op *op);
-/* After the wait was begun: parks. The caller's last act: return it. */
-int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
-/* prepare, green_wait_begin and park in one. */
-int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
-            struct green_list *list, uint64_t deadline);
-/* Round the ready queue once; then op->woken. */
-int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op);
-/* Has anything struck the current thread since it entered the call? One that is
- * to wait again asks: what came between its waking and its running has woken
- * nobody. */
-int lg_is_struck(struct lg *G);
-/* Raises what strikes the current thread, counting the delivery; returns if
- * nothing does. `op`: what to go on with if nothing does after a lap. */
-void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op);
-/* The same after a core function returned a negative code: raises the
- * interruption that it reported without counting it again, or returns. */
-void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what);
-/* Where may the caller not block? A reason, or NULL. */
-const char *lg_refusal(lua_State *L, struct lg *G);
-/* A limit in seconds at `index`: a deadline; 0: try once. Raises on NaN. */
-uint64_t lg_limit(lua_State *L, int index);
-uint64_t lg_deadline(double seconds);
-int lg_push_timeout(lua_State *L); /* nil, "timeout": 2 */
-int lg_push_closed(lua_State *L);  /* nil, "closed": 2 */
-
-/* interrupt.c */
-void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
-                    struct green_scope *scope);
-/* What was thrown with this code, which the core has given out; takes it. */
-void lg_push_thrown(lua_State *L, struct lg *G, int code);
-void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t);
-void lg_watch_killed(lua_State *L, struct lg *G);
-void lg_force(lua_State *L, struct lg *G);
-void lg_watch_reset(struct lg *G, struct green_thread *t);
-void lg_drop_scopes(struct lg *G, struct green_thread *t);
-void lg_open_interrupt(lua_State *L);
-
 /* thread.c */
 extern const struct green_class lg_thread_class;
 void lg_open_thread(lua_State *L);
@@ -247,7 +180,9 @@ const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
 void lg_keep_name(struct lg *G, struct green_thread *t);
 lua_State *lg_waiting_state(struct lg *G, struct green_thread *t);
 
+/* struct green_runtime's */
 void lg_guest_ended(struct green_hub *hub, struct green_thread *t);
+void lg_abandoned(struct green_hub *hub, struct green_thread *t);
 
 /* spawn.c. Raises unless the argument is a function or any callable; spawns
  * what is owed (a report): it runs beyond max_threads, and even while the hub
@@ -275,7 +210,8 @@ void lg_open_ticker(lua_State *L);
 void lg_open_socket(lua_State *L);
 void lg_open_readable(lua_State *L);
 void lg_open_time(lua_State *L);
-void lg_open_signal(lua_State *L);
+void lg_open_turns(lua_State *L);
+void lg_open_nested(lua_State *L);
 void lg_open_test(lua_State *L);
 void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
 /* Makes a metatable `name` with __index = methods, whose functions have the
@@ -313,5 +249,16 @@ static inline void *lg_self(lua_State *L) {
   }
   return lg_self_error(L);
 }
+
+/* The floors of what waits: each file is to include its own. */
+#include "runtime/interrupt.h"
+#include "runtime/limits.h"
+#include "runtime/park.h"
+#include "runtime/refusal.h"
+#include "runtime/scopes.h"
+#include "runtime/sigint.h"
+#include "runtime/site.h"
+#include "runtime/strike.h"
+#include "runtime/wait.h"
 
 #endif

@@ -1,5 +1,5 @@
 /* site.c - the places of the program where threads are spawned, and where the
- * functions of those that have ended are defined.
+ * functions of those that have ended are defined; which of them are ours.
  *
  * A program has few of them and very many threads, so a thread's record holds
  * a number. An open-addressing table from (source, line) to the copied name;
@@ -8,10 +8,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/site.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "runtime/binding.h"
 
 struct site {
   const char *source; /* an address, never followed */
@@ -56,7 +56,7 @@ static int make_room(struct lg_sites *s) {
   return 1;
 }
 
-static int is_ours(lua_State *L, const char *source) {
+int lg_is_ours(lua_State *L, const char *source) {
   size_t length;
   const char *home;
   int ours;
@@ -68,10 +68,14 @@ static int is_ours(lua_State *L, const char *source) {
   return ours;
 }
 
+int lg_in_library(lua_State *L, lua_Debug *ar) {
+  return lua_getinfo(L, "S", ar) && lg_is_ours(L, ar->source);
+}
+
 static uint32_t add(lua_State *L, struct lg_sites *s, uint32_t bucket,
                     const lua_Debug *ar) {
   struct site *site;
-  int ours = is_ours(L, ar->source);
+  int ours = lg_is_ours(L, ar->source);
   if (!make_room(s)) return 0;
   site = &s->at[++s->count];
   site->source = ar->source;

@@ -1,10 +1,13 @@
-/* time.c - sleeping, the clock, waiting for everybody else, taking turns.
+/* time.c - sleeping, the clock, waiting for everybody else.
+ *
+ * Where Lua runs; what waits, in green threads only.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <string.h>
-
-#include "runtime/binding.h"
+#include "runtime/interrupt.h"
+#include "runtime/limits.h"
+#include "runtime/park.h"
+#include "runtime/wait.h"
 
 static int l_sleep(lua_State *L);
 static int l_wait_others(lua_State *L);
@@ -64,84 +67,11 @@ static int l_wait_others(lua_State *L) {
   return lg_wait(L, G, &others_op, NULL, green_others(G->hub), deadline);
 }
 
-/* type(x): the kind of an object of the library, or nil. */
-static int l_type(lua_State *L) {
-  const char *name;
-  luaL_checkany(L, 1);
-  if (luaL_getmetafield(L, 1, "__name") == LUA_TSTRING) {
-    name = lua_tostring(L, -1);
-    if (!strncmp(name, "green.", 6)) {
-      lua_pushstring(L, name + 6);
-      return 1;
-    }
-    if (strchr(name, '{')) return 1; /* tcp{client} */
-  }
-  lua_pushnil(L);
-  return 1;
-}
-
-/* Keys in the registry: the sleep function, and how the sources of the
- * library's own Lua code begin. */
-static const char TURN[] = "turn", OURS[] = "ours";
-
-/* Instructions between two turns. */
-enum { TURN_COUNT = 100000 };
-
-static void turn_hook(lua_State *L, lua_Debug *ar);
-
-static void set_turn(lua_State *L, int count) {
-  lua_sethook(L, turn_hook, LUA_MASKCOUNT, count);
-}
-
-static int is_ours(lua_State *L, lua_Debug *ar) {
-  size_t size;
-  const char *start;
-  int same;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, OURS);
-  start = lua_tolstring(L, -1, &size);
-  same = start && lua_getinfo(L, "S", ar) && !strncmp(ar->source, start, size);
-  lua_pop(L, 1);
-  return same;
-}
-
-/* A computing coroutine gives the others a turn, and what strikes its thread
- * is raised here. The library's own code relies on not being cut in two: it
- * is left first, step by step, as a fixed period could find it every time.
- * Called below a hook, sleep keeps the stack. */
-static void turn_hook(lua_State *L, lua_Debug *ar) {
-  struct lg *G = lg_find(L);
-  if (!G || !G->hub || lg_refusal(L, G) || green_keep_reserve(G->hub) < 0)
-    return;
-  if (is_ours(L, ar)) {
-    set_turn(L, 1);
-    return;
-  }
-  set_turn(L, TURN_COUNT);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, TURN);
-  lua_call(L, 0, 0);
-}
-
-/* take_turns(start): from now on the calling coroutine, and those that it
- * makes, give the others a turn now and then while they compute. For the
- * commands of a prompt, which one must be able to stop. Code whose source
- * begins with `start` is the library's. */
-static int l_take_turns(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, OURS);
-  set_turn(L, TURN_COUNT);
-  return 0;
-}
-
 static const luaL_Reg functions[] = {{"sleep", l_sleep},
                                      {"now", l_now},
                                      {"wait_others", l_wait_others},
-                                     {"take_turns", l_take_turns},
-                                     {"type", l_type},
                                      {NULL, NULL}};
 
 void lg_open_time(lua_State *L) {
   lg_setfuncs(L, functions, 0);
-  lua_getfield(L, -1, "sleep");
-  lua_rawsetp(L, LUA_REGISTRYINDEX, TURN);
 }

@@ -360,7 +360,7 @@ static int queue_put(lua_State *L) {
   if ((r = put_attempt(L, G, q, 1)) >= 0) return r;
   if (deadline == 0) return lg_push_timeout(L);
   lua_settop(L, 3);
-  keep = lg_prepare(L, G, op);
+  keep = lg_keep_or_yield(L, G, op);
   leave_value(L, q, 1, &lg_current(G)->node);
   r = green_wait_begin(G->hub, &op->kind, q, &q->putters, deadline);
   if (r < 0) {

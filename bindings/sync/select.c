@@ -287,7 +287,7 @@ static int cannot_wait(lua_State *L, struct lg *G, struct selection *s, int i,
 
 static int wait_for_any(lua_State *L, struct lg *G, int n, uint64_t deadline) {
   struct selection *s = make(L, G, n, deadline);
-  int keep = lg_prepare(L, G, &select_op), i, r;
+  int keep = lg_keep_or_yield(L, G, &select_op), i, r;
   if ((r = attempt_again(L, G, s)) >= 0) return r;
   for (i = r = 0; i < n && r >= 0; i++) r = link_one(L, G, s, i);
   if (r >= 0)

@@ -152,21 +152,16 @@ void lg_push_caller(lua_State *L) {
 /* The first line of Lua that is not the library's own; else the first. */
 static void push_where(lua_State *L, lua_State *from) {
   lua_Debug ar, first;
-  const char *home;
-  size_t length;
   int level, any = 0;
-  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
-  home = lua_tolstring(L, -1, &length);
   for (level = 0; lua_getstack(from, level, &ar); level++) {
     lua_getinfo(from, "Sl", &ar);
     if (ar.currentline <= 0) continue;
     if (!any) first = ar;
     any = 1;
-    if (home && strncmp(ar.source, home, length) == 0) continue;
+    if (lg_is_ours(L, ar.source)) continue;
     first = ar;
     break;
   }
-  lua_pop(L, 1);
   if (any)
     lg_push_place(L, &first);
   else

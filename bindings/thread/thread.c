@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/force.h"
 #include "thread/end.h"
 #include "thread/join.h"
 #include "thread/thread.h"
@@ -202,3 +203,11 @@ static void unstarted(struct green_hub *hub, struct green_thread *t) {
 
 const struct green_class lg_thread_class = {"lua", run, unstarted,
                                             lg_thread_ended};
+
+/* Killed, forced, and alive after a second grace. */
+void lg_abandoned(struct green_hub *hub, struct green_thread *t) {
+  lg_keep_name(lg_of(hub), t);
+  fprintf(stderr, "luagreen: green thread #%llu %s would not end (%s)\n",
+          (unsigned long long)t->id, green_name(t),
+          green_waits_for(t) ? green_waits_for(t) : green_status(t));
+}

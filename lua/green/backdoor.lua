@@ -19,8 +19,6 @@ local outlet = require "green.runtime.outlet"
 local repl = require "green.runtime.repl"
 local telnet = require "green.net.telnet"
 
---- How the sources of the library's modules begin.
-local OURS <const> = debug.getinfo(1, "S").source:match("^.*/") or "@green/"
 --- A second Ctrl-C within so many seconds kills the command.
 local IN_A_ROW <const> = 3
 --- How long a command may go on after its client has left: one that has only
@@ -226,7 +224,7 @@ end
 --- The body of a command's thread.
 local function run_command(self, chunk)
   self.out:adopt()
-  core.take_turns(OURS)
+  core.take_turns()
   local ok, err = repl.evaluate(chunk, function(value)
     rawset(self.env, "_", value)
   end)

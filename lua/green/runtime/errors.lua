@@ -9,10 +9,6 @@ local rings = require "green.runtime.rings"
 --- Key of a thread's rare things (bindings/runtime/binding.h).
 local CAUSE = 8
 
---- How the sources of the library's own modules begin.
-local HOME = debug.getinfo(1, "S").source:match("^(.*)runtime/errors%.lua$")
-  or "="
-
 --- tostring that never raises.
 local function text_of(value)
   local ok, text = pcall(tostring, value)
@@ -70,7 +66,7 @@ return function(green, core)
       if not info then return first end
       if info.currentline > 0 then
         local where = info.short_src .. ":" .. info.currentline
-        if info.source:sub(1, #HOME) ~= HOME then return where end
+        if not core.is_ours(info.source) then return where end
         first = first or where
       end
     end

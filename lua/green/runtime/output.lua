@@ -18,7 +18,7 @@ return function(green, core)
   local stock_write <const> = io.write
 
   --- Has the thread been struck by this error, so that it is none of the
-  --- sink's? A throw is not pending any more: see bindings/thread/interrupt.c.
+  --- sink's? A throw is not pending any more: see bindings/runtime/strike.c.
   local function struck(err, rare)
     return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
       or core.type(err) == "deadlock"

@@ -1,0 +1,115 @@
+/* interrupt.c - what strikes the current thread is raised.
+ *
+ * The ladder of a cancellation: raised at once; raised again, after the others
+ * had their turn; a kill that goes on too long is forced. Which step comes is
+ * the core's decision (green_deliver), what is raised is strike.c's.
+ *
+ * Green threads only (or the adopted main one).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/interrupt.h"
+
+#include "runtime/force.h"
+#include "runtime/park.h"
+#include "runtime/refusal.h"
+#include "runtime/strike.h"
+
+/* Once for each timeout: somebody catches it and goes on, again and again. */
+enum { MOST_SWALLOWED = 1000 };
+
+static void report_swallowed(lua_State *L, struct green_scope *scope,
+                             struct lg *G) {
+  luaL_checkstack(L, 6, "luagreen");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "swallowed");
+  lg_push_anchored(L, G, (int)scope->user);
+  lua_call(L, 1, 0);
+  lua_pop(L, 1);
+}
+
+static void raise_visible(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(G->hub, t, &scope);
+  if (strike == GREEN_STRIKE_NONE) return;
+  luaL_checkstack(L, 8, "luagreen");
+  if (strike == GREEN_STRIKE_KILL) lg_watch_killed(L, G);
+  lg_push_strike(L, G, strike, scope);
+  lua_error(L);
+}
+
+/* After a lap that came before the raise: nothing may strike any more. */
+static int raise_k(lua_State *L, int status, lua_KContext ctx) {
+  struct lg *G = lg_back(L, ctx);
+  (void)status;
+  if (!G) return lua_yieldk(L, 0, ctx, raise_k);
+  lg_drop_foreign(L);
+  raise_visible(L, G);
+  return ((const struct lg_op *)lg_current(G)->kind)->start(L);
+}
+
+/* The others first: so a loop that swallows starves nobody. */
+static void lap_first(lua_State *L, struct lg *G, const struct lg_op *op) {
+  int keep = lg_keep_or_yield(L, G, op);
+  green_lap_begin(G->hub, &op->kind);
+  if (!keep) lg_leave_to_restart(L, G, raise_k); /* does not return */
+  lg_stay(L, G);
+}
+
+void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op) {
+  struct green_thread *t = lg_current(G);
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(G->hub, t, &scope);
+  int how;
+  if (strike == GREEN_STRIKE_NONE) return;
+  how = green_deliver(G->hub, strike, scope);
+  if (strike == GREEN_STRIKE_SCOPE && scope->deliveries == MOST_SWALLOWED)
+    report_swallowed(L, scope, G);
+  if (how == GREEN_FORCE)
+    lg_force(L, G);
+  else if (how == GREEN_LAP_FIRST && !lg_refusal(L, G))
+    lap_first(L, G, op);
+  raise_visible(L, G);
+}
+
+int lg_is_struck(struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  struct green_scope *scope;
+  return unlikely(t && t->pending) &&
+         green_strikes(G->hub, t, &scope) != GREEN_STRIKE_NONE;
+}
+
+/* Main is running again: what it waited for is still in its record, and the
+ * object in the arguments of the function that waits. */
+int lg_raise_deadlock(lua_State *L, const struct green_thread *main) {
+  int type = main->on ? lua_type(L, 1) : LUA_TNONE;
+  luaL_checkstack(L, 6, "luagreen");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "deadlock");
+  lua_pushstring(L, main->kind->name);
+  lua_pushnumber(L, (lua_Number)main->since / 1e9);
+  if (type == LUA_TUSERDATA || type == LUA_TTABLE)
+    lua_pushvalue(L, 1);
+  else
+    lua_pushnil(L);
+  lua_call(L, 3, 1);
+  return lua_error(L);
+}
+
+void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what) {
+  struct green_thread *t = lg_current(G);
+  if (G->exiting && t == green_main(G->hub)) lg_exit(L, G);
+  if (code == GREEN_EDEADLK) lg_raise_deadlock(L, t);
+  if (code == UV_EPERM) {
+    const char *why = lg_refusal(L, G);
+    luaL_error(L, "'%s' cannot block %s", what, why ? why : "here");
+  }
+  if (code == UV_UNKNOWN || code == UV_EINTR) { /* thrown */
+    lg_push_thrown(L, G, code);
+    lua_error(L);
+  }
+  if (code != UV_ECANCELED) return;
+  if (t->flags & GREEN_FORCED) lg_force(L, G);
+  raise_visible(L, G);
+}

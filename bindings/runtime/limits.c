@@ -1,0 +1,39 @@
+/* limits.c - limits in seconds, and the two ends of a wait that are values.
+ *
+ * Lua says how long, the core until when: a deadline is computed once, on
+ * entry, and a call that waits again keeps it. Where Lua runs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/limits.h"
+
+#include <lauxlib.h>
+
+#include "green.h"
+
+uint64_t lg_deadline(double seconds) {
+  double ns = seconds * 1e9;
+  if (!(seconds > 0)) return 0;
+  if (ns >= 9e18) return GREEN_FOREVER; /* 285 years */
+  return green_now() + (uint64_t)ns;
+}
+
+uint64_t lg_limit(lua_State *L, int index) {
+  lua_Number s;
+  if (lua_isnoneornil(L, index)) return GREEN_FOREVER;
+  s = luaL_checknumber(L, index);
+  luaL_argcheck(L, s == s, index, "seconds expected, got NaN");
+  return lg_deadline(s);
+}
+
+int lg_push_timeout(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "timeout");
+  return 2;
+}
+
+int lg_push_closed(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "closed");
+  return 2;
+}

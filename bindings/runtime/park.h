@@ -1,0 +1,66 @@
+/* park.h - the two ways to park, and the one decision between them.
+ *
+ * A blocking function prepares its wait and then either leaves by lua_yieldk,
+ * which frees the C stack at once, or keeps the stack and switches away.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_PARK_H
+#define LG_PARK_H
+
+#include "runtime/binding.h"
+
+/* May the thread leave by yielding, called by its own coroutine? */
+static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {
+  return t->user == L && lg_is_lua(t) && lua_isyieldable(L);
+}
+
+/* Raises unless the caller may block here; then decides how it parks: 1, it
+ * keeps its stack (and one more is reserved); 0, it leaves by yielding. */
+int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op);
+static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
+                                   const struct lg_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  struct green_thread *t = hot->current;
+  /* A thread's own coroutine that may yield runs no finalizer and is not the
+   * main Lua thread: of the reasons to refuse only these two are left. */
+  if (unlikely(!t || !lg_may_yield(L, t) || G->drained == 2 || G->refuse))
+    return lg_keep_or_raise(L, G, op);
+  return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
+         green_keep_reserve(G->hub) == 0;
+}
+
+/* The same for waits that are long anyway: leaves wherever that is legal. */
+int lg_yield_or_keep(lua_State *L, struct lg *G, const struct lg_op *op);
+
+/* Main is about to block: what it makes in order to do so. */
+void lg_main_blocks(lua_State *L, struct lg *G);
+
+/* Leaves by yielding, after the wait was begun; k goes on. The caller's last
+ * act: return it. */
+static inline int lg_leave(lua_State *L, struct lg *G, lua_KFunction k) {
+  lg_current(G)->user_flags |= LG_PARKED;
+  return lua_yieldk(L, 0, (lua_KContext)G, k);
+}
+
+/* In k: G if the thread's own worker goes on with it. NULL: somebody else
+ * resumed the coroutine, and k yields once more. */
+static inline struct lg *lg_back(lua_State *L, lua_KContext ctx) {
+  struct lg *G = (struct lg *)ctx;
+  struct green_thread *t = G->hub ? lg_current(G) : NULL;
+  return likely(t && t->user == L && lg_is_lua(t)) ? G : NULL;
+}
+
+/* As lg_leave() for a k that calls the function again: what a foreign resume
+ * passes comes to lie above the arguments, and is dropped by k. */
+int lg_leave_to_restart(lua_State *L, struct lg *G, lua_KFunction k);
+void lg_drop_foreign(lua_State *L);
+
+/* Keeps the stack and switches away, after the wait was begun; returns the
+ * reason of the wake-up. */
+static inline int lg_stay(lua_State *L, struct lg *G) {
+  green_keep_note(G->hub, L);
+  return (int)green_keep(G->hub);
+}
+
+#endif

@@ -1,0 +1,15 @@
+/* refusal.h - where blocking is refused.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_REFUSAL_H
+#define LG_REFUSAL_H
+
+#include <lua.h>
+
+struct lg;
+
+/* Why the caller may not block here, for a message; or NULL. */
+const char *lg_refusal(lua_State *L, struct lg *G);
+
+#endif

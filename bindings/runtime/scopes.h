@@ -1,0 +1,14 @@
+/* scopes.h - timeouts, shields and the scopes of groups, as Lua objects.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_SCOPES_H
+#define LG_SCOPES_H
+
+#include "runtime/binding.h"
+
+/* Those that an ended thread left open go. Never raises. */
+void lg_drop_scopes(struct lg *G, struct green_thread *t);
+void lg_open_scopes(lua_State *L);
+
+#endif

@@ -1,0 +1,120 @@
+/* strike.c - what strikes a thread, as Lua values.
+ *
+ * The kill object is made when somebody first sees it and stays the same; a
+ * timeout's or a group's scope is struck with the value that its object holds,
+ * or with the object; a throw's value is taken when it is raised.
+ *
+ * Where Lua runs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/strike.h"
+
+/* --- the kill object --- */
+
+void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t) {
+  luaL_checkstack(L, 8, "luagreen");
+  lg_make_rare(L, G, t);
+  if (lua_rawgeti(L, -1, RARE_KILLED) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 3);
+    if (lua_rawgeti(L, -2, RARE_KILLED) != LUA_TNIL) { /* by a finalizer */
+      lua_replace(L, -3);
+      lua_pop(L, 1);
+      return;
+    }
+    lua_pop(L, 1);
+    lua_rawgeti(L, -2, RARE_REASON);
+    lua_setfield(L, -2, "reason");
+    lua_rawgeti(L, -2, RARE_WHERE);
+    lua_setfield(L, -2, "where");
+    lua_pushinteger(L, (lua_Integer)t->id);
+    lua_setfield(L, -2, "thread");
+    luaL_setmetatable(L, "green.killed");
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, RARE_KILLED);
+  }
+  lua_remove(L, -2);
+}
+
+/* --- scopes and throws --- */
+
+static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
+  assert(scope && scope->user);
+  lg_push_anchored(L, G, (int)scope->user);
+  if (lua_getiuservalue(L, -1, 1) <= LUA_TNIL)
+    lua_pop(L, 1);
+  else
+    lua_remove(L, -2);
+}
+
+static void peek_thrown(lua_State *L, struct lg *G, int code) {
+  if (code == UV_EINTR) {
+    lua_pushliteral(L, "interrupted!");
+  } else if (lg_rare(L, G, lg_current(G))) {
+    lua_rawgeti(L, -1, RARE_THROWN);
+    lua_remove(L, -2);
+  } else {
+    lua_pushnil(L);
+  }
+}
+
+/* An output that catches errors of its sink tells a throw by it: it is over
+ * once it was raised. On the stack: the value, the rare things. */
+static void note_thrown(lua_State *L) {
+  if (lua_rawgeti(L, -1, RARE_OUTPUT) > LUA_TBOOLEAN) {
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -3, "thrown");
+  }
+  lua_pop(L, 1);
+}
+
+void lg_push_thrown(lua_State *L, struct lg *G, int code) {
+  luaL_checkstack(L, 6, "luagreen");
+  peek_thrown(L, G, code);
+  if (code == UV_EINTR) G->interrupted = 0;
+  if (lg_rare(L, G, lg_current(G))) {
+    lua_pushnil(L);
+    lua_rawseti(L, -2, RARE_THROWN);
+    note_thrown(L);
+    lua_pop(L, 1);
+  }
+}
+
+void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
+                    struct green_scope *scope) {
+  assert(strike != GREEN_STRIKE_NONE);
+  luaL_checkstack(L, 6, "luagreen");
+  if (strike == GREEN_STRIKE_KILL)
+    lg_push_killed(L, G, lg_current(G));
+  else if (strike == GREEN_STRIKE_SCOPE)
+    push_scope(L, G, scope);
+  else
+    lg_push_thrown(L, G, green_take_throw(G->hub, lg_current(G)));
+}
+
+/* --- functions --- */
+
+/* interrupted(): what is pending on this thread; changes nothing. */
+static int l_interrupted(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct green_thread *t = lg_current(G);
+  struct green_scope *scope;
+  enum green_strike strike =
+      t && t->pending ? green_strikes(G->hub, t, &scope) : GREEN_STRIKE_NONE;
+  if (strike == GREEN_STRIKE_NONE)
+    lua_pushnil(L);
+  else if (strike == GREEN_STRIKE_THROW)
+    peek_thrown(L, G, green_thrown(t));
+  else
+    lg_push_strike(L, G, strike, scope);
+  return 1;
+}
+
+void lg_open_strike(lua_State *L) {
+  static const luaL_Reg functions[] = {{"interrupted", l_interrupted},
+                                       {NULL, NULL}};
+  lg_setfuncs(L, functions, 0);
+  luaL_newmetatable(L, "green.killed");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,19 @@
+/* strike.h - what strikes a thread, as Lua values.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_STRIKE_H
+#define LG_STRIKE_H
+
+#include "runtime/binding.h"
+
+/* What is raised: of the current thread. */
+void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
+                    struct green_scope *scope);
+/* What was thrown with this code, which the core has given out; takes it. */
+void lg_push_thrown(lua_State *L, struct lg *G, int code);
+/* The kill object of a thread. */
+void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t);
+void lg_open_strike(lua_State *L);
+
+#endif

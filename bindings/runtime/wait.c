@@ -1,0 +1,107 @@
+/* wait.c - how a blocking Lua function waits, and goes on.
+ *
+ * It enters (what strikes comes first), tries, and where it would have to wait
+ * it registers the wait and returns through lg_park(). However it parked, the
+ * wait goes on in op->woken(), with the arguments of the function where they
+ * were.
+ *
+ * Green threads only (or the adopted main one).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runtime/wait.h"
+
+#include "runtime/interrupt.h"
+#include "runtime/park.h"
+#include "runtime/refusal.h"
+
+/* Was the wait cut off, by whatever it was, the object is first left in order;
+ * then comes what is stronger than the wait. Not inlined: go_on() then saves
+ * no registers. */
+static __attribute__((noinline)) int go_on_slow(lua_State *L, struct lg *G,
+                                                const struct lg_op *op,
+                                                int reason) {
+  int cut_off = reason == GREEN_INTERRUPT || reason == GREEN_DEADLOCK ||
+                reason == GREEN_EXIT;
+  assert(reason <= GREEN_EXIT);
+  if (cut_off && op->interrupted) op->interrupted(L, G);
+  if (G->exiting && lg_current(G) == green_main(G->hub)) lg_exit(L, G);
+  if (reason == GREEN_DEADLOCK) return lg_raise_deadlock(L, lg_current(G));
+  if (reason != GREEN_INTERRUPT) return op->woken(L, G, reason);
+  lg_interrupt(L, G, op);
+  return op->start(L); /* it was taken back before this thread ran */
+}
+
+/* The thread runs again. */
+static inline int go_on(lua_State *L, struct lg *G, const struct lg_op *op,
+                        int reason) {
+  if (likely(reason == GREEN_WOKEN && !G->exiting))
+    return op->woken(L, G, reason);
+  return go_on_slow(L, G, op, reason);
+}
+
+/* Where a thread that left by yielding comes back; the op is what it waits
+ * in. */
+static int wait_k(lua_State *L, int status, lua_KContext ctx) {
+  struct lg *G = lg_back(L, ctx);
+  (void)status;
+  if (unlikely(!G)) return lua_yieldk(L, 0, ctx, wait_k);
+  return go_on(L, G, (const struct lg_op *)lg_current(G)->kind,
+               lg_current(G)->reason);
+}
+
+int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep) {
+  if (!keep) return lg_leave(L, G, wait_k);
+  return go_on(L, G, op, lg_stay(L, G));
+}
+
+int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
+            struct green_list *list, uint64_t deadline) {
+  int keep = lg_keep_or_yield(L, G, op);
+  int r = green_wait_begin(G->hub, &op->kind, on, list, deadline);
+  if (unlikely(r < 0))
+    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  return lg_park(L, G, op, keep);
+}
+
+int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op) {
+  int reason;
+  if (!lg_keep_or_yield(L, G, op)) {
+    green_lap_begin(G->hub, &op->kind);
+    return lg_leave(L, G, wait_k);
+  }
+  reason = (int)green_lap(G->hub, &op->kind, L);
+  return go_on(L, G, op, reason);
+}
+
+/* --- on entry --- */
+
+static int restart_k(lua_State *L, int status, lua_KContext ctx) {
+  struct lg *G = lg_back(L, ctx);
+  (void)status;
+  if (!G) return lua_yieldk(L, 0, ctx, restart_k);
+  lg_drop_foreign(L);
+  return ((const struct lg_op *)lg_current(G)->kind)->start(L);
+}
+
+static int lap_and_restart(lua_State *L, struct lg *G,
+                           const struct lg_op *op) {
+  int keep = lg_keep_or_yield(L, G, op);
+  green_lap_begin(G->hub, &op->kind);
+  if (!keep) return lg_leave_to_restart(L, G, restart_k);
+  lg_stay(L, G);
+  return op->start(L);
+}
+
+int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  if (!hot->current) return -1;
+  if (hot->current == green_main(G->hub) && !lg_refusal(L, G))
+    lg_main_blocks(L, G);
+  if (hot->current->pending) {
+    lg_interrupt(L, G, op);
+    hot->budget--; /* lg_enter() did not get so far */
+  }
+  if (hot->budget >= 0 || lg_refusal(L, G)) return -1;
+  return lap_and_restart(L, G, op);
+}

@@ -1,0 +1,33 @@
+/* wait.h - the shape of every blocking function of Lua.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_WAIT_H
+#define LG_WAIT_H
+
+#include "runtime/binding.h"
+
+/* On entry of every call that may switch: raises what strikes, or goes round
+ * when the budget is spent. -1: go on; else return the value. What main makes
+ * in order to block is made here, as finalizers may run there: afterwards the
+ * call looks at what it would wait for, and nothing runs until it waits. */
+int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op);
+static inline int lg_enter(lua_State *L, struct lg *G,
+                           const struct lg_op *op) {
+  struct green_hot *hot = green_hot(G->hub);
+  if (likely(hot->current && !hot->current->pending && --hot->budget >= 0 &&
+             L != G->main))
+    return -1;
+  return lg_enter_slow(L, G, op);
+}
+
+/* After lg_keep_or_yield() and after the wait was begun: parks. The caller's
+ * last act: return it. */
+int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
+/* lg_keep_or_yield, green_wait_begin and lg_park in one. */
+int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
+            struct green_list *list, uint64_t deadline);
+/* Round the ready queue once; then op->woken. */
+int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op);
+
+#endif
