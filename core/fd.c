@@ -25,7 +25,10 @@ struct green_fd {
   struct green_fd *next_dirty;
   struct green_list reader, writable, turns;
   struct green_thread *writer;
-  struct green_thread *woken[2]; /* last woken to read, to write */
+  struct last { /* that waited to read, to write; and as what */
+    struct green_thread *thread;
+    const struct green_wait_kind *kind;
+  } last[2];
   uint32_t refs; /* openers, and one for libuv until the close callback */
   uint32_t waiters;
   int fd;
@@ -45,20 +48,19 @@ static void mark_dirty(struct green_fd *f) {
   f->refs++;
 }
 
-/* Was woken by an earlier poll, and has not had its turn yet. */
-static int on_its_way(const struct green_fd *f, const struct green_thread *t) {
-  return t && t->on == f && t->state == GREEN_READY;
+/* Was woken, and has not had its turn yet. A thread that has gone on from the
+ * wait keeps `on` while it goes round the ready queue, but as another kind. */
+static int on_its_way(const struct green_fd *f, const struct last *last) {
+  const struct green_thread *t = last->thread;
+  return t && t->on == f && t->kind == last->kind && t->state == GREEN_READY;
 }
 
 /* Wakes who waits; stops watching what nobody waits for. With 1,000 busy
  * connections a poll meets most of them still on their way: disarming those
  * cost three epoll_ctl a message and half of the throughput. */
 static void ready(struct green_fd *f, struct green_list *list, uint8_t event) {
-  struct green_thread **last = &f->woken[event == UV_WRITABLE];
-  struct green_thread *t = green_wake_first(f->hub, list, GREEN_WOKEN);
-  if (t)
-    *last = t;
-  else if (!on_its_way(f, *last))
+  if (green_wake_first(f->hub, list, GREEN_WOKEN)) return;
+  if (!on_its_way(f, &f->last[event == UV_WRITABLE]))
     f->want &= (uint8_t)~event;
 }
 
@@ -207,7 +209,8 @@ static const struct green_wait_kind turn_kind = {"turn to write",
                                                  green_fd_turn_undo, NULL};
 
 struct green_thread *green_fd_reader(struct green_fd *f) {
-  return green_list_first(&f->reader);
+  struct green_thread *t = green_list_first(&f->reader);
+  return t || !on_its_way(f, &f->last[0]) ? t : f->last[0].thread;
 }
 
 /* The poll handle keeps a host's loop alive exactly while a thread waits. */
@@ -253,6 +256,8 @@ int green_fd_wait_begin(struct green_hub *h, struct green_fd *f, int event,
   if (!green__list_empty(list)) return UV_EBUSY;
   if (!kind) kind = event == GREEN_READABLE ? &read_kind : &write_kind;
   if ((r = green_wait_begin(h, kind, f, list, deadline)) < 0) return r;
+  f->last[event == GREEN_WRITABLE].thread = h->hot.current;
+  f->last[event == GREEN_WRITABLE].kind = kind;
   one_more(h, f, event);
   return 0;
 }

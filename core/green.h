@@ -166,7 +166,8 @@ int green_wait_fd(struct green_hub *hub, int fd, int event, uint64_t deadline);
 int green_fd_open(struct green_hub *hub, int fd, struct green_fd **out);
 
 /* Blocks until ready. UV_EBUSY: another thread reads (green_fd_reader() tells
- * which); UV_EBADF: closed meanwhile. */
+ * which: it waits, or was woken and has not run yet); UV_EBADF: closed
+ * meanwhile. */
 int green_fd_wait(struct green_hub *hub, struct green_fd *f, int event,
                   uint64_t deadline);
 struct green_thread *green_fd_reader(struct green_fd *f);

@@ -12,17 +12,11 @@
 #include "net/socket.h"
 #include "runtime/waitable.h"
 
-static void *checked(lua_State *L, int at, const char *tcp,
-                     const char *unix_) {
-  void *s = luaL_testudata(L, at, tcp);
-  return s ? s : luaL_testudata(L, at, unix_);
-}
-
 /* --- the reader's place --- */
 
 static int link_reader(struct lg *G, void *object, struct green_node *node,
                        void **where) {
-  struct green_socket *s = object;
+  struct lg_socket *s = object;
   int r = s->f ? 0 : green_fd_open(G->hub, s->fd, &s->f);
   if (r == 0 && green_fd_reader(s->f) == lg_current(G)) return 0;
   if (r == 0) r = green_fd_link_reader(G->hub, s->f, node);
@@ -38,22 +32,16 @@ static void unlink_reader(struct green_hub *hub, void *where,
 }
 
 static int busy(lua_State *L, struct lg *G, void *object) {
-  struct green_socket *s = object;
+  struct lg_socket *s = object;
   return lg_second_reader(L, G, green_fd_reader(s->f));
 }
 
 /* --- a listener: accept --- */
 
 static int accept_attempt(lua_State *L, struct lg *G, void *object, int at) {
-  struct green_socket *s = object;
-  int r = lg_socket_accept_now(L, s);
+  int r = lg_accept_now(L, object);
   (void)G, (void)at;
-  if (r == 0) return -1;
-  if (r < 0) return -r;
-  luaL_getmetatable(
-      L, s->local ? "green.unixstream{client}" : "green.tcp{client}");
-  lua_setmetatable(L, -2);
-  return 1;
+  return r ? r : -1;
 }
 
 static int accept_fetch(lua_State *L, struct lg *G, void *object, int at,
@@ -62,15 +50,10 @@ static int accept_fetch(lua_State *L, struct lg *G, void *object, int at,
   return accept_attempt(L, G, object, at);
 }
 
-static void *listener(lua_State *L, int at) {
-  return checked(L, at, "green.tcp{server}", "green.unixstream{server}");
-}
-
 const struct lg_waitable lg_accept_waitable = {
     .op = {.kind = {.name = "socket:accept"}},
     .attempt = accept_attempt,
     .fetch = accept_fetch,
-    .object = listener,
     .link = link_reader,
     .unlink = unlink_reader,
     .busy = busy};
@@ -78,11 +61,11 @@ const struct lg_waitable lg_accept_waitable = {
 /* --- a connection: readable --- */
 
 static int readable_attempt(lua_State *L, struct lg *G, void *object, int at) {
-  struct green_socket *s = object;
+  struct lg_socket *s = object;
   struct pollfd p = {s->fd, POLLIN, 0};
   (void)G, (void)at;
   if (s->fd < 0) return lg_push_closed(L);
-  if (!buffered(s) && poll(&p, 1, 0) <= 0) return -1;
+  if (!lg_buffered(s) && poll(&p, 1, 0) <= 0) return -1;
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -93,27 +76,10 @@ static int readable_fetch(lua_State *L, struct lg *G, void *object, int at,
   return readable_attempt(L, G, object, at);
 }
 
-static void *connection(lua_State *L, int at) {
-  return checked(L, at, "green.tcp{client}", "green.unixstream{client}");
-}
-
 const struct lg_waitable lg_readable_waitable = {
     .op = {.kind = {.name = "readable"}},
     .attempt = readable_attempt,
     .fetch = readable_fetch,
-    .object = connection,
     .link = link_reader,
     .unlink = unlink_reader,
     .busy = busy};
-
-void lg_open_readable(lua_State *L) {
-  static const char *const names[] = {
-      "green.tcp{server}", "green.unixstream{server}", "green.tcp{client}",
-      "green.unixstream{client}"};
-  int i;
-  for (i = 0; i < 4; i++) {
-    luaL_getmetatable(L, names[i]);
-    lg_set_waitable(L, i < 2 ? &lg_accept_waitable : &lg_readable_waitable);
-    lua_pop(L, 1);
-  }
-}

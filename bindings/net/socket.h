@@ -1,138 +1,276 @@
-/* socket.h - what socket.c, sockopt.c and address.c share.
+/* socket.h - the socket object, on which every file of net/ stands.
+ *
+ *   methods   stream.c                        the classes and their methods
+ *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
+ *   waiting   waiting.c                       one reader; writers in turn
+ *   object    socket.c                        birth, list, limits, end
+ *   below     buffer.c address.c file.c errors.c
+ *
+ * A file uses what stands on its own line or below. A further kind of socket
+ * (datagrams, pipes) adds a file of classes at the top and calls of its own; a
+ * further layer between the buffer and the descriptor (TLS) is a struct
+ * lg_layer, which no file above the buffer can see.
  *
  * SPDX-License-Identifier: MIT
  */
 #ifndef LG_SOCKET_H
 #define LG_SOCKET_H
 
+#include <assert.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "runtime/binding.h"
 
-/* LuaSocket's classes; an object changes its class in place. */
-enum {
-  SOCKET_MASTER = 1,
-  SOCKET_CLIENT = 2,
-  SOCKET_SERVER = 4,
-  SOCKET_ANY = 7
+/* What an object may do just now: LuaSocket's objects change it in place. */
+enum { LG_MASTER = 1, LG_CLIENT = 2, LG_SERVER = 4, LG_ANY_ROLE = 7 };
+
+/* Bytes of the scratch buffer: the most that recv() returns. */
+enum { LG_SCRATCH = 65536 };
+
+/* The three classes of a kind of socket. */
+struct lg_socket_kind {
+  const char *name; /* "tcp" */
+  struct lg_class master, client, server;
+  uint8_t local; /* of the Unix family: addresses are paths */
 };
 
-/* Upvalues of every method, after G. */
-enum { CLIENT = 2, SERVER, MASTER, SCRATCH };
-/* Bytes of the scratch buffer: the most that recv() returns. */
-enum { SCRATCH_SIZE = 65536 };
+struct lg_socket;
 
-/* A stream socket. The descriptor is watched from the first wait on, by f.
+/* How bytes move between the buffer and the descriptor. Both functions return
+ * how many bytes, or -errno; -EAGAIN: the caller waits for the descriptor. A
+ * read that returns 0 is the end of the stream. They never raise. */
+struct lg_layer {
+  ssize_t (*read)(struct lg_socket *s, char *to, size_t n);
+  ssize_t (*write)(struct lg_socket *s, const char *data, size_t n);
+  void (*shut)(struct lg_socket *s); /* the descriptor is still open */
+};
+
+enum lg_pattern { LG_LINE, LG_ALL, LG_COUNT };
+
+/* What a call of receive asks for, besides its prefix. */
+struct lg_wanted {
+  enum lg_pattern pattern;
+  size_t n;      /* COUNT: bytes, without the prefix's */
+  int satisfied; /* COUNT: the prefix alone is enough */
+};
+
+/* A socket. The descriptor is watched by f from the first wait on.
  *
  *   buffer, at, end, room   bytes received but not delivered; no buffer while
  *                           there are none, so that an idle socket is small
- *   reader, reading         the thread that waits to read, as what
- *   read_end                when its call must end ('t' of settimeout)
- *   sending, done           a send is under way, so many of its bytes are out
+ *   read_end                when the read under way must end ('t')
+ *   wanted                  by the receive under way: there is one reader
+ *   sending, done           a send is in progress; bytes sent so far
  */
-struct green_socket {
-  struct green_socket *next, **link; /* the state's list of all sockets */
-  int fd;                            /* -1: closed, or not made yet */
-  int pending;                       /* accepted, but not delivered; or -1 */
+struct lg_socket {
+  struct lg_object head;
+  const void *tag; /* lg_socket_tag */
+  const struct lg_socket_kind *kind;
+  struct lg_socket *next, **link; /* the state's list of all sockets */
+  const struct lg_layer *layer;   /* NULL: none */
+  struct green_fd *f;
+  int fd;          /* -1: closed, or not made yet */
+  int pending;     /* accepted, but not delivered; or -1 */
   int family;      /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
-  uint8_t local;   /* of the Unix family */
+  uint8_t role;    /* LG_MASTER, LG_CLIENT or LG_SERVER */
   uint8_t polls;   /* a limit of 0: never waits */
   uint8_t drained; /* the last read left nothing */
   uint8_t sending, resume;
-  uint8_t closed; /* by close(); a new connect() opens it again */
-  struct green_fd *f;
+  uint8_t closed;      /* by close(); a new connect() opens it again */
   double block, total; /* settimeout's limits; < 0: none */
   char *buffer;
   size_t at, end, room;
   uint32_t changes; /* times that bytes were taken from its front */
   size_t scanned;   /* so many bytes from `at` on hold no newline */
-  struct green_thread *reader;
-  const struct green_wait_kind *reading;
+  struct lg_wanted wanted;
   uint64_t read_end;
   size_t done;
   uint64_t received, sent, born;
-  struct green_socket_file *file; /* of a Unix listener that made it */
+  struct lg_socket_file *file; /* of a Unix listener that made it */
 };
 
+/* What all sockets of a state share. */
+struct lg_net {
+  struct lg_socket *sockets; /* all that are not finalized */
+  char scratch[LG_SCRATCH];
+};
+
+/* --- errors.c --- */
+
+const char *lg_socket_error(int error);      /* the text of an errno */
+const char *lg_lookup_error(int code);       /* of a look-up's UV_EAI_ code */
+int lg_socket_fail(lua_State *L, int error); /* nil, text: 2 */
+int lg_fail_text(lua_State *L, const char *text); /* nil, text: 2 */
+
+/* --- file.c: the file of a Unix listener --- */
+
+/* Binds fd to the address and gives the file that mode, unless it is negative.
+ * A file that nobody listens on is replaced. 0, or an errno. */
+int lg_file_bind(int fd, const struct sockaddr_un *un, socklen_t size,
+                 int mode);
+/* How the file that was made is known again; NULL: there is none. */
+struct lg_socket_file *lg_file_own(const struct sockaddr_un *un);
+/* Removes the file, if it is still the same, and frees what knows it. */
+void lg_file_remove(struct lg_socket_file *file);
+
+/* --- address.c --- */
+
 /* A Unix address. */
-struct green_unix_address {
+struct lg_unix_address {
   struct sockaddr_un un;
   socklen_t size;
 };
-
-/* socket.c */
-int lg_socket_class_error(lua_State *L, int upvalue);
-struct green_socket *lg_socket_blank(lua_State *L, int local);
-/* The socket at index 1, if its class is one of `classes`; else raises. */
-struct green_socket *lg_socket(lua_State *L, int classes);
-struct green_socket *lg_socket_new(lua_State *L, int local);
-/* When a call that starts now must end. */
-uint64_t lg_socket_deadline(const struct green_socket *s);
-/* Changes the class of the socket at index 1. */
-void lg_socket_become(lua_State *L, int class);
-/* Wakes the waiters, then closes the descriptor. Never raises. */
-void lg_socket_shut(struct lg *G, struct green_socket *s);
-
-/* stream.c */
-int lg_socket_accept(lua_State *L);
-/* 1: pushed a connection, without its class; 0: there is none; negative: so
- * many values pushed, nil and why. */
-int lg_socket_accept_now(lua_State *L, struct green_socket *s);
-/* Raises: the socket is read by t, or a host, already. */
-int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t);
-int lg_socket_receive(lua_State *L);
-int lg_socket_recv(lua_State *L);
-int lg_socket_send(lua_State *L);
-int lg_stop_accept(lua_State *L);
-struct green_thread *lg_socket_reader(const struct green_socket *s);
-/* Frees the buffer. */
-void lg_socket_drop(struct green_socket *s);
-/* f, opened on the first wait; raises if it cannot be watched. */
-struct green_fd *lg_socket_watch(lua_State *L, struct lg *G,
-                                 struct green_socket *s);
-/* Runs a full collection when descriptors ran out: garbage may hold some. */
-int lg_socket_scarce(lua_State *L, int error);
-
-/* address.c */
-const char *lg_socket_error(int error);
-int lg_socket_fail(lua_State *L, int error); /* nil, text: 2 */
-int lg_socket_connect(lua_State *L);
-int lg_socket_bind(lua_State *L);
+/* From the path at that index; 0: it is none. */
+int lg_unix_address(lua_State *L, int index, struct lg_unix_address *a);
 int lg_socket_getsockname(lua_State *L);
 int lg_socket_getpeername(lua_State *L);
-/* Removes the file of a Unix listener and forgets it. */
-void lg_socket_unlink(struct green_socket *s);
-void lg_open_address(lua_State *L);
 
-/* sockopt.c */
-int lg_socket_setoption(lua_State *L);
-int lg_socket_getoption(lua_State *L);
+/* --- buffer.c --- */
 
-/* What is on every path. */
-static inline int is_class(lua_State *L, int upvalue) {
-  int same;
-  if (!lua_touserdata(L, 1) || !lua_getmetatable(L, 1)) return 0;
-  same = lua_rawequal(L, -1, lua_upvalueindex(upvalue));
-  lua_pop(L, 1);
-  return same;
+/* A note of the buffer's front. Strings are made of the front, and finalizers
+ * run where they are made: they may read from the socket, or close it. */
+struct lg_front {
+  uint32_t changes;
+  uint64_t received;
+  int top;
+};
+struct lg_front lg_buffer_front(lua_State *L, const struct lg_socket *s);
+/* The string of the n first bytes is made: they are consumed, if close() has
+ * not dropped them. 0, and the stack as it was: they were read meanwhile. */
+int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
+                      const struct lg_front *front, size_t n);
+/* Adds bytes at its end; may raise. */
+void lg_buffer_append(lua_State *L, struct lg_socket *s, const char *data,
+                      size_t n);
+void lg_buffer_drop(struct lg_socket *s);
+static inline size_t lg_buffered(const struct lg_socket *s) {
+  return s->end - s->at;
 }
 
-static inline struct green_socket *self(lua_State *L, int upvalue) {
-  if (unlikely(!is_class(L, upvalue))) lg_socket_class_error(L, upvalue);
-  return lua_touserdata(L, 1);
+/* --- socket.c --- */
+
+extern const char lg_socket_tag[];
+
+/* Pushes a socket without a descriptor, a master of that kind. */
+struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
+                                const struct lg_socket_kind *kind);
+/* The role of the socket at that index changes. */
+void lg_socket_become(lua_State *L, int index, int role);
+/* Raises: what is at index 1 has none of these roles. */
+int lg_socket_misused(lua_State *L, int roles);
+/* Makes sure of a descriptor of that family: 0, or an errno. */
+int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
+                      int fresh);
+/* The descriptor becomes the socket's own; -1: it has none. */
+void lg_socket_adopt(struct lg_socket *s, int fd);
+/* Lets go of the descriptor without closing it. */
+void lg_socket_release(struct lg_socket *s);
+/* Wakes the waiters, then closes the descriptor. Never raises. */
+void lg_socket_shut(struct lg_socket *s);
+/* Runs a full collection when descriptors ran out: garbage may hold some. */
+int lg_socket_scarce(lua_State *L, int error);
+/* When a call that starts now must end. */
+uint64_t lg_socket_deadline(const struct lg_socket *s);
+/* A socket's __gc. */
+int lg_socket_gc(lua_State *L);
+/* Makes what the sockets of the state share. */
+void lg_socket_open(lua_State *L);
+
+static inline int lg_is_socket(lua_State *L, int index) {
+  const struct lg_socket *s = lua_touserdata(L, index);
+  return s && lua_rawlen(L, index) >= sizeof *s && s->tag == lg_socket_tag;
 }
 
-static inline uint64_t end_of(double seconds) {
+/* The socket at index 1, if it has one of these roles; else raises. */
+static inline struct lg_socket *lg_socket(lua_State *L, int roles) {
+  struct lg_socket *s = lua_touserdata(L, 1);
+  if (unlikely(!lg_is_socket(L, 1) || !(s->role & roles)))
+    lg_socket_misused(L, roles);
+  return s;
+}
+
+/* The same for a call that may wait: raises while the state closes. */
+static inline struct lg_socket *lg_socket_awake(lua_State *L, int roles) {
+  struct lg_socket *s = lg_socket(L, roles);
+  if (unlikely(!s->head.G->hub))
+    luaL_error(L, "luagreen: the state is closing");
+  return s;
+}
+
+/* The thread that reads: it waits, or was woken and has not run yet. A select
+ * and a wait_fd have places of their own in the core's list. */
+static inline struct green_thread *lg_socket_reader(
+    const struct lg_socket *s) {
+  struct green_thread *t = s->f ? green_fd_reader(s->f) : NULL;
+  return t && t->on == s->f ? t : NULL;
+}
+
+static inline uint64_t lg_end_of(double seconds) {
   return seconds < 0 ? GREEN_FOREVER : lg_deadline(seconds);
 }
 
-static inline uint64_t earlier(uint64_t a, uint64_t b) {
+static inline uint64_t lg_earlier(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
-static inline size_t buffered(const struct green_socket *s) {
-  return s->end - s->at;
+/* --- waiting.c --- */
+
+/* On entry of every call that reads: raises if another thread reads. */
+void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s);
+/* Waits until there is something to read. The caller's last act: return it. */
+int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                 const struct lg_op *op);
+/* After the wait: the socket at index 1. When time is up, what has come all the
+ * same still counts: one more try, which then says "timeout". */
+struct lg_socket *lg_read_woken(lua_State *L, int reason);
+static inline int lg_read_may_wait(const struct lg_socket *s) {
+  return !s->polls && s->read_end != 0;
 }
+/* Raises: t, or a host, reads the socket already. */
+int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t);
+
+/* The write side is the caller's, or will be by waiting for a turn. */
+int lg_write_try(struct lg *G, struct lg_socket *s);
+int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
+                  const struct lg_op *op, uint64_t deadline);
+/* Waits until there is room to write. The caller's last act: return it. */
+int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                  const struct lg_op *op, uint64_t deadline);
+/* Gives the turn to the next writer. */
+void lg_write_end(struct lg *G, struct lg_socket *s);
+
+/* Waits that keep their C stack, so that C variables may hold lists: codes of
+ * the core's. Raises where the caller may not block. */
+void lg_may_keep(lua_State *L, struct lg *G, const char *what);
+/* Until the connect under way is over. > 0: its errno. */
+int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                    uint64_t deadline);
+/* For a moment, each longer than the last. */
+int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
+                     uint64_t deadline, uint64_t *pause);
+
+/* --- the calls: methods of LuaSocket's names --- */
+
+int lg_socket_receive(lua_State *L);
+int lg_socket_recv(lua_State *L);
+int lg_socket_send(lua_State *L);
+int lg_socket_connect(lua_State *L);
+int lg_socket_bind(lua_State *L);
+int lg_socket_bind_file(lua_State *L); /* bind_file(sock, path [, mode]) */
+int lg_socket_listen(lua_State *L);
+int lg_socket_accept(lua_State *L);
+int lg_socket_stop_accept(lua_State *L);
+int lg_socket_setoption(lua_State *L);
+int lg_socket_getoption(lua_State *L);
+
+/* accept.c. Accepts without waiting: pushes a connection, or nil and why not,
+ * and returns how many values these are; 0: there is none yet. */
+int lg_accept_now(lua_State *L, struct lg_socket *s);
+
+/* readable.c */
+extern const struct lg_waitable lg_accept_waitable;
+extern const struct lg_waitable lg_readable_waitable;
 
 #endif

@@ -65,8 +65,8 @@ static const struct option *find(lua_State *L) {
   return o;
 }
 
-static int set(lua_State *L, const struct green_socket *s,
-               const struct option *o, const void *value, socklen_t size) {
+static int set(lua_State *L, const struct lg_socket *s, const struct option *o,
+               const void *value, socklen_t size) {
   if (s->fd < 0) return lg_push_closed(L);
   if (setsockopt(s->fd, o->level, o->number, value, size) < 0)
     return lg_socket_fail(L, errno);
@@ -74,7 +74,7 @@ static int set(lua_State *L, const struct green_socket *s,
   return 1;
 }
 
-static int set_linger(lua_State *L, const struct green_socket *s,
+static int set_linger(lua_State *L, const struct lg_socket *s,
                       const struct option *o) {
   struct linger value;
   luaL_checktype(L, 3, LUA_TTABLE);
@@ -88,7 +88,7 @@ static int set_linger(lua_State *L, const struct green_socket *s,
 }
 
 int lg_socket_setoption(lua_State *L) {
-  const struct green_socket *s = lg_socket(L, SOCKET_ANY);
+  const struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   const struct option *o = find(L);
   const char *device;
   size_t size;
@@ -120,7 +120,7 @@ static void push_linger(lua_State *L, const struct linger *value) {
 }
 
 int lg_socket_getoption(lua_State *L) {
-  const struct green_socket *s = lg_socket(L, SOCKET_ANY);
+  const struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   const struct option *o = find(L);
   union {
     int number;

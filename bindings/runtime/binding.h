@@ -55,7 +55,7 @@ struct lg {
   uint32_t sentinel_spawns;
   int *free_slots; /* of the anchors table */
   int free_count, slots, room;
-  struct green_socket *sockets; /* all that are not finalized */
+  struct lg_net *net; /* what all sockets share */
   int pool_count;
   lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
   int pool_slot[LG_POOL];
@@ -208,7 +208,7 @@ void lg_open_lock(lua_State *L);
 void lg_open_waitgroup(lua_State *L);
 void lg_open_ticker(lua_State *L);
 void lg_open_socket(lua_State *L);
-void lg_open_readable(lua_State *L);
+void lg_open_wait_fd(lua_State *L);
 void lg_open_time(lua_State *L);
 void lg_open_turns(lua_State *L);
 void lg_open_nested(lua_State *L);

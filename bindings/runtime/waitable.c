@@ -103,8 +103,21 @@ static int l_outcome(lua_State *L) {
   return r < 0 ? lg_push_timeout(L) : r;
 }
 
+static int l_checkpoint(lua_State *L);
+
+static const struct lg_op checkpoint_op = {
+    {"checkpoint", NULL, NULL}, l_checkpoint, NULL, NULL};
+
+/* checkpoint(): the entry of a blocking function that is written in Lua. */
+static int l_checkpoint(lua_State *L) {
+  struct lg *G = lg_get(L);
+  int r = lg_enter(L, G, &checkpoint_op);
+  return r < 0 ? 0 : r;
+}
+
 void lg_open_waitable(lua_State *L) {
-  static const luaL_Reg functions[] = {{"outcome", l_outcome}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"outcome", l_outcome}, {"checkpoint", l_checkpoint}, {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
 }
 

@@ -69,10 +69,6 @@ void lg_one_undo(struct green_hub *hub, struct green_thread *t);
 int lg_fetch_true(lua_State *L, struct lg *G, void *object, int at,
                   int reason);
 
-/* readable.c: of objects that are no struct lg_object. */
-extern const struct lg_waitable lg_accept_waitable;
-extern const struct lg_waitable lg_readable_waitable;
-
 /* The operation of the object at index `at`, and its address; NULL if it has
  * none. */
 const struct lg_waitable *lg_operation(lua_State *L, struct lg *G, int at,

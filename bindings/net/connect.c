@@ -1,0 +1,193 @@
+/* connect.c - connecting and binding, by name or by path.
+ *
+ * Numeric addresses never go to the resolver. A connect tries every address
+ * under one deadline; it always keeps its C stack, like every function of the
+ * core's C shape, so it may hold lists in C variables.
+ *
+ * Green threads only, where they wait.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "net/socket.h"
+
+/* --- looking up --- */
+
+/* 0 and a list; or a code, after an interruption was raised. Without a limit
+ * when the socket polls: a look-up cannot be polled for. */
+static int look_up(lua_State *L, struct lg *G, const char *host,
+                   const char *port, int family, int flags, uint64_t deadline,
+                   struct addrinfo **list) {
+  struct addrinfo hints;
+  int r;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_family = family;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
+  r = green_getaddrinfo(G->hub, host, port, &hints, 0, list);
+  if (r != UV_ETIMEDOUT) return r;
+  lg_may_keep(L, G, "connect");
+  r = green_getaddrinfo(G->hub, host, port, &hints,
+                        deadline ? deadline : GREEN_FOREVER, list);
+  if (r < 0) lg_raise_code(L, G, r, "connect");
+  return r;
+}
+
+/* --- connect --- */
+
+/* > 0: errno of a system call; 0; < 0: a code of the core's. */
+static int connect_one(lua_State *L, struct lg *G, struct lg_socket *s,
+                       const struct sockaddr *address, socklen_t size,
+                       uint64_t deadline) {
+  uint64_t pause = 500000; /* doubles before use: 1 ms to 100 ms */
+  int r;
+  for (;;) {
+    r = connect(s->fd, address, size);
+    if (r == 0) return 0;
+    if (errno == EINPROGRESS || errno == EINTR)
+      return lg_connect_wait(L, G, s, deadline);
+    /* A Unix listener whose backlog is full says EAGAIN, and never tells when
+     * it has room again. */
+    if (errno != EAGAIN || !s->kind->local) return errno;
+    r = lg_connect_pause(L, G, s, deadline, &pause);
+    if (r) return r;
+  }
+}
+
+/* Is a code of the core's an answer, or did something strike the thread? */
+static int is_answer(int code) {
+  return code == 0 || code == UV_ETIMEDOUT || code == UV_EBADF;
+}
+
+/* Results of connect; on an interruption the descriptor is closed: nobody
+ * could tell how far it had come. */
+static int connected(lua_State *L, struct lg *G, struct lg_socket *s, int r) {
+  if (r < 0 && !is_answer(r)) {
+    lg_socket_shut(s);
+    lg_raise_code(L, G, r, "connect");
+    return lg_fail_text(L, green_strerror(r));
+  }
+  lg_socket_become(L, 1, LG_CLIENT);
+  if (r == UV_EBADF) return lg_push_closed(L);
+  if (r == UV_ETIMEDOUT) return lg_push_timeout(L);
+  if (r) return lg_socket_fail(L, r);
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static int goes_on(const struct lg_socket *s, int r) {
+  return r > 0 && !(s->polls && r == ETIMEDOUT) && r != EALREADY &&
+         r != EISCONN;
+}
+
+static int connect_list(lua_State *L, struct lg *G, struct lg_socket *s,
+                        const struct addrinfo *ai, uint64_t deadline) {
+  int bound = s->fd >= 0, tried = 0, r = EADDRNOTAVAIL;
+  for (; ai; ai = ai->ai_next) {
+    if (bound && ai->ai_family != s->family) continue;
+    r = lg_socket_need_fd(L, s, ai->ai_family, tried && !bound);
+    if (r == 0)
+      r = connect_one(L, G, s, ai->ai_addr, ai->ai_addrlen, deadline);
+    if (!goes_on(s, r)) break;
+    tried = 1;
+  }
+  return r;
+}
+
+static int connect_unix(lua_State *L, struct lg *G, struct lg_socket *s,
+                        uint64_t deadline) {
+  struct lg_unix_address a;
+  int r;
+  if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
+  r = lg_socket_need_fd(L, s, AF_UNIX, 0);
+  if (r == 0)
+    r = connect_one(L, G, s, (struct sockaddr *)&a.un, a.size, deadline);
+  return connected(L, G, s, r);
+}
+
+static const struct lg_op connect_op = {
+    {"socket:connect", NULL, NULL}, lg_socket_connect, NULL, NULL};
+
+/* connect(host, port) or connect(path). The limit covers the whole call. */
+int lg_socket_connect(lua_State *L) {
+  struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
+  struct lg *G = s->head.G;
+  uint64_t deadline = lg_socket_deadline(s);
+  const char *host = luaL_checkstring(L, 2);
+  const char *port = s->kind->local ? NULL : luaL_checkstring(L, 3);
+  struct addrinfo *list;
+  int r;
+  if (!s->polls) {
+    r = lg_enter(L, G, &connect_op);
+    if (r >= 0) return r;
+  }
+  s->closed = 0;
+  if (s->kind->local) return connect_unix(L, G, s, deadline);
+  r = look_up(L, G, host, port, s->family, 0, deadline, &list);
+  if (r < 0) {
+    lg_socket_become(L, 1, LG_CLIENT);
+    return lg_fail_text(L, lg_lookup_error(r));
+  }
+  r = s->closed ? UV_EBADF : connect_list(L, G, s, list, deadline);
+  freeaddrinfo(list);
+  return connected(L, G, s, r);
+}
+
+/* --- bind --- */
+
+static int bind_list(lua_State *L, struct lg_socket *s,
+                     const struct addrinfo *ai) {
+  int given = s->fd >= 0, r = EADDRNOTAVAIL;
+  for (; ai; ai = ai->ai_next) {
+    if (given && ai->ai_family != s->family) continue;
+    r = lg_socket_need_fd(L, s, ai->ai_family, 0);
+    if (r == 0 && bind(s->fd, ai->ai_addr, ai->ai_addrlen) < 0) r = errno;
+    if (r == 0) break;
+  }
+  return r;
+}
+
+static int bound(lua_State *L, int r) {
+  if (r) return lg_socket_fail(L, r);
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static int bind_unix(lua_State *L, struct lg_socket *s) {
+  struct lg_unix_address a;
+  int r;
+  if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
+  r = lg_socket_need_fd(L, s, AF_UNIX, 0);
+  if (r == 0 && bind(s->fd, (struct sockaddr *)&a.un, a.size) < 0) r = errno;
+  return bound(L, r);
+}
+
+int lg_socket_bind(lua_State *L) {
+  struct lg_socket *s = lg_socket_awake(L, LG_MASTER);
+  const char *host = luaL_checkstring(L, 2);
+  const char *port = s->kind->local ? NULL : luaL_checkstring(L, 3);
+  struct addrinfo *list;
+  int r;
+  if (s->kind->local) return bind_unix(L, s);
+  if (!strcmp(host, "*")) host = NULL;
+  r = look_up(L, s->head.G, host, port, s->family, AI_PASSIVE,
+              lg_socket_deadline(s), &list);
+  if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
+  r = bind_list(L, s, list);
+  freeaddrinfo(list);
+  return bound(L, r);
+}
+
+/* The file goes when the socket closes. */
+int lg_socket_bind_file(lua_State *L) {
+  struct lg_socket *s = lg_socket(L, LG_MASTER);
+  int mode = (int)luaL_optinteger(L, 3, -1);
+  struct lg_unix_address a;
+  int r;
+  if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
+  r = lg_socket_need_fd(L, s, AF_UNIX, 0);
+  if (r == 0) r = lg_file_bind(s->fd, &a.un, a.size, mode);
+  if (r == 0) s->file = lg_file_own(&a.un);
+  return bound(L, r);
+}

@@ -1,0 +1,54 @@
+/* errors.c - the words of the network's errors.
+ *
+ * One vocabulary for the whole process, which is LuaSocket's: programs compare
+ * these texts. An errno or a resolver's code becomes a text here and nowhere
+ * else.
+ *
+ * Never switches.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "net/socket.h"
+
+const char *lg_socket_error(int error) {
+  switch (error) {
+    case EADDRINUSE: return "address already in use";
+    case EISCONN: return "already connected";
+    case EACCES: return "permission denied";
+    case ECONNREFUSED: return "connection refused";
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EPIPE: return "closed";
+    case ETIMEDOUT: return "timeout";
+    case EMFILE: return "too many open files";
+    case ENFILE: return "too many open files in system";
+    default: return strerror(error);
+  }
+}
+
+const char *lg_lookup_error(int code) {
+  switch (code) {
+    case UV_ETIMEDOUT: return "timeout";
+    case UV_EAI_AGAIN: return "temporary failure in name resolution";
+    case UV_EAI_BADFLAGS: return "invalid value for ai_flags";
+    case UV_EAI_FAIL: return "non-recoverable failure in name resolution";
+    case UV_EAI_FAMILY: return "ai_family not supported";
+    case UV_EAI_MEMORY: return "memory allocation failure";
+    case UV_EAI_NONAME: return "host or service not provided, or not known";
+    case UV_EAI_SERVICE: return "service not supported for socket type";
+    case UV_EAI_SOCKTYPE: return "ai_socktype not supported";
+    default: return green_strerror(code);
+  }
+}
+
+int lg_fail_text(lua_State *L, const char *text) {
+  lua_pushnil(L);
+  lua_pushstring(L, text);
+  return 2;
+}
+
+int lg_socket_fail(lua_State *L, int error) {
+  return lg_fail_text(L, lg_socket_error(error));
+}

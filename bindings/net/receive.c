@@ -1,0 +1,251 @@
+/* receive.c - recv and receive.
+ *
+ * The system call is tried first. A read that was shorter than asked has
+ * drained the socket, so the next one waits without trying (polling is level
+ * triggered: nothing is missed). Reads land in one scratch buffer of the
+ * state; bytes that are not delivered at once are kept by the socket, also
+ * when an interruption cuts the call off.
+ *
+ * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "net/socket.h"
+
+/* Full reads in a row before the others get a turn. */
+enum { GREEDY = 16 };
+
+static const struct lg_op receive_op, recv_op;
+
+/* Bytes read; 0: the end; or -errno. */
+static ssize_t read_some(struct lg_socket *s, char *to, size_t n) {
+  ssize_t got;
+  if (s->drained && lg_read_may_wait(s)) return -EAGAIN;
+  if (unlikely(s->layer)) return s->layer->read(s, to, n);
+  do got = recv(s->fd, to, n, MSG_DONTWAIT);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return -errno;
+  s->drained = got > 0 && (size_t)got < n;
+  return got;
+}
+
+/* --- recv --- */
+
+/* Pushes at most n of the buffered bytes; 0: finalizers have read them all. */
+static int recv_buffered(lua_State *L, struct lg_socket *s, size_t n) {
+  while (lg_buffered(s)) {
+    struct lg_front front = lg_buffer_front(L, s);
+    size_t have = lg_buffered(s);
+    if (have > n) have = n;
+    lua_pushlstring(L, s->buffer + s->at, have);
+    if (lg_buffer_deliver(L, s, &front, have)) return 1;
+  }
+  return 0;
+}
+
+static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
+  size_t n = (size_t)lua_tointeger(L, 2);
+  char *scratch = G->net->scratch;
+  ssize_t got;
+  if (unlikely(s->fd < 0)) return lg_push_closed(L);
+  if (unlikely(lg_buffered(s)) && recv_buffered(L, s, n)) return 1;
+  got = read_some(s, scratch, n < LG_SCRATCH ? n : LG_SCRATCH);
+  if (likely(got > 0)) {
+    s->received += (uint64_t)got;
+    lua_pushlstring(L, scratch, (size_t)got);
+    return 1;
+  }
+  if (got == 0) return lg_push_closed(L);
+  if (got != -EAGAIN) return lg_socket_fail(L, (int)-got);
+  if (!lg_read_may_wait(s)) return lg_push_timeout(L);
+  return lg_read_wait(L, G, s, &recv_op);
+}
+
+int lg_socket_recv(lua_State *L) {
+  struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
+  struct lg *G = s->head.G;
+  luaL_argcheck(L, luaL_checkinteger(L, 2) > 0, 2, "positive number expected");
+  lua_settop(L, 2);
+  if (likely(!s->polls)) {
+    int r = lg_enter(L, G, &recv_op);
+    if (unlikely(r >= 0)) return r;
+  }
+  lg_read_begin(L, G, s);
+  return recv_go(L, G, s);
+}
+
+static int recv_woken(lua_State *L, struct lg *G, int reason) {
+  struct lg_socket *s = lg_read_woken(L, reason);
+  if (reason == GREEN_CLOSED) return lg_push_closed(L);
+  return recv_go(L, G, s);
+}
+
+static const struct lg_op recv_op = {
+    {"socket:recv", NULL, green_fd_leave}, lg_socket_recv, recv_woken, NULL};
+
+/* --- receive: LuaSocket's patterns --- */
+
+/* Arguments 2 and 3. The prefix, which is a string by now, counts. */
+static struct lg_wanted wanted_of(lua_State *L) {
+  struct lg_wanted w = {LG_LINE, 0, 0};
+  if (lua_isnumber(L, 2)) {
+    lua_Number n = lua_tonumber(L, 2);
+    size_t prefix = lua_rawlen(L, 3);
+    luaL_argcheck(L, n >= 0 && n < 1e15, 2, "invalid receive pattern");
+    w.pattern = LG_COUNT;
+    w.satisfied = prefix > 0 && (size_t)n <= prefix;
+    w.n = w.satisfied ? 0 : (size_t)n - prefix;
+  } else {
+    const char *p = luaL_optstring(L, 2, "*l");
+    luaL_argcheck(L, p[0] == '*' && (p[1] == 'l' || p[1] == 'a'), 2,
+                  "invalid receive pattern");
+    if (p[1] == 'a') w.pattern = LG_ALL;
+  }
+  return w;
+}
+
+/* Pushes a copy of the line without any \r; 0: finalizers changed the buffer
+ * before there was one. */
+static int push_stripped(lua_State *L, struct lg_socket *s,
+                         const struct lg_front *front, size_t n) {
+  luaL_Buffer b;
+  char *to = luaL_buffinitsize(L, &b, n);
+  const char *line = s->buffer + s->at;
+  size_t i, kept = 0;
+  if (unlikely(s->changes != front->changes)) {
+    lua_settop(L, front->top);
+    return 0;
+  }
+  for (i = 0; i < n; i++)
+    if (line[i] != '\r') to[kept++] = line[i];
+  luaL_pushresultsize(&b, kept);
+  return 1;
+}
+
+/* Pushes prefix .. the first n buffered bytes, of a line those that are no \r,
+ * and consumes them and the newline, if there is one. 0: finalizers have read
+ * them. */
+static int push_front(lua_State *L, struct lg_socket *s,
+                      const struct lg_wanted *w, size_t n, size_t newline) {
+  struct lg_front front = lg_buffer_front(L, s);
+  const char *data = n ? s->buffer + s->at : "";
+  int prefixed = lua_rawlen(L, 3) > 0;
+  if (prefixed) lua_pushvalue(L, 3);
+  if (w->pattern != LG_LINE || !memchr(data, '\r', n))
+    lua_pushlstring(L, data, n);
+  else if (!push_stripped(L, s, &front, n))
+    return 0;
+  if (prefixed) lua_concat(L, 2);
+  return lg_buffer_deliver(L, s, &front, n + newline);
+}
+
+/* Is what the call asks for in the buffer? Its first n bytes, then. */
+static int find(struct lg_socket *s, const struct lg_wanted *w, size_t *n) {
+  size_t have = lg_buffered(s);
+  const char *start, *newline;
+  *n = w->n;
+  if (w->pattern == LG_COUNT)
+    return w->satisfied || (have > 0 && have >= w->n);
+  if (w->pattern == LG_ALL || have == 0) return 0;
+  start = s->buffer + s->at;
+  newline = memchr(start + s->scanned, '\n', have - s->scanned);
+  if (newline)
+    *n = (size_t)(newline - start);
+  else
+    s->scanned = have;
+  return newline != NULL;
+}
+
+static int success(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushnil(L);
+  return 3;
+}
+
+/* Delivers from the buffer what was asked for: 3 results, or 0. */
+static int take(lua_State *L, struct lg_socket *s, const struct lg_wanted *w) {
+  size_t n;
+  while (find(s, w, &n))
+    if (push_front(L, s, w, n, w->pattern == LG_LINE)) return success(L);
+  return 0;
+}
+
+/* nil, why, partial: what came is consumed. */
+static int receive_fails(lua_State *L, struct lg_socket *s,
+                         const struct lg_wanted *w, const char *why) {
+  int none = w->pattern == LG_COUNT && w->n == 0;
+  lua_pushnil(L);
+  lua_pushstring(L, why);
+  while (!push_front(L, s, w, none ? 0 : lg_buffered(s), 0)) continue;
+  return 3;
+}
+
+static int receive_ends(lua_State *L, struct lg_socket *s,
+                        const struct lg_wanted *w) {
+  if (w->pattern == LG_ALL)
+    while (lg_buffered(s))
+      if (push_front(L, s, w, lg_buffered(s), 0)) return success(L);
+  return receive_fails(L, s, w, "closed");
+}
+
+static int receive_go(lua_State *L, struct lg *G, struct lg_socket *s) {
+  char *scratch = G->net->scratch;
+  struct lg_wanted w = s->wanted; /* a finalizer may receive, too */
+  int rounds = 0, results;
+  while (!(results = take(L, s, &w))) {
+    ssize_t got;
+    if (s->fd < 0) return receive_ends(L, s, &w);
+    if (++rounds > GREEDY && lg_read_may_wait(s)) break;
+    got = read_some(s, scratch, LG_SCRATCH);
+    if (got > 0) {
+      lg_buffer_append(L, s, scratch, (size_t)got);
+    } else if (got == 0 || got == -ECONNRESET) {
+      return receive_ends(L, s, &w);
+    } else if (got != -EAGAIN) {
+      return receive_fails(L, s, &w, lg_socket_error((int)-got));
+    } else if (!lg_read_may_wait(s)) {
+      return receive_fails(L, s, &w, "timeout");
+    } else {
+      break;
+    }
+  }
+  if (results) return results;
+  s->wanted = w;
+  return lg_read_wait(L, G, s, &receive_op);
+}
+
+int lg_socket_receive(lua_State *L) {
+  struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
+  struct lg *G = s->head.G;
+  struct lg_wanted w;
+  luaL_optstring(L, 3, "");
+  lua_settop(L, 3);
+  if (lua_isnil(L, 3)) {
+    lua_pushliteral(L, "");
+    lua_replace(L, 3);
+  }
+  lua_tostring(L, 3); /* a number is a prefix too: socket.http has one */
+  w = wanted_of(L);
+  if (likely(!s->polls)) {
+    int r = lg_enter(L, G, &receive_op);
+    if (unlikely(r >= 0)) return r;
+  }
+  lg_read_begin(L, G, s);
+  s->wanted = w;
+  return receive_go(L, G, s);
+}
+
+static int receive_woken(lua_State *L, struct lg *G, int reason) {
+  struct lg_socket *s = lg_read_woken(L, reason);
+  struct lg_wanted w = s->wanted;
+  if (reason == GREEN_CLOSED) return receive_ends(L, s, &w);
+  return receive_go(L, G, s);
+}
+
+static const struct lg_op receive_op = {
+    {"socket:receive", NULL, green_fd_leave},
+    lg_socket_receive,
+    receive_woken,
+    NULL};

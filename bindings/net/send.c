@@ -1,0 +1,160 @@
+/* send.c - sending.
+ *
+ * Writers take turns, so that a whole send is never interleaved. The
+ * bookkeeping of the send under way (`sending`, `done`) stays behind when it is
+ * cut off: the stream is broken in the middle of its bytes then, which the next
+ * send reports.
+ *
+ * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "net/socket.h"
+
+static const struct lg_op send_op, turn_op;
+
+/* What is to be sent of the string at index 2. */
+struct piece {
+  const char *data;
+  size_t size;
+  lua_Integer before; /* bytes of the string before it */
+};
+
+/* LuaSocket's i and j: from the end where negative, then cut to fit. */
+static struct piece piece_of(lua_State *L) {
+  struct piece p;
+  size_t size;
+  lua_Integer i, j;
+  p.data = luaL_checklstring(L, 2, &size);
+  i = luaL_optinteger(L, 3, 1);
+  j = luaL_optinteger(L, 4, -1);
+  if (i < 0) i = (lua_Integer)size + i + 1;
+  if (j < 0) j = (lua_Integer)size + j + 1;
+  if (i < 1) i = 1;
+  if (j > (lua_Integer)size) j = (lua_Integer)size;
+  p.before = i - 1;
+  p.size = i <= j ? (size_t)(j - i + 1) : 0;
+  if (p.size) p.data += p.before;
+  return p;
+}
+
+static int send_fails(lua_State *L, lua_Integer last, const char *why) {
+  lua_pushnil(L);
+  lua_pushstring(L, why);
+  lua_pushinteger(L, last);
+  return 3;
+}
+
+/* The send is over: gives the turn to the next writer. */
+static int send_ends(lua_State *L, struct lg *G, struct lg_socket *s,
+                     lua_Integer last, const char *why) {
+  s->sending = 0;
+  lg_write_end(G, s);
+  if (unlikely(why)) return send_fails(L, last, why);
+  lua_pushinteger(L, last);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  return 3;
+}
+
+/* When the whole call must end: argument 5, made at its first wait. */
+static uint64_t send_deadline(lua_State *L, const struct lg_socket *s) {
+  if (lua_gettop(L) < 5) lua_pushinteger(L, (lua_Integer)lg_end_of(s->total));
+  return lg_earlier(lg_end_of(s->block), (uint64_t)lua_tointeger(L, 5));
+}
+
+/* Bytes written, or -errno. */
+static ssize_t write_some(struct lg_socket *s, const char *data, size_t n) {
+  ssize_t sent;
+  if (unlikely(s->layer)) return s->layer->write(s, data, n);
+  do sent = send(s->fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
+}
+
+static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
+                   const struct piece *p, size_t done) {
+  lua_Integer last = p->before + (lua_Integer)done;
+  if (unlikely(s->fd < 0)) return send_ends(L, G, s, last, "closed");
+  if (likely(done < p->size)) {
+    ssize_t n = write_some(s, p->data + done, p->size - done);
+    if (n < 0 && n != -EAGAIN)
+      return send_ends(L, G, s, last, lg_socket_error((int)-n));
+    if (n < 0) n = 0;
+    s->sent += (uint64_t)n;
+    done += (size_t)n;
+    last += (lua_Integer)n;
+  }
+  if (likely(done == p->size)) return send_ends(L, G, s, last, NULL);
+  if (s->polls) return send_ends(L, G, s, last, "timeout");
+  s->sending = 1;
+  s->done = done;
+  return lg_write_wait(L, G, s, &send_op, send_deadline(L, s));
+}
+
+/* The write side is ours. If a former send never ended, the stream is broken
+ * in the middle of its bytes, for good. */
+static int send_begin(lua_State *L, struct lg *G, struct lg_socket *s,
+                      const struct piece *p) {
+  if (likely(!s->sending || !s->done)) return send_go(L, G, s, p, 0);
+  lg_write_end(G, s);
+  return send_fails(
+      L, p->before,
+      lua_pushfstring(L, "send was cut after %I bytes", (lua_Integer)s->done));
+}
+
+int lg_socket_send(lua_State *L) {
+  struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
+  struct lg *G = s->head.G;
+  struct piece p = piece_of(L);
+  lua_settop(L, 4);
+  if (unlikely(s->resume)) {
+    s->resume = 0;
+    return send_go(L, G, s, &p, s->done);
+  }
+  if (likely(!s->polls)) {
+    int r = lg_enter(L, G, &send_op);
+    if (unlikely(r >= 0)) return r;
+  }
+  if (unlikely(s->fd < 0)) return send_fails(L, p.before, "closed");
+  if (likely(lg_write_try(G, s))) return send_begin(L, G, s, &p);
+  if (s->polls) return send_fails(L, p.before, "timeout");
+  return lg_write_turn(L, G, s, &turn_op, send_deadline(L, s));
+}
+
+static int send_woken(lua_State *L, struct lg *G, int reason) {
+  struct lg_socket *s = lua_touserdata(L, 1);
+  struct piece p = piece_of(L);
+  if (likely(reason == GREEN_WOKEN)) return send_go(L, G, s, &p, s->done);
+  return send_ends(L, G, s, p.before + (lua_Integer)s->done,
+                   reason == GREEN_CLOSED ? "closed" : "timeout");
+}
+
+/* Unless what interrupted it was taken back, `sending` stays behind. */
+static void send_interrupted(lua_State *L, struct lg *G) {
+  struct lg_socket *s = lua_touserdata(L, 1);
+  int reason = lg_current(G)->reason;
+  if (reason == GREEN_INTERRUPT && !G->exiting && !lg_is_struck(G))
+    s->resume = 1;
+  else
+    lg_write_end(G, s);
+}
+
+static int turn_woken(lua_State *L, struct lg *G, int reason) {
+  struct lg_socket *s = lua_touserdata(L, 1);
+  struct piece p = piece_of(L);
+  if (likely(reason == GREEN_WOKEN && s->f)) return send_begin(L, G, s, &p);
+  return send_fails(L, p.before,
+                    reason == GREEN_TIMEOUT ? "timeout" : "closed");
+}
+
+static const struct lg_op send_op = {
+    {"socket:send", green_fd_turn_undo, green_fd_leave},
+    lg_socket_send,
+    send_woken,
+    send_interrupted};
+static const struct lg_op turn_op = {
+    {"socket:send (turn)", green_fd_turn_undo, NULL},
+    lg_socket_send,
+    turn_woken,
+    NULL};

@@ -1,0 +1,154 @@
+/* waiting.c - how a socket's calls wait.
+ *
+ * One thread reads; a second is refused, and the core's green_fd knows which
+ * one it is. Writers take turns, so that a whole send is never interleaved. A
+ * connect waits with its C stack kept, because its list of addresses lies in C
+ * variables.
+ *
+ * On green threads. A function that parks is its caller's last act.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "net/socket.h"
+
+/* The descriptor is watched from the first wait on, and stays so. */
+static struct green_fd *watch(lua_State *L, struct lg *G,
+                              struct lg_socket *s) {
+  int r = s->f ? 0 : green_fd_open(G->hub, s->fd, &s->f);
+  if (r < 0)
+    luaL_error(L, "cannot wait for the socket: %s", green_strerror(r));
+  return s->f;
+}
+
+/* --- reading --- */
+
+int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t) {
+  const char *who;
+  luaL_checkstack(L, 8, "luagreen");
+  who = lg_push_who(L, G, t);
+  return luaL_error(
+      L, "socket is already being read by green thread %s (asked by %s)", who,
+      lg_push_who(L, G, lg_current(G)));
+}
+
+void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s) {
+  struct green_thread *t = lg_socket_reader(s);
+  if (unlikely(t)) lg_second_reader(L, G, t);
+  s->read_end = s->total < 0 ? GREEN_FOREVER : lg_deadline(s->total);
+}
+
+int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                 const struct lg_op *op) {
+  uint64_t at = lg_earlier(lg_end_of(s->block), s->read_end);
+  struct green_fd *f;
+  int keep, r;
+  if (lg_is_struck(G)) {
+    lg_interrupt(L, G, op);
+    return op->start(L); /* it was taken back; the socket may be closed, too */
+  }
+  f = watch(L, G, s);
+  keep = lg_yield_or_keep(L, G, op);
+  r = green_fd_wait_begin(G->hub, f, GREEN_READABLE, at, &op->kind);
+  if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(f));
+  if (r < 0)
+    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  return lg_park(L, G, op, keep);
+}
+
+struct lg_socket *lg_read_woken(lua_State *L, int reason) {
+  struct lg_socket *s = lua_touserdata(L, 1);
+  s->drained = 0;
+  if (reason == GREEN_TIMEOUT) s->read_end = 0;
+  return s;
+}
+
+/* --- writing --- */
+
+int lg_write_try(struct lg *G, struct lg_socket *s) {
+  return !s->f || likely(green_fd_write_try(G->hub, s->f) >= 0);
+}
+
+int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
+                  const struct lg_op *op, uint64_t deadline) {
+  int keep = lg_yield_or_keep(L, G, op);
+  int r = green_fd_turn_begin(G->hub, s->f, deadline, &op->kind);
+  if (r < 0)
+    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  return lg_park(L, G, op, keep);
+}
+
+void lg_write_end(struct lg *G, struct lg_socket *s) {
+  if (s->f) green_fd_write_end(G->hub, s->f);
+}
+
+/* Will prepare_long raise? The write side must be given up before. */
+static int cannot_wait(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  if (lg_refusal(L, G)) return 1;
+  if (t->user == L && lua_isyieldable(L)) return 0;
+  return green_keep_reserve(G->hub) < 0;
+}
+
+int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                  const struct lg_op *op, uint64_t deadline) {
+  struct green_fd *f = watch(L, G, s);
+  int keep, r;
+  /* A writer that has not had to wait so far has no turn yet. */
+  green_fd_write_try(G->hub, f);
+  if (lg_is_struck(G)) {
+    green_fd_write_end(G->hub, f);
+    lg_interrupt(L, G, op);
+    return op->start(L);
+  }
+  if (cannot_wait(L, G)) green_fd_write_end(G->hub, f);
+  keep = lg_yield_or_keep(L, G, op);
+  r = green_fd_wait_begin(G->hub, f, GREEN_WRITABLE, deadline, &op->kind);
+  if (r < 0) {
+    green_fd_write_end(G->hub, f);
+    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  }
+  return lg_park(L, G, op, keep);
+}
+
+/* --- connecting: the C stack stays --- */
+
+void lg_may_keep(lua_State *L, struct lg *G, const char *what) {
+  const char *why = lg_refusal(L, G);
+  if (why) luaL_error(L, "'%s' cannot block %s", what, why);
+  if (lg_current(G) == green_main(G->hub)) lg_sentinel(L, G);
+  green_keep_note(G->hub, L);
+}
+
+/* The same where a list of addresses is held: UV_EPERM, which is raised when
+ * that is freed. What main makes to block was made on entry. */
+static int may_wait(lua_State *L, struct lg *G) {
+  if (lg_refusal(L, G)) return UV_EPERM;
+  green_keep_note(G->hub, L);
+  return 0;
+}
+
+int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                    uint64_t deadline) {
+  socklen_t size = sizeof(int);
+  int error = 0, r;
+  if (s->polls) return ETIMEDOUT;
+  if ((r = may_wait(L, G)) < 0) return r;
+  if (!s->f && (r = green_fd_open(G->hub, s->fd, &s->f)) < 0) return r;
+  r = green_fd_wait(G->hub, s->f, GREEN_WRITABLE, deadline);
+  if (r < 0) return r;
+  if (s->fd < 0) return UV_EBADF;
+  getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return error;
+}
+
+int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
+                     uint64_t deadline, uint64_t *pause) {
+  uint64_t now = green_now();
+  int r;
+  if (s->polls || now >= deadline) return ETIMEDOUT;
+  if ((r = may_wait(L, G)) < 0) return r;
+  if (*pause < 100000000) *pause *= 2;
+  r = green_sleep(G->hub, deadline - now < *pause ? deadline : now + *pause);
+  if (r < 0) return r;
+  return s->fd < 0 ? UV_EBADF : 0;
+}
