@@ -184,7 +184,9 @@ local function select_among(rows)
       {label = "1,000 ready", args = "ready 1000"},
     },
     rows = {
-      rows.ours "select", rows.yields "select", rows.cqueues "select",
+      rows.ours "select", rows.yields "select",
+      named(rows.ours("select", "selector"), "luagreen, selector"),
+      rows.cqueues "select",
       named(rows.go("select", "reflect"), "Go, reflect"),
       named(rows.go("select", "static"), "Go, statement"),
       rows.gevent "select",

@@ -243,6 +243,23 @@ struct green_watch {
   const struct green_watch_kind *kind;
 };
 
+/* Many places in lists that stay there between the waits of a thread, so that
+ * to wait for a thousand things again costs no more than to wait for one. A
+ * case stands in a list like a watch. While `thread` is blocked in the choice,
+ * its cases count as that thread's nodes; else they are dormant, and one whose
+ * turn comes leaves its list and tells `ready`: its owner will look at the
+ * thing before it waits again. `ready` may run on any stack, and only notes. */
+struct green_case {
+  struct green_watch watch; /* node.thread: set while it is armed */
+  struct green_choice *choice;
+  struct green_case *armed; /* the next one that has its thread in it */
+};
+struct green_choice {
+  struct green_thread *thread; /* blocked in it, or NULL */
+  struct green_case *armed;
+  void (*ready)(struct green_choice *choice, struct green_case *c);
+};
+
 /* A kind of wait: one static object per blocking operation. */
 struct green_wait_kind {
   const char *name; /* "queue:get" */
@@ -351,9 +368,12 @@ static inline struct green_hot *green_hot(struct green_hub *hub) {
 static inline void green_list_init(struct green_list *list) {
   list->link.next = list->link.prev = &list->link;
 }
+/* The first that waits, or a watch; dormant cases before it leave the list. */
+struct green_node *green_list_head_slow(struct green_list *list);
 static inline struct green_node *green_list_head(struct green_list *list) {
-  struct green_link *first = list->link.next;
-  return first == &list->link ? NULL : (struct green_node *)first;
+  struct green_node *first = (struct green_node *)list->link.next;
+  if (first == (struct green_node *)&list->link) return NULL;
+  return first->thread ? first : green_list_head_slow(list);
 }
 static inline struct green_thread *green_list_first(struct green_list *list) {
   struct green_node *first = green_list_head(list);
@@ -435,6 +455,18 @@ int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
  * about to keep; NULL for a thread without a stack. */
 void green_keep_note(struct green_hub *hub, void *note);
 void *green_kept_note(const struct green_thread *thread);
+
+/* A choice with no cases in lists yet. A case of it, not in a list yet. */
+void green_choice_init(struct green_choice *choice,
+                       void (*ready)(struct green_choice *choice,
+                                     struct green_case *c));
+void green_case_init(struct green_choice *choice, struct green_case *c);
+/* The current thread is about to wait in the choice. Its kind's leave() calls
+ * the other one: the case that woke it, which has left its list, or NULL. */
+void green_choice_enter(struct green_hub *hub, struct green_choice *choice);
+struct green_case *green_choice_leave(struct green_choice *choice);
+/* How many threads wait in the list. */
+uint32_t green_list_length(const struct green_list *list);
 
 /* Wakes a blocked thread; one that is not blocked is left alone (returns 0).
  * Any stack; never switches. */

@@ -21,17 +21,11 @@ static int crew_resize(lua_State *L) {
   return 0;
 }
 
-static lua_Integer length(const struct green_list *list) {
-  const struct green_link *link = list->link.next;
-  lua_Integer n = 0;
-  for (; link != &list->link; link = link->next) n++;
-  return n;
-}
-
 /* waiting(crew): how many wait in a spawn. */
 static int crew_waiting(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
-  lua_pushinteger(L, length(&crew->spawners) + length(&crew->lenders));
+  lua_pushinteger(L, (lua_Integer)green_list_length(&crew->spawners) +
+                         green_list_length(&crew->lenders));
   return 1;
 }
 

@@ -140,6 +140,7 @@ static void open_core(lua_State *L) {
   lg_open_queue(L);
   lg_open_waitable(L);
   lg_open_select(L);
+  lg_open_selector(L);
   lg_open_crew(L);
   lg_open_flag(L);
   lg_open_condition(L);

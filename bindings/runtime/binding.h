@@ -199,6 +199,7 @@ void lg_open_locals(lua_State *L);
 void lg_open_queue(lua_State *L);
 void lg_open_waitable(lua_State *L);
 void lg_open_select(lua_State *L);
+void lg_open_selector(lua_State *L);
 void lg_open_crew(lua_State *L);
 void lg_open_flag(lua_State *L);
 void lg_open_condition(lua_State *L);

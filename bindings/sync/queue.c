@@ -444,18 +444,11 @@ static int queue_len(lua_State *L) {
   return 1;
 }
 
-static lua_Integer length(const struct green_list *list) {
-  const struct green_link *link = list->link.next;
-  lua_Integer n = 0;
-  for (; link != &list->link; link = link->next) n++;
-  return n;
-}
-
 /* waiting(): getters, putters. */
 static int queue_waiting(lua_State *L) {
   struct queue *q = self(L);
-  lua_pushinteger(L, length(&q->getters));
-  lua_pushinteger(L, length(&q->putters));
+  lua_pushinteger(L, green_list_length(&q->getters));
+  lua_pushinteger(L, green_list_length(&q->putters));
   return 2;
 }
 

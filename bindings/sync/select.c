@@ -14,7 +14,7 @@
  */
 #include <string.h>
 
-#include "runtime/waitable.h"
+#include "sync/case.h"
 
 struct one {
   struct green_node node;
@@ -41,82 +41,19 @@ static int place(int i) {
   return OBJECTS + 2 * i;
 }
 
-/* --- what a case is --- */
-
-static int bad_case(lua_State *L, int i, const char *what) {
-  const char *text = lua_pushfstring(L, "case %d: %s", i + 1, what);
-  return luaL_argerror(L, CASES, text);
-}
-
-static void stand_in(lua_State *L, int i) {
-  if (lg_stand_in(L, place(i)) < 0) bad_case(L, i, "__waitable leads nowhere");
-}
-
-/* {queue, "put", value} or {object, "get"}: pushes the object and the value. */
-static void push_pair(lua_State *L, int i) {
-  int table = lua_gettop(L);
-  const char *name;
-  lua_rawgeti(L, table, 2);
-  name = lua_tostring(L, -1);
-  if (!name || (strcmp(name, "put") && strcmp(name, "get")))
-    bad_case(L, i, "an object, or {queue, \"put\", value} expected");
-  if (*name == 'g') {
-    lua_pushnil(L);
-  } else if (lua_rawgeti(L, table, 3) == LUA_TNIL) {
-    bad_case(L, i, "value to put expected, got nil");
-  }
-  lua_replace(L, table + 1);
-  lua_rawgeti(L, table, 1);
-  lua_replace(L, table);
-}
-
-/* Pushes the object of case i and what it puts. */
-static void push_case(lua_State *L, struct lg *G, int i) {
-  int at = place(i);
-  lua_rawgeti(L, CASES, i + 1);
-  if (likely(lua_type(L, at) == LUA_TUSERDATA)) {
-    struct lg_object *p = lua_touserdata(L, at);
-    lua_pushnil(L);
-    if (likely(lua_rawlen(L, at) >= sizeof *p && p->G == G)) return;
-  } else if (luaL_getmetafield(L, at, "__waitable") != LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_pushnil(L);
-  } else if (lua_istable(L, at)) {
-    push_pair(L, i);
-  } else {
-    lua_pushnil(L);
-  }
-  stand_in(L, i);
-}
-
 static const struct lg_waitable *known(lua_State *L, struct lg *G, int i,
                                        void **object) {
-  int put = !lua_isnil(L, place(i) + 1);
-  const struct lg_waitable *w = lg_operation(L, G, place(i), put, object);
-  if (unlikely(!w)) {
-    const char *verb = put ? "put into" : "wait for";
-    const char *name = luaL_typename(L, place(i));
-    if (luaL_getmetafield(L, place(i), "__name") == LUA_TSTRING)
-      name = lua_tostring(L, -1);
-    bad_case(L, i, lua_pushfstring(L, "cannot %s a %s", verb, name));
-  }
-  return w;
+  return lg_case_operation(L, G, CASES, i, place(i), object);
 }
 
 /* --- going on with one --- */
-
-static int chosen(lua_State *L, int i, int results) {
-  lua_pushinteger(L, i + 1);
-  lua_insert(L, -results - 1);
-  return results + 1;
-}
 
 static int attempt(lua_State *L, struct lg *G, int i) {
   void *object;
   const struct lg_waitable *w = known(L, G, i, &object);
   int r;
   r = w->attempt(L, G, object, place(i));
-  return r < 0 ? -1 : chosen(L, i, r);
+  return r < 0 ? -1 : lg_case_chosen(L, i, r);
 }
 
 static int attempt_all(lua_State *L, struct lg *G, int n) {
@@ -183,7 +120,7 @@ static int woken(lua_State *L, struct lg *G, int reason) {
   if (s->fired >= 0) {
     struct one *c = &s->cases[s->fired];
     r = c->w->fetch(L, G, c->object, place(s->fired), reason);
-    if (r >= 0) return chosen(L, s->fired, r);
+    if (r >= 0) return lg_case_chosen(L, s->fired, r);
   }
   lua_settop(L, place(n)); /* something is due, or was not there after all */
   if ((r = attempt_all(L, G, n)) >= 0) return r;
@@ -229,7 +166,7 @@ static int attempt_again(lua_State *L, struct lg *G, struct selection *s) {
     struct one *c = &s->cases[i];
     if (c->w->link) continue;
     if ((r = c->w->attempt(L, G, c->object, place(i))) >= 0)
-      return chosen(L, i, r);
+      return lg_case_chosen(L, i, r);
   }
   return -1;
 }
@@ -311,7 +248,8 @@ static int l_select(lua_State *L) {
   n = (int)lua_rawlen(L, CASES);
   luaL_checkstack(L, 2 * n + 10, "too many cases");
   for (i = 0; i < n; i++) {
-    push_case(L, G, i);
+    lua_rawgeti(L, CASES, i + 1);
+    lg_case_expand(L, G, CASES, i);
     if ((r = attempt(L, G, i)) >= 0) return r;
   }
   if (deadline == 0) return lg_push_timeout(L);

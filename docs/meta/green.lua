@@ -45,6 +45,7 @@ local green = {}
 ---| "lock"
 ---| "waitgroup"
 ---| "guard"
+---| "selector"
 ---| "ticker"
 ---| "StopServe"
 ---| "tcp{client}"

@@ -30,3 +30,46 @@ local green = {}
 ---@return any ...    what its operation returned
 ---@overload fun(cases: green.case[], s?: number): nil, "timeout"
 function green.select(cases, s) end
+
+--- A select over the same things, again and again. Its cases stay with their
+--- objects between two calls, so that a call costs what has happened since and
+--- not how many cases there are. It takes what green.select takes, but for
+--- {queue, "put", value}. Sockets and tickers are asked at each call.
+---
+--- One thread waits in a selector at a time. While none does, its cases take
+--- nothing and hold nobody up: what comes meanwhile goes to whoever waits, or
+--- is found by the next call. It holds its objects until it is closed or
+--- collected.
+---@class green.selector
+---@operator len: integer
+local Selector = {}
+
+--- Never switches. Raises for what cannot be waited for, naming the case.
+---@param cases? green.case[]
+---@return green.selector
+function green.selector(cases) end
+
+--- Waits until one of the cases can go on, and does that one and no other, as
+--- green.select does. May switch. Interruptible. Raises when another thread
+--- waits in this selector.
+---@param s? number  time limit in seconds; 0 or less: tries, and never switches
+---@return integer i  which case went on
+---@return any ...    what its operation returned
+---@overload fun(self: green.selector, s?: number): nil, "timeout"
+---@overload fun(self: green.selector, s?: number): nil, "closed"
+function Selector:select(s) end
+
+--- Appends a case. Never switches. Raises while a thread waits in it.
+---@param case green.case
+---@return integer i  its number
+function Selector:add(case) end
+
+--- Takes a case out; the others keep their numbers. Never switches. Raises
+--- while a thread waits in it.
+---@param i integer
+---@return boolean  true if there was one
+function Selector:remove(i) end
+
+--- Ends it: the thread that waits in it gets nil and "closed", and so does each
+--- later select. A to-be-closed variable does the same. Never switches.
+function Selector:close() end

@@ -34,6 +34,7 @@ local green = {
   lifo_queue = core.lifo_queue,
   priority_queue = core.priority_queue,
   select = core.select,
+  selector = core.selector,
   flag = core.flag,
   condition = core.condition,
   semaphore = core.semaphore,

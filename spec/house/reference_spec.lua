@@ -17,6 +17,7 @@ local objects = {
   ["green.queue"] = {function() return green.queue() end},
   ["green.lifo_queue"] = {function() return green.lifo_queue() end},
   ["green.priority_queue"] = {function() return green.priority_queue() end},
+  ["green.selector"] = {function() return green.selector {} end},
   ["green.ticker"] = {function() return green.ticker(1) end},
   ["green.pool"] = {function() return green.pool(1) end},
   ["green.pile"] = {function() return green.pile(1) end},

@@ -15,7 +15,7 @@
 --   close(o)     optional: closes it; then each wait returns nil, "closed"
 --   clean(o)     optional: ends what make() began
 --   case(o)      optional: what select waits for to do the same; then all of
---                this is checked for select, too
+--                this is checked for select and for a selector, too
 --   picked(o, ...)  optional: value, from what select returns after the number
 --
 -- SPDX-License-Identifier: MIT
@@ -315,19 +315,36 @@ local things = {
 }
 
 for i = 1, #things do
-  local row, selected = things[i], {}
+  local row, selected, kept = things[i], {}, {}
   local picked = row.picked or function(_, v, err) return v, err end
   local function pick(o, at, ...)
     if at == nil then return nil, ... end
     assert(at == 1)
     return picked(o, ...)
   end
-  for key, value in pairs(row) do selected[key] = value end
+  for key, value in pairs(row) do
+    selected[key], kept[key] = value, value
+  end
   selected.name = "select of " .. row.name
   function selected.wait(o, s)
     return pick(o, green.select({row.case(o)}, s))
   end
-  if row.case then things[#things + 1] = selected end
+  -- A selector's cases stand in their lists before it waits, as after a call
+  -- that found nothing.
+  kept.name = "selector over " .. row.name
+  function kept.wait(o, s)
+    local selector = green.selector {row.case(o)}
+    if s and s <= 0 or green.interrupted() then
+      return pick(o, selector:select(s))
+    end
+    local value, err = pick(o, selector:select(0))
+    if value or err ~= "timeout" then return value, err end
+    return pick(o, selector:select(s))
+  end
+  if row.case then
+    things[#things + 1] = selected
+    if type(row.case(row.make())) ~= "table" then things[#things + 1] = kept end
+  end
 end
 
 for _, row in ipairs(things) do

@@ -1,0 +1,28 @@
+/* case.h - what green.select and selectors take: an object, or {queue, "put",
+ * value}, or {object, "get"}.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_CASE_H
+#define LG_CASE_H
+
+#include "runtime/waitable.h"
+
+/* Replaces the case on top of the stack, which is number i (from 0) of
+ * argument `arg`, by two values: the object and what is to be put, or nil. May
+ * call a user's __waitable; raises if the case is none. */
+void lg_case_expand(lua_State *L, struct lg *G, int arg, int i);
+
+/* The operation of the case that was expanded at index `at`, and its object;
+ * raises if there is none. */
+const struct lg_waitable *lg_case_operation(lua_State *L, struct lg *G,
+                                            int arg, int i, int at,
+                                            void **object);
+
+/* Raises "bad argument #arg (case i + 1: what)". */
+int lg_case_error(lua_State *L, int arg, int i, const char *what);
+
+/* Inserts the number of the case below its results: how many there are now. */
+int lg_case_chosen(lua_State *L, int i, int results);
+
+#endif
