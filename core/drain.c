@@ -48,7 +48,7 @@ static void drain_wait(struct green_hub *h) {
   uint64_t deadline = green_now() + h->options.grace;
   if (!self) {
     while (!green__list_empty(&h->ready) && green_now() < deadline) {
-      green__poll_done(h);
+      green__poll_done(h, 1);
       green__run_batch(h);
     }
     return;

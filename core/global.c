@@ -86,10 +86,20 @@ int green__global_guard_budget(int take) {
   return 1;
 }
 
-/* ----------------------------------------------------------------- fork -- */
+/* ------------------------------------------------ OS threads and forks -- */
 
+_Thread_local uint64_t green__os_thread
+    __attribute__((tls_model("initial-exec")));
+static _Atomic uint64_t os_threads;
+
+static void number_os_thread(void) {
+  green__os_thread = atomic_fetch_add(&os_threads, 1) + 1;
+}
+
+/* The child has one OS thread, this one, and none of the hubs. */
 static void on_fork(void) {
   atomic_fetch_add(&forks, 1);
+  number_os_thread();
 }
 
 static void watch_forks(void) {
@@ -103,6 +113,13 @@ int green__global_forked(void) {
 void green__global_init(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, watch_forks);
+  if (!green__os_thread) number_os_thread();
+}
+
+const char *green_elsewhere(struct green_hub *h) {
+  if (green__at_home(h)) return NULL;
+  if (green__global_forked() != h->forks) return "in a forked child process";
+  return "on another OS thread than the hub's";
 }
 
 /* ------------------------------------------------------ overflow report -- */

@@ -12,7 +12,9 @@
  *   UV_ETIMEDOUT   the deadline passed
  *   UV_ECANCELED   the calling thread was killed, or one of its scopes ended
  *   GREEN_EDEADLK  nothing can ever wake anybody (main thread only)
- *   UV_EPERM       blocking is not possible here: no green thread is running
+ *   UV_EPERM       not here: blocking where no green thread is running, or
+ *                  anything on another OS thread than the hub's, or in a
+ *                  forked child; green_elsewhere() tells
  *   UV_ENOMEM      no memory, or no stack, for what was asked; nothing happened
  *
  * All functions belong to the OS thread that opened the hub, except
@@ -83,12 +85,21 @@ int green_close(struct green_hub *hub);
  * keeps the hub usable enough to look at. Returns how many were abandoned. */
 int green_drain(struct green_hub *hub);
 
-/* Runs ready threads and polls without blocking; at most `budget` switches
- * (0: the hub's poll_switches). Returns 1 while threads are still ready,
- * else 0. For GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; not from a thread. */
+/* Polls without blocking and runs ready threads, until `budget` switches have
+ * been made, with further polls in between, or nothing is ready. 0: until the
+ * next poll would be due. Returns 1 while threads are still ready, else 0. For
+ * GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; not from a thread.
+ *
+ * When to step next is told by the loop: uv_backend_timeout(green_loop(hub))
+ * is 0 while there is something to do, else the time until there will be, and
+ * uv_backend_fd() becomes readable when a descriptor or another OS thread has
+ * something for the hub. */
 int green_step(struct green_hub *hub, uint32_t budget);
 
 uv_loop_t *green_loop(struct green_hub *hub);
+/* Why the hub cannot be used by the caller ("in a forked child process", "on
+ * another OS thread than the hub's"), or NULL. */
+const char *green_elsewhere(struct green_hub *hub);
 uint64_t green_now(void); /* reads the OS thread's monotonic clock, ns */
 const char *green_strerror(int error);
 const char *green_switch_name(void); /* "x86_64", "aarch64", "ucontext" */
@@ -123,7 +134,8 @@ int green_sleep(struct green_hub *hub, uint64_t deadline);
 
 /* Marks the thread as killed: every later blocking call in it returns
  * UV_ECANCELED until it ends. One that has not started never runs. Never
- * switches. Returns 1 if the thread was alive, else 0. */
+ * switches. Returns 1 if the thread was alive, else 0. UV_EPERM on another OS
+ * thread than the hub's. */
 int green_kill(struct green_hub *hub, struct green_thread *thread);
 
 /* Makes the next blocking call of the thread return `error`, once. Returns 0,

@@ -1,8 +1,10 @@
 /* host.c - on a loop of the host's, and in steps.
  *
  * On a host's loop the ready threads run in batches from a prepare handle
- * (after timers) and a check handle (after I/O), and an idle handle is active
- * only while threads are ready. With green_step() the host decides when.
+ * (after timers) and a check handle (after I/O). With green_step() the host
+ * decides when. Either way the loop must be right about the hub whenever a
+ * batch has ended: alive while a thread can go on, its next timeout the nearest
+ * deadline, and 0 while threads are ready, which an idle handle sees to.
  *
  * The host's stack, outside of any batch.
  *
@@ -10,8 +12,6 @@
  */
 #include "internal.h"
 
-/* uv_run looks after each phase whether anything is alive: what threads wait
- * for must be known to the loop whenever a batch has ended. */
 static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
   green__arm_timer(h);
@@ -26,7 +26,7 @@ static void batch(struct green_hub *h) {
   h->now = green_now();
   green__timers_fire(h, h->now);
   green__run_batch(h);
-  green__poll_done(h);
+  green__poll_done(h, 1); /* the host had its turn: assume that it slept */
   tell_host(h);
 }
 
@@ -38,7 +38,7 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 static void on_check(uv_check_t *check) {
   struct green_hub *h = check->data;
-  h->hot.sleeps++; /* the host's loop: assume that it slept */
+  h->hot.sleeps++; /* as above */
   batch(h);
 }
 
@@ -46,22 +46,43 @@ static void on_idle(uv_idle_t *idle) {
   (void)idle;
 }
 
-int green_step(struct green_hub *h, uint32_t budget) {
-  if (h->hot.current || h->in_batch) return UV_EPERM;
-  if (budget == 0 || budget > h->options.poll_switches)
-    budget = h->options.poll_switches;
+/* A callback that steps once more is refused as a thread would be. */
+static void poll_own(struct green_hub *h) {
+  h->in_batch = 1;
+  uv_run(h->loop, UV_RUN_NOWAIT);
+  h->in_batch = 0;
+}
+
+/* One poll, and at most so many switches. Returns how many were made. */
+static uint32_t poll_and_run(struct green_hub *h, uint32_t budget) {
+  uint64_t before = h->switches;
   green__fds_reconcile(h);
-  if (h->own) uv_run(h->loop, UV_RUN_NOWAIT);
+  if (h->own) poll_own(h);
   h->now = green_now();
   green__timers_fire(h, h->now);
-  green__poll_done(h);
-  green__limit_batch(h, budget);
+  green__poll_done(h, 0);
+  if (budget < h->options.poll_switches) green__start_batch(h, budget);
   green__run_batch(h);
-  if (h->options.drive == GREEN_DRIVE_LOOP) tell_host(h);
+  return (uint32_t)(h->switches - before);
+}
+
+int green_step(struct green_hub *h, uint32_t budget) {
+  int again = budget > 0;
+  if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
+  if (h->hot.current || h->in_batch || h->main) return UV_EPERM;
+  if (!budget) budget = h->options.poll_switches;
+  do budget -= poll_and_run(h, budget);
+  while (again && budget && !green__list_empty(&h->ready));
+  tell_host(h);
   return !green__list_empty(&h->ready);
 }
 
 void green__host_open(struct green_hub *h) {
+  if (h->options.drive == GREEN_DRIVE_MAIN) return;
+  uv_idle_init(h->loop, &h->idle);
+  green__handle_opened(h, &h->idle);
+  uv_ref((uv_handle_t *)&h->idle); /* active only while threads are ready */
+  h->idle.idle_cb = on_idle;
   if (h->options.drive != GREEN_DRIVE_LOOP) return;
   uv_prepare_init(h->loop, &h->prepare);
   green__handle_opened(h, &h->prepare);
@@ -69,15 +90,12 @@ void green__host_open(struct green_hub *h) {
   uv_check_init(h->loop, &h->check);
   green__handle_opened(h, &h->check);
   uv_check_start(&h->check, on_check);
-  uv_idle_init(h->loop, &h->idle);
-  green__handle_opened(h, &h->idle);
-  uv_ref((uv_handle_t *)&h->idle);
-  h->idle.idle_cb = on_idle;
 }
 
 void green__host_close(struct green_hub *h) {
+  if (h->options.drive == GREEN_DRIVE_MAIN) return;
+  uv_close((uv_handle_t *)&h->idle, green__handle_closed);
   if (h->options.drive != GREEN_DRIVE_LOOP) return;
   uv_close((uv_handle_t *)&h->prepare, green__handle_closed);
   uv_close((uv_handle_t *)&h->check, green__handle_closed);
-  uv_close((uv_handle_t *)&h->idle, green__handle_closed);
 }

@@ -58,9 +58,9 @@ static int init_loop(struct green_hub *h) {
 
 static void init_fields(struct green_hub *h) {
   h->next_id = 1;
-  h->tick = 1;
+  h->tick = h->stride = 1;
   h->timer_at = GREEN_FOREVER;
-  h->os_thread = pthread_self();
+  h->os_thread = green__os_thread;
   h->forks = green__global_forked();
   h->opened = h->now = h->last_poll = green_now();
   green_list_init(&h->ready);
@@ -81,11 +81,6 @@ static int init(struct green_hub *h) {
     r = green__stacks_reserve(h);
   }
   return r < 0 ? r : init_loop(h);
-}
-
-int green__at_home(struct green_hub *h) {
-  return pthread_equal(pthread_self(), h->os_thread) &&
-         green__global_forked() == h->forks;
 }
 
 static void hub_free(struct green_hub *h) {

@@ -114,6 +114,12 @@ struct green__slab *green__global_slab(struct green_hub *h);
 int green__global_guard_budget(int take);
 int green__global_forked(void); /* forks without exec since the start */
 void green__global_init(void);
+/* The number of the OS thread that is running, since its first hub; another
+ * one in a forked child. initial-exec: in a shared object the default model is
+ * a call of __tls_get_addr(), and 8 bytes fit into what the loader keeps free
+ * for those that are opened late. */
+extern _Thread_local uint64_t green__os_thread
+    __attribute__((tls_model("initial-exec")));
 /* The slab that holds an address, or NULL. Async-signal-safe. */
 struct green__slab *green__global_find(const void *address);
 /* Writes on stderr whose stack overflowed; `how` ends the line. Async-signal-
@@ -157,8 +163,9 @@ struct green__thread_slab;
 
 struct green_hub {
   struct green_hot hot;    /* first: green_hot() relies on it */
-  uint32_t tick;           /* switches until the clock is read (32) */
-  uint32_t since_poll;     /* switches since the last poll, by 32 */
+  uint32_t tick;           /* next() calls until the next look */
+  uint32_t step, stride;   /* switches that it will count; from 1 to 32 */
+  int32_t left;            /* switches until a poll is due, as last counted */
   struct green__stack *on; /* the stack in use */
   struct green_list ready;
   uint64_t now, last_poll; /* clock as last read; time of the last poll */
@@ -192,12 +199,12 @@ struct green_hub {
   struct green__door *door;
   uint32_t doors; /* doors and requests that count as external */
   struct green__resolver *resolver;
-  pthread_t os_thread;
-  int forks;        /* of the process, when the hub was opened */
-  uint32_t busy;    /* requests under way in other OS threads */
-  uint64_t quiet;   /* see green_clock_freeze() */
-  uint64_t dice;    /* of the shuffled ready queue; 0: first come */
-  uint64_t went_on; /* real time when the current thread did */
+  uint64_t os_thread;    /* green__os_thread of where it was opened */
+  int forks;             /* of the process, at that time */
+  uint32_t busy;         /* requests under way in other OS threads */
+  uint64_t quiet;        /* see green_clock_freeze() */
+  uint64_t shuffle_seed; /* 0: first come, first served */
+  uint64_t went_on;      /* real time when the current thread did */
   uint8_t in_batch, polling, own, closing;
   uint8_t accounting;
   uint8_t frozen;   /* the clock, by this hub */
@@ -209,13 +216,19 @@ void green__ready(struct green_hub *h, struct green_thread *t);
 void green__stay_awake(struct green_hub *h);
 void green__leave(struct green_hub *h); /* away from the current stack */
 void green__run_batch(struct green_hub *h);
-/* The next batch ends after `switches`, at most poll_switches. */
-void green__limit_batch(struct green_hub *h, uint32_t switches);
+/* The next poll is due after `switches` at the latest. */
+void green__start_batch(struct green_hub *h, uint32_t switches);
 /* Arms the uv_timer for the nearest deadline. */
 void green__arm_timer(struct green_hub *h);
 /* The caller is on the hub's OS thread, and that has not been forked. */
-int green__at_home(struct green_hub *h);
-void green__poll_done(struct green_hub *h);
+static inline int green__at_home(const struct green_hub *h) {
+  return green__likely(h->os_thread == green__os_thread);
+}
+/* `slept`: the poll waited for something. */
+void green__poll_done(struct green_hub *h, int slept);
+/* The next switch looks at the clock, and so do those after it until they are
+ * found to be quick. */
+void green__look_soon(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
 /* loop.c: the timers, and whether the one that trims is to be armed. */
 void green__loop_open(struct green_hub *h);

@@ -25,15 +25,19 @@ static void do_not_sleep(struct green_hub *h) {
   if (h->polling) uv_stop(h->loop);
 }
 
-static void on_timer(uv_timer_t *timer) {
-  do_not_sleep(timer->data);
-}
-
 void green__stay_awake(struct green_hub *h) {
-  if (h->options.drive != GREEN_DRIVE_LOOP)
+  if (h->options.drive == GREEN_DRIVE_MAIN)
     do_not_sleep(h);
   else if (!h->closing)
     uv_idle_start(&h->idle, h->idle.idle_cb);
+}
+
+/* The deadline itself is looked at by whoever runs next. On a loop that is not
+ * ours to run, the loop must be kept going until then: libuv runs timers after
+ * the check phase, too (with UV_RUN_ONCE always, from 1.45 on in every mode),
+ * and would find nothing active any more. */
+static void on_timer(uv_timer_t *timer) {
+  green__stay_awake(timer->data);
 }
 
 /* Arms the uv_timer for the root of the heap. The loop's clock is refreshed
@@ -132,6 +136,7 @@ void green__watch_surplus(struct green_hub *h) {
 /* --- going round --- */
 
 static void poll(struct green_hub *h) {
+  uint32_t sleeps = h->hot.sleeps;
   green__fds_reconcile(h);
   h->now = green_now();
   green__timers_fire(h, h->now);
@@ -147,7 +152,7 @@ static void poll(struct green_hub *h) {
       poll_sleeping(h);
   }
   green__timers_fire(h, h->now);
-  green__poll_done(h);
+  green__poll_done(h, h->hot.sleeps != sleeps);
 }
 
 static void hub_main(void *stack) {

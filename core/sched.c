@@ -12,10 +12,10 @@
  */
 #include "internal.h"
 
-/* The clock is read every 32nd switch: 0.6 ns each instead of 20. */
-enum { TICK = 32 };
-/* Shuffled is who is among the first so many. */
-enum { HAND = 16 };
+/* Most switches between two looks at the clock: 0.6 ns each instead of 20. */
+enum { LONGEST = 32 };
+/* A shuffle takes the next thread from among the first so many. */
+enum { SHUFFLED = 16 };
 
 void green__ready(struct green_hub *h, struct green_thread *t) {
   assert(!t->node.link.next && !t->slot);
@@ -24,43 +24,82 @@ void green__ready(struct green_hub *h, struct green_thread *t) {
   if (h->hot.ready++ == 0 && !h->in_batch) green__stay_awake(h);
 }
 
-/* Switches between two looks at more than the queue: whoever wants a word in
- * each of them pays for it, and nobody else does. */
-static uint32_t stride(const struct green_hub *h) {
-  return h->dice || h->accounting ? 1 : TICK;
+/* --- looks: at the clock, and whether to poll ---
+ *
+ * A look costs as much as a third of a switch, so most switches make none. How
+ * many pass between two looks follows from how long the last ones took: while
+ * threads compute, each switch is looked at, and timers and sockets wait for
+ * one thread, not for 32. Each look that finds the threads quick makes the
+ * distance longer by one, not twice as long: among 100 quick threads there may
+ * be 30 that compute, one after the other. */
+
+static void adapt(struct green_hub *h, uint64_t passed) {
+  uint64_t most = h->options.poll_ms * UINT64_C(1000000);
+  if (passed > most / 4)
+    h->stride = 1;
+  else if (passed < most / 32 && h->stride < LONGEST)
+    h->stride++;
+}
+
+/* Shuffling and accounting need a look at every switch. */
+static int looks_always(const struct green_hub *h) {
+  return h->shuffle_seed || h->accounting;
+}
+
+/* The next look comes after `stride` switches, or when the last one that may
+ * be made before a poll has been made. */
+static void set_step(struct green_hub *h) {
+  h->step = looks_always(h) ? 1 : h->stride;
+  if (h->left > 0 && h->step > (uint32_t)h->left) h->step = (uint32_t)h->left;
+}
+
+void green__start_batch(struct green_hub *h, uint32_t switches) {
+  h->left = switches < INT32_MAX ? (int32_t)switches : INT32_MAX;
+  set_step(h);
+  if (looks_always(h)) h->step = 0;
+  h->tick = h->step + 1; /* the look comes before the switch that it counts */
+}
+
+void green__look_soon(struct green_hub *h) {
+  h->stride = 1;
+  h->tick = 1;
 }
 
 static int poll_due(struct green_hub *h) {
   if (h->now - h->last_poll < h->poll_pause) return 0;
-  return h->since_poll >= h->options.poll_switches ||
+  return h->left <= 0 ||
          h->now - h->last_poll >= h->options.poll_ms * UINT64_C(1000000);
 }
 
-static uint32_t throw_dice(struct green_hub *h) {
-  h->dice ^= h->dice << 13;
-  h->dice ^= h->dice >> 7;
-  h->dice ^= h->dice << 17;
-  return (uint32_t)(h->dice >> 32);
+static uint32_t random_number(struct green_hub *h) {
+  h->shuffle_seed ^= h->shuffle_seed << 13;
+  h->shuffle_seed ^= h->shuffle_seed >> 7;
+  h->shuffle_seed ^= h->shuffle_seed << 17;
+  return (uint32_t)(h->shuffle_seed >> 32);
 }
 
 /* Puts one of the first ready threads before all others. */
 static void shuffle(struct green_hub *h) {
-  uint32_t hand = h->hot.ready < HAND ? h->hot.ready : HAND, n;
+  uint32_t few = h->hot.ready < SHUFFLED ? h->hot.ready : SHUFFLED, n;
   struct green_link *chosen = h->ready.link.next;
-  if (hand < 2) return;
-  for (n = throw_dice(h) % hand; n > 0; n--) chosen = chosen->next;
+  if (few < 2) return;
+  for (n = random_number(h) % few; n > 0; n--) chosen = chosen->next;
   green_list_remove((struct green_node *)chosen);
   green__list_add_first(&h->ready, (struct green_node *)chosen);
 }
 
-/* Every stride() switches. Returns 1 if the hub is to poll first. */
-static int look_up(struct green_hub *h) {
-  h->tick = stride(h);
-  h->since_poll += h->tick;
+/* Returns 1 if the hub is to poll before the next thread runs. */
+static int look(struct green_hub *h) {
+  uint64_t before = h->now;
   h->now = green_now();
+  h->left -= (int32_t)h->step;
+  adapt(h, h->now - before);
+  set_step(h);
+  h->tick = h->step;
+  /* The thread that leaves is charged even if the hub's turn comes first. */
   if (h->accounting && h->hot.current) green__account_left(h, h->hot.current);
   if (poll_due(h)) return 1;
-  if (h->dice) shuffle(h);
+  if (h->shuffle_seed) shuffle(h);
   if (h->accounting && h->hot.ready)
     green__account_next(h, green_list_first(&h->ready));
   return 0;
@@ -68,7 +107,7 @@ static int look_up(struct green_hub *h) {
 
 static struct green_thread *next(struct green_hub *h) {
   struct green_node *first;
-  if (green__unlikely(--h->tick == 0) && look_up(h)) return NULL;
+  if (green__unlikely(--h->tick == 0) && look(h)) return NULL;
   if (green__list_empty(&h->ready)) return NULL;
   first = (struct green_node *)h->ready.link.next;
   green_list_remove(first);
@@ -204,23 +243,17 @@ void green__run_batch(struct green_hub *h) {
   h->in_batch = 0;
 }
 
-/* A poll is due at the first look that finds enough; the looks come a stride
- * apart, so the first one is placed to make the sum right. */
-void green__limit_batch(struct green_hub *h, uint32_t switches) {
-  uint32_t step = stride(h);
-  h->tick = switches % step + 1;
-  h->since_poll = h->options.poll_switches - (switches / step + 1) * step;
-}
-
 /* A small seed has few bits, which xorshift would take long to spread. */
 void green_shuffle(struct green_hub *h, uint64_t seed) {
-  h->dice = seed * UINT64_C(0x9E3779B97F4A7C15); /* odd: 0 for 0 only */
+  h->shuffle_seed =
+      seed * UINT64_C(0x9E3779B97F4A7C15); /* odd: 0 for 0 only */
   h->tick = 1;
 }
 
-void green__poll_done(struct green_hub *h) {
+/* What wakes after a sleep may be anything: the first one is looked at. */
+void green__poll_done(struct green_hub *h, int slept) {
   h->polls++;
   h->last_poll = h->now;
-  h->since_poll = 0;
-  h->tick = stride(h);
+  if (slept) h->stride = 1;
+  green__start_batch(h, h->options.poll_switches);
 }

@@ -94,10 +94,12 @@ int green_deliver(struct green_hub *h, enum green_strike strike,
 }
 
 int green_kill(struct green_hub *h, struct green_thread *t) {
+  if (!green__at_home(h)) return UV_EPERM;
   if (t->state >= GREEN_DONE) return 0;
   if (green_unstart(h, t)) return 1;
   if (!(t->flags & GREEN_STRUCK)) {
     t->flags |= GREEN_STRUCK;
+    green__look_soon(h); /* it may compute, and hold all others up */
     green__interrupt(h, t);
   }
   return 1;
@@ -105,6 +107,7 @@ int green_kill(struct green_hub *h, struct green_thread *t) {
 
 int green_throw(struct green_hub *h, struct green_thread *t, int error) {
   struct green__cold *cold;
+  if (!green__at_home(h)) return UV_EPERM;
   if (t->state >= GREEN_DONE) return UV_ESRCH;
   cold = green__cold(h, t);
   if (!cold) return UV_ENOMEM;

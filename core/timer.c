@@ -74,7 +74,7 @@ int green__heap_add(struct green_hub *h, uintptr_t owner, uint64_t deadline) {
   }
   heap->seq++;
   up(heap, ++heap->count, e);
-  if (h->options.drive == GREEN_DRIVE_LOOP && !h->in_batch &&
+  if (h->options.drive != GREEN_DRIVE_MAIN && !h->in_batch &&
       heap->at[1].owner == owner)
     green__arm_timer(h); /* set from the host's stack: its loop must live */
   return 0;
