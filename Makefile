@@ -1,9 +1,13 @@
 # luagreen. Targets: make help. SPDX-License-Identifier: MIT
-# Variables you may set: CC, CFLAGS, OPT, SAN, BUILD, SWITCH=ucontext, LUA,
-# PREFIX, DESTDIR; for make test: PART="specs asan ...", SPEC=file.
+# Variables you may set: LUA=lua5.5, CC, CFLAGS, OPT, SAN, BUILD, PREFIX,
+# SWITCH=ucontext, DESTDIR; for make test: PART="specs asan ...", SPEC=file.
+
+# $(call once,NAME,COMMAND): what it prints, asked for at the first use.
+once = $(eval $1 := $$(shell $2))$($1)
 
 CC ?= cc
-LUA ?= lua5.4
+LUA ?= $(call once,LUA,tools/lua name)
+LUA_IS_TOLD := $(filter-out undefined,$(origin LUA_CFLAGS))
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -14,10 +18,13 @@ VERSION := $(shell sed -n 's/.*GREEN_VERSION "\(.*\)"/\1/p' core/green.h)
 
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
        -Wpointer-arith -Wundef -Wvla
-LUA_CFLAGS ?= $(shell pkg-config --cflags lua5.4 2>/dev/null)
-LUA_LIBS ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
-UV_CFLAGS ?= $(shell pkg-config --cflags libuv 2>/dev/null)
-UV_LIBS ?= $(shell pkg-config --libs libuv 2>/dev/null || echo -luv)
+LUA_CFLAGS ?= $(call once,LUA_CFLAGS,tools/lua cflags '$(LUA)')
+LUA_LIBS ?= $(call once,LUA_LIBS,tools/lua libs '$(LUA)')
+UV_CFLAGS ?= $(call once,UV_CFLAGS,pkg-config --cflags libuv 2>/dev/null)
+UV_LIBS ?= $(call once,UV_LIBS,pkg-config --libs libuv 2>/dev/null || echo -luv)
+# 5.4 or 5.5, and the release, by the headers that are compiled against.
+LUA_RELEASE = $(call once,LUA_RELEASE,tools/headers lua '$(CC)' $(LUA_CFLAGS))
+LUA_VERSION = $(basename $(LUA_RELEASE))
 # glibc's checks need an optimizer, and sanitizers have better ones.
 FORTIFY = $(if $(filter -O0,$(OPT))$(SAN),,-D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(FORTIFY) $(OPT) -g $(WARN) \
@@ -38,13 +45,20 @@ C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
 .PHONY: all
 all: $(BUILD)/green/core.so $(BUILD)/libgreen.a $(BUILD)/libgreen.so \
-     $(BUILD)/libgreen_lua.a
+     $(BUILD)/libgreen_lua.a $(BUILD)/lua
 
-# Recompiles everything when the flags have changed.
-$(BUILD)/flags: FORCE
+# What was made in another way is made again: with other flags, another
+# compiler, the headers of another Lua or libuv.
+CC_RELEASE = $(call once,CC_RELEASE,$(CC) --version | head -n 1)
+UV_RELEASE = $(call once,UV_RELEASE,tools/headers uv '$(CC)' $(UV_CFLAGS))
+$(BUILD)/flags: WAY = $(CC) $(CC_RELEASE) $(UV_RELEASE) $(ALL_CFLAGS) $(SWITCH)
+$(BUILD)/flags-lua: WAY = $(LUA_RELEASE) $(LUA_CFLAGS)
+$(BUILD)/flags-link: WAY = $(SAN) $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS)
+$(BUILD)/lua: WAY = $(LUA)# bin/luagreen runs by it
+WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-link $(BUILD)/lua
+$(WAYS): FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS) $(SWITCH)' | cmp -s - $@ || \
-	  echo '$(CC) $(ALL_CFLAGS) $(SWITCH)' >$@
+	@echo '$(WAY)' | cmp -s - $@ || echo '$(WAY)' >$@
 .PHONY: FORCE
 FORCE:
 
@@ -58,7 +72,7 @@ $(BUILD)/core/switch.o: $(SWITCH_SRC) core/switch.h $(BUILD)/flags
 
 $(BUILD)/bindings/%.o: bindings/%.c \
                        $(wildcard core/*.h bindings/*.h bindings/*/*.h) \
-                       $(BUILD)/flags
+                       $(BUILD)/flags $(BUILD)/flags-lua
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings -c $< -o $@
 
@@ -71,40 +85,43 @@ $(BUILD)/libgreen_lua.a: $(CORE_OBJ) $(BIND_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/libgreen.so: $(CORE_OBJ)
-	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-soname,libgreen.so.0 -o $@ $^ \
-	  $(UV_LIBS) -lpthread
+$(BUILD)/libgreen.so: $(CORE_OBJ) $(BUILD)/flags-link
+	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-soname,libgreen.so.0 -o $@ \
+	  $(CORE_OBJ) $(UV_LIBS) -lpthread
 	@ln -sf $(@F) $@.0
 
 # nodelete: look-ups run on detached OS threads that may outlive lua_close().
-$(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ)
+$(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 	@mkdir -p $(@D)
-	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-z,nodelete -o $@ $^ $(UV_LIBS) \
-	  -lpthread
+	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-z,nodelete -o $@ \
+	  $(CORE_OBJ) $(BIND_OBJ) $(UV_LIBS) -lpthread
 
 # C tests see the core's own functions; those named lua_* the binding's, too.
 .PHONY: c-tests
 c-tests: $(C_TESTS) $(BUILD)/spec/eager_gc.so
 
 $(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c spec/c/test.h \
-                          $(BUILD)/libgreen_lua.a
+                          $(BUILD)/libgreen_lua.a $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
 	  $(BUILD)/libgreen_lua.a $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) -lpthread
 
 # nodelete: the state frees memory by it when its module is gone already.
-$(BUILD)/spec/eager_gc.so: spec/c/eager_gc.c $(BUILD)/flags
+$(BUILD)/spec/eager_gc.so: spec/c/eager_gc.c $(BUILD)/flags \
+                           $(BUILD)/flags-lua $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -shared $(LDFLAGS) -Wl,-z,nodelete \
 	  $< -o $@
 
-$(BUILD)/spec/%_test: spec/c/%_test.c spec/c/test.h $(BUILD)/libgreen.a
+$(BUILD)/spec/%_test: spec/c/%_test.c spec/c/test.h $(BUILD)/libgreen.a \
+                      $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Icore $< -o $@ \
 	  $(BUILD)/libgreen.a $(LDFLAGS) $(UV_LIBS) -lpthread
 
 .PHONY: env
 env:
+	@echo "export LUA='$(LUA)'"
 	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
 	@echo "export LUA_CPATH='$(abspath $(BUILD))/?.so;;'"
 
@@ -130,58 +147,75 @@ docs:
 .PHONY: examples
 examples: $(BUILD)/examples/embed $(BUILD)/examples/c_only
 
-$(BUILD)/examples/embed: examples/embed.c $(BUILD)/libgreen_lua.a
+$(BUILD)/examples/embed: examples/embed.c $(BUILD)/libgreen_lua.a \
+                         $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
 	  $(BUILD)/libgreen_lua.a $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) -lpthread
 
-$(BUILD)/examples/c_only: examples/c_only.c $(BUILD)/libgreen.a
+$(BUILD)/examples/c_only: examples/c_only.c $(BUILD)/libgreen.a \
+                          $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Icore $< -o $@ \
 	  $(BUILD)/libgreen.a $(LDFLAGS) $(UV_LIBS) -lpthread
 
 .PHONY: bench demo
 bench: all
-	@eval "$$($(MAKE) -s --no-print-directory env)" && bench/run $(SUBJECTS)
+	@eval "$$($(MAKE) -s --no-print-directory env)" && $(LUA) bench/run $(SUBJECTS)
 demo: all
 	@eval "$$($(MAKE) -s --no-print-directory env)" && examples/demo
 
 # ---------------------------------------------------------------- install --
 
-INST_LUADIR ?= $(PREFIX)/share/lua/5.4
-INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
+# Several Luas share a prefix: what depends on the version says so in its name,
+# and the plain names stand for what was installed last.
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 INST_BINDIR ?= $(PREFIX)/bin
 LUA_FILES := $(shell cd lua && find . -name '*.lua')
+RUNNER = luagreen$(LUA_VERSION)
 
-# The module alone: what a rock holds.
-.PHONY: rock install-lua
-rock: $(BUILD)/green/core.so
-install-lua: $(BUILD)/green/core.so
+# The module alone.
+.PHONY: install-module
+install-module: $(BUILD)/green/core.so
 	@for f in $(LUA_FILES:./%=%); do \
 	  install -D -m 644 lua/$$f "$(DESTDIR)$(INST_LUADIR)/$$f" || exit 1; \
 	done
 	install -D -m 755 $< "$(DESTDIR)$(INST_LIBDIR)/green/core.so"
-	install -D -m 755 bin/luagreen "$(DESTDIR)$(INST_BINDIR)/luagreen"
+	install -d "$(DESTDIR)$(INST_BINDIR)"
+
+# What a rock holds: each has a tree, or names, of its own.
+.PHONY: rock install-lua
+rock: $(BUILD)/green/core.so
+install-lua: install-module
+	tools/runner '$(LUA)' "$(DESTDIR)$(INST_BINDIR)/luagreen"
 
 # A host may link libgreen_lua.so: it is the very file that require loads, so
 # that there is one copy of the library in the process.
+LIB = $(DESTDIR)$(PREFIX)/lib
 .PHONY: install
-install: all install-lua
-	install -d "$(DESTDIR)$(PREFIX)/include" \
-	  "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
+install: all install-module
+	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIB)/pkgconfig"
 	install -m 644 core/green.h bindings/green_lua.h \
 	  "$(DESTDIR)$(PREFIX)/include"
-	install -m 644 $(BUILD)/libgreen.a $(BUILD)/libgreen_lua.a \
-	  "$(DESTDIR)$(PREFIX)/lib"
-	install -m 755 $(BUILD)/libgreen.so \
-	  "$(DESTDIR)$(PREFIX)/lib/libgreen.so.$(VERSION)"
-	ln -sf libgreen.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/libgreen.so.0"
-	ln -sf libgreen.so.0 "$(DESTDIR)$(PREFIX)/lib/libgreen.so"
-	ln -sf lua/5.4/green/core.so "$(DESTDIR)$(PREFIX)/lib/libgreen_lua.so"
-	tools/pkgconfig luagreen $(VERSION) "$(PREFIX)" \
-	  >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/luagreen.pc"
-	tools/pkgconfig luagreen-lua $(VERSION) "$(PREFIX)" \
-	  >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/luagreen-lua.pc"
+	install -m 644 $(BUILD)/libgreen.a "$(LIB)"
+	install -m 755 $(BUILD)/libgreen.so "$(LIB)/libgreen.so.$(VERSION)"
+	ln -sf libgreen.so.$(VERSION) "$(LIB)/libgreen.so.0"
+	ln -sf libgreen.so.0 "$(LIB)/libgreen.so"
+	tools/pkgconfig luagreen $(VERSION) '$(PREFIX)' \
+	  >"$(LIB)/pkgconfig/luagreen.pc"
+	install -m 644 $(BUILD)/libgreen_lua.a "$(LIB)/libgreen_lua$(LUA_VERSION).a"
+	ln -sf libgreen_lua$(LUA_VERSION).a "$(LIB)/libgreen_lua.a"
+	ln -sf $(patsubst $(PREFIX)/lib/%,%,$(INST_LIBDIR))/green/core.so \
+	  "$(LIB)/libgreen_lua$(LUA_VERSION).so"
+	ln -sf libgreen_lua$(LUA_VERSION).so "$(LIB)/libgreen_lua.so"
+	tools/pkgconfig luagreen-lua $(VERSION) '$(PREFIX)' $(LUA_VERSION) \
+	  '$(if $(LUA_IS_TOLD),,$(shell tools/lua package '$(LUA)'))' \
+	  '$(LUA_CFLAGS)' '$(LUA_LIBS)' \
+	  >"$(LIB)/pkgconfig/luagreen-lua$(LUA_VERSION).pc"
+	ln -sf luagreen-lua$(LUA_VERSION).pc "$(LIB)/pkgconfig/luagreen-lua.pc"
+	tools/runner '$(LUA)' "$(DESTDIR)$(INST_BINDIR)/$(RUNNER)"
+	ln -sf $(RUNNER) "$(DESTDIR)$(INST_BINDIR)/luagreen"
 
 .PHONY: clean
 clean:
@@ -189,7 +223,8 @@ clean:
 
 .PHONY: help
 help:
-	@echo 'make            the module, the C libraries (into $(BUILD)/)'
+	@echo 'make            the module, the C libraries (into $(BUILD)/);'
+	@echo '                LUA=lua5.5 for another Lua than $(LUA)'
 	@echo 'make test       everything; PART="specs asan" for parts of it,'
 	@echo '                SPEC=spec/sync/queue_spec.lua for one file'
 	@echo '                parts: $(shell tools/test --parts 2>/dev/null)'
@@ -201,6 +236,6 @@ help:
 	@echo 'make docs       docs/reference.md, from docs/meta'
 	@echo 'make format     rewrites C files as .clang-format wants them'
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
-	@echo 'make env        eval "$$(make -s env)": a stock lua5.4 finds green'
+	@echo 'make env        eval "$$(make -s env)": a stock $(LUA) finds green'
 	@echo 'make deps       installs by apt-get what is missing'
 	@echo 'make clean      removes build/'

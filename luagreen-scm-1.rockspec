@@ -6,7 +6,7 @@ source = {
   url = "git+file://.",
 }
 description = {
-  summary = "Green threads for Lua 5.4, in C, on libuv",
+  summary = "Green threads for Lua 5.4 and 5.5, in C, on libuv",
   detailed = [[
     Code that reads as if it blocked, while one OS thread serves very many
     waiting tasks: spawn, sleep, sockets, queues, timeouts and cancellation,
@@ -16,7 +16,7 @@ description = {
 }
 supported_platforms = {"linux"}
 dependencies = {
-  "lua >= 5.4, < 5.6",
+  "lua >= 5.4, < 5.6", -- 5.4.4 or later: the compiler refuses others,
 }
 external_dependencies = {
   LIBUV = {header = "uv.h", library = "uv"},
@@ -30,6 +30,7 @@ build = {
   variables = {
     BUILD = "build/rock",
     CFLAGS = "$(CFLAGS)",
+    LUA = "$(LUA)",
     LUA_CFLAGS = "-I$(LUA_INCDIR)",
     UV_CFLAGS = "-I$(LIBUV_INCDIR)",
     UV_LIBS = "-L$(LIBUV_LIBDIR) -luv",

@@ -1,4 +1,4 @@
-/* green_lua.h - green threads for Lua 5.4, from C.
+/* green_lua.h - green threads for Lua 5.4.4 and later, and 5.5, from C.
  *
  * A host opens the library into a lua_State on a hub of its choice, spawns Lua
  * functions as green threads and writes blocking Lua functions. All functions
@@ -18,7 +18,8 @@
 /* Opens the library on `hub`, so that require "green" finds it there. With a
  * GREEN_DRIVE_LOOP or GREEN_DRIVE_STEP hub the main Lua thread is no green
  * thread and may not block. The hub stays the host's and must outlive the
- * state. Raises when the state has a hub already, or memory runs out. */
+ * state. Raises when the library was built for another version of Lua, when the
+ * state has a hub already, or when memory runs out. */
 void green_lua_open(lua_State *L, struct green_hub *hub);
 
 /* Kills all green threads of the hub, the host's own among them, and lets them

@@ -3,6 +3,7 @@
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local shell = require "spec.shell"
 
 local help = {}
 
@@ -144,7 +145,7 @@ local function quoted(s)
   return "'" .. s:gsub("'", "'\\''") .. "'"
 end
 
-help.lua = os.getenv "LUA" or "lua5.4"
+help.lua = shell.lua
 
 --- Runs a program in a stock interpreter of its own. Returns what it printed,
 --- both streams together, then "exit" or "signal" and the number. `$PID` in

@@ -5,12 +5,15 @@
 --- line above it is `<!-- continues -->`. `require "green"` may be left out.
 --- What it prints, to either stream, is the comments `--> text`, in order of
 --- the text: `...` in one stands for anything, alone for any number of lines.
---- A program may fail only if a line says so: `--> lua5.4: ...`.
+--- A program may fail only if a line says so: `--> lua5.4: ...`, which stands
+--- for whatever the interpreter is called.
 ---
 --- In a table whose second heading is "luagreen" all code in the second cell
 --- of a row is run, each piece as a program, with the names of spec/rows.lua.
 ---
 --- SPDX-License-Identifier: MIT
+
+local shell = require "spec.shell"
 
 local snippets = {}
 
@@ -103,13 +106,20 @@ local function write(path, text)
   file:write(text)
 end
 
+--- The first line of an error begins with the interpreter's name.
+local function called_lua(line)
+  if line:sub(1, #shell.lua + 2) ~= shell.lua .. ": " then return line end
+  return "lua5.4" .. line:sub(#shell.lua + 1)
+end
+
 --- Runs a program in that folder: its output as lines, and its exit status.
 local function run(dir, code)
   write(dir .. "/app.lua", code)
   local pipe = io.popen(("cd %s && timeout -k 1 20 %s app.lua 2>&1 </dev/null")
-    :format(dir, os.getenv "LUA" or "lua5.4"))
+    :format(dir, shell.lua))
   local lines = {}
   for line in pipe:lines() do lines[#lines + 1] = line end
+  if lines[1] then lines[1] = called_lua(lines[1]) end
   return lines, select(3, pipe:close())
 end
 

@@ -98,6 +98,21 @@ static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
 
 /* --- the doors --- */
 
+/* Under another Lua than that of the headers nothing can be relied on, not
+ * even where the registry is. Only this comes before: it asks the Lua that
+ * runs, and touches nothing of its state. What numbers are comes first, since
+ * the version is passed as one. */
+static void check_lua(lua_State *L) {
+  int running;
+  luaL_checkversion_(L, lua_version(L), LUAL_NUMSIZES);
+  running = (int)lua_version(L);
+  if (running != LUA_VERSION_NUM)
+    luaL_error(L,
+               "luagreen was built for Lua %d.%d and is loaded by Lua %d.%d",
+               LUA_VERSION_NUM / 100, LUA_VERSION_NUM % 100, running / 100,
+               running % 100);
+}
+
 static void check_abi(lua_State *L) {
   int same;
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.abi");
@@ -158,6 +173,7 @@ static void open_core(lua_State *L) {
 
 int luaopen_green_core(lua_State *L) {
   struct lg *G;
+  check_lua(L);
   check_abi(L);
   if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.core") == LUA_TTABLE)
     return 1;
@@ -171,6 +187,7 @@ int luaopen_green_core(lua_State *L) {
 }
 
 void green_lua_open(lua_State *L, struct green_hub *hub) {
+  check_lua(L);
   check_abi(L);
   if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
   luaL_checkstack(L, 10, "luagreen");

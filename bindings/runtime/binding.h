@@ -12,9 +12,8 @@
 #define LG_BINDING_H
 
 #include <assert.h>
-#include <lauxlib.h>
-#include <lua.h>
 
+#include "compat.h"
 #include "green_lua.h"
 #include "runtime/record.h"
 

@@ -16,14 +16,6 @@
 #include "thread/join.h"
 #include "thread/thread.h"
 
-#if LUA_VERSION_RELEASE_NUM >= 50406
-#define reset_thread(L) lua_closethread(L, NULL)
-#elif LUA_VERSION_RELEASE_NUM == 50405
-#define reset_thread(L) lua_resetthread(L, NULL)
-#else
-#define reset_thread(L) lua_resetthread(L)
-#endif
-
 const char lg_no_yield[] = "attempt to yield from outside a coroutine";
 
 /* --- how a thread ends --- */
@@ -79,7 +71,7 @@ static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
   int status;
   t->user_flags |= LG_RESETTING;
   lg_watch_reset(G, t);
-  status = reset_thread(co);
+  status = lg_reset(co);
   t->user_flags &= (uint8_t)~LG_RESETTING;
   return status;
 }
@@ -125,7 +117,7 @@ static int move_outcome(lua_State *L) {
     return luaL_error(L, "not enough memory");
   lua_settop(to, guard);
   lua_xmove(from, to, n);
-  (void)reset_thread(from);
+  (void)lg_reset(from);
   t->user = to;
   lua_xmove(L, G->tables, 1);
   lua_rawseti(G->tables, 1, t->user_anchor);
@@ -136,7 +128,7 @@ static int move_outcome(lua_State *L) {
  * or drop, what is on its stack. What they find is a dead one. */
 static void hide_outcome(struct lg *G, struct green_thread *t) {
   if (t->state == GREEN_KILLED)
-    (void)reset_thread(t->user);
+    (void)lg_reset(t->user);
   else
     lg_protected(G, move_outcome, t);
 }

@@ -1,4 +1,4 @@
---- luagreen: green threads for Lua 5.4.
+--- luagreen: green threads for Lua 5.4 and 5.5.
 ---
 --- `local green = require "green"` is all there is to set up: there is no main
 --- loop to call. A function marked "May switch" blocks the calling green

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../../bindings/green_lua.h"
+#include "../../bindings/runtime/compat.h"
 #include "test.h"
 
 /* Each n up to here, then in steps that share no factor with much. */
@@ -66,7 +67,7 @@ static enum outcome run(const char *path, struct memory *m, char *said,
                         size_t size) {
   enum outcome outcome = NO_STATE;
   const char *text;
-  lua_State *L = lua_newstate(allocate, m);
+  lua_State *L = lg_newstate(allocate, m, 1);
   if (!L) return NO_STATE;
   lua_pushcfunction(L, script);
   lua_pushlightuserdata(L, (char *)path);

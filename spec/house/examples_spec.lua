@@ -163,9 +163,9 @@ local function c_example(name)
   local build = os.getenv "BUILD" or "build"
   local path = os.tmpname()
   local _, code = output(("cc -std=c11 -D_GNU_SOURCE -Icore -Ibindings "
-    .. "$(pkg-config --cflags lua5.4) -o %s examples/%s.c "
-    .. "%s/libgreen_lua.a $(pkg-config --libs lua5.4 libuv) -lpthread"):format(
-    path, name, build))
+    .. "$(tools/lua cflags %s) -o %s examples/%s.c %s/libgreen_lua.a "
+    .. "$(tools/lua libs %s) $(pkg-config --libs libuv) -lpthread"):format(
+    help.lua, path, name, build, help.lua))
   assert.equal(0, code)
   return path
 end

@@ -57,6 +57,7 @@ end
 
 describe("make install", function()
   local dir, prefix
+  local version = shell.version
 
   setup(function()
     dir = shell.scratch()
@@ -65,16 +66,22 @@ describe("make install", function()
   end)
   teardown(function() shell.run("rm -rf %s", dir) end)
 
+  local function share()
+    return prefix .. "/share/lua/" .. version
+  end
+
   it("honours DESTDIR, and installs each file that was promised", function()
     shell.run("make -s install PREFIX=/opt/green DESTDIR=%s/stage", dir)
     for _, file in ipairs{
       "include/green.h", "include/green_lua.h", "lib/libgreen.a",
       "lib/libgreen.so", "lib/libgreen_lua.a", "lib/libgreen_lua.so",
       "lib/pkgconfig/luagreen.pc", "lib/pkgconfig/luagreen-lua.pc",
-      "lib/lua/5.4/green/core.so", "share/lua/5.4/green/init.lua",
-      "bin/luagreen",
+      "lib/lua/VERSION/green/core.so", "share/lua/VERSION/green/init.lua",
+      "bin/luagreen", "bin/luagreenVERSION", "lib/libgreen_luaVERSION.a",
+      "lib/libgreen_luaVERSION.so", "lib/pkgconfig/luagreen-luaVERSION.pc",
     } do
-      shell.run("test -s %s/stage/opt/green/%s", dir, file)
+      shell.run("test -s %s/stage/opt/green/%s", dir,
+                (file:gsub("VERSION", version)))
     end
     local text = shell.run("cat %s/stage/opt/green/lib/pkgconfig/*.pc", dir)
     assert.is_nil(text:find(dir, 1, true))
@@ -103,17 +110,25 @@ describe("make install", function()
     build("host", lua_host, "luagreen-lua",
           "$(pkg-config --libs luagreen-lua)")
     local text = shell.run(
-      "LD_LIBRARY_PATH=%s/lib LUA_PATH='%s/share/lua/5.4/?/init.lua;"
-      .. "%s/share/lua/5.4/?.lua' %s/host", prefix, prefix, prefix, dir)
+      "LD_LIBRARY_PATH=%s/lib LUA_PATH='%s/?/init.lua;%s/?.lua' %s/host",
+      prefix, share(), share(), dir)
     assert.equal("hosted\n", text)
   end)
 
-  it("lets a stock lua5.4 require the module", function()
+  it("lets the stock interpreter require the module", function()
     local text = shell.run(
-      "cd / && LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua' "
-      .. "LUA_CPATH='%s/lib/lua/5.4/?.so' "
-      .. [[lua5.4 -e 'print(require "green"._VERSION)']],
-      prefix, prefix, prefix)
+      "cd / && LUA_PATH='%s/?.lua;%s/?/init.lua' LUA_CPATH='%s/lib/lua/%s/?.so'"
+      .. [[ %s -e 'print(require "green"._VERSION)']], share(), share(),
+      prefix, version, shell.lua)
     assert.truthy(text:find("^luagreen %d"))
+  end)
+
+  it("runs luagreen by the interpreter that it was made for", function()
+    local text = shell.run("cd / && unset LUA && "
+      .. "%s/bin/luagreen%s -e 'print(_VERSION, green.type(1))'", prefix,
+      version)
+    assert.equal("Lua " .. version .. "\tnil\n", text)
+    assert.matches(shell.lua, shell.run("head -n 1 %s/bin/luagreen", prefix), 1,
+      true)
   end)
 end)

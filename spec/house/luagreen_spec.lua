@@ -124,7 +124,7 @@ describe("the prompt of luagreen", function()
 
   it("finds the library wherever it is called from", function()
     for _, command in ipairs {"cd bin && ./luagreen", "bin/luagreen",
-                              "cd bin && lua5.4 luagreen",
+                              "cd bin && " .. help.lua .. " luagreen",
                               "cd spec && ../bin/luagreen"} do
       local p = io.popen("env -u LUA_PATH -u LUA_CPATH sh -c '" .. command
         .. " -e \"print(green.type(green.current()))\"' 2>&1")

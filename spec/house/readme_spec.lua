@@ -29,7 +29,8 @@ describe("README.md", function()
     local server = block "lua"
     assert.is_true(lines(server) <= 15)
     write(dir .. "/server.lua", server)
-    local pipe = io.popen("timeout 20 lua5.4 " .. dir .. "/server.lua 0")
+    local pipe = io.popen(("timeout 20 %s %s/server.lua 0"):format(
+      shell.lua, dir))
     local port = pipe:read("l"):match "%d+"
     local conn = assert(green.connect("127.0.0.1", port))
     conn:send("hello\n")
@@ -45,9 +46,10 @@ describe("README.md", function()
     shell.run("cd %s && export PKG_CONFIG_PATH=%s/prefix/lib/pkgconfig && "
               .. "cc -Wall -Werror host.c -o host "
               .. "$(pkg-config --cflags --libs luagreen-lua)", dir, dir)
+    local share = dir .. "/prefix/share/lua/" .. shell.version
     local text = shell.run(
-      "LD_LIBRARY_PATH=%s/prefix/lib LUA_PATH='%s/prefix/share/lua/5.4/?.lua;"
-      .. "%s/prefix/share/lua/5.4/?/init.lua' %s/host", dir, dir, dir, dir)
+      "LD_LIBRARY_PATH=%s/prefix/lib LUA_PATH='%s/?.lua;%s/?/init.lua' "
+      .. "%s/host", dir, share, share, dir)
     assert.equal("hello, host\n", text)
   end)
 end)

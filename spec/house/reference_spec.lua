@@ -6,6 +6,7 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local shell = require "spec.shell"
 local luacats = require "tools.luacats"
 
 --- How to make an object of a class; then the fields it has besides methods.
@@ -366,7 +367,7 @@ end
 
 describe("docs/reference.md", function()
   it("is what `make docs` makes of docs/meta", function()
-    local pipe = io.popen((os.getenv "LUA" or "lua5.4") .. " tools/reference")
+    local pipe = io.popen(shell.lua .. " tools/reference")
     local text = pipe:read "a"
     assert.is_true(pipe:close())
     assert.is_true(text == contents "docs/reference.md",

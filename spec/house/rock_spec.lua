@@ -6,11 +6,13 @@
 local shell = require "spec.shell"
 
 describe("the rock", function()
-  local dir, tree
+  local dir, tree, share, lib
 
   setup(function()
     dir = shell.scratch()
     tree = dir .. "/tree"
+    share = tree .. "/share/lua/" .. shell.version
+    lib = tree .. "/lib/lua/" .. shell.version
     shell.run("mkdir -p %s/src", dir)
     shell.run("cp -r Makefile core bindings lua bin tools *.rockspec %s/src",
               dir)
@@ -18,22 +20,22 @@ describe("the rock", function()
   teardown(function() shell.run("rm -rf %s", dir) end)
 
   it("is made by luarocks from the checkout, without a network", function()
-    shell.run("cd %s/src && HOME=%s luarocks --lua-version 5.4 --tree %s "
-              .. "make luagreen-scm-1.rockspec", dir, dir, tree)
+    local prefix = shell.lua:match "^(.*)/bin/[^/]*$"
+    shell.run("cd %s/src && HOME=%s luarocks --lua-version %s %s --tree %s "
+              .. "make luagreen-scm-1.rockspec", dir, dir, shell.version,
+              prefix and "--lua-dir " .. prefix or "", tree)
   end)
 
   local function outside(command)
-    return shell.run([[cd / && LUA_PATH='%s/share/lua/5.4/?.lua;]]
-                     .. [[%s/share/lua/5.4/?/init.lua' ]]
-                     .. [[LUA_CPATH='%s/lib/lua/5.4/?.so' %s]],
-                     tree, tree, tree, command)
+    return shell.run([[cd / && LUA_PATH='%s/?.lua;%s/?/init.lua' ]]
+                     .. [[LUA_CPATH='%s/?.so' %s]], share, share, lib, command)
   end
 
-  it("is found by a stock lua5.4 outside the checkout", function()
-    local text = outside([[lua5.4 -e 'local green = require "green"
+  it("is found by the stock interpreter outside the checkout", function()
+    local text = outside(shell.lua .. [[ -e 'local green = require "green"
       local t = green.spawn(function() green.sleep(0.001) return "green" end)
       print(t:wait(), package.searchpath("green.core", package.cpath))']])
-    assert.equal("green\t" .. tree .. "/lib/lua/5.4/green/core.so\n", text)
+    assert.equal("green\t" .. lib .. "/green/core.so\n", text)
   end)
 
   it("brings the runner luagreen", function()

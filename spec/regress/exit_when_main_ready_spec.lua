@@ -3,6 +3,8 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local help = require "spec.help"
+
 local script = [[
 local green = require "green"
 local e = green.event()
@@ -20,7 +22,8 @@ describe("os.exit with close in a green thread", function()
     local f <close> = assert(io.open(name, "w"))
     f:write(script)
     f:close()
-    local _, _, code = os.execute("timeout 60 lua5.4 " .. name)
+    local _, _, code = os.execute(
+      ("timeout 60 %s %s"):format(help.lua, name))
     os.remove(name)
     assert.equal(7, code)
   end)

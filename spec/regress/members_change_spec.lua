@@ -4,6 +4,8 @@
 -- SPDX-License-Identifier: MIT
 
 --- In a program of its own, whose memory is small: collections come often.
+local help = require "spec.help"
+
 local script = [[
 local green = require "green"
 local pool, runs = green.pool(math.huge), 0
@@ -32,7 +34,7 @@ describe("a pool whose members end while they are listed", function()
     local f <close> = assert(io.open(name, "w"))
     f:write(script)
     f:close()
-    local ok = os.execute("timeout 60 lua5.4 " .. name)
+    local ok = os.execute(("timeout 60 %s %s"):format(help.lua, name))
     os.remove(name)
     assert.is_true(ok)
   end)

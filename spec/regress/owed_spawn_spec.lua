@@ -4,6 +4,8 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local help = require "spec.help"
+
 local script = [[
 local green = require "green"
 local core = require "green.core"
@@ -27,7 +29,7 @@ describe("a thread that a finalizer spawns during a report", function()
     local f <close> = assert(io.open(name, "w"))
     f:write(script)
     f:close()
-    local ok = os.execute("timeout 60 lua5.4 " .. name)
+    local ok = os.execute(("timeout 60 %s %s"):format(help.lua, name))
     os.remove(name)
     assert.is_true(ok)
   end)

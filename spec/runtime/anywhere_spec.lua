@@ -326,8 +326,8 @@ end
 --- A C module that does nothing but call back through plain lua_call.
 local function build_callback()
   local so = os.tmpname()
-  local ok = os.execute(("cc -shared -fPIC -I/usr/include/lua5.4 -o %s "
-    .. "spec/c/callback.c 2>/dev/null"):format(so))
+  local ok = os.execute(("cc -shared -fPIC $(tools/lua cflags %s) -o %s "
+    .. "spec/c/callback.c 2>/dev/null"):format(help.lua, so))
   local open = ok and package.loadlib(so, "luaopen_callback")
   os.remove(so)
   return open and open()
