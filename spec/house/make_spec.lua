@@ -32,8 +32,7 @@ describe("make", function()
 
   --- Makes everything, and says which of some files were made.
   local function made(flags)
-    shell.run("touch -d '1 minute ago' $(find %s -type f)", dir)
-    shell.run("touch -d '30 seconds ago' %s/mark", dir)
+    shell.run("touch %s/mark", dir)
     shell.run("make -s BUILD=%s/build CC=%s/cc %s all c-tests", dir, dir, flags)
     local list = {}
     for _, name in ipairs {"core/thread.o", "bindings/open/open.o",
