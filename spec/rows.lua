@@ -47,7 +47,7 @@ local make = {
     return green.resource_pool {create = function() return {} end}
   end,
   dag = function()
-    local dag = require "green.dag" {a = 1}
+    local dag = green.dag {a = 1}
     dag:spawn("b", {"a"}, function() return 2 end)
     return dag
   end,

@@ -5,98 +5,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <string.h>
-#include <unistd.h>
-
 #include "runtime/binding.h"
-
-/* --- small tools of the Lua part --- */
-
-/* set_policy(table): functions that C calls by name. */
-static int l_set_policy(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
-  return 0;
-}
-
-/* set_home(prefix): how the sources of the library's own modules begin. */
-static int l_set_home(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.home");
-  return 0;
-}
-
-/* metatable(name): one of the library's. */
-static int l_metatable(lua_State *L) {
-  luaL_newmetatable(L, luaL_checkstring(L, 1));
-  return 1;
-}
-
-/* in_warn(on): the warn function runs, or not any more. Whether it may be
- * turned off again: blocking may have been refused already. */
-static int l_in_warn(lua_State *L) {
-  struct lg *G = lg_get(L);
-  lua_pushboolean(L, !G->refuse);
-  if (!lua_toboolean(L, 1))
-    G->refuse = NULL;
-  else if (!G->refuse)
-    G->refuse = "in a warn function";
-  return 1;
-}
-
-/* is_ours(source): one of the library's own modules? */
-static int l_is_ours(lua_State *L) {
-  lua_pushboolean(L, lg_is_ours(L, luaL_checkstring(L, 1)));
-  return 1;
-}
-
-/* type(x): the kind of an object of the library, or nil. */
-static int l_type(lua_State *L) {
-  const char *name;
-  luaL_checkany(L, 1);
-  if (luaL_getmetafield(L, 1, "__name") == LUA_TSTRING) {
-    name = lua_tostring(L, -1);
-    if (!strncmp(name, "green.", 6)) {
-      lua_pushstring(L, name + 6);
-      return 1;
-    }
-    if (strchr(name, '{')) return 1; /* tcp{client} */
-  }
-  lua_pushnil(L);
-  return 1;
-}
-
-/* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
-static int l_call(lua_State *L) {
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
-
-/* isatty(fd) */
-static int l_isatty(lua_State *L) {
-  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
-  return 1;
-}
-
-static int l_version(lua_State *L) {
-  lua_pushliteral(L, GREEN_VERSION);
-  return 1;
-}
-
-static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
-                                     {"set_home", l_set_home},
-                                     {"metatable", l_metatable},
-                                     {"in_warn", l_in_warn},
-                                     {"is_ours", l_is_ours},
-                                     {"type", l_type},
-                                     {"call", l_call},
-                                     {"isatty", l_isatty},
-                                     {"version", l_version},
-                                     {NULL, NULL}};
-
-/* --- the doors --- */
 
 /* Under another Lua than that of the headers nothing can be relied on, not
  * even where the registry is. Only this comes before: it asks the Lua that
@@ -141,7 +50,7 @@ static void hide_fields(lua_State *L) {
 
 static void open_core(lua_State *L) {
   lua_newtable(L);
-  lg_setfuncs(L, functions, 0);
+  lg_open_tools(L);
   lg_open_config(L);
   lg_open_closing(L);
   lg_open_strike(L);

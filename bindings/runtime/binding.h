@@ -191,6 +191,7 @@ void lg_spawn_owed(lua_State *L, int nargs);
 
 /* Each adds its functions to the table on top of the stack; their first
  * upvalue is G. */
+void lg_open_tools(lua_State *L);
 void lg_open_config(lua_State *L);
 void lg_open_closing(lua_State *L);
 void lg_open_event(lua_State *L);

@@ -150,7 +150,7 @@ void lg_push_caller(lua_State *L) {
 }
 
 /* The first line of Lua that is not the library's own; else the first. */
-static void push_where(lua_State *L, lua_State *from) {
+void lg_push_where(lua_State *L, lua_State *from) {
   lua_Debug ar, first;
   int level, any = 0;
   for (level = 0; lua_getstack(from, level, &ar); level++) {
@@ -194,7 +194,7 @@ int lg_thread_blocked(lua_State *L) {
     push_waits_on(L, from);
     lua_setfield(L, -2, "on");
   }
-  push_where(L, from);
+  lg_push_where(L, from);
   lua_setfield(L, -2, "where");
   return 1;
 }

@@ -1,10 +1,9 @@
 ---@meta green.dag
--- require "green.dag": tasks that depend on each other's results. The module is
--- a constructor: `local d = dag(preload)` makes a graph, with values for the
--- keys of a table.
+-- Tasks that depend on each other's results: green.dag(preload) makes a graph,
+-- with values for the keys of a table. The module is loaded on first use;
+-- `local dag = require "green.dag"` gives the same function.
 --
---     local dag = require "green.dag"
---     local d = dag {width = 2}
+--     local d = green.dag {width = 2}
 --     d:spawn("area", {"width", "height"}, function(key, results)
 --       local values = results:wait()
 --       return values.width * values.height
@@ -19,6 +18,14 @@
 --
 -- SPDX-License-Identifier: MIT
 -- luacheck: ignore 211 212 241
+
+---@class green
+local green = {}
+
+--- A graph, with the values that are there from the start. Never switches.
+---@param preload? table<any, any>
+---@return green.dag
+function green.dag(preload) end
 
 --- A graph of tasks.
 ---@class green.dag

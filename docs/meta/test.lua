@@ -1,10 +1,11 @@
 ---@meta
 -- Tests: virtual time, any order of the threads, and nothing left behind.
--- With `local test = require "green.test"` a body runs by test.run(f) in a
--- green thread of its own, with a clock that takes no real time, in an order of
--- the ready threads that a seed decides, under a limit in real time; what it
--- leaves behind is an error. With `local it = require "green.test".it(it)` all
--- bodies of a busted spec run so.
+-- With `local test = green.test` a body runs by test.run(f) in a green thread
+-- of its own, with a clock that takes no real time, in an order of the ready
+-- threads that a seed decides, under a limit in real time; what it leaves
+-- behind is an error. With `local it = green.test.it(it)` all bodies of a
+-- busted spec run so. The module is loaded on first use; `require "green.test"`
+-- gives the same table.
 --
 -- The clock. It stands still while any thread can run. When none can, it jumps
 -- just past the next deadline: sleeps, limits, timeouts, tickers, spawn_after
@@ -29,6 +30,10 @@
 --
 -- SPDX-License-Identifier: MIT
 -- luacheck: ignore 211 212 241
+
+---@class green
+---@field test green.test  loaded on first use
+local green = {}
 
 ---@class green.test
 ---@field seed integer  of the test that runs; 0: none does

@@ -13,11 +13,16 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
+local check = require "green.runtime.check"
 local outlet = require "green.runtime.outlet"
 local repl = require "green.runtime.repl"
 local telnet = require "green.net.telnet"
+local _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, tostring,
+  type =
+  _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, tostring, type
 
 --- A second Ctrl-C within so many seconds kills the command.
 local IN_A_ROW <const> = 3
@@ -68,7 +73,8 @@ end
 local helpers = {green = green}
 
 function helpers.ps()
-  print("   id  state         for  waits for         name, and where it waits")
+  local print = _G.print -- where it goes is the thread's affair
+  print "   id  state         for  waits for         name, and where it waits"
   local now = green.now()
   for i, t in ipairs(green.threads()) do
     if i % 100 == 0 then green.sleep(0) end
@@ -82,7 +88,7 @@ end
 function helpers.bt(id)
   local t = id == nil and green.current() or find_thread(id)
   if not t then return no_thread(id) end
-  print(t:traceback())
+  _G.print(t:traceback())
 end
 
 function helpers.kill(id)
@@ -92,7 +98,7 @@ function helpers.kill(id)
 end
 
 function helpers.help()
-  print(HELP)
+  _G.print(HELP)
 end
 
 ----------------------------------------------------------------- sessions --
@@ -316,19 +322,8 @@ local known = {locals = "table", token = "string", banner = "string",
                anywhere = "boolean"}
 
 local function check_options(opts, what)
-  if opts == nil then return {} end
-  if type(opts) ~= "table" then
-    error(("bad argument #2 to '%s' (table expected, got %s)"):format(what,
-      type(opts)), 3)
-  end
-  for name, value in pairs(opts) do
-    if type(value) ~= known[name] then
-      error(known[name] and ("bad option '%s' in '%s' (%s expected, got %s)")
-        :format(name, what, known[name], type(value))
-        or ("unknown option '%s' in '%s'"):format(tostring(name), what), 3)
-    end
-  end
-  if opts.token == "" then error("an empty token protects nothing", 3) end
+  opts = check.options(opts, known, 2, what)
+  if opts.token == "" then check.misuse "an empty token protects nothing" end
   return opts
 end
 
@@ -375,8 +370,8 @@ function backdoor.server(listener, opts)
   opts = check_options(opts, "server")
   local safe, host = is_local(listener)
   if not safe and not opts.anywhere then
-    error(("a backdoor on %s is open to other machines; listen on 127.0.0.1 or "
-      .. "a Unix socket, or say anywhere = true"):format(host), 2)
+    check.misuse("a backdoor on %s is open to other machines; listen on "
+      .. "127.0.0.1 or a Unix socket, or say anywhere = true", host)
   end
   return green.serve(listener, function(conn)
     green.current().name = "backdoor session"

@@ -1,11 +1,11 @@
 --- Tasks that depend on each other's results: a graph without cycles, of keys.
 ---
---- `require "green.dag"` is a constructor. A key has a node as soon as anybody
+--- `green.dag` is a constructor. A key has a node as soon as anybody
 --- names it, be it only as something to wait for. A node is open until it has
 --- values or an error, and never opens again but by kill(). All tasks start at
 --- once; a task waits for what it depends on only when it asks for it:
 ---
----   local d = dag {base = 1}
+---   local d = green.dag {base = 1}
 ---   d:spawn("sum", {"base", "other"}, function(key, results)
 ---     local sum = 0
 ---     for name, ok, value in results do ... end  -- as they arrive
@@ -22,12 +22,16 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local green = require "green"
 local check = require "green.runtime.check"
 local core = require "green.core"
+local error, ipairs, math, pairs, pcall, select, setmetatable, table,
+  tostring, type =
+  error, ipairs, math, pairs, pcall, select, setmetatable, table, tostring,
+  type
 
---- Keys of a thread's rare things (bindings/runtime/binding.h).
-local CAUSE <const>, OWNED <const> = 8, 10
+local CAUSE <const>, OWNED <const> = core.keys.cause, core.keys.owned
 
 ------------------------------------------------------------------ the error --
 
@@ -53,7 +57,7 @@ end
 --- another one makes the chain longer.
 local function dag_error(key, err)
   local chain, cause = {key}, err
-  if debug.getmetatable(err) == error_mt then
+  if core.type(err) == "dag_error" then
     table.move(err.chain, 1, #err.chain, 2, chain)
     cause = err.cause
   end
@@ -62,10 +66,9 @@ end
 
 ----------------------------------------------------------------- arguments --
 
---- Raised where the caller of the public function is.
 local function bad(n, what, expected, got)
-  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(n, what,
-    expected, got ~= got and "NaN" or type(got)), 4)
+  check.bad(n, what, "%s expected, got %s", expected,
+    got ~= got and "NaN" or type(got))
 end
 
 local function check_key(key, what)
@@ -328,10 +331,10 @@ function Dag:spawn(key, depends, f, ...)
   check.callable(f, 3, "spawn")
   depends = {table.unpack(depends or {})}
   local problem = refusal(self, key, depends)
-  if problem then error(problem, 2) end
+  if problem then check.misuse("%s", problem) end
   local t
   t, problem = start(self, key, depends, f, ...)
-  if not t then error(problem, 2) end
+  if not t then check.misuse("%s", problem) end
   return t
 end
 
@@ -352,7 +355,7 @@ function Dag:spawn_many(graph, f, ...)
   local all <close> = setmetatable({dag = self}, AllOrNone)
   for key, depends in pairs(graph) do
     local problem = refusal(self, key, depends)
-    if problem then error(problem, 2) end
+    if problem then check.misuse("%s", problem) end
     self:spawn(key, depends, f, ...)
     all[#all + 1] = key
   end
@@ -396,7 +399,7 @@ function Dag:post(key, value, replace)
   local node = node_of(self, key)
   local mine = node.task and node.thread == green.current()
   if node.task and not mine or node.ok ~= nil and not replace then
-    error(("the key '%s' is taken"):format(text_of(key)), 2)
+    check.misuse("%s", taken(key))
   end
   if mine then core.rare(node.thread)[OWNED] = nil end
   node.failure = nil
@@ -498,10 +501,7 @@ end
 ---@param preload? table<any, any>
 ---@return green.dag
 return function(preload)
-  if preload ~= nil and type(preload) ~= "table" then
-    error(("bad argument #1 to 'dag' (table expected, got %s)"):format(
-      type(preload)), 2)
-  end
+  if preload ~= nil then check.value(preload, "table", 1, "dag") end
   local dag = setmetatable({nodes = {}, decided = 0}, dag_mt)
   for key, value in pairs(preload or {}) do
     decide(dag, node_of(dag, key), true, value)

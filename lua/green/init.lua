@@ -8,73 +8,60 @@
 ---
 --- SPDX-License-Identifier: MIT
 
--- The table behind it, for what is called often: see bindings/open/open.c.
-local core = getmetatable(require "green.core").__index
-local host = require "green.runtime.host"
+local core = require "green.core"
+local require, setmetatable = require, setmetatable
 
-core.set_home(debug.getinfo(1, "S").source:match("^(.*)init%.lua$") or "=")
+core.set_home "init.lua"
 
----@class green
-local green = {
-  _VERSION = "luagreen " .. core.version(),
-  spawn = core.spawn,
-  spawn_n = core.spawn_n,
-  spawn_after = core.spawn_after,
-  current = core.current,
-  find_thread = core.find_thread,
-  sleep = core.sleep,
-  wait_others = core.wait_others,
-  now = core.now,
-  timeout = core.timeout,
-  interrupted = core.interrupted,
-  deadline = core.deadline,
-  event = core.event,
-  queue = core.queue,
-  channel = core.channel,
-  lifo_queue = core.lifo_queue,
-  priority_queue = core.priority_queue,
-  select = core.select,
-  selector = core.selector,
-  flag = core.flag,
-  condition = core.condition,
-  semaphore = core.semaphore,
-  lock = core.lock,
-  waitgroup = core.waitgroup,
-  ticker = core.ticker,
-  config = core.config,
-  stats = core.stats,
-  type = core.type,
-  locals = core.locals,
-}
+-- Whoever clears package.loaded and requires it once more gets the same face,
+-- complete or on its way.
+local green = core.face or {}
+local loaded = core.loaded()
+loaded["green"] = loaded["green"] or green
+if core.face_is_complete then return green end
+core.face = green
 
---- Modules that are loaded when first asked for.
-local modules = {backdoor = true}
+green._VERSION = "luagreen " .. core.version()
+
+--- What C alone provides; the modules below add the rest.
+for _, name in ipairs {
+  "spawn", "spawn_n", "spawn_after", "current", "find_thread", "sleep",
+  "wait_others", "now", "timeout", "interrupted", "deadline", "event", "queue",
+  "channel", "lifo_queue", "priority_queue", "select", "selector", "flag",
+  "condition", "semaphore", "lock", "waitgroup", "ticker", "config", "stats",
+  "type", "locals",
+} do
+  green[name] = core[name]
+end
+
+require "green.runtime.std"
+require "green.runtime.errors"
+require "green.runtime.output"
+require "green.thread.thread"
+require "green.thread.interrupt"
+require "green.crew.pool"
+require "green.crew.group"
+require "green.crew.pile"
+require "green.crew.many"
+require "green.crew.single_flight"
+require "green.crew.resource_pool"
+require "green.net.net"
+require "green.runtime.patch"
+require "green.runtime.dump"
+require "green.runtime.host"
+
+--- Modules that are loaded when they are first asked for: green.dag {...} and
+--- require "green.dag" {...} are the same.
+local modules <const> = {backdoor = true, dag = true, test = true}
 
 setmetatable(green, {
   __index = function(_, name)
-    if modules[name] then
-      local module = require("green." .. name)
-      green[name] = module
-      return module
-    end
+    if not modules[name] then return nil end
+    local module = require("green." .. name)
+    green[name] = module
+    return module
   end,
 })
 
-package.loaded["green"] = package.loaded["green"] or green
-
-require "green.runtime.errors"(green, core)
-require "green.runtime.output"(green, core)
-require "green.thread.thread"(green, core)
-require "green.thread.interrupt"(green, core)
-require "green.crew.pool"(green, core)
-require "green.crew.group"(green, core)
-require "green.crew.pile"(green, core)
-require "green.crew.many"(green, core)
-require "green.crew.single_flight"(green, core)
-require "green.crew.resource_pool"(green, core)
-require "green.net.net"(green, core)
-require "green.runtime.patch"(green, core)
-require "green.runtime.dump"(green, core)
-host(green, core)
-
+core.face_is_complete = true
 return green

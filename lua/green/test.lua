@@ -8,9 +8,18 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local check = require "green.runtime.check"
 local core = require "green.core"
 local green = require "green"
+local report = require "green.runtime.report"
+local collectgarbage, error, getmetatable, ipairs, math, pairs, pcall,
+  setmetatable, table, tonumber, tostring, type =
+  collectgarbage, error, getmetatable, ipairs, math, pairs, pcall,
+  setmetatable, table, tonumber, tostring, type
+
+local debug, os = debug, os
+local sethook, gethook = debug and debug.sethook, debug and debug.gethook
 
 local test = {seed = 0}
 
@@ -166,13 +175,8 @@ end
 
 ----------------------------------------------------------------- options --
 
-local function bad(i, name, expected, value)
-  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(i, name,
-    expected, type(value)), 3)
-end
-
 local function number_from_environment(name)
-  local n = math.tointeger(tonumber(os.getenv(name) or ""))
+  local n = os and math.tointeger(tonumber(os.getenv(name) or ""))
   return n and n > 0 and n or nil
 end
 
@@ -203,12 +207,13 @@ end
 local function check_options(opts)
   for name, value in pairs(opts) do
     if not fits[name] or not fits[name](value) then
-      error(("bad value for '%s' in 'run'"):format(tostring(name)), 3)
+      check.misuse("bad value for '%s' in 'run'", tostring(name))
     end
   end
   local order = opts.order
   if order and order ~= "fifo" and order ~= "seed" then
-    error("bad value for 'order' in 'run' (\"fifo\" or \"seed\" expected)", 3)
+    check.misuse("bad value for 'order' in 'run' (%s expected)",
+      '"fifo" or "seed"')
   end
 end
 
@@ -268,15 +273,15 @@ end
 
 --- Ends a body that computes: the hub's timer comes only to those that block.
 local function watch(limit)
-  if debug.gethook() then return end
+  if not sethook or gethook() then return end
   local over = core.real_now() + limit
-  debug.sethook(function()
+  sethook(function()
     if core.real_now() > over then
-      debug.sethook()
+      sethook()
       error(("the test computes for more than %g s"):format(limit), 2)
     end
   end, "", STEPS)
-  return setmetatable({}, {__close = function() debug.sethook() end})
+  return setmetatable({}, {__close = function() sethook() end})
 end
 
 local function start(f, limit)
@@ -284,10 +289,8 @@ local function start(f, limit)
     local _ <close> = watch(limit)
     return f()
   end)
-  if type(f) == "function" then
-    local info = debug.getinfo(f, "S")
-    t.name = info.short_src .. ":" .. info.linedefined
-  end
+  local name = type(f) == "function" and core.definition(f)
+  if name then t.name = name end
   return t
 end
 
@@ -331,7 +334,7 @@ local function noted(err, text)
   if type(err) == "string" or mt and mt.__tostring then
     return text_of(err) .. text
   end
-  io.stderr:write(text, "\n")
+  report.write(text .. "\n")
   return err
 end
 
@@ -369,9 +372,9 @@ end
 ---@param opts? table
 ---@return any ...
 function test.run(f, opts)
-  if not check.is_callable(f) then bad(1, "run", "function", f) end
-  if opts ~= nil and type(opts) ~= "table" then bad(2, "run", "table", opts) end
+  check.callable(f, 1, "run")
   opts = opts or {}
+  check.value(opts, "table", 2, "run")
   check_options(opts)
   local seed = opts.seed and math.tointeger(opts.seed)
     or number_from_environment "LUAGREEN_SEED" or any_seed()
@@ -409,7 +412,7 @@ end
 ---@param opts? table
 ---@return function
 function test.it(it, opts)
-  if not check.is_callable(it) then bad(1, "it", "function", it) end
+  check.callable(it, 1, "it")
   local function body(f)
     return function() run_all(f, opts) end
   end
@@ -444,7 +447,7 @@ end
 
 function test.freeze(quiet)
   if quiet ~= nil and not fits.quiet(quiet) then
-    bad(1, "freeze", "seconds", quiet)
+    check.bad(1, "freeze", "seconds expected, got %s", tostring(quiet))
   end
   core.clock_freeze(quiet)
 end
@@ -455,7 +458,7 @@ end
 
 function test.shuffle(seed)
   if seed ~= nil and not (math.type(seed) and math.tointeger(seed)) then
-    bad(1, "shuffle", "integer", seed)
+    check.bad(1, "shuffle", "integer expected, got %s", tostring(seed))
   end
   shuffle(seed or 0)
 end

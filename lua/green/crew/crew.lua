@@ -4,6 +4,8 @@
 
 local check = require "green.runtime.check"
 local core = require "green.core"
+local policy = require "green.runtime.policy"
+local ipairs, math, pcall, select, type = ipairs, math, pcall, select, type
 
 local crew = {}
 
@@ -38,7 +40,7 @@ end
 --- To on_error, in a thread of its own.
 function crew.report(err, t)
   if not core.report_later(err, t) then
-    core.policy.report(err, t) -- the state is closing
+    policy.report(err, t) -- the state is closing
   end
 end
 
@@ -55,15 +57,10 @@ function crew.abandon(c)
   crew.report_unread(c)
 end
 
-local function bad(n, where, expected, got, level)
-  error(("bad argument #%d to '%s' (%s, got %s)"):format(n, where, expected,
-    type(got)), level + 1)
-end
-
 --- The steps of an input: of a list, or of the values of a generic for.
 --- Returns a function that returns true and a step's values, or nothing; and
---- what is to be closed at the end. Misuse is raised at that level.
-function crew.steps(where, level, input, state, control, closing)
+--- what is to be closed at the end.
+function crew.steps(where, input, state, control, closing)
   if type(input) == "table" and not check.is_callable(input) then
     local i = 0
     return function()
@@ -72,10 +69,10 @@ function crew.steps(where, level, input, state, control, closing)
     end
   end
   if not check.is_callable(input) then
-    bad(2, where, "list or iterator expected", input, level + 1)
+    check.bad(2, where, "list or iterator expected, got %s", type(input))
   end
-  if closing and not check.has(closing, "__close") then
-    bad(5, where, "value with a __close expected", closing, level + 1)
+  if closing and core.metafield(closing, "__close") == nil then
+    check.bad(5, where, "value with a __close expected, got %s", type(closing))
   end
   local over = false
   local function step(first, ...)
@@ -86,12 +83,6 @@ function crew.steps(where, level, input, state, control, closing)
   return function()
     if not over then return step(input(state, control)) end
   end, closing
-end
-
-function crew.check_callable(f, n, where, level)
-  if not check.is_callable(f) then
-    bad(n, where, "function expected", f, level + 1)
-  end
 end
 
 return crew

@@ -11,124 +11,127 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
 local crew = require "green.crew.crew"
+local policy = require "green.runtime.policy"
+local error, ipairs, pcall, rawequal, select, setmetatable, tostring =
+  error, ipairs, pcall, rawequal, select, setmetatable, tostring
 
-return function(green, core)
-  local mt = core.metatable("green.group")
-  local child_failed = core.metatable("green.child_failed")
-  local methods <const> = core.crew_methods
-  local fields <const> = methods.fields
-  local Group = {spawn = methods.spawn, kill = crew.kill}
-  mt.__index = Group
+local mt = core.metatable("green.group")
+local child_failed = core.metatable("green.child_failed")
+local methods <const> = core.crew_methods
+local fields <const> = methods.fields
+local Group = {spawn = methods.spawn, kill = crew.kill}
+mt.__index = Group
 
-  --- A group that is dropped without being closed: its body is in the scope no
-  --- more, and a first failure that it never saw is told.
-  local Dropped = {__gc = function(g)
-    if not g.closed then core.scope_end(g.scope) end
-    local t = g.unread
-    if t then crew.report(select(2, t:join(0)), t) end
-  end}
+--- A group that is dropped without being closed: its body is in the scope no
+--- more, and a first failure that it never saw is told.
+local Dropped = {__gc = function(g)
+  if not g.closed then core.scope_end(g.scope) end
+  local t = g.unread
+  if t then crew.report(select(2, t:join(0)), t) end
+end}
 
-  --- The first failure: the siblings are killed, the body is struck. A body
-  --- that has ended without closing its group is no destination any more.
-  function core.policy.child_failed(group, t)
-    local g = fields(group)
-    g.failed = t
-    g.strike = setmetatable({thread = t}, child_failed)
-    if core.scope_is_open(g.scope) then
-      g.unread = t
-      core.scope_cancel(g.scope, g.strike)
-    else
-      crew.report(select(2, t:join(0)), t)
-    end
-    local reason = ("#%d %s failed"):format(t.id, t.name)
-    for _, sibling in ipairs(methods.members(group)) do
-      if sibling ~= t then sibling:kill(reason) end
-    end
+--- The first failure: the siblings are killed, the body is struck. A body
+--- that has ended without closing its group is no destination any more.
+function policy.child_failed(group, t)
+  local g = fields(group)
+  g.failed = t
+  g.strike = setmetatable({thread = t}, child_failed)
+  if core.scope_is_open(g.scope) then
+    g.unread = t
+    core.scope_cancel(g.scope, g.strike)
+  else
+    crew.report(select(2, t:join(0)), t)
   end
-
-  local function is_read(g)
-    g.unread = nil
+  local reason = ("#%d %s failed"):format(t.id, t.name)
+  for _, sibling in ipairs(methods.members(group)) do
+    if sibling ~= t then sibling:kill(reason) end
   end
+end
 
-  --- Raises the error of the child that failed first.
-  local function raise_failure(g)
+local function is_read(g)
+  g.unread = nil
+end
+
+--- Raises the error of the child that failed first.
+local function raise_failure(g)
+  is_read(g)
+  g.failed:wait(0)
+end
+
+--- Waits until no child lives: true, or nil and "timeout". Raises the first
+--- failure of a child. May switch.
+---@param s? number  time limit in seconds
+function Group:wait(s)
+  local g = fields(self)
+  local ok, done, err = pcall(methods.wait, self, s)
+  if g.failed then raise_failure(g) end
+  if not ok then error(done, 0) end
+  return done, err
+end
+
+--- What came after the failure of a child, which is raised in its place: an
+--- error of the body, or what was thrown into it.
+local function report_late(g, err)
+  local _, failure = g.failed:join(0)
+  if err ~= nil and not core.type(err) and not rawequal(err, failure)
+    and not rawequal(err, core.interrupted()) then
+    crew.report(err, green.current())
+  end
+end
+
+--- Whatever interrupts the close: no more children, and the scope ends.
+local Closing = {__close = function(self)
+  methods.shut(self.group)
+  core.scope_end(fields(self.group).scope)
+end}
+
+--- Joins the children, or kills them first if the block was left. Returns
+--- the failure that came before all that, and what interrupted the join.
+local function leave(group, err)
+  local _ <close> = setmetatable({group = group}, Closing)
+  local g = fields(group)
+  local left, interruption = crew.join(group, err)
+  local failed = g.failed
+  if left then crew.finish(group, "its block was left") end
+  return failed, interruption
+end
+
+--- The first error in time is raised, all others go to on_error.
+function mt.__close(self, err)
+  local g = fields(self)
+  if g.closed then return end
+  g.closed = true
+  local body_first = err ~= nil and not g.failed
+  local failed, interruption = leave(self, err)
+  if failed and not body_first then
+    report_late(g, err == nil and interruption or err)
+    raise_failure(g)
+  end
+  if g.failed then
     is_read(g)
-    g.failed:wait(0)
+    crew.report(select(2, g.failed:join(0)), g.failed)
   end
+  if interruption ~= nil then error(interruption, 0) end
+end
 
-  --- Waits until no child lives: true, or nil and "timeout". Raises the first
-  --- failure of a child. May switch.
-  ---@param s? number  time limit in seconds
-  function Group:wait(s)
-    local g = fields(self)
-    local ok, done, err = pcall(methods.wait, self, s)
-    if g.failed then raise_failure(g) end
-    if not ok then error(done, 0) end
-    return done, err
+--- A group; n: at most so many of its children run at once.
+---@param n? integer
+---@return green.group
+function green.group(n)
+  if n ~= nil and not check.is_size(n) then
+    check.bad(1, "group", "integer of at least 1 expected, got %s",
+      tostring(n))
   end
-
-  --- What came after the failure of a child, which is raised in its place: an
-  --- error of the body, or what was thrown into it.
-  local function report_late(g, err)
-    local _, failure = g.failed:join(0)
-    if err ~= nil and not core.type(err) and not rawequal(err, failure)
-      and not rawequal(err, core.interrupted()) then
-      crew.report(err, green.current())
-    end
+  if not core.current() then
+    check.misuse("'group' needs a green thread that calls it")
   end
-
-  --- Whatever interrupts the close: no more children, and the scope ends.
-  local Closing = {__close = function(self)
-    methods.shut(self.group)
-    core.scope_end(fields(self.group).scope)
-  end}
-
-  --- Joins the children, or kills them first if the block was left. Returns
-  --- the failure that came before all that, and what interrupted the join.
-  local function leave(group, err)
-    local _ <close> = setmetatable({group = group}, Closing)
-    local g = fields(group)
-    local left, interruption = crew.join(group, err)
-    local failed = g.failed
-    if left then crew.finish(group, "its block was left") end
-    return failed, interruption
-  end
-
-  --- The first error in time is raised, all others go to on_error.
-  function mt.__close(self, err)
-    local g = fields(self)
-    if g.closed then return end
-    g.closed = true
-    local body_first = err ~= nil and not g.failed
-    local failed, interruption = leave(self, err)
-    if failed and not body_first then
-      report_late(g, err == nil and interruption or err)
-      raise_failure(g)
-    end
-    if g.failed then
-      is_read(g)
-      crew.report(select(2, g.failed:join(0)), g.failed)
-    end
-    if interruption ~= nil then error(interruption, 0) end
-  end
-
-  --- A group; n: at most so many of its children run at once.
-  ---@param n? integer
-  ---@return green.group
-  function green.group(n)
-    if n ~= nil and (type(n) ~= "number" or not (n >= 1)
-      or n < math.huge and not math.tointeger(n)) then
-      error(("bad argument #1 to 'group' (integer of at least 1 expected, "
-        .. "got %s)"):format(tostring(n)), 2)
-    end
-    if not core.current() then
-      error("'group' needs a green thread that calls it", 2)
-    end
-    local group = core.crew("green.group", n, "group")
-    local g = fields(group)
-    g.scope = core.scope_begin()
-    setmetatable(g, Dropped)
-    return group
-  end
+  local group = core.crew("green.group", n, "group")
+  local g = fields(group)
+  g.scope = core.scope_begin()
+  setmetatable(g, Dropped)
+  return group
 end

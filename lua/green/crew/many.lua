@@ -3,110 +3,111 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
 local check = require "green.runtime.check"
 local crew = require "green.crew.crew"
+local error, math, pairs, pcall, select, setmetatable, tonumber, tostring,
+  type =
+  error, math, pairs, pcall, select, setmetatable, tonumber, tostring, type
 
-return function(green, core)
-  local methods <const> = core.crew_methods
-  local next_of <const> = methods.next
+local methods <const> = core.crew_methods
+local next_of <const> = methods.next
 
-  -- Watches a list of threads and events. Its threads keep the errors that
-  -- come after its end; those that came before, and were not read, go to
-  -- on_error, unless they were there before the watch: `known`.
-  local Watch = {}
+-- Watches a list of threads and events. Its threads keep the errors that
+-- come after its end; those that came before, and were not read, go to
+-- on_error, unless they were there before the watch: `known`.
+local Watch = {}
 
-  local function has_failed(thing)
-    return core.type(thing) == "thread" and thing:status() == "failed"
-  end
+local function has_failed(thing)
+  return core.type(thing) == "thread" and thing:status() == "failed"
+end
 
-  function Watch.__close(self)
-    methods.let_go(self.bag)
-    for i, thing in pairs(self.things) do
-      self.things[i] = nil
-      if has_failed(thing) and not self.known[thing] then
-        self.known[thing] = true
-        crew.report(select(2, thing:join(0)), thing)
-      end
+function Watch.__close(self)
+  methods.let_go(self.bag)
+  for i, thing in pairs(self.things) do
+    self.things[i] = nil
+    if has_failed(thing) and not self.known[thing] then
+      self.known[thing] = true
+      crew.report(select(2, thing:join(0)), thing)
     end
   end
-  Watch.__gc = Watch.__close
+end
+Watch.__gc = Watch.__close
 
-  local function note_known(w, thing)
-    if has_failed(thing) then w.known[thing] = true end
+local function note_known(w, thing)
+  if has_failed(thing) then w.known[thing] = true end
+end
+
+local function watch(where, list)
+  if type(list) ~= "table" then
+    check.bad(1, where, "list expected, got %s", type(list))
   end
-
-  local function watch(where, list)
-    if type(list) ~= "table" then
-      error(("bad argument #1 to '%s' (list expected, got %s)"):format(where,
-        type(list)), 3)
+  local bag = core.crew("green.crew", nil, "watched")
+  local w = setmetatable({bag = bag, things = methods.fields(bag),
+    known = {}}, Watch)
+  for i = 1, #list do
+    local ok, err = pcall(methods.add, bag, list[i])
+    if not ok then
+      Watch.__close(w)
+      check.bad(1, where, "item %d: %s", i, tostring(err))
     end
-    local bag = core.crew("green.crew", nil, "watched")
-    local w = setmetatable({bag = bag, things = methods.fields(bag),
-      known = {}}, Watch)
-    for i = 1, #list do
-      local ok, err = pcall(methods.add, bag, list[i])
-      if not ok then
-        Watch.__close(w)
-        error(("bad argument #1 to '%s' (item %d: %s)"):format(where, i,
-          tostring(err)), 3)
-      end
-      note_known(w, w.things[i])
+    note_known(w, w.things[i])
+  end
+  return w
+end
+
+--- What next_of has found.
+local function take(w, i)
+  local thing = w.things[i]
+  w.things[i] = nil
+  if core.type(thing) == "thread" then w.known[thing] = true end
+  return thing
+end
+
+local function left(deadline, s)
+  if not deadline or s <= 0 then return s end
+  return math.max(0, deadline - core.now())
+end
+
+--- Waits for each thread or event of the list: their first values, as a list
+--- with n. Raises the first failure as it happens; the others go on. May
+--- switch.
+---@param list (green.thread|green.event)[]
+---@param s? number  time limit in seconds
+---@return table?, "timeout"?
+function green.wait_all(list, s)
+  check.limit(s, 2, "wait_all")
+  s = tonumber(s)
+  local deadline = s and core.now() + s
+  local w <close> = watch("wait_all", list)
+  local results = {n = #list}
+  if results.n == 0 then next_of(w.bag, s) end -- what is pending is raised
+  for n = 1, results.n do
+    local i, err = n > 1 and next_of(w.bag, 0)
+    if not i then i, err = next_of(w.bag, left(deadline, s)) end
+    if not i then return nil, err end
+    local thing = take(w, i)
+    local ok, value = core.outcome(thing)
+    if not ok then
+      if core.type(thing) == "thread" then thing:wait(0) end
+      error(value, 0)
     end
-    return w
+    results[i] = value
   end
+  return results
+end
 
-  --- What next_of has found.
-  local function take(w, i)
-    local thing = w.things[i]
-    w.things[i] = nil
-    if core.type(thing) == "thread" then w.known[thing] = true end
-    return thing
-  end
+local function next_outcome(w)
+  local i = next_of(w.bag)
+  if not i then return nil end
+  return i, core.outcome(take(w, i))
+end
 
-  local function left(deadline, s)
-    if not deadline or s <= 0 then return s end
-    return math.max(0, deadline - core.now())
-  end
-
-  --- Waits for each thread or event of the list: their first values, as a list
-  --- with n. Raises the first failure as it happens; the others go on. May
-  --- switch.
-  ---@param list (green.thread|green.event)[]
-  ---@param s? number  time limit in seconds
-  ---@return table?, "timeout"?
-  function green.wait_all(list, s)
-    check.limit(s, 2, "wait_all")
-    s = tonumber(s)
-    local deadline = s and core.now() + s
-    local w <close> = watch("wait_all", list)
-    local results = {n = #list}
-    if results.n == 0 then next_of(w.bag, s) end -- what is pending is raised
-    for n = 1, results.n do
-      local i, err = n > 1 and next_of(w.bag, 0)
-      if not i then i, err = next_of(w.bag, left(deadline, s)) end
-      if not i then return nil, err end
-      local thing = take(w, i)
-      local ok, value = core.outcome(thing)
-      if not ok then
-        if core.type(thing) == "thread" then thing:wait(0) end
-        error(value, 0)
-      end
-      results[i] = value
-    end
-    return results
-  end
-
-  local function next_outcome(w)
-    local i = next_of(w.bag)
-    if not i then return nil end
-    return i, core.outcome(take(w, i))
-  end
-
-  --- An iterator of i, ok, ... over threads and events, as they end. Its steps
-  --- may switch.
-  ---@param list (green.thread|green.event)[]
-  function green.as_completed(list)
-    local w = watch("as_completed", list)
-    return next_outcome, w, nil, w
-  end
+--- An iterator of i, ok, ... over threads and events, as they end. Its steps
+--- may switch.
+---@param list (green.thread|green.event)[]
+function green.as_completed(list)
+  local w = watch("as_completed", list)
+  return next_outcome, w, nil, w
 end

@@ -6,148 +6,150 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
 local crew = require "green.crew.crew"
+local error, math, select, setmetatable, tostring, type =
+  error, math, select, setmetatable, tostring, type
 
-return function(green, core)
-  local mt = core.metatable("green.pool")
-  local methods <const> = core.crew_methods
-  local Pool = {
-    spawn = methods.spawn,
-    spawn_n = methods.spawn_n,
-    wait = methods.wait,
-    resize = methods.resize,
-    kill = crew.kill,
-  }
-  mt.__index = Pool
-  local spawn_in_n <const> = methods.spawn_in_n
-  local figures <const>, fields <const> = methods.figures, methods.fields
-  local next_of <const>, may_launch <const> = methods.next, methods.may_launch
+local mt = core.metatable("green.pool")
+local methods <const> = core.crew_methods
+local Pool = {
+  spawn = methods.spawn,
+  spawn_n = methods.spawn_n,
+  wait = methods.wait,
+  resize = methods.resize,
+  kill = crew.kill,
+}
+mt.__index = Pool
+local spawn_in_n <const> = methods.spawn_in_n
+local figures <const>, fields <const> = methods.figures, methods.fields
+local next_of <const>, may_launch <const> = methods.next, methods.may_launch
 
-  --- The workers that run; one that lends its slot does not count.
-  function Pool:running()
-    return (select(2, figures(self)))
+--- The workers that run; one that lends its slot does not count.
+function Pool:running()
+  return (select(2, figures(self)))
+end
+
+--- How many more may run; negative after a resize to fewer.
+function Pool:free()
+  local _, used, limit = figures(self)
+  return limit and limit - used or math.huge
+end
+
+--- The threads that wait to spawn.
+Pool.waiting = methods.waiting
+
+function mt.__close(self, err)
+  local left, interruption = crew.join(self, err)
+  if left then crew.finish(self, "its block was left") end
+  methods.shut(self)
+  if interruption ~= nil then error(interruption, 0) end
+end
+
+-- Work under way: its input, and a crew to which its threads belong.
+local Work = {}
+Work.__index = Work
+
+local function begin(where, kind, pool, f, ...)
+  if core.type(pool) ~= "pool" then
+    check.misuse("calling '%s' on bad self (pool expected, got %s)", where,
+      type(pool))
   end
+  check.callable(f, 1, where)
+  local step, closing = crew.steps(where, ...)
+  local bag = core.crew("green.crew", nil, kind)
+  return setmetatable({pool = pool, f = f, step = step, closing = closing,
+    bag = bag, read = 0}, Work)
+end
 
-  --- How many more may run; negative after a resize to fewer.
-  function Pool:free()
-    local _, used, limit = figures(self)
-    return limit and limit - used or math.huge
-  end
+--- Whatever ends the work: the workers that still run are killed and joined,
+--- and the input is closed.
+function Work.__close(self)
+  self.step = nil
+  local _ <close> = self.closing
+  self.closing = nil
+  crew.finish(self.bag, "nobody reads its result")
+  crew.report_unread(self.bag)
+end
 
-  --- The threads that wait to spawn.
-  Pool.waiting = methods.waiting
+--- An iterator that was dropped half-way.
+function Work.__gc(self)
+  crew.abandon(self.bag)
+end
 
-  function mt.__close(self, err)
-    local left, interruption = crew.join(self, err)
-    if left then crew.finish(self, "its block was left") end
-    methods.shut(self)
-    if interruption ~= nil then error(interruption, 0) end
-  end
-
-  -- Work under way: its input, and a crew to which its threads belong.
-  local Work = {}
-  Work.__index = Work
-
-  local function begin(where, kind, pool, f, ...)
-    if core.type(pool) ~= "pool" then
-      error(("calling '%s' on bad self (pool expected, got %s)"):format(where,
-        type(pool)), 3)
-    end
-    crew.check_callable(f, 1, where, 3)
-    local step, closing = crew.steps(where, 3, ...)
-    local bag = core.crew("green.crew", nil, kind)
-    return setmetatable({pool = pool, f = f, step = step, closing = closing,
-      bag = bag, read = 0}, Work)
-  end
-
-  --- Whatever ends the work: the workers that still run are killed and joined,
-  --- and the input is closed.
-  function Work.__close(self)
+function Work:launch(more, ...)
+  if more then
+    spawn_in_n(self.pool, self.bag, self.f, ...)
+  else
     self.step = nil
-    local _ <close> = self.closing
-    self.closing = nil
-    crew.finish(self.bag, "nobody reads its result")
-    crew.report_unread(self.bag)
   end
+end
 
-  --- An iterator that was dropped half-way.
-  function Work.__gc(self)
-    crew.abandon(self.bag)
+--- Starts as many as the pool has room for, but never more than it is large
+--- while their results are not read. Waits for a slot only if nothing of
+--- this work is under way.
+function Work:fill()
+  while self.step and may_launch(self.pool, self.bag, self.read) do
+    self:launch(self.step())
   end
+end
 
-  function Work:launch(more, ...)
-    if more then
-      spawn_in_n(self.pool, self.bag, self.f, ...)
-    else
-      self.step = nil
-    end
-  end
+--- The first failure is raised by its thread, which knows its cause.
+local function take(work, results, i, ok, value)
+  if not i then return false end
+  work.read = work.read + 1
+  if not ok then fields(work.bag).failed:wait(0) end
+  results[i] = value
+  return true
+end
 
-  --- Starts as many as the pool has room for, but never more than it is large
-  --- while their results are not read. Waits for a slot only if nothing of
-  --- this work is under way.
-  function Work:fill()
-    while self.step and may_launch(self.pool, self.bag, self.read) do
-      self:launch(self.step())
-    end
+--- map(f, input): the list of first results, in order of the input. The
+--- first failure kills the rest and is raised. May switch.
+function Pool:map(f, ...)
+  local work <close> = begin("map", "results", self, f, ...)
+  local results = {}
+  while work.step do
+    work:launch(work.step())
+    while take(work, results, next_of(work.bag, 0)) do end
   end
+  while take(work, results, next_of(work.bag)) do end
+  results.n = work.read
+  return results
+end
 
-  --- The first failure is raised by its thread, which knows its cause.
-  local function take(work, results, i, ok, value)
-    if not i then return false end
-    work.read = work.read + 1
-    if not ok then fields(work.bag).failed:wait(0) end
-    results[i] = value
-    return true
-  end
+local function got(work, i, ...)
+  if i then work.read = work.read + 1 end
+  return i, ...
+end
 
-  --- map(f, input): the list of first results, in order of the input. The
-  --- first failure kills the rest and is raised. May switch.
-  function Pool:map(f, ...)
-    local work <close> = begin("map", "results", self, f, ...)
-    local results = {}
-    while work.step do
-      work:launch(work.step())
-      while take(work, results, next_of(work.bag, 0)) do end
-    end
-    while take(work, results, next_of(work.bag)) do end
-    results.n = work.read
-    return results
-  end
+local function next_result(work)
+  work:fill()
+  return got(work, next_of(work.bag))
+end
 
-  local function got(work, i, ...)
-    if i then work.read = work.read + 1 end
-    return i, ...
-  end
+--- imap(f, input): an iterator of i, ok, ... in order of the input. Left
+--- early, it kills and joins the workers.
+function Pool:imap(f, ...)
+  local work = begin("imap", "children", self, f, ...)
+  return next_result, work, nil, work
+end
 
-  local function next_result(work)
-    work:fill()
-    return got(work, next_of(work.bag))
-  end
+--- The same, as they end.
+function Pool:imap_unordered(f, ...)
+  local work = begin("imap_unordered", "results", self, f, ...)
+  return next_result, work, nil, work
+end
 
-  --- imap(f, input): an iterator of i, ok, ... in order of the input. Left
-  --- early, it kills and joins the workers.
-  function Pool:imap(f, ...)
-    local work = begin("imap", "children", self, f, ...)
-    return next_result, work, nil, work
+--- A pool of n workers; it ends like a block: joins them, or kills them
+--- first if it was left by an error.
+---@param n integer
+---@return green.pool
+function green.pool(n)
+  if not check.is_size(n) then
+    check.bad(1, "pool", "integer of at least 1 expected, got %s",
+      n == nil and "no value" or tostring(n))
   end
-
-  --- The same, as they end.
-  function Pool:imap_unordered(f, ...)
-    local work = begin("imap_unordered", "results", self, f, ...)
-    return next_result, work, nil, work
-  end
-
-  --- A pool of n workers; it ends like a block: joins them, or kills them
-  --- first if it was left by an error.
-  ---@param n integer
-  ---@return green.pool
-  function green.pool(n)
-    if type(n) ~= "number" or not (n >= 1)
-      or n < math.huge and not math.tointeger(n) then
-      error(("bad argument #1 to 'pool' (integer of at least 1 expected, "
-        .. "got %s)"):format(n == nil and "no value" or tostring(n)), 2)
-    end
-    return core.crew("green.pool", n, "pool")
-  end
+  return core.crew("green.pool", n, "pool")
 end

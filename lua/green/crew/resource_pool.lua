@@ -22,411 +22,382 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
 local check = require "green.runtime.check"
+local policy = require "green.runtime.policy"
+local error, math, pairs, pcall, rawequal, setmetatable, table, xpcall =
+  error, math, pairs, pcall, rawequal, setmetatable, table, xpcall
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
 --- A deadline: waits for nobody, but lets create and check take their time.
 local NOW <const> = -math.huge
---- Key of a thread's rare things (bindings/runtime/binding.h).
-local TRACEBACK <const> = 5
+local TRACEBACK <const> = core.keys.traceback
 
 local known = {create = "function", destroy = "function", check = "function",
                reset = "function", min = "integer", max = "integer",
                max_age = "seconds", max_idle = "seconds"}
 
-local is = {}
-is["function"] = function(value)
-  local mt = debug.getmetatable(value)
-  return type(value) == "function" or mt and mt.__call ~= nil
-end
-function is.integer(value)
-  return type(value) == "number" and math.tointeger(value) and value >= 0
-end
-function is.seconds(value)
-  return type(value) == "number" and value >= 0
-end
-
-local function got(value)
-  return type(value) == "number" and tostring(value) or type(value)
-end
-
 local function check_options(opts)
-  if type(opts) ~= "table" then
-    error(("bad argument #1 to 'resource_pool' (table expected, got %s)")
-      :format(type(opts)), 3)
-  end
-  for name, value in pairs(opts) do
-    if not known[name] then
-      error(("unknown option '%s' in 'resource_pool'"):format(tostring(name)),
-        3)
-    end
-    if not is[known[name]](value) then
-      error(("bad option '%s' in 'resource_pool' (%s expected, got %s)"):format(
-        name, known[name], got(value)), 3)
-    end
-  end
+  check.value(opts, "table", 1, "resource_pool")
+  check.options(opts, known, 1, "resource_pool")
   if not opts.create then
-    error("option 'create' is missing in 'resource_pool'", 3)
+    check.misuse("option 'create' is missing in 'resource_pool'")
   end
 end
 
 local function check_max(max, min, what)
   if max < 1 or max < min then
-    error(("%s (at least %d expected)"):format(what, math.max(1, min)), 3)
+    check.misuse("%s (at least %d expected)", what, math.max(1, min))
   end
 end
 
-return function(green, core)
-  local Pool, Lease = {}, {}
-  local pool_mt = core.metatable "green.resource_pool"
-  pool_mt.__index = Pool
-  local lease_mt = core.metatable "green.lease"
-  lease_mt.__index = Lease
+local Pool, Lease = {}, {}
+local pool_mt = core.metatable "green.resource_pool"
+pool_mt.__index = Pool
+local lease_mt = core.metatable "green.lease"
+lease_mt.__index = Lease
 
-  --------------------------------------------------------------- permits --
+--------------------------------------------------------------- permits --
 
-  --- A lease for the permit that was just got.
-  local function hold(pool)
-    pool.out = pool.out + 1
-    return setmetatable({pool = pool, held = true, owner = green.current()},
-      lease_mt)
+--- A lease for the permit that was just got.
+local function hold(pool)
+  pool.out = pool.out + 1
+  return setmetatable({pool = pool, held = true, owner = green.current()},
+    lease_mt)
+end
+
+local function release(pool)
+  pool.out = pool.out - 1
+  if pool.total > pool.max then
+    pool.total = pool.total - 1
+  elseif not pool.closed then
+    pool.permits:put(true, 0)
   end
-
-  local function release(pool)
-    pool.out = pool.out - 1
-    if pool.total > pool.max then
-      pool.total = pool.total - 1
-    elseif not pool.closed then
-      pool.permits:put(true, 0)
-    end
-    if pool.out == 0 and pool.gone then
-      pool.gone:send()
-      pool.gone = nil
-    end
+  if pool.out == 0 and pool.gone then
+    pool.gone:send()
+    pool.gone = nil
   end
+end
 
-  --- The permit goes back now, or when the item has been destroyed.
-  local function let_go(lease)
-    lease.held = false
-    if not lease.dying then release(lease.pool) end
+--- The permit goes back now, or when the item has been destroyed.
+local function let_go(lease)
+  lease.held = false
+  if not lease.dying then release(lease.pool) end
+end
+
+-------------------------------------------------------------- destroying --
+
+local Dying = {}
+
+function Dying:__close()
+  local lease = self.lease
+  lease.dying = false
+  if lease.over then lease.over:send() end
+  lease.over = nil
+  if not lease.held then release(lease.pool) end
+end
+
+local function bounded(f, item)
+  local _ <close> = core.timeout(CLEAN_UP)
+  return f(item)
+end
+
+--- Where no green thread runs nothing strikes, and f cannot block.
+local function shielded(f, item)
+  if not green.current() then return f(item) end
+  return green.shield(CLEAN_UP, bounded, f, item)
+end
+
+--- destroy, while the permit waits. Its error is its thread's.
+local function destroy(_, lease, item)
+  local _ <close> = setmetatable({lease = lease}, Dying)
+  shielded(lease.pool.options.destroy, item)
+end
+
+local function destroyer(lease, item)
+  green.current():unlink(destroy)
+  destroy(nil, lease, item)
+end
+
+--- Destroys the item of the lease in a thread of its own. Links run also for
+--- a thread that was killed before it ran, and while the program ends.
+local function doom(lease)
+  local pool, item = lease.pool, lease.entry.item
+  lease.entry = nil
+  pool.live = pool.live - 1
+  if not pool.options.destroy then return end
+  lease.dying = true
+  local ok, t = pcall(green.spawn, destroyer, lease, item)
+  if ok then
+    t.name = "resource_pool destroy"
+    t:link(destroy, lease, item)
+  else -- there are too many threads, or none any more: the state closes
+    local done, err = xpcall(destroy, core.note_traceback, nil, lease, item)
+    if not done then policy.report(err, green.current()) end
   end
+end
 
-  -------------------------------------------------------------- destroying --
+--- Takes the oldest idle item with a permit that was just got; what hold
+--- makes may run finalizers, and they may have leased the last.
+local function doom_oldest(pool)
+  local lease = hold(pool)
+  lease.entry = table.remove(pool.idle, 1)
+  if lease.entry then doom(lease) end
+  let_go(lease)
+end
 
-  local Dying = {}
+local function expired(pool, entry)
+  local opts, now = pool.options, core.now()
+  if opts.max_age and now - entry.born > opts.max_age then return true end
+  return opts.max_idle and now - entry.since > opts.max_idle
+    and pool.live > (opts.min or 0)
+end
 
-  function Dying:__close()
-    local lease = self.lease
-    lease.dying = false
-    if lease.over then lease.over:send() end
-    lease.over = nil
-    if not lease.held then release(lease.pool) end
+--- Nobody is hurried for it: an item that is to go needs a free permit.
+local function prune(pool)
+  local entry = pool.idle[1]
+  while entry and expired(pool, entry) and pool.permits:get(0) do
+    doom_oldest(pool)
+    entry = pool.idle[1]
   end
+end
 
-  local function bounded(f, item)
-    local _ <close> = core.timeout(CLEAN_UP)
-    return f(item)
+--------------------------------------------------------------- callbacks --
+
+local function fail(err, traceback)
+  local rare = core.rare()
+  rare[TRACEBACK], rare.traced = traceback, err
+  error(err, 0)
+end
+
+--- The error of a callback that has no caller: a thread fails with it.
+local function report(err, name)
+  local rare = core.rare()
+  local ok, t = pcall(green.spawn, fail, err, rare and rare[TRACEBACK])
+  if ok then
+    t.name = "resource_pool " .. name
+  else -- there are too many threads, or none any more: the state closes
+    policy.report(err, green.current())
   end
+end
 
-  --- Where no green thread runs nothing strikes, and f cannot block.
-  local function shielded(f, item)
-    if not green.current() then return f(item) end
-    return green.shield(CLEAN_UP, bounded, f, item)
+local function within(deadline, f, ...)
+  if not deadline or deadline == NOW then return f(...) end
+  return green.with_timeout(deadline - core.now(), f, ...)
+end
+
+--- Is it fit to be leased? An interruption is the caller's, not the item's.
+local function healthy(pool, entry, deadline)
+  if expired(pool, entry) then return false end
+  local is_fit = pool.options.check
+  if not is_fit then return true end
+  local ok, fit = xpcall(within, core.note_traceback, deadline, is_fit,
+    entry.item)
+  if ok then return fit end
+  if rawequal(fit, core.interrupted()) then error(fit, 0) end
+  report(fit, "check")
+  return false
+end
+
+local function was_reset(lease)
+  local ok, fit = xpcall(shielded, core.note_traceback,
+    lease.pool.options.reset, lease.entry.item)
+  if not ok then report(fit, "reset") end
+  return ok and fit ~= false
+end
+
+----------------------------------------------------------------- leasing --
+
+--- Stands for the permit while an item is looked for or made.
+local Search = {}
+
+function Search:__close()
+  local lease = self.lease
+  if not lease then return end
+  if lease.entry then doom(lease) end
+  let_go(lease)
+end
+
+--- The item of this permit is being destroyed: goes on with another permit
+--- if nobody waits for one, else with this when it can be used again.
+local function go_on(pool, search, deadline)
+  if pool.permits:get(0) then
+    let_go(search.lease)
+    search.lease = hold(pool)
+    return true
   end
+  local lease = search.lease
+  if not lease.dying then return true end
+  lease.over = green.event()
+  return lease.over:wait(deadline and deadline - core.now())
+end
 
-  --- destroy, while the permit waits. Its error is its thread's.
-  local function destroy(_, lease, item)
-    local _ <close> = setmetatable({lease = lease}, Dying)
-    shielded(lease.pool.options.destroy, item)
+local function hand_out(pool, search)
+  local lease = search.lease
+  if pool.closed then return nil, "closed" end
+  search.lease = nil
+  prune(pool)
+  return lease, lease.entry.item
+end
+
+local function create(pool, search, deadline)
+  local item, err = within(deadline, pool.options.create)
+  if not item then
+    return nil, err == nil and "create returned no item" or err
   end
+  search.lease.entry = {item = item, born = core.now()}
+  pool.live = pool.live + 1
+  return hand_out(pool, search)
+end
 
-  local function destroyer(lease, item)
-    green.current():unlink(destroy)
-    destroy(nil, lease, item)
-  end
-
-  --- Destroys the item of the lease in a thread of its own. Links run also for
-  --- a thread that was killed before it ran, and while the program ends.
-  local function doom(lease)
-    local pool, item = lease.pool, lease.entry.item
-    lease.entry = nil
-    pool.live = pool.live - 1
-    if not pool.options.destroy then return end
-    lease.dying = true
-    local ok, t = pcall(green.spawn, destroyer, lease, item)
-    if ok then
-      t.name = "resource_pool destroy"
-      t:link(destroy, lease, item)
-    else -- there are too many threads, or none any more: the state closes
-      local done, err = xpcall(destroy, core.note_traceback, nil, lease, item)
-      if not done then core.policy.report(err, green.current()) end
-    end
-  end
-
-  --- Takes the oldest idle item with a permit that was just got; what hold
-  --- makes may run finalizers, and they may have leased the last.
-  local function doom_oldest(pool)
-    local lease = hold(pool)
-    lease.entry = table.remove(pool.idle, 1)
-    if lease.entry then doom(lease) end
-    let_go(lease)
-  end
-
-  local function expired(pool, entry)
-    local opts, now = pool.options, core.now()
-    if opts.max_age and now - entry.born > opts.max_age then return true end
-    return opts.max_idle and now - entry.since > opts.max_idle
-      and pool.live > (opts.min or 0)
-  end
-
-  --- Nobody is hurried for it: an item that is to go needs a free permit.
-  local function prune(pool)
-    local entry = pool.idle[1]
-    while entry and expired(pool, entry) and pool.permits:get(0) do
-      doom_oldest(pool)
-      entry = pool.idle[1]
-    end
-  end
-
-  --------------------------------------------------------------- callbacks --
-
-  local function fail(err, traceback)
-    local rare = core.rare()
-    rare[TRACEBACK], rare.traced = traceback, err
-    error(err, 0)
-  end
-
-  --- The error of a callback that has no caller: a thread fails with it.
-  local function report(err, name)
-    local rare = core.rare()
-    local ok, t = pcall(green.spawn, fail, err, rare and rare[TRACEBACK])
-    if ok then
-      t.name = "resource_pool " .. name
-    else -- there are too many threads, or none any more: the state closes
-      core.policy.report(err, green.current())
-    end
-  end
-
-  local function within(deadline, f, ...)
-    if not deadline or deadline == NOW then return f(...) end
-    return green.with_timeout(deadline - core.now(), f, ...)
-  end
-
-  --- Is it fit to be leased? An interruption is the caller's, not the item's.
-  local function healthy(pool, entry, deadline)
-    if expired(pool, entry) then return false end
-    local is_fit = pool.options.check
-    if not is_fit then return true end
-    local ok, fit = xpcall(within, core.note_traceback, deadline, is_fit,
-      entry.item)
-    if ok then return fit end
-    if rawequal(fit, core.interrupted()) then error(fit, 0) end
-    report(fit, "check")
-    return false
-  end
-
-  local function was_reset(lease)
-    local ok, fit = xpcall(shielded, core.note_traceback,
-      lease.pool.options.reset, lease.entry.item)
-    if not ok then report(fit, "reset") end
-    return ok and fit ~= false
-  end
-
-  ----------------------------------------------------------------- leasing --
-
-  --- Stands for the permit while an item is looked for or made.
-  local Search = {}
-
-  function Search:__close()
-    local lease = self.lease
-    if not lease then return end
-    if lease.entry then doom(lease) end
-    let_go(lease)
-  end
-
-  --- The item of this permit is being destroyed: goes on with another permit
-  --- if nobody waits for one, else with this when it can be used again.
-  local function go_on(pool, search, deadline)
-    if pool.permits:get(0) then
-      let_go(search.lease)
-      search.lease = hold(pool)
-      return true
-    end
-    local lease = search.lease
-    if not lease.dying then return true end
-    lease.over = green.event()
-    return lease.over:wait(deadline and deadline - core.now())
-  end
-
-  local function hand_out(pool, search)
-    local lease = search.lease
-    if pool.closed then return nil, "closed" end
-    search.lease = nil
-    prune(pool)
-    return lease, lease.entry.item
-  end
-
-  local function create(pool, search, deadline)
-    local item, err = within(deadline, pool.options.create)
-    if not item then
-      return nil, err == nil and "create returned no item" or err
-    end
-    search.lease.entry = {item = item, born = core.now()}
-    pool.live = pool.live + 1
-    return hand_out(pool, search)
-  end
-
-  local function find(pool, search, deadline)
-    while not pool.closed do
-      local entry = table.remove(pool.idle)
-      if not entry then return create(pool, search, deadline) end
-      search.lease.entry = entry
-      if healthy(pool, entry, deadline) then return hand_out(pool, search) end
-      doom(search.lease)
-      local ok, err = go_on(pool, search, deadline)
-      if not ok then return nil, err end
-    end
-    return nil, "closed"
-  end
-
-  local function deadline_of(s)
-    if not s or s == math.huge then return nil end
-    return s > 0 and core.now() + s or NOW
-  end
-
-  --- An item that is fit, as `local lease <close>, item = rp:lease()`.
-  --- Interruptible. May switch.
-  ---@param s? number  seconds for all of it; with 0 or less it waits for nobody
-  ---@return green.lease? lease  its close gives the item back
-  ---@return any item  the item, or "timeout", "closed", the error of create
-  function Pool:lease(s)
-    s = check.limit(s, 1, "lease")
-    local deadline = deadline_of(s)
-    local ok, err = core.lease_get(self.permits, s)
+local function find(pool, search, deadline)
+  while not pool.closed do
+    local entry = table.remove(pool.idle)
+    if not entry then return create(pool, search, deadline) end
+    search.lease.entry = entry
+    if healthy(pool, entry, deadline) then return hand_out(pool, search) end
+    doom(search.lease)
+    local ok, err = go_on(pool, search, deadline)
     if not ok then return nil, err end
-    local search <close> = setmetatable({lease = hold(self)}, Search)
-    return find(self, search, deadline)
   end
+  return nil, "closed"
+end
 
-  --------------------------------------------------------------- giving back --
+local function deadline_of(s)
+  if not s or s == math.huge then return nil end
+  return s > 0 and core.now() + s or NOW
+end
 
-  --- Nothing struck the block, and its own thread leaves it: neither a forced
-  --- kill nor a coroutine closed by others shows in the error.
-  local function undisturbed(lease)
-    return core.interrupted() == nil
-      and rawequal(green.current(), lease.owner)
-  end
+--- An item that is fit, as `local lease <close>, item = rp:lease()`.
+--- Interruptible. May switch.
+---@param s? number  seconds for all of it; with 0 or less it waits for nobody
+---@return green.lease? lease  its close gives the item back
+---@return any item  the item, or "timeout", "closed", the error of create
+function Pool:lease(s)
+  s = check.limit(s, 1, "lease")
+  local deadline = deadline_of(s)
+  local ok, err = core.lease_get(self.permits, s)
+  if not ok then return nil, err end
+  local search <close> = setmetatable({lease = hold(self)}, Search)
+  return find(self, search, deadline)
+end
 
-  local function give_back(lease, fit)
-    local pool, entry = lease.pool, lease.entry
-    if not lease.held then return end -- discarded while it was reset
-    if not fit or pool.closed or pool.total > pool.max then
-      doom(lease)
-      let_go(lease)
-      return
-    end
-    lease.entry, entry.since = nil, core.now()
-    pool.idle[#pool.idle + 1] = entry
+--------------------------------------------------------------- giving back --
+
+--- Nothing struck the block, and its own thread leaves it: neither a forced
+--- kill nor a coroutine closed by others shows in the error.
+local function undisturbed(lease)
+  return core.interrupted() == nil
+    and rawequal(green.current(), lease.owner)
+end
+
+local function give_back(lease, fit)
+  local pool, entry = lease.pool, lease.entry
+  if not lease.held then return end -- discarded while it was reset
+  if not fit or pool.closed or pool.total > pool.max then
+    doom(lease)
     let_go(lease)
-    prune(pool)
+    return
   end
+  lease.entry, entry.since = nil, core.now()
+  pool.idle[#pool.idle + 1] = entry
+  let_go(lease)
+  prune(pool)
+end
 
-  --- Stands for the item while it is reset.
-  local Return = {}
+--- Stands for the item while it is reset.
+local Return = {}
 
-  function Return:__close()
-    give_back(self.lease, self.fit)
+function Return:__close()
+  give_back(self.lease, self.fit)
+end
+
+function lease_mt.__close(lease, err)
+  if not lease.held then return end
+  local ok, fit = pcall(undisturbed, lease)
+  fit = ok and fit and err == nil
+  if fit and lease.pool.options.reset then
+    local back <close> = setmetatable({lease = lease}, Return)
+    back.fit = was_reset(lease)
+  else
+    give_back(lease, fit)
   end
+end
 
-  function lease_mt.__close(lease, err)
-    if not lease.held then return end
-    local ok, fit = pcall(undisturbed, lease)
-    fit = ok and fit and err == nil
-    if fit and lease.pool.options.reset then
-      local back <close> = setmetatable({lease = lease}, Return)
-      back.fit = was_reset(lease)
-    else
-      give_back(lease, fit)
-    end
+--- Has the item destroyed; closing the lease does nothing then. Never
+--- switches.
+function Lease:discard()
+  give_back(self, false)
+end
+
+------------------------------------------------------------------ the pool --
+
+--- Takes one permit away: a free one now, else the next that comes back.
+local function shrink(pool)
+  if not pool.permits:get(0) then return end
+  if #pool.idle < pool.total - pool.out then
+    pool.total = pool.total - 1
+  else
+    doom_oldest(pool)
   end
+end
 
-  --- Has the item destroyed; closing the lease does nothing then. Never
-  --- switches.
-  function Lease:discard()
-    give_back(self, false)
+--- Changes max. Leased items that are too many are destroyed when they come
+--- back. Never switches.
+---@param max integer
+function Pool:resize(max)
+  check.value(max, "integer", 1, "resize")
+  check_max(max, self.options.min or 0, "bad argument #1 to 'resize'")
+  self.max = math.tointeger(max)
+  for _ = self.total + 1, self.max do
+    self.total = self.total + 1
+    self.permits:put(true, 0)
   end
+  for _ = self.max + 1, self.total do shrink(self) end
+end
 
-  ------------------------------------------------------------------ the pool --
+--- How many could be leased at once without waiting; negative after a resize
+--- to fewer than are out. Never switches.
+---@return integer
+function Pool:free()
+  if self.closed then return 0 end
+  return #self.permits - math.max(self.total - self.max, 0)
+end
 
-  --- Takes one permit away: a free one now, else the next that comes back.
-  local function shrink(pool)
-    if not pool.permits:get(0) then return end
-    if #pool.idle < pool.total - pool.out then
-      pool.total = pool.total - 1
-    else
-      doom_oldest(pool)
-    end
-  end
+--- How many threads wait for an item. Never switches.
+---@return integer
+function Pool:waiting()
+  return (self.permits:waiting())
+end
 
-  --- Changes max. Leased items that are too many are destroyed when they come
-  --- back. Never switches.
-  ---@param max integer
-  function Pool:resize(max)
-    if not is.integer(max) then
-      error(("bad argument #1 to 'resize' (integer expected, got %s)"):format(
-        got(max)), 2)
-    end
-    check_max(max, self.options.min or 0, "bad argument #1 to 'resize'")
-    self.max = math.tointeger(max)
-    for _ = self.total + 1, self.max do
-      self.total = self.total + 1
-      self.permits:put(true, 0)
-    end
-    for _ = self.max + 1, self.total do shrink(self) end
-  end
+--- No more leases; destroys idle items, and waits until the leased ones have
+--- come back and are destroyed, too. Interruptible. May switch.
+---@param s? number  time limit in seconds
+---@return true?, "timeout"?
+function Pool:close(s)
+  s = check.limit(s, 1, "close")
+  if not s or s > 0 then core.checkpoint() end
+  self.closed = true
+  self.permits:close()
+  while #self.idle > 0 do doom_oldest(self) end
+  if self.out == 0 then return true end
+  self.gone = self.gone or green.event()
+  return self.gone:wait(s)
+end
 
-  --- How many could be leased at once without waiting; negative after a resize
-  --- to fewer than are out. Never switches.
-  ---@return integer
-  function Pool:free()
-    if self.closed then return 0 end
-    return #self.permits - math.max(self.total - self.max, 0)
-  end
-
-  --- How many threads wait for an item. Never switches.
-  ---@return integer
-  function Pool:waiting()
-    return (self.permits:waiting())
-  end
-
-  --- No more leases; destroys idle items, and waits until the leased ones have
-  --- come back and are destroyed, too. Interruptible. May switch.
-  ---@param s? number  time limit in seconds
-  ---@return true?, "timeout"?
-  function Pool:close(s)
-    s = check.limit(s, 1, "close")
-    if not s or s > 0 then core.checkpoint() end
-    self.closed = true
-    self.permits:close()
-    while #self.idle > 0 do doom_oldest(self) end
-    if self.out == 0 then return true end
-    self.gone = self.gone or green.event()
-    return self.gone:wait(s)
-  end
-
-  --- A pool of what create() makes.
-  ---@param opts table  see docs/meta/resource_pool.lua
-  ---@return green.resource_pool
-  function green.resource_pool(opts)
-    check_options(opts)
-    local copy = {}
-    for name, value in pairs(opts) do copy[name] = value end
-    local max = math.tointeger(copy.max or 4)
-    check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
-    local pool = setmetatable({options = copy, max = max, total = max, out = 0,
-      live = 0, idle = {}, permits = core.queue(), closed = false}, pool_mt)
-    for _ = 1, max do pool.permits:put(true, 0) end
-    return pool
-  end
+--- A pool of what create() makes.
+---@param opts table  see docs/meta/resource_pool.lua
+---@return green.resource_pool
+function green.resource_pool(opts)
+  check_options(opts)
+  local copy = {}
+  for name, value in pairs(opts) do copy[name] = value end
+  local max = math.tointeger(copy.max or 4)
+  check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
+  local pool = setmetatable({options = copy, max = max, total = max, out = 0,
+    live = 0, idle = {}, permits = core.queue(), closed = false}, pool_mt)
+  for _ = 1, max do pool.permits:put(true, 0) end
+  return pool
 end

@@ -8,7 +8,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local green = require "green"
 local check = require "green.runtime.check"
+local ipairs, next, select, setmetatable = ipairs, next, select, setmetatable
 
 --- What stands in the tree for values that cannot be keys.
 local NIL <const>, NAN <const> = {}, {}
@@ -61,40 +63,38 @@ local function is_over(thread)
   return status == "done" or status == "failed" or status == "killed"
 end
 
-return function(green)
-  --- A caller that waits for a run.
-  local Seat = {}
+--- A caller that waits for a run.
+local Seat = {}
 
-  function Seat:__close()
-    local run = self.run
-    run.callers = run.callers - 1
-    if run.callers > 0 then return end
-    if find(run.tree, run.way) == run then remove(run.tree, run.way, 1) end
-    run.thread:kill("no caller is left")
-  end
+function Seat:__close()
+  local run = self.run
+  run.callers = run.callers - 1
+  if run.callers > 0 then return end
+  if find(run.tree, run.way) == run then remove(run.tree, run.way, 1) end
+  run.thread:kill("no caller is left")
+end
 
-  local function take_seat(run)
-    run.callers = run.callers + 1
-    return setmetatable({run = run}, Seat)
-  end
+local function take_seat(run)
+  run.callers = run.callers + 1
+  return setmetatable({run = run}, Seat)
+end
 
-  --- A function that runs f(...) once for all calls with equal arguments that
-  --- come until it is over.
-  ---@param f function
-  ---@return function
-  function green.single_flight(f)
-    check.callable(f, 1, "single_flight")
-    local tree = {}
-    return function(...)
-      local way = way_to(...)
-      local run = find(tree, way)
-      if not run or is_over(run.thread) then
-        run = {tree = tree, way = way, callers = 0,
-          thread = green.spawn(f, ...)}
-        put(tree, way, run)
-      end
-      local _ <close> = take_seat(run)
-      return run.thread:wait()
+--- A function that runs f(...) once for all calls with equal arguments that
+--- come until it is over.
+---@param f function
+---@return function
+function green.single_flight(f)
+  check.callable(f, 1, "single_flight")
+  local tree = {}
+  return function(...)
+    local way = way_to(...)
+    local run = find(tree, way)
+    if not run or is_over(run.thread) then
+      run = {tree = tree, way = way, callers = 0,
+        thread = green.spawn(f, ...)}
+      put(tree, way, run)
     end
+    local _ <close> = take_seat(run)
+    return run.thread:wait()
   end
 end

@@ -6,6 +6,13 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
+local policy = require "green.runtime.policy"
+local report = require "green.runtime.report"
+local error, math, pcall, rawequal, setmetatable, tonumber, type =
+  error, math, pcall, rawequal, setmetatable, tonumber, type
 --- A burst of clients is to find room while the server is busy; the kernel
 --- cuts the number to net.core.somaxconn.
 local BACKLOG <const> = 1024
@@ -23,14 +30,7 @@ local scarce = {
 }
 
 local function bad(n, what, expected, got)
-  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(
-    n, what, expected, type(got)), 4)
-end
-
-local function check(value, expected, n, what, default)
-  if value == nil and default ~= nil then return default end
-  if type(value) ~= expected then bad(n, what, expected, value) end
-  return value
+  check.bad(n, what, "%s expected, got %s", expected, type(got))
 end
 
 local function check_port(port, n, what)
@@ -43,25 +43,9 @@ local function check_port(port, n, what)
   -- The resolver would take it modulo 65536. A name is not a number.
   local number = tonumber(port)
   if number and not (number >= 0 and number <= 65535) then
-    error(("bad argument #%d to '%s' (port out of range)"):format(n, what), 3)
+    check.bad(n, what, "port out of range")
   end
   return port
-end
-
---- Options by name and type; an unknown one is a mistake.
-local function check_options(opts, known, n, what)
-  if opts == nil then return {} end
-  if type(opts) ~= "table" then bad(n, what, "table", opts) end
-  for name, value in pairs(opts) do
-    if not known[name] then
-      error(("unknown option '%s' in '%s'"):format(tostring(name), what), 3)
-    end
-    if type(value) ~= known[name] then
-      error(("bad option '%s' in '%s' (%s expected, got %s)"):format(
-        name, what, known[name], type(value)), 3)
-    end
-  end
-  return opts
 end
 
 local function unix_path(host)
@@ -75,334 +59,328 @@ local function finish(sock, ok, err)
   return nil, err
 end
 
-return function(green, core)
-  --------------------------------------------------------------- connect --
+--------------------------------------------------------------- connect --
 
-  local connect_options = {timeout = "number", family = "string",
-                           bind = "string", nodelay = "boolean"}
+local connect_options = {timeout = "number", family = "string",
+                         bind = "string", nodelay = "boolean"}
 
-  local function connect_tcp(host, port, opts)
-    local sock, err = core.tcp(opts.family)
-    if not sock then return nil, err end
-    sock:settimeout(opts.timeout, "t")
-    local ok = true
-    if opts.bind then ok, err = sock:bind(opts.bind, 0) end
-    if ok then ok, err = sock:connect(host, port) end
-    if ok and opts.nodelay ~= false then sock:setoption("tcp-nodelay", true) end
-    sock:settimeout(nil, "t")
-    return finish(sock, ok, err)
-  end
+local function connect_tcp(host, port, opts)
+  local sock, err = core.tcp(opts.family)
+  if not sock then return nil, err end
+  sock:settimeout(opts.timeout, "t")
+  local ok = true
+  if opts.bind then ok, err = sock:bind(opts.bind, 0) end
+  if ok then ok, err = sock:connect(host, port) end
+  if ok and opts.nodelay ~= false then sock:setoption("tcp-nodelay", true) end
+  sock:settimeout(nil, "t")
+  return finish(sock, ok, err)
+end
 
-  local function connect_unix(path, opts)
-    local sock = core.unix()
-    sock:settimeout(opts.timeout, "t")
-    local ok, err = sock:connect(path)
-    sock:settimeout(nil, "t")
-    return finish(sock, ok, err)
-  end
+local function connect_unix(path, opts)
+  local sock = core.unix()
+  sock:settimeout(opts.timeout, "t")
+  local ok, err = sock:connect(path)
+  sock:settimeout(nil, "t")
+  return finish(sock, ok, err)
+end
 
-  --- Connects to a TCP server, or to a Unix one: "unix:/path" without a port.
-  --- Tries every address of the name; `timeout` (seconds) covers it all, the
-  --- look-up included. Interruptible. May switch.
-  ---@param host string
-  ---@param port? integer|string
-  ---@param opts? {timeout: number, family: "inet"|"inet6", bind: string,
-  --- nodelay: boolean}  bind: the address to connect from
-  ---@return userdata? sock  a connected socket; nothing is sent late (nodelay)
-  ---@return string? err     "connection refused", "timeout", ...
-  function green.connect(host, port, opts)
-    check(host, "string", 1, "connect")
-    local path = unix_path(host)
-    if not path then port = check_port(port, 2, "connect") end
-    opts = check_options(opts, connect_options, 3, "connect")
-    if path then return connect_unix(path, opts) end
-    return connect_tcp(host, port, opts)
-  end
+--- Connects to a TCP server, or to a Unix one: "unix:/path" without a port.
+--- Tries every address of the name; `timeout` (seconds) covers it all, the
+--- look-up included. Interruptible. May switch.
+---@param host string
+---@param port? integer|string
+---@param opts? {timeout: number, family: "inet"|"inet6", bind: string,
+--- nodelay: boolean}  bind: the address to connect from
+---@return userdata? sock  a connected socket; nothing is sent late (nodelay)
+---@return string? err     "connection refused", "timeout", ...
+function green.connect(host, port, opts)
+  check.value(host, "string", 1, "connect")
+  local path = unix_path(host)
+  if not path then port = check_port(port, 2, "connect") end
+  opts = check.options(opts, connect_options, 3, "connect")
+  if path then return connect_unix(path, opts) end
+  return connect_tcp(host, port, opts)
+end
 
-  ---------------------------------------------------------------- listen --
+---------------------------------------------------------------- listen --
 
-  local listen_options = {backlog = "number", reuseport = "boolean",
-                          mode = "number"}
+local listen_options = {backlog = "number", reuseport = "boolean",
+                        mode = "number"}
 
-  --- A bound socket of that family, or nil and why not.
-  local function bound(family, host, port, opts)
-    local sock, err = core.tcp(family)
-    if not sock then return nil, err end
-    local ok = true
-    if family then
-      ok, err = sock:setoption("reuseaddr", true)
-      if ok and family == "inet6" then
-        ok, err = sock:setoption("ipv6-v6only", host ~= "::")
-      end
-      if ok and opts.reuseport then
-        ok, err = sock:setoption("reuseport", true)
-      end
+--- A bound socket of that family, or nil and why not.
+local function bound(family, host, port, opts)
+  local sock, err = core.tcp(family)
+  if not sock then return nil, err end
+  local ok = true
+  if family then
+    ok, err = sock:setoption("reuseaddr", true)
+    if ok and family == "inet6" then
+      ok, err = sock:setoption("ipv6-v6only", host ~= "::")
     end
-    if ok then ok, err = sock:bind(host, port) end
-    return finish(sock, ok, err)
-  end
-
-  --- The families of a host: a name may have addresses of both.
-  local function bind_any(host, port, opts)
-    if host == "*" then
-      local sock, err = bound("inet6", "::", port, opts)
-      if sock or err == "address already in use" or err == "permission denied"
-      then
-        return sock, err
-      end
-      return bound("inet", "0.0.0.0", port, opts)
+    if ok and opts.reuseport then
+      ok, err = sock:setoption("reuseport", true)
     end
-    if host:find(":", 1, true) then return bound("inet6", host, port, opts) end
-    local sock, err = bound("inet", host, port, opts)
-    if sock or host:find("^[%d.]+$") or scarce[err]
-      or err == "address already in use" then
+  end
+  if ok then ok, err = sock:bind(host, port) end
+  return finish(sock, ok, err)
+end
+
+--- The families of a host: a name may have addresses of both.
+local function bind_any(host, port, opts)
+  if host == "*" then
+    local sock, err = bound("inet6", "::", port, opts)
+    if sock or err == "address already in use" or err == "permission denied"
+    then
       return sock, err
     end
-    local sock6 = bound("inet6", host, port, opts)
-    return sock6, not sock6 and err or nil
+    return bound("inet", "0.0.0.0", port, opts)
   end
-
-  local function bind_unix(path, opts)
-    local sock = core.unix()
-    return finish(sock, core.bind_file(sock, path, opts.mode))
+  if host:find(":", 1, true) then return bound("inet6", host, port, opts) end
+  local sock, err = bound("inet", host, port, opts)
+  if sock or host:find("^[%d.]+$") or scarce[err]
+    or err == "address already in use" then
+    return sock, err
   end
-
-  --- Listens. nil or "*" is every address, of IPv6 and IPv4; port 0 takes a
-  --- free one (see getsockname). "unix:/path" makes a socket file with `mode`
-  --- (0600 say) that goes when the listener closes; one that nobody listens on
-  --- is replaced. Interruptible. May switch to look up a name.
-  ---@param host? string
-  ---@param port? integer|string
-  ---@param opts? {backlog: integer, reuseport: boolean, mode: integer}
-  ---@return userdata? listener
-  ---@return string? err  "address already in use", "permission denied", ...
-  function green.listen(host, port, opts)
-    host = check(host, "string", 1, "listen", "*")
-    local path = unix_path(host)
-    if not path then port = check_port(port, 2, "listen") end
-    opts = check_options(opts, listen_options, 3, "listen")
-    core.checkpoint()
-    local sock, err
-    if path then
-      sock, err = bind_unix(path, opts)
-    else
-      sock, err = bind_any(host, port, opts)
-    end
-    if not sock then return nil, err end
-    return finish(sock, sock:listen(opts.backlog or BACKLOG))
-  end
-
-  ----------------------------------------------------------------- serve --
-
-  --- Raised by a handler, it ends the serve() that runs the handler.
-  green.StopServe = setmetatable({}, {
-    __name = "green.StopServe",
-    __tostring = function() return "StopServe" end,
-  })
-
-  -- It is no failure that anybody should hear of.
-  local report = core.policy.report
-  function core.policy.report(err, t)
-    if not rawequal(err, green.StopServe) then return report(err, t) end
-  end
-
-  --- One serve(): what its handlers share with it.
-  ---@class Server
-  ---@field listener userdata
-  ---@field handler function
-  ---@field running integer  handlers
-  ---@field limit number     of them
-  ---@field stopped boolean  a handler raised StopServe
-  ---@field room? userdata   event: serve waits for a handler to end
-  local Server = {}
-  Server.__index = Server
-
-  function Server:wake()
-    if self.room and not self.room:ready() then self.room:send() end
-  end
-
-  function Server:stop()
-    self.stopped = true
-    self:wake()
-    if not self.over then core.stop_accept(self.listener) end
-  end
-
-  --- Closed when a handler ends, in whatever way.
-  local Guard = {}
-  function Guard.__close(guard, err)
-    local server = guard.server
-    guard.conn:close()
-    server.running = server.running - 1
-    if rawequal(err, green.StopServe) then
-      server:stop()
-    else
-      server:wake()
-    end
-  end
-
-  --- The base of each handler's thread. The error is left to fly, so that its
-  --- traceback shows where it was raised.
-  local function handle(guard)
-    local _ <close> = guard
-    guard.server.handler(guard.conn)
-  end
-
-  --- Hands the connection to a thread of its own. Until that runs, the guard
-  --- has not begun: what prevents it closes the connection here.
-  function Server:start(conn)
-    local guard = setmetatable({server = self, conn = conn}, Guard)
-    self.running = self.running + 1
-    if not self.pool then
-      green.spawn_n(handle, guard)
-      return
-    end
-    local began = false
-    local _ <close> = setmetatable({}, {__close = function(_, err)
-      if err ~= nil and not began then Guard.__close(guard) end
-    end})
-    self.pool:spawn_n(function()
-      began = true
-      handle(guard)
-    end)
-  end
-
-  function Server:wait_room()
-    while self.running >= self.limit and not self.stopped do
-      self.room = green.event()
-      self.room:wait()
-      self.room = nil
-    end
-  end
-
-  --- Descriptors are short: says so once for each burst, then waits longer
-  --- and longer; connections wait in the backlog. A single success does not
-  --- end a burst: one descriptor may come free and be taken again at once.
-  function Server:back_off(err)
-    local now = green.now()
-    if not self.short or now - self.short > 2 * LAST_PAUSE then
-      io.stderr:write("luagreen: serve: cannot accept: ", err,
-        "; trying again\n")
-    end
-    self.short = now
-    self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
-    green.sleep(self.pause)
-  end
-
-  --- So many threads live that none may be made: holds the connection until
-  --- some have ended. What interrupts that closes it.
-  function Server:wait_threads(conn)
-    local _ <close> = setmetatable({}, {__close = function(_, err)
-      if err ~= nil then conn:close() end
-    end})
-    repeat self:back_off("too many green threads") until not core.crowded()
-  end
-
-  function Server:run()
-    while true do
-      self:wait_room()
-      if self.stopped then return true end
-      local conn, err = self.listener:accept()
-      if conn then
-        if core.crowded() then self:wait_threads(conn) end
-        self.pause = nil
-        self:start(conn)
-      elseif err == "closed" or self.stopped then
-        return true
-      elseif scarce[err] then
-        self:back_off(err)
-      else
-        return nil, err
-      end
-    end
-  end
-
-  local function is_object(value, method)
-    local mt = debug.getmetatable(value)
-    local ok, found = pcall(function() return value[method] end)
-    return (mt or type(value) == "table") and ok and found ~= nil
-  end
-
-  local function check_serve(listener, handler, limit)
-    if not is_object(listener, "accept") then
-      bad(1, "serve", "listener", listener)
-    end
-    local mt = debug.getmetatable(handler)
-    if type(handler) ~= "function" and not (mt and mt.__call) then
-      bad(2, "serve", "function", handler)
-    end
-    if limit == nil or is_object(limit, "spawn_n") then return end
-    if type(limit) ~= "number" then bad(3, "serve", "number or pool", limit) end
-    if limit ~= limit or limit < 1 then
-      error("bad argument #3 to 'serve' (at least 1 expected)", 3)
-    end
-  end
-
-  --- Accepts connections until the listener is closed, by anyone, or a handler
-  --- raises green.StopServe, and runs handler(conn) for each in a green thread
-  --- of its own. conn is closed when the handler ends, always. A handler's
-  --- error goes to green.on_error. Handlers in flight go on after the end.
-  --- Interruptible; the listener stays open then. May switch.
-  ---@param listener userdata
-  ---@param handler fun(conn: userdata)
-  ---@param limit? number|table  most handlers at once (accepting waits), or a
-  --- pool to run them
-  ---@return true? ok
-  ---@return string? err
-  function green.serve(listener, handler, limit)
-    check_serve(listener, handler, limit)
-    local pool = type(limit) ~= "number" and limit or nil
-    local server <close> = setmetatable({
-      listener = listener, handler = handler, pool = pool, running = 0,
-      limit = not pool and limit or math.huge, stopped = false, over = false,
-    }, Server)
-    return server:run()
-  end
-
-  function Server:__close()
-    self.over = true
-  end
-
-  ------------------------------------------------------------- iterators --
-
-  local methods = {}
-
-  --- Iterates over the lines, without their ends, until the peer closes; a
-  --- last line without an end is a line. Raises on other failures. The
-  --- iterator is interruptible and may switch.
-  ---@return fun(): string?
-  function methods.lines(sock)
-    return function()
-      local line, err, partial = sock:receive("*l")
-      if line then return line end
-      if err ~= "closed" then error(err, 2) end
-      return partial ~= "" and partial or nil
-    end
-  end
-
-  --- Iterates over the bytes as they come, at most n at a time, until the peer
-  --- closes. Raises on other failures. The iterator is interruptible and may
-  --- switch.
-  ---@param n? integer
-  ---@return fun(): string?
-  function methods.chunks(sock, n)
-    n = n or CHUNK
-    if math.type(n) ~= "integer" or n < 1 then
-      error("bad argument #1 to 'chunks' (positive integer expected)", 2)
-    end
-    return function()
-      local data, err = sock:recv(n)
-      if not data and err ~= "closed" then error(err, 2) end
-      return data
-    end
-  end
-
-  for _, class in ipairs(core.socket_methods()) do
-    for name, method in pairs(methods) do class[name] = method end
-  end
-
-  --- Waits until a descriptor (or an object with getfd) is readable ("r") or
-  --- writable ("w"). It is watched only during the call, so that it may be
-  --- closed after it. For foreign C libraries. Interruptible. May switch.
-  ---@type fun(fd: integer|userdata, event: "r"|"w", s?: number): true?, string?
-  green.wait_fd = core.wait_fd
+  local sock6 = bound("inet6", host, port, opts)
+  return sock6, not sock6 and err or nil
 end
+
+local function bind_unix(path, opts)
+  local sock = core.unix()
+  return finish(sock, core.bind_file(sock, path, opts.mode))
+end
+
+--- Listens. nil or "*" is every address, of IPv6 and IPv4; port 0 takes a
+--- free one (see getsockname). "unix:/path" makes a socket file with `mode`
+--- (0600 say) that goes when the listener closes; one that nobody listens on
+--- is replaced. Interruptible. May switch to look up a name.
+---@param host? string
+---@param port? integer|string
+---@param opts? {backlog: integer, reuseport: boolean, mode: integer}
+---@return userdata? listener
+---@return string? err  "address already in use", "permission denied", ...
+function green.listen(host, port, opts)
+  host = check.value(host or "*", "string", 1, "listen")
+  local path = unix_path(host)
+  if not path then port = check_port(port, 2, "listen") end
+  opts = check.options(opts, listen_options, 3, "listen")
+  core.checkpoint()
+  local sock, err
+  if path then
+    sock, err = bind_unix(path, opts)
+  else
+    sock, err = bind_any(host, port, opts)
+  end
+  if not sock then return nil, err end
+  return finish(sock, sock:listen(opts.backlog or BACKLOG))
+end
+
+----------------------------------------------------------------- serve --
+
+--- Raised by a handler, it ends the serve() that runs the handler.
+green.StopServe = setmetatable({}, {
+  __name = "green.StopServe",
+  __tostring = function() return "StopServe" end,
+})
+
+-- It is no failure that anybody should hear of.
+local report_error = policy.report
+function policy.report(err, t)
+  if not rawequal(err, green.StopServe) then return report_error(err, t) end
+end
+
+--- One serve(): what its handlers share with it.
+---@class Server
+---@field listener userdata
+---@field handler function
+---@field running integer  handlers
+---@field limit number     of them
+---@field stopped boolean  a handler raised StopServe
+---@field room? userdata   event: serve waits for a handler to end
+local Server = {}
+Server.__index = Server
+
+function Server:wake()
+  if self.room and not self.room:ready() then self.room:send() end
+end
+
+function Server:stop()
+  self.stopped = true
+  self:wake()
+  if not self.over then core.stop_accept(self.listener) end
+end
+
+--- Closed when a handler ends, in whatever way.
+local Guard = {}
+function Guard.__close(guard, err)
+  local server = guard.server
+  guard.conn:close()
+  server.running = server.running - 1
+  if rawequal(err, green.StopServe) then
+    server:stop()
+  else
+    server:wake()
+  end
+end
+
+--- The base of each handler's thread. The error is left to fly, so that its
+--- traceback shows where it was raised.
+local function handle(guard)
+  local _ <close> = guard
+  guard.server.handler(guard.conn)
+end
+
+--- Hands the connection to a thread of its own. Until that runs, the guard
+--- has not begun: what prevents it closes the connection here.
+function Server:start(conn)
+  local guard = setmetatable({server = self, conn = conn}, Guard)
+  self.running = self.running + 1
+  if not self.pool then
+    green.spawn_n(handle, guard)
+    return
+  end
+  local began = false
+  local _ <close> = setmetatable({}, {__close = function(_, err)
+    if err ~= nil and not began then Guard.__close(guard) end
+  end})
+  self.pool:spawn_n(function()
+    began = true
+    handle(guard)
+  end)
+end
+
+function Server:wait_room()
+  while self.running >= self.limit and not self.stopped do
+    self.room = green.event()
+    self.room:wait()
+    self.room = nil
+  end
+end
+
+--- Descriptors are short: says so once for each burst, then waits longer
+--- and longer; connections wait in the backlog. A single success does not
+--- end a burst: one descriptor may come free and be taken again at once.
+function Server:back_off(err)
+  local now = green.now()
+  if not self.short or now - self.short > 2 * LAST_PAUSE then
+    report.write(("luagreen: serve: cannot accept: %s; trying again\n")
+      :format(err))
+  end
+  self.short = now
+  self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
+  green.sleep(self.pause)
+end
+
+--- So many threads live that none may be made: holds the connection until
+--- some have ended. What interrupts that closes it.
+function Server:wait_threads(conn)
+  local _ <close> = setmetatable({}, {__close = function(_, err)
+    if err ~= nil then conn:close() end
+  end})
+  repeat self:back_off("too many green threads") until not core.crowded()
+end
+
+function Server:run()
+  while true do
+    self:wait_room()
+    if self.stopped then return true end
+    local conn, err = self.listener:accept()
+    if conn then
+      if core.crowded() then self:wait_threads(conn) end
+      self.pause = nil
+      self:start(conn)
+    elseif err == "closed" or self.stopped then
+      return true
+    elseif scarce[err] then
+      self:back_off(err)
+    else
+      return nil, err
+    end
+  end
+end
+
+local function is_object(value, method)
+  local ok, found = pcall(function() return value[method] end)
+  return ok and found ~= nil
+end
+
+local function check_serve(listener, handler, limit)
+  if not is_object(listener, "accept") then
+    bad(1, "serve", "listener", listener)
+  end
+  check.callable(handler, 2, "serve")
+  if limit == nil or is_object(limit, "spawn_n") then return end
+  if type(limit) ~= "number" then bad(3, "serve", "number or pool", limit) end
+  if limit ~= limit or limit < 1 then
+    check.bad(3, "serve", "at least 1 expected")
+  end
+end
+
+--- Accepts connections until the listener is closed, by anyone, or a handler
+--- raises green.StopServe, and runs handler(conn) for each in a green thread
+--- of its own. conn is closed when the handler ends, always. A handler's
+--- error goes to green.on_error. Handlers in flight go on after the end.
+--- Interruptible; the listener stays open then. May switch.
+---@param listener userdata
+---@param handler fun(conn: userdata)
+---@param limit? number|table  most handlers at once (accepting waits), or a
+--- pool to run them
+---@return true? ok
+---@return string? err
+function green.serve(listener, handler, limit)
+  check_serve(listener, handler, limit)
+  local pool = type(limit) ~= "number" and limit or nil
+  local server <close> = setmetatable({
+    listener = listener, handler = handler, pool = pool, running = 0,
+    limit = not pool and limit or math.huge, stopped = false, over = false,
+  }, Server)
+  return server:run()
+end
+
+function Server:__close()
+  self.over = true
+end
+
+------------------------------------------------------------- iterators --
+
+local methods = {}
+
+--- Iterates over the lines, without their ends, until the peer closes; a
+--- last line without an end is a line. Raises on other failures. The
+--- iterator is interruptible and may switch.
+---@return fun(): string?
+function methods.lines(sock)
+  return function()
+    local line, err, partial = sock:receive("*l")
+    if line then return line end
+    if err ~= "closed" then error(err, 2) end
+    return partial ~= "" and partial or nil
+  end
+end
+
+--- Iterates over the bytes as they come, at most n at a time, until the peer
+--- closes. Raises on other failures. The iterator is interruptible and may
+--- switch.
+---@param n? integer
+---@return fun(): string?
+function methods.chunks(sock, n)
+  n = n or CHUNK
+  if math.type(n) ~= "integer" or n < 1 then
+    check.bad(1, "chunks", "positive integer expected")
+  end
+  return function()
+    local data, err = sock:recv(n)
+    if not data and err ~= "closed" then error(err, 2) end
+    return data
+  end
+end
+
+for _, class in ipairs(core.socket_methods()) do
+  for name, method in pairs(methods) do class[name] = method end
+end
+
+--- Waits until a descriptor (or an object with getfd) is readable ("r") or
+--- writable ("w"). It is watched only during the call, so that it may be
+--- closed after it. For foreign C libraries. Interruptible. May switch.
+---@type fun(fd: integer|userdata, event: "r"|"w", s?: number): true?, string?
+green.wait_fd = core.wait_fd

@@ -8,6 +8,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
+local setmetatable, string = setmetatable, string
+
 local telnet = {}
 
 local IAC <const>, WILL <const>, WONT <const> = 255, 251, 252

@@ -1,14 +1,64 @@
 --- Arguments of public functions that are written in Lua: what is wrong with
---- them is said in the words of those in C, and where the caller is.
+--- them is said in the words of those in C, and where the program called the
+--- library, however many functions of the library are in between.
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local error, math, pairs, tonumber, tostring, type = error, math, pairs,
+  tonumber, tostring, type
+local metafield <const>, outside <const> = core.metafield, core.outside
+
 local check = {}
 
---- Raises where the public function that calls a function of this module was
---- called.
-local function bad(n, what, text)
-  error(("bad argument #%d to '%s' (%s)"):format(n, what, text), 4)
+--- Raises an error that names the program's line; the text is a format.
+function check.misuse(text, ...)
+  error(outside() .. text:format(...), 0)
+end
+local misuse <const> = check.misuse
+
+--- Raises: argument n of the function `what` is bad.
+function check.bad(n, what, text, ...)
+  misuse("bad argument #%d to '%s' (%s)", n, what, text:format(...))
+end
+local bad <const> = check.bad
+
+--- Is it a function, or can it be called like one?
+function check.is_callable(f)
+  return type(f) == "function" or metafield(f, "__call") ~= nil
+end
+
+--- Kinds of values for which Lua has no type.
+local is = {}
+is["function"] = check.is_callable
+function is.integer(value)
+  return type(value) == "number" and math.tointeger(value) and value >= 0
+end
+function is.seconds(value)
+  return type(value) == "number" and value >= 0
+end
+
+local function fits(value, kind)
+  if is[kind] then return is[kind](value) end
+  return type(value) == kind
+end
+
+--- What was there instead: of a number that does not fit, which one.
+local function got(value, kind)
+  local is_number = kind == "integer" or kind == "seconds"
+  return is_number and type(value) == "number" and tostring(value)
+    or type(value)
+end
+
+--- A value of that type, or of "integer" (not negative), "seconds" or
+--- "function" (anything that can be called).
+function check.value(value, kind, n, what)
+  if fits(value, kind) then return value end
+  bad(n, what, "%s expected, got %s", kind, got(value, kind))
+end
+
+function check.callable(f, n, what)
+  check.value(f, "function", n, what)
 end
 
 --- A number that is no NaN, which it returns; a string that reads as a number
@@ -16,7 +66,7 @@ end
 function check.seconds(s, n, what)
   local seconds = s ~= nil and tonumber(s)
   if not seconds then
-    bad(n, what, "number expected, got " .. type(s))
+    bad(n, what, "number expected, got %s", type(s))
   elseif seconds ~= seconds then
     bad(n, what, "seconds expected, got NaN")
   end
@@ -29,21 +79,27 @@ function check.limit(s, n, what)
   return check.seconds(s, n, what)
 end
 
---- Has its metatable a field, also behind a __metatable?
-function check.has(value, event)
-  local mt = debug.getmetatable(value)
-  return type(mt) == "table" and rawget(mt, event) ~= nil
+--- How many at most: an integer of at least 1, or math.huge.
+function check.is_size(n)
+  return type(n) == "number" and n >= 1
+    and (n == math.huge or math.tointeger(n) ~= nil)
 end
 
---- Is it a function, or can it be called like one?
-function check.is_callable(f)
-  return type(f) == "function" or check.has(f, "__call")
-end
-
-function check.callable(f, n, what)
-  if not check.is_callable(f) then
-    bad(n, what, "function expected, got " .. type(f))
+--- Options: nil, which is none, or a table. `known` has the kind of each by
+--- name. An unknown one is a mistake.
+function check.options(opts, known, n, what)
+  if opts == nil then return {} end
+  check.value(opts, "table", n, what)
+  for name, value in pairs(opts) do
+    local kind = known[name]
+    if not kind then
+      misuse("unknown option '%s' in '%s'", tostring(name), what)
+    elseif not fits(value, kind) then
+      misuse("bad option '%s' in '%s' (%s expected, got %s)", name, what, kind,
+        got(value, kind))
+    end
   end
+  return opts
 end
 
 return check

@@ -7,131 +7,134 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
+local errors = require "green.runtime.errors"
+local policy = require "green.runtime.policy"
+local report = require "green.runtime.report"
 local rings = require "green.runtime.rings"
+local ipairs, math, pcall, table, tostring, type =
+  ipairs, math, pcall, table, tostring, type
+
+local io, os = io, os
+local open, date = io and io.open, os and os.date
 
 --- Figures of stats() that a header line shows, in this order.
 local FIGURES <const> = {"threads", "ready", "kept", "stacks", "timers",
   "external", "spawned", "switches", "polls", "sleeps"}
 
-return function(green, core)
-  --- An object, in a word. No __tostring of the program's own is called: it
-  --- might raise, or switch.
-  local function text_of(value)
-    return ("%s: %p"):format(core.type(value) or type(value), value)
-  end
+--- An object, in a word. No __tostring of the program's own is called: it
+--- might raise, or switch.
+local function text_of(value)
+  return ("%s: %p"):format(core.type(value) or type(value), value)
+end
 
-  local function header()
-    local s = green.stats()
-    local parts = {}
-    for i, name in ipairs(FIGURES) do
-      parts[i] = ("%s %d"):format(name, s[name])
+local function header()
+  local s = green.stats()
+  local parts = {}
+  for i, name in ipairs(FIGURES) do
+    parts[i] = ("%s %d"):format(name, s[name])
+  end
+  return ("%s: dump%s, up %.3f s, idle %.3f s; %s"):format(
+    green._VERSION, date and date " of %Y-%m-%d %H:%M:%S" or "", s.uptime,
+    s.idle, table.concat(parts, ", "))
+end
+
+--- Of the threads that one waits for, so many are named.
+local MOST_NAMES <const> = 10
+
+--- " on queue: 0x1234...", or what it comes to: " (lock of #3 store)".
+local function awaited(t, w)
+  local list, how = rings.edges(t, w)
+  if #list > 0 then
+    local names = {}
+    for i = 1, math.min(#list, MOST_NAMES) do
+      names[i] = rings.name(list[i])
     end
-    return ("%s: dump of %s, up %.3f s, idle %.3f s; %s"):format(
-      green._VERSION, os.date "%Y-%m-%d %H:%M:%S", s.uptime, s.idle,
-      table.concat(parts, ", "))
+    if #list > MOST_NAMES then names[MOST_NAMES + 1] = "..." end
+    return (" (%s %s)"):format(how, table.concat(names, ", "))
   end
+  return w.on ~= nil and (" on %s"):format(text_of(w.on)) or ""
+end
 
-  --- Of the threads that one waits for, so many are named.
-  local MOST_NAMES <const> = 10
+local function wait_text(t)
+  local w = t:blocked()
+  if not w then return "" end
+  local now = green.now()
+  return (" in %s%s for %.3f s%s%s"):format(w.what, awaited(t, w),
+    now - w.since,
+    w.deadline and (", %.3f s left"):format(w.deadline - now) or "",
+    w.where and ", at " .. w.where or "")
+end
 
-  --- " on queue: 0x1234...", or what it comes to: " (lock of #3 store)".
-  local function awaited(t, w)
-    local list, how = rings.edges(t, w)
-    if #list > 0 then
-      local names = {}
-      for i = 1, math.min(#list, MOST_NAMES) do
-        names[i] = rings.name(list[i])
-      end
-      if #list > MOST_NAMES then names[MOST_NAMES + 1] = "..." end
-      return (" (%s %s)"):format(how, table.concat(names, ", "))
+--- What t:traceback() says of a live thread; find_thread() would look at
+--- all of them for each.
+local function stack(t, find)
+  local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
+    .. errors.spawn_text(t, find)
+  return "  " .. text:gsub("\n", "\n  ")
+end
+
+local function describe(t, find)
+  local limit = core.limit_of(t)
+  return ("%s: %s%s%s\n%s"):format(rings.name(t), t:status(), wait_text(t),
+    limit and (", timeout in %.3f s"):format(limit) or "", stack(t, find))
+end
+
+--- A function that gives the thread of an id.
+local function finder(list)
+  local by_id = {}
+  for _, t in ipairs(list) do by_id[t.id] = t end
+  return function(id) return by_id[id] end
+end
+
+local function dump_text(leave_out)
+  local lines, list = {header()}, green.threads()
+  local find = finder(list)
+  for _, t in ipairs(list) do
+    if t ~= leave_out then
+      local ok, text = pcall(describe, t, find)
+      lines[#lines + 1] = ok and text
+        or ("#%d: %s"):format(t.id, rings.one_line(tostring(text)))
     end
-    return w.on ~= nil and (" on %s"):format(text_of(w.on)) or ""
   end
+  local found = rings.find(list)
+  for i, ring in ipairs(found) do
+    lines[#lines + 1] = (i == 1 and "rings:\n  " or "  ") .. ring
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
 
-  local function wait_text(t)
-    local w = t:blocked()
-    if not w then return "" end
-    local now = green.now()
-    return (" in %s%s for %.3f s%s%s"):format(w.what, awaited(t, w),
-      now - w.since,
-      w.deadline and (", %.3f s left"):format(w.deadline - now) or "",
-      w.where and ", at " .. w.where or "")
-  end
+local function write_file(path, text)
+  if not open then return nil, "the library 'io' is not loaded" end
+  local file <close>, err = open(path, "a")
+  if not file then return nil, err end
+  local ok
+  ok, err = file:write(text)
+  if ok then return true end
+  return nil, err
+end
 
-  --- What t:traceback() says of a live thread; find_thread() would look at
-  --- all of them for each.
-  local function stack(t, find)
-    local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
-      .. core.spawn_text(t, find)
-    return "  " .. text:gsub("\n", "\n  ")
+--- Writes what every live thread does, and the rings among them, to stderr,
+--- to the end of the file of that name, or to an object with write. Never
+--- switches, unless that write does.
+---@param file? string|userdata|table
+---@return true? ok, string? err
+function green.dump(file)
+  if type(file) == "string" then return write_file(file, dump_text()) end
+  if file == nil then return report.write(dump_text()) or true end
+  if not report.has_write(file) then
+    check.bad(1, "dump", "file name or file expected, got %s", type(file))
   end
+  local ok, err = file:write(dump_text())
+  if ok == nil and err then return nil, err end
+  return true
+end
 
-  local function describe(t, find)
-    local limit = core.limit_of(t)
-    return ("%s: %s%s%s\n%s"):format(rings.name(t), t:status(), wait_text(t),
-      limit and (", timeout in %.3f s"):format(limit) or "", stack(t, find))
-  end
-
-  --- A function that gives the thread of an id.
-  local function finder(list)
-    local by_id = {}
-    for _, t in ipairs(list) do by_id[t.id] = t end
-    return function(id) return by_id[id] end
-  end
-
-  local function dump_text(leave_out)
-    local lines, list = {header()}, green.threads()
-    local find = finder(list)
-    for _, t in ipairs(list) do
-      if t ~= leave_out then
-        local ok, text = pcall(describe, t, find)
-        lines[#lines + 1] = ok and text
-          or ("#%d: %s"):format(t.id, rings.one_line(tostring(text)))
-      end
-    end
-    local found = rings.find(list)
-    for i, ring in ipairs(found) do
-      lines[#lines + 1] = (i == 1 and "rings:\n  " or "  ") .. ring
-    end
-    return table.concat(lines, "\n") .. "\n"
-  end
-
-  local function write_file(path, text)
-    local file <close>, err = io.open(path, "a")
-    if not file then return nil, err end
-    local ok
-    ok, err = file:write(text)
-    if ok then return true end
-    return nil, err
-  end
-
-  local function has_write(file)
-    local ok, write = pcall(function() return file.write end)
-    return ok and write ~= nil
-  end
-
-  --- Writes what every live thread does, and the rings among them, to stderr,
-  --- to the end of the file of that name, or to an object with write. Never
-  --- switches, unless that write does.
-  ---@param file? string|userdata|table
-  ---@return true? ok, string? err
-  function green.dump(file)
-    if type(file) == "string" then return write_file(file, dump_text()) end
-    if file == nil then file = io.stderr end
-    local kind = type(file)
-    if kind ~= "userdata" and kind ~= "table" or not has_write(file) then
-      error(("bad argument #1 to 'dump' (file name or file expected, got %s)")
-        :format(kind), 2)
-    end
-    local ok, err = file:write(dump_text())
-    if ok == nil and err then return nil, err end
-    return true
-  end
-
-  --- The body of the thread that config.dump_signal makes.
-  function core.policy.dump()
-    local me = green.current()
-    me.name = "dump"
-    io.stderr:write(dump_text(me))
-  end
+--- The body of the thread that config.dump_signal makes.
+function policy.dump()
+  local me = green.current()
+  me.name = "dump"
+  report.write(dump_text(me))
 end

@@ -3,169 +3,162 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
 local check = require "green.runtime.check"
+local policy = require "green.runtime.policy"
+local report = require "green.runtime.report"
 local rings = require "green.runtime.rings"
+local ipairs, pcall, rawequal, select, setmetatable, table, tostring, type =
+  ipairs, pcall, rawequal, select, setmetatable, table, tostring, type
 
---- Key of a thread's rare things (bindings/runtime/binding.h).
-local CAUSE = 8
+local CAUSE <const> = core.keys.cause
+
+local errors = {}
 
 --- tostring that never raises.
 local function text_of(value)
   local ok, text = pcall(tostring, value)
   return ok and text or "(error object is a " .. type(value) .. " value)"
 end
+errors.text_of = text_of
 
-return function(green, core)
-  core.policy = {}
-  core.set_policy(core.policy)
+-- All error objects print, and can be joined to a log line.
+local function printable(name, tostring_)
+  local mt = core.metatable(name)
+  mt.__tostring = tostring_
+  mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
+  return mt
+end
 
-  -- All error objects print, and can be joined to a log line.
-  local function printable(name, tostring_)
-    local mt = core.metatable(name)
-    mt.__tostring = tostring_
-    mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
-    return mt
+printable("green.timeout", function(t)
+  local seconds = t.seconds
+  return ("timeout: %s s, set at %s"):format(
+    seconds and ("%g"):format(seconds) or "no", t.where)
+end)
+printable("green.killed", function(k)
+  return k.reason == nil and "killed" or "killed: " .. text_of(k.reason)
+end)
+printable("green.child_failed", function(c)
+  return ("group: #%d %s failed: %s"):format(c.thread.id, c.thread.name,
+    text_of(select(2, c.thread:join(0))))
+end)
+local deadlock = printable("green.deadlock", function(d)
+  local lines = {"deadlock: nothing can ever wake these green threads:"}
+  for _, t in ipairs(d.threads) do
+    lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(t.id,
+      rings.one_line(t.name), t.what, d.at - t.since, t.where or "?")
   end
+  for _, ring in ipairs(d.rings or {}) do
+    lines[#lines + 1] = "  in a ring: " .. ring
+  end
+  return table.concat(lines, "\n")
+end)
 
-  printable("green.timeout", function(t)
-    local seconds = t.seconds
-    return ("timeout: %s s, set at %s"):format(
-      seconds and ("%g"):format(seconds) or "no", t.where)
-  end)
-  printable("green.killed", function(k)
-    return k.reason == nil and "killed" or "killed: " .. text_of(k.reason)
-  end)
-  printable("green.child_failed", function(c)
-    return ("group: #%d %s failed: %s"):format(c.thread.id, c.thread.name,
-      text_of(select(2, c.thread:join(0))))
-  end)
-  local deadlock = printable("green.deadlock", function(d)
-    local lines = {"deadlock: nothing can ever wake these green threads:"}
-    for _, t in ipairs(d.threads) do
-      lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(t.id,
-        rings.one_line(t.name), t.what, d.at - t.since, t.where or "?")
+--- Is it a time limit's end: any timeout object, or the string "timeout"?
+---@param err any
+---@return boolean
+function green.is_timeout(err)
+  return err == "timeout" or core.type(err) == "timeout"
+end
+
+--- The error object that main gets when nothing can wake anybody; what main
+--- waited in, since when, and for what object.
+function policy.deadlock(what, since, on)
+  local mine = {what = what, since = since, where = core.place(), on = on}
+  local d = setmetatable({threads = {}, at = core.now()}, deadlock)
+  local me, all = green.current(), green.threads()
+  local found = rings.find(all, {[me] = mine})
+  if found[1] then d.cycle, d.rings = found[1], found end
+  for _, t in ipairs(all) do
+    local w = t == me and mine or t:blocked()
+    if w then
+      d.threads[#d.threads + 1] = {id = t.id, name = t.name,
+        what = w.what, since = w.since, where = w.where}
     end
-    for _, ring in ipairs(d.rings or {}) do
-      lines[#lines + 1] = "  in a ring: " .. ring
-    end
-    return table.concat(lines, "\n")
-  end)
-
-  --- Is it a time limit's end: any timeout object, or the string "timeout"?
-  ---@param err any
-  ---@return boolean
-  function green.is_timeout(err)
-    return err == "timeout" or core.type(err) == "timeout"
   end
+  return d
+end
 
-  --- Where the program, and not the library, is at this moment.
-  local function place()
-    local first
-    for level = 3, math.huge do
-      local info = debug.getinfo(level, "Sl")
-      if not info then return first end
-      if info.currentline > 0 then
-        local where = info.short_src .. ":" .. info.currentline
-        if not core.is_ours(info.source) then return where end
-        first = first or where
-      end
-    end
+----------------------------------------------------------- tracebacks --
+
+local function cause_text(t, err)
+  local cause = core.rare(t)[CAUSE]
+  if not cause or not rawequal(cause[1], err) or cause[2] == t then
+    return ""
   end
+  return ("\ncaused by #%d %s:\n%s"):format(cause[2].id, cause[2].name,
+    cause[2]:traceback())
+end
 
-  --- The error object that main gets when nothing can wake anybody; what main
-  --- waited in, since when, and for what object.
-  function core.policy.deadlock(what, since, on)
-    local mine = {what = what, since = since, where = place(), on = on}
-    local d = setmetatable({threads = {}, at = core.now()}, deadlock)
-    local me, all = green.current(), green.threads()
-    local found = rings.find(all, {[me] = mine})
-    if found[1] then d.cycle, d.rings = found[1], found end
-    for _, t in ipairs(all) do
-      local w = t == me and mine or t:blocked()
-      if w then
-        d.threads[#d.threads + 1] = {id = t.id, name = t.name,
-          what = w.what, since = w.since, where = w.where}
-      end
-    end
-    return d
+--- Where it was spawned, and by whom. `find` gives the thread of an id.
+function errors.spawn_text(t, find)
+  local where, by = core.spawned_at(t)
+  if not by then return "" end
+  local parent = find(by)
+  return ("\nspawned %sby %s"):format(where and "at " .. where .. " " or "",
+    parent and rings.name(parent) or "#" .. by)
+end
+
+--- The Lua stack of a thread: as it is now, or where its error was raised.
+--- Ends with where it was spawned and, for an error that came out of a wait
+--- for another thread, with that one's.
+---@return string
+core.metatable("green.thread").__methods.traceback = function(t)
+  local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
+    .. errors.spawn_text(t, green.find_thread)
+  if t:status() ~= "failed" then return text end
+  local _, err = t:join(0)
+  return text .. cause_text(t, err)
+end
+
+--- For xpcall: the error as a string with the traceback of the place where
+--- it was raised, followed by its causes in other threads.
+---@param err? any
+---@return string
+function green.traceback(err)
+  local text = core.traceback(err ~= nil and text_of(err) or nil, 2)
+  local me = green.current()
+  return me and text .. cause_text(me, err) or text
+end
+
+------------------------------------------------------------- on_error --
+
+--- What becomes of an error that nobody waits for, unless a program says
+--- otherwise.
+local function print_error(err, t)
+  report.write(("luagreen: green thread #%d %s failed: %s\n%s\n"):format(
+    t.id, t.name, text_of(err), t:traceback()))
+end
+
+--- A timeout was caught 1,000 times and is still pending.
+function policy.swallowed(timeout)
+  local t = green.current()
+  report.write(("luagreen: green thread #%d %s keeps swallowing its %s\n")
+    :format(t.id, t.name, text_of(timeout)))
+end
+
+local handler = print_error
+
+--- Where errors go that nobody waits for: f(err, thread), in a green thread
+--- of its own; it may block. Returns the handler so far.
+---@param f? function
+---@return function
+function green.on_error(f)
+  local former = handler
+  if f ~= nil then
+    check.callable(f, 1, "on_error")
+    handler = f
   end
+  return former
+end
 
-  ----------------------------------------------------------- tracebacks --
-
-  local function cause_text(t, err)
-    local cause = core.rare(t)[CAUSE]
-    if not cause or not rawequal(cause[1], err) or cause[2] == t then
-      return ""
-    end
-    return ("\ncaused by #%d %s:\n%s"):format(cause[2].id, cause[2].name,
-      cause[2]:traceback())
-  end
-
-  --- Where it was spawned, and by whom. `find` gives the thread of an id.
-  function core.spawn_text(t, find)
-    local where, by = core.spawned_at(t)
-    if not by then return "" end
-    local parent = find(by)
-    return ("\nspawned %sby %s"):format(where and "at " .. where .. " " or "",
-      parent and rings.name(parent) or "#" .. by)
-  end
-
-  --- The Lua stack of a thread: as it is now, or where its error was raised.
-  --- Ends with where it was spawned and, for an error that came out of a wait
-  --- for another thread, with that one's.
-  ---@return string
-  core.metatable("green.thread").__methods.traceback = function(t)
-    local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
-      .. core.spawn_text(t, green.find_thread)
-    if t:status() ~= "failed" then return text end
-    local _, err = t:join(0)
-    return text .. cause_text(t, err)
-  end
-
-  --- For xpcall: the error as a string with the traceback of the place where
-  --- it was raised, followed by its causes in other threads.
-  ---@param err? any
-  ---@return string
-  function green.traceback(err)
-    local text = debug.traceback(err ~= nil and text_of(err) or nil, 2)
-    local me = green.current()
-    return me and text .. cause_text(me, err) or text
-  end
-
-  ------------------------------------------------------------- on_error --
-
-  local function report(err, t)
-    io.stderr:write(("luagreen: green thread #%d %s failed: %s\n%s\n"):format(
-      t.id, t.name, text_of(err), t:traceback()))
-  end
-
-  --- A timeout was caught 1,000 times and is still pending.
-  function core.policy.swallowed(timeout)
-    local t = green.current()
-    io.stderr:write(("luagreen: green thread #%d %s keeps swallowing its %s\n")
-      :format(t.id, t.name, text_of(timeout)))
-  end
-
-  local handler = report
-
-  --- Where errors go that nobody waits for: f(err, thread), in a green thread
-  --- of its own; it may block. Returns the handler so far.
-  ---@param f? function
-  ---@return function
-  function green.on_error(f)
-    local former = handler
-    if f ~= nil then
-      check.callable(f, 1, "on_error")
-      handler = f
-    end
-    return former
-  end
-
-  function core.policy.report(err, t)
-    local ok, problem = pcall(handler, err, t)
-    if not ok and not rawequal(problem, green.interrupted()) then
-      io.stderr:write("luagreen: on_error failed: ", text_of(problem), "\n")
-      if handler ~= report then report(err, t) end
-    end
+function policy.report(err, t)
+  local ok, problem = pcall(handler, err, t)
+  if not ok and not rawequal(problem, green.interrupted()) then
+    report.write("luagreen: on_error failed: " .. text_of(problem) .. "\n")
+    if handler ~= print_error then print_error(err, t) end
   end
 end
+
+return errors

@@ -10,47 +10,65 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-return function(green, core)
-  if core.replaced then return end
-  core.replaced = true
+local core = require "green.core"
+local green = require "green"
+local policy = require "green.runtime.policy"
+local error, pcall = error, pcall
 
-  local running, close = coroutine.running, coroutine.close
-  local exit, warn_function = os.exit, warn
-  local known = setmetatable({}, {__mode = "k"})
+local HUGE <const> = math.huge
 
-  local function note(co, main)
-    if not main and core.expose(co) then known[co] = true end
-    return co, main
-  end
+--- A host may have opened neither of these libraries.
+local coroutine, os = coroutine or {}, os or {}
+local running, close = coroutine.running, coroutine.close
+local exit, stock_warn = os.exit, warn
 
+------------------------------------------------------------- coroutines --
+
+--- Coroutines of green threads that others have seen.
+local known = setmetatable({}, {__mode = "k"})
+
+local function note(co, main)
+  if not main and core.expose(co) then known[co] = true end
+  return co, main
+end
+
+if running then
   function coroutine.running()
     return note(running())
   end
+end
 
+if close then
   function coroutine.close(co)
     if known[co] then core.cut(co) end
     return close(co)
   end
+end
 
-  local exit_code
+-------------------------------------------------------------- the process --
 
+local exit_code
+
+if exit then
   function os.exit(code, closing)
     if not closing then exit(code) end
     exit_code = code
-    if core.exit_main() then green.sleep(math.huge) end
+    if core.exit_main() then green.sleep(HUGE) end
     core.drain()
     exit(code, true)
   end
+end
 
-  --- Main, woken because another thread called os.exit.
-  function core.policy.exit()
-    core.drain()
-    exit(exit_code, true)
-  end
+--- Main, woken because another thread called os.exit.
+function policy.exit()
+  core.drain()
+  exit(exit_code, true)
+end
 
-  function warn(...) -- luacheck: ignore
+if stock_warn then
+  function _G.warn(...)
     local mine = core.in_warn(true)
-    local ok, err = pcall(warn_function, ...)
+    local ok, err = pcall(stock_warn, ...)
     if mine then core.in_warn(false) end
     if not ok then error(err, 0) end
   end

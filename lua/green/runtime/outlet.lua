@@ -6,7 +6,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local green = require "green"
+local setmetatable, table = setmetatable, table
 
 --- Bytes that may wait for a slow client before whoever prints waits, too.
 local MOST_WAITING <const> = 256 * 1024

@@ -13,118 +13,124 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-return function(green, core)
-  local plain_print, plain_write = print, io.write
-  local stock_write <const> = io.write
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
+local errors = require "green.runtime.errors"
+local report = require "green.runtime.report"
+local _G, error, math, pcall, rawequal, select, setmetatable, table, tostring,
+  type =
+  _G, error, math, pcall, rawequal, select, setmetatable, table, tostring,
+  type
 
-  --- Has the thread been struck by this error, so that it is none of the
-  --- sink's? A throw is not pending any more: see bindings/runtime/strike.c.
-  local function struck(err, rare)
-    return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
-      or core.type(err) == "deadlock"
+--- A host may not have opened io: then there is print alone.
+local io = io or {}
+local stock_write <const> = io.write
+local plain_print, plain_write = print, io.write
+
+--- Has the thread been struck by this error, so that it is none of the
+--- sink's? A throw is not pending any more: see bindings/runtime/strike.c.
+local function struck(err, rare)
+  return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
+    or core.type(err) == "deadlock"
+end
+
+local function write_to(sink, text)
+  if type(sink) == "function" then
+    sink(text)
+  else
+    sink:write(text)
   end
+end
 
-  local function write_to(sink, text)
-    if type(sink) == "function" then
-      sink(text)
-    else
-      sink:write(text)
+local function complain(err)
+  report.write(("luagreen: the output of green thread #%d failed, and is "
+    .. "stdout again: %s\n"):format(core.current().id, errors.text_of(err)))
+end
+
+local Busy = {__close = function(rare) rare.rare.in_sink = nil end}
+
+local function call_sink(sink, text, rare)
+  rare.in_sink, rare.thrown = true, nil
+  local _ <close> = setmetatable({rare = rare}, Busy)
+  return pcall(write_to, sink, text)
+end
+
+--- To stdout; without io, print can do it, line by line.
+local function write_plainly(text)
+  if plain_write then return plain_write(text) end
+  plain_print((text:gsub("\n$", "")))
+end
+
+local function deliver(sink, text)
+  local rare = core.rare()
+  if rare.in_sink then return write_plainly(text) end
+  local ok, err = call_sink(sink, text, rare)
+  if ok then return end
+  if err ~= nil and struck(err, rare) then
+    rare.thrown = nil
+    error(err, 0)
+  end
+  if core.output() == sink then core.set_output(false) end
+  write_plainly(text)
+  complain(err)
+end
+
+--- What io.write makes of its arguments: floats are not as print shows them.
+local function texts_of(...)
+  local parts = {...}
+  for i = 1, select("#", ...) do
+    local value = parts[i]
+    local kind = type(value)
+    if kind ~= "string" and kind ~= "number" then
+      check.bad(i, "write", "string expected, got %s", kind)
     end
+    parts[i] = math.type(value) == "float" and ("%.14g"):format(value)
+      or tostring(value)
   end
+  return parts
+end
 
-  local function complain(err)
-    local t = green.current()
-    local ok, text = pcall(tostring, err)
-    io.stderr:write(("luagreen: the output of green thread #%d failed, and is "
-      .. "stdout again: %s\n"):format(t.id, ok and text or "?"))
+local function replacing_print(...)
+  local sink = core.output()
+  if not sink then return plain_print(...) end
+  local parts = {...}
+  for i = 1, select("#", ...) do parts[i] = tostring(parts[i]) end
+  deliver(sink, table.concat(parts, "\t") .. "\n")
+end
+
+local function replacing_write(...)
+  local sink = core.output()
+  if not sink or io.output() ~= io.stdout then
+    if plain_write == stock_write then texts_of(...) end -- it would name us
+    return plain_write(...)
   end
+  deliver(sink, table.concat(texts_of(...)))
+  return io.stdout
+end
 
-  local Busy = {__close = function(rare) rare.rare.in_sink = nil end}
+local replaced = false
 
-  local function call_sink(sink, text, rare)
-    rare.in_sink, rare.thrown = true, nil
-    local _ <close> = setmetatable({rare = rare}, Busy)
-    return pcall(write_to, sink, text)
+local function replace()
+  if replaced then return end
+  replaced = true
+  plain_print, plain_write = _G.print, io.write
+  _G.print = replacing_print
+  if plain_write then io.write = replacing_write end
+end
+
+--- Sets where print and io.write of the calling thread go, and of those that
+--- it spawns from now on. Returns the sink so far. Never switches.
+---@param sink? function|table|userdata|false
+---@return function|table|userdata|false former
+function green.output(sink)
+  local former = core.output() or false
+  if sink == nil then return former end
+  if sink and type(sink) ~= "function" and not report.has_write(sink) then
+    check.bad(1, "output",
+      "function, object with write or false expected, got %s", type(sink))
   end
-
-  local function deliver(sink, text)
-    local rare = core.rare()
-    if rare.in_sink then return plain_write(text) end
-    local ok, err = call_sink(sink, text, rare)
-    if ok then return end
-    if err ~= nil and struck(err, rare) then
-      rare.thrown = nil
-      error(err, 0)
-    end
-    if core.output() == sink then core.set_output(false) end
-    plain_write(text)
-    complain(err)
-  end
-
-  --- What io.write makes of its arguments: floats are not as print shows them.
-  local function texts_of(...)
-    local parts = {...}
-    for i = 1, select("#", ...) do
-      local value = parts[i]
-      local kind = type(value)
-      if kind ~= "string" and kind ~= "number" then
-        error(("bad argument #%d to 'write' (string expected, got %s)"):format(
-          i, kind), 3)
-      end
-      parts[i] = math.type(value) == "float" and ("%.14g"):format(value)
-        or tostring(value)
-    end
-    return parts
-  end
-
-  local function replacing_print(...)
-    local sink = core.output()
-    if not sink then return plain_print(...) end
-    local parts = {...}
-    for i = 1, select("#", ...) do parts[i] = tostring(parts[i]) end
-    deliver(sink, table.concat(parts, "\t") .. "\n")
-  end
-
-  local function replacing_write(...)
-    local sink = core.output()
-    if not sink or io.output() ~= io.stdout then
-      if plain_write == stock_write then texts_of(...) end -- it would name us
-      return plain_write(...)
-    end
-    deliver(sink, table.concat(texts_of(...)))
-    return io.stdout
-  end
-
-  local replaced = false
-
-  local function replace()
-    if replaced then return end
-    replaced = true
-    plain_print, plain_write = print, io.write
-    _G.print = replacing_print
-    io.write = replacing_write -- luacheck: ignore
-  end
-
-  local function has_write(sink)
-    local kind = type(sink)
-    if kind ~= "table" and kind ~= "userdata" then return false end
-    local ok, write = pcall(function() return sink.write end)
-    return ok and write ~= nil
-  end
-
-  --- Sets where print and io.write of the calling thread go, and of those that
-  --- it spawns from now on. Returns the sink so far. Never switches.
-  ---@param sink? function|table|userdata|false
-  ---@return function|table|userdata|false former
-  function green.output(sink)
-    local former = core.output() or false
-    if sink == nil then return former end
-    if sink and type(sink) ~= "function" and not has_write(sink) then
-      error(("bad argument #1 to 'output' (function, object with write or false"
-        .. " expected, got %s)"):format(type(sink)), 2)
-    end
-    core.set_output(sink)
-    if sink then replace() end
-    return former
-  end
+  core.set_output(sink)
+  if sink then replace() end
+  return former
 end

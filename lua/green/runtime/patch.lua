@@ -8,206 +8,202 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
 local rings = require "green.runtime.rings"
+local _G, math, pairs, rawget, select, setmetatable, table, tostring, type =
+  _G, math, pairs, rawget, select, setmetatable, table, tostring, type
 
-return function(green, core)
-  local loaded = debug.getregistry()._LOADED
-  local package = package
+local loaded <const> = core.loaded()
+local package = package or {}
 
-  --- What is being loaded: by name, its name, its thread (nil: none runs
-  --- here), an event for those who wait, and the entry that the same thread
-  --- was loading before, which requires it.
-  local loading = {}
-  --- By thread: the entry that it loads, innermost, and the one it waits for.
-  local innermost, awaited = {}, {}
-  local NONE <const> = "no green thread"
+--- What is being loaded: by name, its name, its thread (nil: none runs
+--- here), an event for those who wait, and the entry that the same thread
+--- was loading before, which requires it.
+local loading = {}
+--- By thread: the entry that it loads, innermost, and the one it waits for.
+local innermost, awaited = {}, {}
+local NONE <const> = "no green thread"
 
-  ----------------------------------------------------------------- rings --
+----------------------------------------------------------------- rings --
 
-  --- What a thread that waits for a module waits for: its loader.
-  rings.awaited.event = function(on, _, t)
-    local entry = awaited[t]
-    if not entry or entry.over or entry.ended ~= on then return nil end
-    return {entry.thread}, ("require of '%s' by"):format(
-      rings.one_line(entry.name))
+--- What a thread that waits for a module waits for: its loader.
+rings.awaited.event = function(on, _, t)
+  local entry = awaited[t]
+  if not entry or entry.over or entry.ended ~= on then return nil end
+  return {entry.thread}, ("require of '%s' by"):format(
+    rings.one_line(entry.name))
+end
+
+--- Would waiting for it never end? Its thread waits for an entry of another,
+--- and so on, to the one that asks. An entry that is over is waited for only
+--- until its waiter has had its turn.
+local function leads_to(entry, me)
+  while entry and not entry.over do
+    if entry.thread == me then return true end
+    entry = entry.thread and awaited[entry.thread]
   end
+  return false
+end
 
-  --- Would waiting for it never end? Its thread waits for an entry of another,
-  --- and so on, to the one that asks. An entry that is over is waited for only
-  --- until its waiter has had its turn.
-  local function leads_to(entry, me)
-    while entry and not entry.over do
-      if entry.thread == me then return true end
-      entry = entry.thread and awaited[entry.thread]
-    end
-    return false
+--- The modules from entry to what its thread loads innermost, outermost
+--- first.
+local function add_chain(entry, chain)
+  local names, at = {}, innermost[entry.thread or NONE]
+  while at do
+    table.insert(names, 1, ("'%s' (%s)"):format(rings.one_line(at.name),
+      at.thread and rings.name(at.thread) or NONE))
+    if at == entry then break end
+    at = at.outer
   end
+  table.move(names, 1, #names, #chain + 1, chain)
+end
 
-  --- The modules from entry to what its thread loads innermost, outermost
-  --- first.
-  local function add_chain(entry, chain)
-    local names, at = {}, innermost[entry.thread or NONE]
-    while at do
-      table.insert(names, 1, ("'%s' (%s)"):format(rings.one_line(at.name),
-        at.thread and rings.name(at.thread) or NONE))
-      if at == entry then break end
-      at = at.outer
-    end
-    table.move(names, 1, #names, #chain + 1, chain)
+local function raise_ring(entry, me)
+  local chain, at = {}, entry
+  repeat
+    add_chain(at, chain)
+    local last = at.thread == me
+    at = not last and awaited[at.thread]
+  until not at
+  chain[#chain + 1] = ("'%s'"):format(rings.one_line(entry.name))
+  check.misuse("modules that require each other: %s",
+    table.concat(chain, " -> "))
+end
+
+--------------------------------------------------------------- loading --
+
+-- Searchers and loaders are called from C, as by the stock require: their
+-- errors name no place then, and nobody can yield out of a module's body,
+-- which nobody might ever go on with.
+
+--- The first loader that package.searchers find, and its data.
+local function find_loader(name)
+  local searchers = package.searchers
+  if type(searchers) ~= "table" then
+    check.misuse("'package.searchers' must be a table")
   end
-
-  local function raise_ring(entry, me)
-    local chain, at = {}, entry
-    repeat
-      add_chain(at, chain)
-      local last = at.thread == me
-      at = not last and awaited[at.thread]
-    until not at
-    chain[#chain + 1] = ("'%s'"):format(rings.one_line(entry.name))
-    error("modules that require each other: " .. table.concat(chain, " -> "),
-      3)
-  end
-
-  --------------------------------------------------------------- loading --
-
-  -- Searchers and loaders are called from C, as by the stock require: their
-  -- errors name no place then, and nobody can yield out of a module's body,
-  -- which nobody might ever go on with.
-
-  --- The first loader that package.searchers find, and its data.
-  local function find_loader(name)
-    local searchers = package.searchers
-    if type(searchers) ~= "table" then
-      error("'package.searchers' must be a table", 4)
-    end
-    local messages = {}
-    for i = 1, math.huge do
-      local searcher = rawget(searchers, i)
-      if searcher == nil then break end
-      local loader, data = core.call(searcher, name)
-      if type(loader) == "function" then return loader, data end
-      if type(loader) == "string" or type(loader) == "number" then
-        messages[#messages + 1] = loader
-      end
-    end
-    error(("module '%s' not found:%s"):format(name,
-      #messages > 0 and "\n\t" .. table.concat(messages, "\n\t") or ""), 4)
-  end
-
-  --- What the stock require does once it knows that it must load.
-  local function load_module(name)
-    local loader, data = find_loader(name)
-    local value = core.call(loader, name, data)
-    if value ~= nil then loaded[name] = value end
-    if loaded[name] == nil then loaded[name] = true end
-    return loaded[name], data
-  end
-
-  local Guard = {__close = function(entry)
-    loading[entry.name] = nil
-    innermost[entry.thread or NONE] = entry.outer
-    entry.over = true
-    entry.ended:send()
-  end}
-
-  local function guarded_load(name, me)
-    local entry <close> = setmetatable({name = name, thread = me,
-      outer = innermost[me or NONE], ended = core.event()}, Guard)
-    loading[name] = entry
-    innermost[me or NONE] = entry
-    return load_module(name)
-  end
-
-  local Waiting = {__close = function(w) awaited[w.thread] = nil end}
-
-  local function wait_for(entry, me)
-    if not me or not entry.thread then
-      error(("module '%s' is being loaded by %s, and cannot be waited for here")
-        :format(entry.name, entry.thread and rings.name(entry.thread) or NONE),
-        3)
-    end
-    local _ <close> = setmetatable({thread = me}, Waiting)
-    awaited[me] = entry
-    entry.ended:wait()
-  end
-
-  local function check_name(...)
-    local name = ...
-    if type(name) == "string" then return name end
-    if type(name) == "number" then return tostring(name) end
-    error(("bad argument #1 to 'require' (string expected, got %s)"):format(
-      select("#", ...) == 0 and "no value" or type(name)), 3)
-  end
-
-  --- require, but a module that another thread is loading is waited for.
-  local function guarded_require(...)
-    local name = check_name(...)
-    local me, entry = nil, loading[name]
-    if entry then
-      me = green.current()
-      -- Loads fail, and are killed: whoever comes next then tries.
-      while entry and not leads_to(entry, me) do
-        wait_for(entry, me)
-        entry = loading[name]
-      end
-    end
-    local value = loaded[name]
-    if value then return value end
-    if entry then raise_ring(entry, me) end
-    return guarded_load(name, me or green.current())
-  end
-
-  --------------------------------------------------------------- patches --
-
-  --- By name: puts the replacement in place, and returns what was there.
-  local patches = {}
-  local originals = {}
-
-  function patches.require()
-    local plain = require
-    _G.require = guarded_require
-    return plain
-  end
-
-  local function check_names(names)
-    if type(names) ~= "table" then
-      error(("bad argument #1 to 'monkey_patch' (table expected, got %s)")
-        :format(type(names)), 3)
-    end
-    for name, wanted in pairs(names) do
-      if not patches[name] then
-        error(("unknown name '%s' in 'monkey_patch'"):format(tostring(name)), 3)
-      elseif type(wanted) ~= "boolean" then
-        error(("bad value for '%s' in 'monkey_patch' (boolean expected, got "
-          .. "%s)"):format(name, type(wanted)), 3)
-      end
+  local messages = {}
+  for i = 1, math.huge do
+    local searcher = rawget(searchers, i)
+    if searcher == nil then break end
+    local loader, data = core.call(searcher, name)
+    if type(loader) == "function" then return loader, data end
+    if type(loader) == "string" or type(loader) == "number" then
+      messages[#messages + 1] = loader
     end
   end
+  check.misuse("module '%s' not found:%s", name,
+    #messages > 0 and "\n\t" .. table.concat(messages, "\n\t") or "")
+end
 
-  --- Replaces functions of the standard library by those that know of green
-  --- threads: those that are named, or all. Never switches.
-  ---@param names? table<string, boolean>
-  ---@return table<string, any> originals
-  function green.monkey_patch(names)
-    if names ~= nil then check_names(names) end
-    local captured = {}
-    for name, patch in pairs(patches) do
-      if not names or names[name] then
-        if originals[name] == nil then originals[name] = patch() end
-        captured[name] = originals[name]
-      end
-    end
-    return captured
-  end
+--- What the stock require does once it knows that it must load.
+local function load_module(name)
+  local loader, data = find_loader(name)
+  local value = core.call(loader, name, data)
+  if value ~= nil then loaded[name] = value end
+  if loaded[name] == nil then loaded[name] = true end
+  return loaded[name], data
+end
 
-  --- Was that name replaced? Never switches.
-  ---@param name string
-  ---@return boolean
-  function green.is_patched(name)
-    if type(name) ~= "string" then
-      error(("bad argument #1 to 'is_patched' (string expected, got %s)")
-        :format(type(name)), 2)
-    end
-    return originals[name] ~= nil
+local Guard = {__close = function(entry)
+  loading[entry.name] = nil
+  innermost[entry.thread or NONE] = entry.outer
+  entry.over = true
+  entry.ended:send()
+end}
+
+local function guarded_load(name, me)
+  local entry <close> = setmetatable({name = name, thread = me,
+    outer = innermost[me or NONE], ended = core.event()}, Guard)
+  loading[name] = entry
+  innermost[me or NONE] = entry
+  return load_module(name)
+end
+
+local Waiting = {__close = function(w) awaited[w.thread] = nil end}
+
+local function wait_for(entry, me)
+  if not me or not entry.thread then
+    check.misuse("module '%s' is being loaded by %s, and cannot be waited for "
+      .. "here", entry.name, entry.thread and rings.name(entry.thread) or NONE)
   end
+  local _ <close> = setmetatable({thread = me}, Waiting)
+  awaited[me] = entry
+  entry.ended:wait()
+end
+
+local function check_name(...)
+  local name = ...
+  if type(name) == "string" then return name end
+  if type(name) == "number" then return tostring(name) end
+  check.bad(1, "require", "string expected, got %s",
+    select("#", ...) == 0 and "no value" or type(name))
+end
+
+--- require, but a module that another thread is loading is waited for.
+local function guarded_require(...)
+  local name = check_name(...)
+  local me, entry = nil, loading[name]
+  if entry then
+    me = green.current()
+    -- Loads fail, and are killed: whoever comes next then tries.
+    while entry and not leads_to(entry, me) do
+      wait_for(entry, me)
+      entry = loading[name]
+    end
+  end
+  local value = loaded[name]
+  if value then return value end
+  if entry then raise_ring(entry, me) end
+  return guarded_load(name, me or green.current())
+end
+
+--------------------------------------------------------------- patches --
+
+--- By name: puts the replacement in place, and returns what was there.
+local patches = {}
+local originals = {}
+
+function patches.require()
+  local plain = _G.require
+  _G.require = guarded_require
+  return plain
+end
+
+local function check_names(names)
+  check.value(names, "table", 1, "monkey_patch")
+  for name, wanted in pairs(names) do
+    if not patches[name] then
+      check.misuse("unknown name '%s' in 'monkey_patch'", tostring(name))
+    elseif type(wanted) ~= "boolean" then
+      check.misuse("bad value for '%s' in 'monkey_patch' (%s expected, got %s)",
+        name, "boolean", type(wanted))
+    end
+  end
+end
+
+--- Replaces functions of the standard library by those that know of green
+--- threads: those that are named, or all. Never switches.
+---@param names? table<string, boolean>
+---@return table<string, any> originals
+function green.monkey_patch(names)
+  if names ~= nil then check_names(names) end
+  local captured = {}
+  for name, patch in pairs(patches) do
+    if not names or names[name] then
+      if originals[name] == nil then originals[name] = patch() end
+      captured[name] = originals[name]
+    end
+  end
+  return captured
+end
+
+--- Was that name replaced? Never switches.
+---@param name string
+---@return boolean
+function green.is_patched(name)
+  check.value(name, "string", 1, "is_patched")
+  return originals[name] ~= nil
 end

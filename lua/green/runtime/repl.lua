@@ -6,7 +6,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local green = require "green"
+local _G, load, table, xpcall = _G, load, table, xpcall
 
 local repl = {}
 
@@ -72,7 +74,7 @@ function repl.evaluate(chunk, keep)
   if not values[1] then return false, values[2] end
   if values.n == 1 then return true end
   if keep then keep(values[2]) end
-  return repl.call(print, table.unpack(values, 2, values.n))
+  return repl.call(_G.print, table.unpack(values, 2, values.n))
 end
 
 return repl

@@ -7,6 +7,7 @@
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
+local ipairs, pcall, table = ipairs, pcall, table
 
 local rings = {}
 

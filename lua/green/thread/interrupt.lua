@@ -2,71 +2,71 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
 local check = require "green.runtime.check"
+local error, rawequal, xpcall = error, rawequal, xpcall
 
---- Key of a thread's rare things (bindings/runtime/binding.h).
-local TRACEBACK = 5
+local TRACEBACK <const> = core.keys.traceback
 
-return function(green, core)
-  local function expired(to, ok, ...)
-    to:cancel()
-    if ok then return ... end
-    local err = ...
-    if rawequal(err, to) then return nil, "timeout" end
-    error(err, 0)
+local function expired(to, ok, ...)
+  to:cancel()
+  if ok then return ... end
+  local err = ...
+  if rawequal(err, to) then return nil, "timeout" end
+  error(err, 0)
+end
+
+--- Runs f(...) for at most s seconds. May switch.
+--- Its own expiry, and no other, becomes a value: nil, "timeout". When f
+--- returned although the time was over, its results are returned.
+---@param s? number  seconds; nil: no limit
+---@param f function
+---@return any ...
+function green.with_timeout(s, f, ...)
+  check.limit(s, 1, "with_timeout")
+  check.callable(f, 2, "with_timeout")
+  local to = core.timeout(s, nil, 2)
+  return expired(to, xpcall(f, core.note_traceback, ...))
+end
+
+--- Runs f(...) with kills and outer timeouts held back, for at most s
+--- seconds (nil: config.grace); then they show again. Timeouts made inside
+--- work. What is held back strikes at the next blocking call after it.
+---@param s? number
+---@param f function
+---@return any ...
+function green.shield(s, f, ...)
+  check.limit(s, 1, "shield")
+  check.callable(f, 2, "shield")
+  local _ <close> = core.shield_begin(s)
+  if core.nested() then return core.call(f, ...) end
+  return f(...)
+end
+
+local function pass(ok, ...)
+  if ok then return true, ... end
+  local err = ...
+  local pending = core.interrupted()
+  if pending ~= nil and rawequal(err, pending) then error(err, 0) end
+  return false, err
+end
+
+--- pcall that lets a pending interruption through.
+---@param f function
+---@return boolean ok
+---@return any ...
+function green.pcall(f, ...)
+  return pass(xpcall(f, core.note_traceback, ...))
+end
+
+--- Message handler: an error that is raised again further out keeps the
+--- traceback of where it was raised first.
+function core.note_traceback(err)
+  local rare = core.rare()
+  if rare then
+    rare[TRACEBACK] = core.traceback(nil, 2)
+    rare.traced = err
   end
-
-  --- Runs f(...) for at most s seconds. May switch.
-  --- Its own expiry, and no other, becomes a value: nil, "timeout". When f
-  --- returned although the time was over, its results are returned.
-  ---@param s? number  seconds; nil: no limit
-  ---@param f function
-  ---@return any ...
-  function green.with_timeout(s, f, ...)
-    check.limit(s, 1, "with_timeout")
-    check.callable(f, 2, "with_timeout")
-    local to = core.timeout(s, nil, 2)
-    return expired(to, xpcall(f, core.note_traceback, ...))
-  end
-
-  --- Runs f(...) with kills and outer timeouts held back, for at most s
-  --- seconds (nil: config.grace); then they show again. Timeouts made inside
-  --- work. What is held back strikes at the next blocking call after it.
-  ---@param s? number
-  ---@param f function
-  ---@return any ...
-  function green.shield(s, f, ...)
-    check.limit(s, 1, "shield")
-    check.callable(f, 2, "shield")
-    local _ <close> = core.shield_begin(s)
-    if core.nested() then return core.call(f, ...) end
-    return f(...)
-  end
-
-  local function pass(ok, ...)
-    if ok then return true, ... end
-    local err = ...
-    local pending = core.interrupted()
-    if pending ~= nil and rawequal(err, pending) then error(err, 0) end
-    return false, err
-  end
-
-  --- pcall that lets a pending interruption through.
-  ---@param f function
-  ---@return boolean ok
-  ---@return any ...
-  function green.pcall(f, ...)
-    return pass(xpcall(f, core.note_traceback, ...))
-  end
-
-  --- Message handler: an error that is raised again further out keeps the
-  --- traceback of where it was raised first.
-  function core.note_traceback(err)
-    local rare = core.rare()
-    if rare then
-      rare[TRACEBACK] = debug.traceback(nil, 2)
-      rare.traced = err
-    end
-    return err
-  end
+  return err
 end

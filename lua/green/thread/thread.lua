@@ -2,71 +2,71 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
+local green = require "green"
 local check = require "green.runtime.check"
+local ipairs, math, table = ipairs, math, table
 
---- Key of a thread's rare things (bindings/runtime/binding.h).
-local TIED = 7
+local TIED <const> = core.keys.tied
 
-return function(green, core)
-  local mt = core.metatable("green.thread")
+local mt = core.metatable("green.thread")
 
-  --- Closing a handle kills the thread and joins it, whatever ends the block;
-  --- it never raises. The join is shielded, and bounded, because the thread
-  --- climbs the ladder.
-  function mt.__close(t)
-    if t == green.current() then return end
-    t:kill()
-    if not green.current() then return end -- a host's stack joins nobody
-    local _ <close> = core.shield_begin(math.huge)
-    core.await_end(t)
+--- Closing a handle kills the thread and joins it, whatever ends the block;
+--- it never raises. The join is shielded, and bounded, because the thread
+--- climbs the ladder.
+function mt.__close(t)
+  if t == green.current() then return end
+  t:kill()
+  if not green.current() then return end -- a host's stack joins nobody
+  local _ <close> = core.shield_begin(math.huge)
+  core.await_end(t)
+end
+
+--- The live green threads, by id.
+---@return green.thread[]
+function green.threads()
+  local list = core.all_threads()
+  table.sort(list, function(a, b) return a.id < b.id end)
+  return list
+end
+
+--- Forgets those that have started or ended, when the list has doubled.
+local function prune(list)
+  local kept = {}
+  for _, t in ipairs(list) do
+    if t:status() == "new" then kept[#kept + 1] = t end
   end
+  kept.limit = math.max(16, 2 * #kept)
+  return kept
+end
 
-  --- The live green threads, by id.
-  ---@return green.thread[]
-  function green.threads()
-    local list = core.all_threads()
-    table.sort(list, function(a, b) return a.id < b.id end)
-    return list
+--- Spawns f(...) after s seconds, unless the calling thread ends first.
+---@param s number       seconds
+---@param f function
+---@return green.thread
+function green.spawn_after_local(s, f, ...)
+  check.seconds(s, 1, "spawn_after_local")
+  check.callable(f, 2, "spawn_after_local")
+  local rare = core.rare()
+  if not rare then
+    check.misuse("'spawn_after_local' needs a green thread that calls it")
   end
+  local t = core.spawn_after(s, f, ...)
+  local list = rare[TIED] or {limit = 16}
+  if #list >= list.limit then list = prune(list) end
+  list[#list + 1] = t
+  rare[TIED] = list
+  return t
+end
 
-  --- Forgets those that have started or ended, when the list has doubled.
-  local function prune(list)
-    local kept = {}
-    for _, t in ipairs(list) do
-      if t:status() == "new" then kept[#kept + 1] = t end
-    end
-    kept.limit = math.max(16, 2 * #kept)
-    return kept
+--- Kills all other green threads and waits for their end. May switch.
+---@param s? number  time limit in seconds
+---@return true?, "timeout"?
+function green.shutdown(s)
+  check.limit(s, 1, "shutdown")
+  local me = green.current()
+  for _, t in ipairs(green.threads()) do
+    if t ~= me then t:kill("shutdown") end
   end
-
-  --- Spawns f(...) after s seconds, unless the calling thread ends first.
-  ---@param s number       seconds
-  ---@param f function
-  ---@return green.thread
-  function green.spawn_after_local(s, f, ...)
-    check.seconds(s, 1, "spawn_after_local")
-    check.callable(f, 2, "spawn_after_local")
-    local rare = core.rare()
-    if not rare then
-      error("'spawn_after_local' needs a green thread that calls it", 2)
-    end
-    local t = core.spawn_after(s, f, ...)
-    local list = rare[TIED] or {limit = 16}
-    if #list >= list.limit then list = prune(list) end
-    list[#list + 1] = t
-    rare[TIED] = list
-    return t
-  end
-
-  --- Kills all other green threads and waits for their end. May switch.
-  ---@param s? number  time limit in seconds
-  ---@return true?, "timeout"?
-  function green.shutdown(s)
-    check.limit(s, 1, "shutdown")
-    local me = green.current()
-    for _, t in ipairs(green.threads()) do
-      if t ~= me then t:kill("shutdown") end
-    end
-    return core.wait_others(s)
-  end
+  return core.wait_others(s)
 end

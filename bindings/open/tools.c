@@ -1,0 +1,194 @@
+/* tools.c - what the Lua half of the library asks of C: its policy, places in
+ * the program, what stands behind a metatable.
+ *
+ * None of it needs the libraries debug, io or os: a host may have opened none
+ * of them, and a program may have globals of these names. Everything here runs
+ * where Lua runs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/site.h"
+#include "thread/thread.h"
+
+/* set_policy(table): functions that C calls by name. */
+static int l_set_policy(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  return 0;
+}
+
+/* set_home(file): the caller's source, without that name at its end, is how the
+ * sources of the library's own modules begin. */
+static int l_set_home(lua_State *L) {
+  size_t tail, length;
+  const char *file = luaL_checklstring(L, 1, &tail);
+  lua_Debug ar;
+  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar)) return 0;
+  length = strlen(ar.source);
+  if (length > tail && strcmp(ar.source + length - tail, file) == 0)
+    lua_pushlstring(L, ar.source, length - tail);
+  else
+    lua_pushliteral(L, "="); /* a host has it as a string */
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  return 0;
+}
+
+/* metatable(name): one of the library's. */
+static int l_metatable(lua_State *L) {
+  luaL_newmetatable(L, luaL_checkstring(L, 1));
+  return 1;
+}
+
+/* metafield(value, name): a field of its metatable, also behind a __metatable;
+ * or nil. */
+static int l_metafield(lua_State *L) {
+  luaL_checkany(L, 1);
+  return luaL_getmetafield(L, 1, luaL_checkstring(L, 2)) != LUA_TNIL;
+}
+
+/* loaded(): the table behind package.loaded. */
+static int l_loaded(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  return 1;
+}
+
+/* --- places --- */
+
+/* Is the function at that level one of the library's own, or a C function that
+ * one of them has called? */
+static int is_inside(lua_State *L, int level, lua_Debug *ar) {
+  if (!lua_getstack(L, level, ar)) return 0;
+  lua_getinfo(L, "Sl", ar);
+  if (*ar->what != 'C') return lg_is_ours(L, ar->source);
+  return is_inside(L, level + 1, ar);
+}
+
+/* outside(): "file:line: " of the program's code that called the library, as
+ * errors begin; "" if C has called it. */
+static int l_outside(lua_State *L) {
+  lua_Debug ar;
+  int level = 1;
+  while (is_inside(L, level, &ar)) level++;
+  if (lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar) &&
+      ar.currentline > 0)
+    lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+  else
+    lua_pushliteral(L, "");
+  return 1;
+}
+
+/* place(): "file:line" of the program's code that runs at this moment. */
+static int l_place(lua_State *L) {
+  lg_push_where(L, L);
+  return 1;
+}
+
+/* definition(f): "file:line" of a function; nil for one in C. */
+static int l_definition(lua_State *L) {
+  lua_Debug ar;
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_getinfo(L, ">S", &ar);
+  if (ar.linedefined < 0) return 0;
+  ar.currentline = -1;
+  lg_push_place(L, &ar);
+  return 1;
+}
+
+/* traceback([message [, level]]): of the running coroutine, as by
+ * debug.traceback. */
+static int l_traceback(lua_State *L) {
+  const char *message = luaL_optstring(L, 1, NULL);
+  luaL_traceback(L, L, message, (int)luaL_optinteger(L, 2, 1));
+  return 1;
+}
+
+/* --- the rest --- */
+
+/* type(x): the kind of an object of the library, or nil. */
+static int l_type(lua_State *L) {
+  const char *name;
+  luaL_checkany(L, 1);
+  if (luaL_getmetafield(L, 1, "__name") == LUA_TSTRING) {
+    name = lua_tostring(L, -1);
+    if (!strncmp(name, "green.", 6)) {
+      lua_pushstring(L, name + 6);
+      return 1;
+    }
+    if (strchr(name, '{')) return 1; /* tcp{client} */
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+/* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
+static int l_call(lua_State *L) {
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+/* isatty(fd) */
+static int l_isatty(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+/* in_warn(on): the warn function runs, or not any more. Whether it may be
+ * turned off again: blocking may have been refused already. */
+static int l_in_warn(lua_State *L) {
+  struct lg *G = lg_get(L);
+  lua_pushboolean(L, !G->refuse);
+  if (!lua_toboolean(L, 1))
+    G->refuse = NULL;
+  else if (!G->refuse)
+    G->refuse = "in a warn function";
+  return 1;
+}
+
+static int l_version(lua_State *L) {
+  lua_pushliteral(L, GREEN_VERSION);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
+                                     {"set_home", l_set_home},
+                                     {"metatable", l_metatable},
+                                     {"metafield", l_metafield},
+                                     {"loaded", l_loaded},
+                                     {"outside", l_outside},
+                                     {"place", l_place},
+                                     {"definition", l_definition},
+                                     {"traceback", l_traceback},
+                                     {"in_warn", l_in_warn},
+                                     {"version", l_version},
+                                     {"type", l_type},
+                                     {"call", l_call},
+                                     {"isatty", l_isatty},
+                                     {NULL, NULL}};
+
+/* The keys of a thread's rare things that Lua code uses, by name. */
+static void set_keys(lua_State *L) {
+  static const struct {
+    const char *name;
+    int key;
+  } keys[] = {{"traceback", RARE_TRACEBACK},
+              {"tied", RARE_TIED},
+              {"cause", RARE_CAUSE},
+              {"owned", RARE_OWNED}};
+  size_t i;
+  lua_createtable(L, 0, 4);
+  for (i = 0; i < sizeof keys / sizeof *keys; i++) {
+    lua_pushinteger(L, keys[i].key);
+    lua_setfield(L, -2, keys[i].name);
+  }
+  lua_setfield(L, -2, "keys");
+}
+
+void lg_open_tools(lua_State *L) {
+  lg_setfuncs(L, functions, 0);
+  set_keys(L);
+}

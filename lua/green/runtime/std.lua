@@ -1,0 +1,13 @@
+--- The globals of the standard library as they were when luagreen was loaded:
+--- the environment of modules that are loaded later, when a program may have
+--- variables named `debug` or `table`.
+---
+--- SPDX-License-Identifier: MIT
+
+local std = {}
+
+for name, value in pairs(_G) do std[name] = value end
+
+-- Hidden: for the name of a function in a traceback, Lua searches the tables in
+-- package.loaded.
+return setmetatable({}, {__index = std})
