@@ -30,6 +30,7 @@
 #include <stdlib.h>
 
 #include "crew/crew.h"
+#include "runtime/anchor.h"
 
 static const struct lg_waitable idle_waitable;
 const struct lg_class lg_crew_class = {"pool or group", &idle_waitable, NULL};

@@ -72,4 +72,6 @@ int lg_crew_add(lua_State *L);
 int lg_crew_let_go(lua_State *L);
 int lg_crew_drop_unread(lua_State *L);
 
+void lg_open_crew(lua_State *L);
+
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "crew/crew.h"
+#include "runtime/anchor.h"
+#include "runtime/closing.h"
 
 static lua_Integer limit_arg(lua_State *L, int index) {
   lua_Number n = luaL_checknumber(L, index);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "crew/crew.h"
+#include "runtime/limits.h"
+#include "runtime/strike.h"
 
 /* The error of a thread that failed or was killed is raised again by its
  * handle: fields.failed. */

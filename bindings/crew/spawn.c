@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "crew/crew.h"
+#include "runtime/site.h"
 
 static void raise_closed(lua_State *L, const struct crew *crew) {
   luaL_error(L, "the %s is closed", crew->fails ? "group" : "pool");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "net/socket.h"
+#include "runtime/interrupt.h"
 
 /* --- looking up --- */
 

@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "net/socket.h"
+#include "runtime/interrupt.h"
 
 static const struct lg_op send_op, turn_op;
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "net/socket.h"
+#include "runtime/closing.h"
 
 /* Key in the registry: all sockets by address (weak), so that a finalizer can
  * tell whether the state is closing. */

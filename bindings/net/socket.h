@@ -21,7 +21,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "runtime/binding.h"
+#include "runtime/limits.h"
+#include "runtime/object.h"
+#include "runtime/wait.h"
 
 /* What an object may do just now: LuaSocket's objects change it in place. */
 enum { LG_MASTER = 1, LG_CLIENT = 2, LG_SERVER = 4, LG_ANY_ROLE = 7 };
@@ -272,5 +274,13 @@ int lg_accept_now(lua_State *L, struct lg_socket *s);
 /* readable.c */
 extern const struct lg_waitable lg_accept_waitable;
 extern const struct lg_waitable lg_readable_waitable;
+
+/* Closes every socket of the state, before its hub is let go. */
+void lg_sockets_shut(struct lg *G);
+
+/* Each lg_open_ function adds its file's functions to the table on top of the
+ * stack; their first upvalue is G. */
+void lg_open_socket(lua_State *L);
+void lg_open_wait_fd(lua_State *L);
 
 #endif

@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "net/socket.h"
+#include "runtime/interrupt.h"
 
 /* The descriptor at index 1, or that of an object with getfd. */
 static int fd_of(lua_State *L) {

@@ -10,6 +10,10 @@
  * SPDX-License-Identifier: MIT
  */
 #include "net/socket.h"
+#include "runtime/closing.h"
+#include "runtime/interrupt.h"
+#include "runtime/refusal.h"
+#include "thread/thread.h"
 
 /* The descriptor is watched from the first wait on, and stays so. */
 static struct green_fd *watch(lua_State *L, struct lg *G,

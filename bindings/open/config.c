@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "runtime/binding.h"
+#include "open/open.h"
+#include "runtime/object.h"
 #include "thread/dump_signal.h"
 
 enum { MOST = 1000000000 }; /* of what is counted: fits in 32 bits, signed */

@@ -7,6 +7,7 @@
  */
 #include "runtime/interrupt.h"
 #include "runtime/limits.h"
+#include "runtime/object.h"
 #include "runtime/park.h"
 #include "runtime/refusal.h"
 

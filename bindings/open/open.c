@@ -5,7 +5,15 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/binding.h"
+#include "crew/crew.h"
+#include "net/socket.h"
+#include "open/open.h"
+#include "runtime/closing.h"
+#include "runtime/runtime.h"
+#include "runtime/scopes.h"
+#include "runtime/sigint.h"
+#include "runtime/strike.h"
+#include "sync/sync.h"
 
 /* Under another Lua than that of the headers nothing can be relied on, not
  * even where the registry is. Only this comes before: it asks the Lua that

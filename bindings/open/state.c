@@ -9,8 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/binding.h"
+#include "net/socket.h"
+#include "open/open.h"
+#include "runtime/closing.h"
+#include "runtime/sigint.h"
+#include "runtime/site.h"
+#include "sync/sync.h"
 #include "thread/dump_signal.h"
+#include "thread/end.h"
+#include "thread/thread.h"
 
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;

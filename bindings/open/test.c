@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "open/open.h"
+#include "runtime/object.h"
+#include "runtime/wait.h"
 #include "thread/thread.h"
 
 static int failed(lua_State *L, const char *name, int code) {

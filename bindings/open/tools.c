@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "open/open.h"
+#include "runtime/object.h"
+#include "runtime/rare.h"
 #include "runtime/site.h"
 #include "thread/thread.h"
 

@@ -9,7 +9,7 @@
  */
 #include <stdlib.h>
 
-#include "runtime/binding.h"
+#include "runtime/anchor.h"
 
 /* A new slot at the end; the value is on top of L and is popped. */
 static int add_slot(lua_State *L, struct lg *G) {

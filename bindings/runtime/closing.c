@@ -10,7 +10,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/binding.h"
+#include "runtime/closing.h"
+#include "runtime/object.h"
+#include "runtime/runtime.h"
 
 int lg_drain(lua_State *L, struct lg *G) {
   int left;

@@ -13,7 +13,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/force.h"
-
+#include "runtime/object.h"
 #include "runtime/park.h"
 #include "runtime/refusal.h"
 #include "runtime/site.h"

@@ -5,7 +5,7 @@
 #ifndef LG_FORCE_H
 #define LG_FORCE_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* Past every handler. In a blocking call that may yield: does not return; else
  * arms a hook, and the caller raises. */

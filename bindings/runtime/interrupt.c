@@ -8,12 +8,13 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/interrupt.h"
-
+#include "runtime/anchor.h"
+#include "runtime/closing.h"
 #include "runtime/force.h"
-#include "runtime/park.h"
+#include "runtime/interrupt.h"
 #include "runtime/refusal.h"
 #include "runtime/strike.h"
+#include "runtime/wait.h"
 
 /* Once for each timeout: somebody catches it and goes on, again and again. */
 enum { MOST_SWALLOWED = 1000 };

@@ -5,7 +5,9 @@
 #ifndef LG_INTERRUPT_H
 #define LG_INTERRUPT_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
+
+struct lg_op;
 
 /* Has anything struck the current thread since it entered the call? Ask before
  * waiting again: an interruption that arrived after the wake-up woke nobody. */

@@ -6,10 +6,9 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/limits.h"
+#include "green.h"
 
 #include <lauxlib.h>
-
-#include "green.h"
 
 uint64_t lg_deadline(double seconds) {
   double ns = seconds * 1e9;

@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/binding.h"
+#include "runtime/object.h"
 
 /* Where the registry holds the state's struct lg. */
 static const char STATE[] = "luagreen.hub";

@@ -12,10 +12,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/park.h"
-
+#include "runtime/closing.h"
 #include "runtime/refusal.h"
 #include "runtime/sigint.h"
+#include "runtime/wait.h"
 
 void lg_main_blocks(lua_State *L, struct lg *G) {
   if (G->exiting) lg_exit(L, G);

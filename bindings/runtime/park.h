@@ -8,7 +8,9 @@
 #ifndef LG_PARK_H
 #define LG_PARK_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
+
+struct lg_op;
 
 /* May the thread leave by yielding, called by its own coroutine? */
 static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {

@@ -7,6 +7,27 @@
 
 #include "green.h"
 
+/* thread->user_flags. */
+enum {
+  LG_STARTED = 1,    /* lua_resume was called */
+  LG_PARKED = 2,     /* it yielded from one of our waits */
+  LG_EXPOSED = 4,    /* coroutine.running gave its coroutine away */
+  LG_AWAITED = 16,   /* somebody waited for it when it ended */
+  LG_RESETTING = 8,  /* its coroutine is being reset: handlers run */
+  LG_PASSES_ON = 32, /* has an output or locals that children inherit */
+  LG_KEPT = 64,      /* a crew holds the record until its results are read */
+  LG_HANDLED = 128   /* so does a handle, until its finalizer has run */
+};
+
+/* The coroutine of a thread starts with a to-be-closed guard that notices when
+ * others close it (coroutine.c), and with its function, once more, so that it
+ * can be named; then the function and its arguments. When it has ended, `since`
+ * is the number of the function's site, if that is gone (coroutine.c). The
+ * record's user is the coroutine, user_anchor its anchor slot, user_rare the
+ * slot of its rare things, user_site where it was spawned (site.c) and
+ * user_spawner by whom. */
+enum { LG_TRIPWIRE = 1, LG_BASE = 2 };
+
 /* Is it a thread of Lua's, and neither main nor C's? */
 static inline int lg_is_lua(const struct green_thread *t) {
   return t->flags & GREEN_RUNTIME;

@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/refusal.h"
-
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 const char *lg_refusal(lua_State *L, struct lg *G) {
   struct green_hot *hot = green_hot(G->hub);

@@ -9,12 +9,13 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
+#include "runtime/limits.h"
+#include "runtime/object.h"
 #include "runtime/scopes.h"
+#include "runtime/site.h"
 
 #include <string.h>
-
-#include "runtime/limits.h"
-#include "runtime/site.h"
 
 struct scope {
   struct lg_object object;

@@ -5,7 +5,7 @@
 #ifndef LG_SCOPES_H
 #define LG_SCOPES_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* Those that an ended thread left open go. Never raises. */
 void lg_drop_scopes(struct lg *G, struct green_thread *t);

@@ -11,12 +11,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/object.h"
+#include "runtime/refusal.h"
 #include "runtime/sigint.h"
 
 #include <signal.h>
 #include <string.h>
-
-#include "runtime/refusal.h"
 
 static struct lg *volatile owner; /* per process, like the signal */
 static struct sigaction former;

@@ -5,7 +5,7 @@
 #ifndef LG_SIGINT_H
 #define LG_SIGINT_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* Takes the signal, the first time that main blocks; gives it back. */
 void lg_sigint_install(struct lg *G);

@@ -8,6 +8,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
 #include "runtime/site.h"
 
 #include <stdlib.h>

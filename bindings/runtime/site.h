@@ -5,7 +5,7 @@
 #ifndef LG_SITE_H
 #define LG_SITE_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* 0: unknown. lg_site() raises for want of memory, the others never. */
 uint32_t lg_site(lua_State *L, struct lg *G, int level);

@@ -8,6 +8,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
+#include "runtime/object.h"
+#include "runtime/rare.h"
 #include "runtime/strike.h"
 
 /* --- the kill object --- */

@@ -5,7 +5,7 @@
 #ifndef LG_STRIKE_H
 #define LG_STRIKE_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* What is raised: of the current thread. */
 void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,

@@ -6,7 +6,8 @@
  */
 #include "runtime/interrupt.h"
 #include "runtime/limits.h"
-#include "runtime/park.h"
+#include "runtime/object.h"
+#include "runtime/runtime.h"
 #include "runtime/wait.h"
 
 static int l_sleep(lua_State *L);

@@ -5,8 +5,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/binding.h"
+#include "runtime/object.h"
 #include "runtime/refusal.h"
+#include "runtime/runtime.h"
 #include "runtime/site.h"
 
 /* Key in the registry: the sleep function. */

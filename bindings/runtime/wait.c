@@ -9,11 +9,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/wait.h"
-
+#include "runtime/closing.h"
 #include "runtime/interrupt.h"
-#include "runtime/park.h"
 #include "runtime/refusal.h"
+#include "runtime/wait.h"
 
 /* Was the wait cut off, by whatever it was, the object is first left in order;
  * then comes what is stronger than the wait. Not inlined: go_on() then saves

@@ -5,7 +5,17 @@
 #ifndef LG_WAIT_H
 #define LG_WAIT_H
 
-#include "runtime/binding.h"
+#include "runtime/park.h"
+
+/* What a blocking function of Lua is: see wait.c. */
+struct lg_op {
+  struct green_wait_kind kind;
+  lua_CFunction start; /* the function itself, called again after a lap */
+  /* Goes on after the wait: pushes results, or waits again. */
+  int (*woken)(lua_State *L, struct lg *G, int reason);
+  /* The wait is cut off: leave things in order. May be NULL. */
+  void (*interrupted)(lua_State *L, struct lg *G);
+};
 
 /* On entry of every call that may switch: raises what strikes, or goes round
  * when the budget is spent. -1: go on; else return the value. What main makes

@@ -5,6 +5,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/limits.h"
+#include "runtime/runtime.h"
 #include "runtime/waitable.h"
 
 int lg_wait_one(lua_State *L, const struct lg_waitable *w,

@@ -12,7 +12,8 @@
 #ifndef LG_WAITABLE_H
 #define LG_WAITABLE_H
 
-#include "runtime/binding.h"
+#include "runtime/object.h"
+#include "runtime/wait.h"
 
 /* `at` is the stack index of the object; what is put is at index at + 1. */
 struct lg_waitable {

@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/waitable.h"
+#include "sync/sync.h"
 
 struct condition {
   struct lg_object object;

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/waitable.h"
+#include "sync/sync.h"
 
 struct flag {
   struct lg_object object;

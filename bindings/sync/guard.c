@@ -6,7 +6,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/binding.h"
+#include "runtime/object.h"
+#include "sync/sync.h"
 
 struct guard {
   void *object;

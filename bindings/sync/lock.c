@@ -16,8 +16,11 @@
  */
 #include <stdio.h>
 
+#include "runtime/closing.h"
 #include "runtime/waitable.h"
+#include "sync/sync.h"
 #include "thread/end.h"
+#include "thread/thread.h"
 
 enum state { FREE, OWNED, HANDED, LEFT, TOLD };
 

@@ -15,8 +15,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "sync/store.h"
+#include "runtime/limits.h"
 #include "runtime/waitable.h"
+#include "sync/store.h"
+#include "sync/sync.h"
+#include "thread/thread.h"
 
 struct queue {
   struct lg_object object;

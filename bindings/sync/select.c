@@ -14,7 +14,10 @@
  */
 #include <string.h>
 
+#include "runtime/interrupt.h"
+#include "runtime/limits.h"
 #include "sync/case.h"
+#include "sync/sync.h"
 
 struct one {
   struct green_node node;

@@ -22,7 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/closing.h"
+#include "runtime/interrupt.h"
+#include "runtime/limits.h"
 #include "sync/case.h"
+#include "sync/sync.h"
+#include "thread/thread.h"
 
 enum { WORD = 64 };
 

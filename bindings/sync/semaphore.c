@@ -11,6 +11,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/waitable.h"
+#include "sync/sync.h"
 
 struct semaphore {
   struct lg_object object;

@@ -5,7 +5,7 @@
 #ifndef LG_STORE_H
 #define LG_STORE_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 enum lg_order { ORDER_FIFO, ORDER_LIFO, ORDER_PRIORITY };
 

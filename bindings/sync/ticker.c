@@ -6,7 +6,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/interrupt.h"
+#include "runtime/limits.h"
 #include "runtime/waitable.h"
+#include "sync/sync.h"
 
 struct ticker {
   struct lg_object object;

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/waitable.h"
+#include "sync/sync.h"
 
 struct waitgroup {
   struct lg_object object;

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/rare.h"
 #include "thread/thread.h"
 
 /* rare([t]): the table of rare things of a thread, made if need be. */

@@ -6,6 +6,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
+#include "runtime/object.h"
+#include "runtime/rare.h"
+#include "runtime/scopes.h"
+#include "runtime/site.h"
 #include "thread/thread.h"
 
 static void drop_coroutine(struct lg *G, struct green_thread *t) {

@@ -7,14 +7,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
 #include "thread/dump_signal.h"
+#include "thread/thread.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "thread/thread.h"
 
 /* SIGINT has its own use; libuv needs SIGCHLD for processes. */
 static const struct {

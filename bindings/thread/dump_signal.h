@@ -5,7 +5,7 @@
 #ifndef LG_DUMP_SIGNAL_H
 #define LG_DUMP_SIGNAL_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* The option dump_signal. set: the name at the top of the stack, or false;
  * raises if it is neither. get: pushes it. */

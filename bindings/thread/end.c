@@ -26,6 +26,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "runtime/anchor.h"
+#include "runtime/rare.h"
 #include "thread/end.h"
 #include "thread/links.h"
 #include "thread/thread.h"

@@ -5,7 +5,7 @@
 #ifndef LG_END_H
 #define LG_END_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* The thread has ended and its joiners are woken. Never raises. */
 void lg_thread_ended(struct green_hub *hub, struct green_thread *t);

@@ -7,6 +7,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
+#include "runtime/closing.h"
+#include "runtime/object.h"
 #include "thread/thread.h"
 
 /* Keys in the registry: handles by slot (weak), and their metatable. */

@@ -7,6 +7,9 @@
  */
 #include <string.h>
 
+#include "runtime/anchor.h"
+#include "runtime/rare.h"
+#include "runtime/site.h"
 #include "thread/thread.h"
 
 void lg_push_place(lua_State *L, lua_Debug *ar) {

@@ -5,9 +5,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "thread/thread.h"
+#include "runtime/limits.h"
+#include "runtime/rare.h"
+#include "runtime/strike.h"
 #include "thread/join.h"
-#include "runtime/waitable.h"
+#include "thread/thread.h"
 
 /* Copies values i.. of a parked or ended coroutine. */
 static int copy(lua_State *L, lua_State *from, int first) {

@@ -7,6 +7,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
+#include "runtime/rare.h"
 #include "thread/links.h"
 #include "thread/thread.h"
 

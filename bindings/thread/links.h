@@ -5,7 +5,7 @@
 #ifndef LG_LINKS_H
 #define LG_LINKS_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* Methods of Lua's. */
 int lg_thread_link(lua_State *L);

@@ -9,7 +9,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/binding.h"
+#include "runtime/object.h"
+#include "runtime/rare.h"
+#include "thread/thread.h"
 
 static const struct lg_class locals_class = {"green.locals", NULL, NULL};
 static const char WEAK[] = "weak keys"; /* a metatable, in the registry */

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "runtime/rare.h"
 #include "thread/join.h"
 #include "thread/links.h"
 #include "thread/thread.h"

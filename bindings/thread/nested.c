@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/object.h"
 #include "thread/thread.h"
 
 /* nested(): does the caller run in a coroutine of the user's? */

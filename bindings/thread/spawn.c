@@ -4,6 +4,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
+#include "runtime/limits.h"
+#include "runtime/object.h"
+#include "runtime/rare.h"
+#include "runtime/site.h"
 #include "thread/thread.h"
 
 void lg_check_callable(lua_State *L, int index) {

@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/anchor.h"
 #include "runtime/force.h"
+#include "runtime/rare.h"
+#include "runtime/scopes.h"
 #include "thread/end.h"
 #include "thread/join.h"
 #include "thread/thread.h"

@@ -6,7 +6,7 @@
 #ifndef LG_THREAD_H
 #define LG_THREAD_H
 
-#include "runtime/binding.h"
+#include "runtime/state.h"
 
 /* What a thread fails with that yields to nobody; also its registry key. */
 extern const char lg_no_yield[];
@@ -38,10 +38,6 @@ void lg_forget_guest(struct lg *G, struct green_thread *t);
  * go. Never raise. */
 void lg_keep_thread(struct green_thread *t);
 void lg_let_thread_go(struct lg *G, struct green_thread *t);
-
-/* rare.c: pushes the list `key` of the thread's rare things on G->tables, or
- * nothing (0). */
-int lg_push_rare_list(struct lg *G, struct green_thread *t, int key);
 
 /* belongings.c: functions for Lua. */
 int lg_l_rare(lua_State *L);
@@ -81,5 +77,37 @@ int lg_thread_stats(lua_State *L);
 int lg_thread_stack_text(lua_State *L);
 int lg_thread_spawned_at(lua_State *L);
 int lg_thread_limit_of(lua_State *L);
+
+/* thread.c */
+extern const struct green_class lg_thread_class;
+void lg_open_thread(lua_State *L);
+/* Pushes the handle of a thread; may raise. */
+void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t);
+struct green_thread *lg_to_thread(lua_State *L, int index);
+int lg_push_outcome(lua_State *L, struct lg *G, struct green_thread *t);
+/* "#7 fetch", for messages; leaves it on the stack. */
+const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
+/* Its name dies with its Lua stack: fixes it. Never raises. */
+void lg_keep_name(struct lg *G, struct green_thread *t);
+lua_State *lg_waiting_state(struct lg *G, struct green_thread *t);
+
+/* struct green_runtime's */
+void lg_guest_ended(struct green_hub *hub, struct green_thread *t);
+void lg_abandoned(struct green_hub *hub, struct green_thread *t);
+
+/* spawn.c. Raises unless the argument is a function or any callable; spawns
+ * what is owed (a report): it runs beyond max_threads, and even while the hub
+ * drains. */
+void lg_check_callable(lua_State *L, int index);
+void lg_spawn_owed(lua_State *L, int nargs);
+
+/* locals.c: copies what children inherit from one table of rare things to
+ * another; may raise. */
+void lg_copy_inherited(lua_State *L, int from, int to);
+
+/* Each lg_open_ function adds its file's functions to the table on top of the
+ * stack; their first upvalue is G. */
+void lg_open_locals(lua_State *L);
+void lg_open_nested(lua_State *L);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "thread/thread.h"
+#include "runtime/anchor.h"
+#include "runtime/rare.h"
 
 int lg_rare(lua_State *L, struct lg *G, struct green_thread *t) {
   if (!t->user_rare) return 0;

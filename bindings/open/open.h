@@ -1,0 +1,21 @@
+/* open.h - what the doors are made of.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_OPEN_H
+#define LG_OPEN_H
+
+#include "runtime/state.h"
+
+/* state.c: the struct lg of a lua_State, made on a hub (NULL: one of its own);
+ * and its hub let go. */
+struct lg *lg_new_state(lua_State *L, struct green_hub *hub);
+void lg_close_hub(lua_State *L, struct lg *G);
+
+/* Each lg_open_ function adds its file's functions to the table on top of the
+ * stack; their first upvalue is G. */
+void lg_open_config(lua_State *L);
+void lg_open_test(lua_State *L);
+void lg_open_tools(lua_State *L);
+
+#endif

@@ -1,0 +1,52 @@
+/* object.h - what all objects of the library share.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_OBJECT_H
+#define LG_OBJECT_H
+
+#include "runtime/state.h"
+
+struct lg *lg_find(lua_State *L); /* or NULL */
+/* Pops the userdata of the state: lg_find() and lg_setfuncs() find it. */
+void lg_keep_state(lua_State *L);
+void lg_weak_table(lua_State *L); /* pushes one of weak values */
+
+void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
+/* Makes a metatable `name` with __index = methods, whose functions have the
+ * upvalues G and the metatable; pushes it. */
+void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
+                  const luaL_Reg *meta);
+/* Objects on hot paths begin with the address of their class, and know their
+ * G: that costs two calls of Lua's API where upvalue and metatable cost six.
+ * Foreign userdata cannot hold the address by accident. */
+struct lg_class {
+  const char *name;
+  const struct lg_waitable *waitable, *put; /* for select; or NULL */
+};
+struct lg_object {
+  const struct lg_class *klass;
+  struct lg *G;
+};
+static inline void *lg_check_object(lua_State *L, const struct lg_class *klass,
+                                    size_t size) {
+  struct lg_object *p = lua_touserdata(L, 1);
+  if (unlikely(!p || lua_rawlen(L, 1) < size || p->klass != klass))
+    luaL_typeerror(L, 1, klass->name);
+  if (unlikely(!p->G->hub)) luaL_error(L, "luagreen: the state is closing");
+  return p;
+}
+
+/* The object of that class at index 1, by upvalue 2; raises if it is not. */
+void *lg_self_error(lua_State *L);
+static inline void *lg_self(lua_State *L) {
+  void *p = lua_touserdata(L, 1);
+  if (likely(p && lua_getmetatable(L, 1))) {
+    int same = lua_rawequal(L, -1, lua_upvalueindex(2));
+    lua_pop(L, 1);
+    if (likely(same)) return p;
+  }
+  return lg_self_error(L);
+}
+
+#endif

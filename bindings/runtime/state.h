@@ -1,0 +1,71 @@
+/* state.h - what the library keeps for a lua_State.
+ *
+ * One struct lg for each lua_State with a hub: a userdata, the first
+ * upvalue of every C function of the library. Rules (DESIGN.md): Lua runs only
+ * below lua_resume; another thread's lua_State is touched only by functions
+ * that cannot raise; what a worker must do with Lua outside lua_resume goes
+ * through lg_protected().
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_STATE_H
+#define LG_STATE_H
+
+#include <assert.h>
+#include "green_lua.h"
+#include "runtime/compat.h"
+#include "runtime/record.h"
+
+#define LG_ABI 1
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum { LG_POOL = 256, LG_DUTIES = 2 };
+
+struct lg {
+  struct green_hub *hub; /* NULL once closed */
+  lua_State *main;       /* the main Lua thread */
+  lua_State *tables;     /* never runs: [1] anchors, [2] nested coroutines */
+  lua_State *helper;     /* never resumed: protected calls of workers */
+  uint32_t keep_stacks;  /* N of the keep-or-yield policy */
+  uint32_t max_threads;  /* UINT32_MAX: no limit */
+  uint32_t sentinel_spawns;
+  int *free_slots; /* of the anchors table */
+  int free_count, slots, room;
+  struct lg_net *net; /* what all sockets share */
+  int pool_count;
+  lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
+  int pool_slot[LG_POOL];
+  const struct green_class *thread_class; /* of threads that are coroutines */
+  /* What a thread must give up at its end: see lg_at_thread_end(). */
+  void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
+  int duty_count;
+  struct lg_sites *sites;             /* where threads are spawned */
+  struct lg_dump_signal *dump_signal; /* while it is on */
+  uint64_t seed;                      /* of the random hook periods */
+  const char *refuse; /* where blocking is refused just now, or NULL */
+  uint8_t own, drained, recycle, sigint, exiting;
+  uint8_t armed; /* SIGINT is ours, or was */
+  volatile uint8_t interrupted;
+  /* Of a killed thread that computes: since when, and the hub's switches. */
+  uint64_t watched_switches, watched_since;
+};
+
+static inline struct lg *lg_get(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  if (unlikely(!G->hub)) luaL_error(L, "luagreen: the state is closing");
+  return G;
+}
+static inline struct green_thread *lg_current(struct lg *G) {
+  return green_hot(G->hub)->current;
+}
+/* The state in which a thread runs unless a coroutine of the user's does. */
+static inline lua_State *lg_own_state(struct lg *G,
+                                      const struct green_thread *t) {
+  return t == green_main(G->hub) ? G->main : t->user;
+}
+static inline struct lg *lg_of(struct green_hub *hub) {
+  return green_hot(hub)->user;
+}
+
+#endif
