@@ -242,7 +242,7 @@ static void test_again(void) {
       "  if name:find '^green' then package.loaded[name] = nil end\n"
       "end\n"
       "local other = require 'green'\n"
-      "local u = other.thread(t.id)\n"
+      "local u = other.find_thread(t.id)\n"
       "same = other ~= green and u == t and other.current().id == id\n"
       "u:kill() u:join()");
   lua_getglobal(L, "same");
