@@ -1,9 +1,8 @@
 -- gc_bare.lua incremental|generational THREADS - the worst pause, in ms, beside
--- so many bare coroutines that have yielded. They are what the threads of gc.lua
--- are: all made before the first one runs, each two calls deep. A collector
--- that walks their frames finds these elsewhere than their stacks, and both in
--- one order or the other: coroutines that run as they are made pause half as
--- long, and so would threads.
+-- so many bare coroutines that have yielded. They are what the threads of
+-- gc.lua are: all made before the first one runs, each two calls deep. The
+-- frames, which the collector walks, then lie elsewhere than the stacks;
+-- coroutines that run as they are made pause half as long, and so do threads.
 -- SPDX-License-Identifier: MIT
 local worst_pause = dofile((arg[0]:gsub("peers/[^/]*$", "pause.lua")))
 
