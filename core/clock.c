@@ -10,6 +10,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <time.h>
+
 #include "internal.h"
 
 /* initial-exec: in a shared object the default model is a call of
@@ -30,6 +32,19 @@ uint64_t green_now(void) {
   if (green__unlikely(clock_.frozen)) return clock_.frozen;
   return uv_hrtime() + clock_.skew;
 }
+
+#ifdef CLOCK_MONOTONIC_COARSE
+uint64_t green__now_coarse(void) {
+  struct timespec t;
+  if (green__unlikely(clock_.frozen)) return clock_.frozen;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec + clock_.skew;
+}
+#else
+uint64_t green__now_coarse(void) {
+  return green_now();
+}
+#endif
 
 int green_clock_freeze(struct green_hub *h, uint64_t quiet) {
   if (h->options.drive != GREEN_DRIVE_MAIN) return UV_EINVAL;

@@ -527,6 +527,9 @@ int green_scope_open(struct green_hub *hub, struct green_scope *scope,
                      enum green_scope_kind kind, uint64_t deadline);
 void green_scope_close(struct green_hub *hub, struct green_scope *scope);
 void green_scope_cancel(struct green_hub *hub, struct green_scope *scope);
+/* Is it, or has its deadline passed (which cancels it now, not only when the
+ * hub next polls)? */
+int green_scope_cancelled(struct green_hub *hub, struct green_scope *scope);
 
 /* What strikes a thread. */
 enum green_strike {
@@ -535,7 +538,8 @@ enum green_strike {
   GREEN_STRIKE_SCOPE,
   GREEN_STRIKE_THROW
 };
-/* What is visible now: outermost first, then a throw. Changes nothing. */
+/* What is visible now: outermost first, then a throw. Of the running thread,
+ * a scope whose deadline has passed is cancelled first. */
 enum green_strike green_strikes(struct green_hub *hub,
                                 struct green_thread *thread,
                                 struct green_scope **scope);

@@ -146,7 +146,9 @@ void green__heap_remove(struct green_hub *h, uint32_t slot);
 /* Fires everything due at `now`. */
 void green__timers_fire(struct green_hub *h, uint64_t now);
 
-/* clock.c: the frozen clock goes on to just past that time. */
+/* clock.c: as green_now(), but some milliseconds late, and cheap. */
+uint64_t green__now_coarse(void);
+/* The frozen clock goes on to just past that time. */
 void green__clock_jump(uint64_t deadline);
 
 /* ------------------------------------------------------------------ hub -- */

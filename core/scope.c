@@ -6,6 +6,11 @@
  * is nonzero whenever something might strike, so that a blocking call reads
  * one byte on entry. Cancelled stays cancelled: each delivery leaves it so.
  *
+ * Timers fire in polls, which come late for a thread that computes or whose
+ * calls never have to wait. So pending is nonzero, too, while a scope with a
+ * deadline is open, and whoever asks what strikes the running thread looks at
+ * the clock first: one of the first calls after the deadline is struck.
+ *
  * Any stack of the hub's OS thread.
  *
  * SPDX-License-Identifier: MIT
@@ -22,30 +27,76 @@ static int hides(struct green_hub *h, const struct green_thread *t,
          !(t->flags & GREEN_FORCED) && h->hot.draining < 2;
 }
 
+/* Which cancelled scopes count: those that are awake, or those that rest, too.
+ */
+enum which { AWAKE, ANY };
+
+static int counts(struct green_hub *h, struct green_scope *s,
+                  enum which which) {
+  if (s->kind == GREEN_SHIELD || !s->cancelled) return 0;
+  return which == ANY || !s->awake || s->awake(h, s);
+}
+
 static enum green_strike strikes(struct green_hub *h, struct green_thread *t,
-                                 struct green_scope **scope, int rest) {
+                                 struct green_scope **scope,
+                                 enum which which) {
   struct green_scope *s;
   *scope = NULL;
   for (s = t->scopes; s; s = s->outer) {
+    /* What lies further out, and the kill and a throw, are hidden as well. */
     if (hides(h, t, s)) return *scope ? GREEN_STRIKE_SCOPE : GREEN_STRIKE_NONE;
-    if (s->kind != GREEN_SHIELD && s->cancelled &&
-        (!rest || !s->awake || s->awake(h, s)))
-      *scope = s;
+    if (counts(h, s, which)) *scope = s; /* the outermost one is found last */
   }
   if (t->flags & GREEN_STRUCK) return GREEN_STRIKE_KILL;
   if (*scope) return GREEN_STRIKE_SCOPE;
   return t->cold && t->cold->thrown ? GREEN_STRIKE_THROW : GREEN_STRIKE_NONE;
 }
 
-enum green_strike green_strikes(struct green_hub *h, struct green_thread *t,
-                                struct green_scope **scope) {
-  return strikes(h, t, scope, 1);
+/* --- pending, and the clock --- */
+
+enum { PENDING_STRIKE = 1, PENDING_TIME = 2 };
+
+static int is_timed(const struct green_thread *t) {
+  const struct green_scope *s = t->scopes;
+  while (s && !s->timer.slot) s = s->outer;
+  return s ? PENDING_TIME : 0;
 }
 
 /* A scope that rests counts here: `awake` can change at any moment. */
 void green_pending_update(struct green_hub *h, struct green_thread *t) {
   struct green_scope *scope;
-  t->pending = strikes(h, t, &scope, 0) != GREEN_STRIKE_NONE;
+  int strike = strikes(h, t, &scope, ANY) ? PENDING_STRIKE : 0;
+  t->pending = (uint8_t)(strike | is_timed(t));
+}
+
+static int is_over(struct green_hub *h, const struct green_scope *s,
+                   uint64_t now) {
+  return s->timer.slot && green_timer_deadline(h, s->timer.slot) <= now;
+}
+
+static void cancel(struct green_hub *h, struct green_scope *s) {
+  s->cancelled = 1;
+  green_timer_stop(h, &s->timer);
+}
+
+/* Cancels those scopes of the running thread whose deadline has passed. Most
+ * looks take the kernel's coarse clock, 4 ns instead of 22 of a call's 30: it
+ * is 1 to 10 ms late, so each eighth call in a row looks at the exact one. */
+static void look_at_clock(struct green_hub *h, struct green_thread *t) {
+  uint64_t now = h->hot.budget % 8 ? green__now_coarse() : green_now();
+  struct green_scope *s;
+  int found = 0;
+  for (s = t->scopes; s; s = s->outer)
+    if (is_over(h, s, now)) cancel(h, s), found = 1;
+  if (found) green_pending_update(h, t);
+}
+
+enum green_strike green_strikes(struct green_hub *h, struct green_thread *t,
+                                struct green_scope **scope) {
+  if (t->pending & PENDING_TIME && t == h->hot.current) look_at_clock(h, t);
+  if (t->pending != PENDING_TIME) return strikes(h, t, scope, AWAKE);
+  *scope = NULL;
+  return GREEN_STRIKE_NONE;
 }
 
 void green__interrupt(struct green_hub *h, struct green_thread *t) {
@@ -80,7 +131,6 @@ static int deliver_kill(struct green_hub *h, struct green_thread *t) {
   if (t->deliveries < UINT16_MAX) t->deliveries++;
   if (t->deliveries > 1)
     return green_overdue(h, t, 0) ? GREEN_FORCE : GREEN_LAP_FIRST;
-  h->now = green_now(); /* the grace is never short */
   t->struck_ms = green_ms(h);
   return t->flags & GREEN_FORCED ? GREEN_FORCE : GREEN_AT_ONCE;
 }
@@ -155,6 +205,7 @@ int green_scope_open(struct green_hub *h, struct green_scope *s,
   s->outer = t->scopes;
   if (s->outer) s->outer->inner = s;
   t->scopes = s;
+  if (s->timer.slot) t->pending |= PENDING_TIME;
   if (kind == GREEN_SHIELD) green_pending_update(h, t);
   return 0;
 }
@@ -169,14 +220,21 @@ void green_scope_close(struct green_hub *h, struct green_scope *s) {
   else
     t->scopes = s->outer;
   s->thread = NULL;
-  if (s->cancelled || s->kind == GREEN_SHIELD) green__interrupt(h, t);
+  if (s->cancelled || s->kind == GREEN_SHIELD)
+    green__interrupt(h, t);
+  else if (t->pending)
+    t->pending = (uint8_t)((t->pending & PENDING_STRIKE) | is_timed(t));
 }
 
 void green_scope_cancel(struct green_hub *h, struct green_scope *s) {
   if (s->cancelled || !s->thread) return;
-  s->cancelled = 1;
-  green_timer_stop(h, &s->timer);
+  cancel(h, s);
   green__interrupt(h, s->thread);
+}
+
+int green_scope_cancelled(struct green_hub *h, struct green_scope *s) {
+  if (is_over(h, s, green_now())) green_scope_cancel(h, s);
+  return s->cancelled;
 }
 
 uint64_t green_scope_deadline(struct green_hub *h, struct green_thread *t) {

@@ -168,7 +168,7 @@ static int timeout_restart(lua_State *L) {
 
 static int timeout_expired(lua_State *L) {
   struct scope *s = self(L);
-  lua_pushboolean(L, s->scope.cancelled);
+  lua_pushboolean(L, green_scope_cancelled(s->object.G->hub, &s->scope));
   return 1;
 }
 

@@ -15,7 +15,8 @@ local green = {}
 local Timeout = {}
 
 --- From s seconds on, the calling thread's interruptible calls raise the
---- timeout, or err, until it is cancelled. One made in a coroutine rests while
+--- timeout, or err, until it is cancelled. Of calls that do not have to wait,
+--- up to eight may get through first. One made in a coroutine rests while
 --- that is suspended. Never switches. Raises when err is false or s is NaN.
 ---@param s? number  seconds; nil: never
 ---@param err? any   raised in its place

@@ -55,6 +55,64 @@ static void test_timeout(void) {
   green_close(h);
 }
 
+/* ----------------------------------------------------- expiry on time --
+ * Timers fire in polls only: an expiry was noticed up to 2,000 calls late. */
+
+static void compute(uint64_t ns) {
+  uint64_t end = uv_hrtime() + ns;
+  while (uv_hrtime() < end) continue;
+}
+
+/* Calls that never have to wait, until one is struck; how many were made. */
+static int calls_until_struck(struct green_hub *h, uint64_t from) {
+  for (int calls = 0;;) {
+    int late = green_now() >= from;
+    if (green_wait_others(h, GREEN_FOREVER) == UV_ECANCELED) return calls;
+    calls += late;
+  }
+}
+
+static void test_on_time(void) {
+  struct green_hub *h = open_hub(0);
+  struct green_scope s, outer, *which;
+  uint64_t at = in_ms(1);
+  green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, at);
+  compute(20 * MS);
+  CHECK(green_sleep(h, 0) == UV_ECANCELED,
+        "a timeout that ran out while its thread computed strikes at once");
+  green_scope_close(h, &s);
+  green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, at);
+  CHECK(green_sleep(h, 0) == UV_ECANCELED,
+        "and so does one whose time was over when it was opened");
+  green_scope_close(h, &s);
+  at = in_ms(3);
+  green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, at);
+  CHECK(calls_until_struck(h, at) <= 8,
+        "of calls that never wait, a few at most get through too late");
+  green_scope_close(h, &s);
+  green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, in_ms(1));
+  CHECK(!green_scope_cancelled(h, &s), "whether it is over can be asked");
+  compute(2 * MS);
+  CHECK(green_scope_cancelled(h, &s), "of the clock, not of the last poll");
+  green_scope_close(h, &s);
+  green_scope_open(h, &outer, GREEN_SCOPE_TIMEOUT, in_ms(1));
+  green_scope_open(h, &s, GREEN_SHIELD, in_ms(2));
+  compute(1500000);
+  CHECK(struck(h, &which) == GREEN_STRIKE_NONE, "a shield hides it");
+  compute(20 * MS);
+  CHECK(struck(h, &which) == GREEN_STRIKE_SCOPE && which == &outer,
+        "and is worn out in time");
+  green_scope_close(h, &s);
+  green_scope_close(h, &outer);
+  green_scope_open(h, &outer, GREEN_SCOPE_GROUP, GREEN_FOREVER);
+  green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, in_ms(100000));
+  CHECK(green_current(h)->pending, "a call looks at the clock while one runs");
+  green_scope_close(h, &s);
+  CHECK(!green_current(h)->pending, "and no longer");
+  green_scope_close(h, &outer);
+  green_close(h);
+}
+
 static void test_nesting(void) {
   struct green_hub *h = open_hub(0);
   struct green_scope outer, inner, *which;
@@ -307,6 +365,7 @@ static void test_left_open(void) {
 
 int main(void) {
   test_timeout();
+  test_on_time();
   test_nesting();
   test_kill_first();
   test_shield();
