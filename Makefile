@@ -138,11 +138,13 @@ lint:
 format:
 	@tools/format
 
-# Written anew from docs/meta; a spec fails when it is out of date.
+# Written anew from docs/meta, and the map in DESIGN.md from the sources; a spec
+# and make lint fail when they are out of date.
 .PHONY: docs
 docs:
 	@$(LUA) tools/reference >docs/reference.new
 	@mv docs/reference.new docs/reference.md
+	@$(LUA) tools/map --write
 
 .PHONY: examples
 examples: $(BUILD)/examples/embed $(BUILD)/examples/c_only

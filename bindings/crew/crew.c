@@ -1,7 +1,8 @@
-/* crew.c - threads that belong together: what pools, groups and iterators over
- * results are made of (lua/green/crew/pool.lua, group.lua, many.lua). Here are
- * the members of a crew and its slots; spawn.c adds members, results.c reads
- * what they came to.
+/* crew.c - threads that belong together: the members of a crew, and its slots.
+ *
+ * Pools, groups and iterators over results are made of crews
+ * (lua/green/crew/pool.lua, group.lua, wait_all.lua). spawn.c adds members,
+ * results.c reads what they came to.
  *
  * Each member has a watch among the joiners of its thread, so that its end is
  * noticed at once, without a thread of its own. A crew may
