@@ -43,6 +43,7 @@ BIND_OBJ := $(patsubst bindings/%.c,$(BUILD)/bindings/%.o,\
               $(wildcard bindings/*/*.c))
 C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
+.DELETE_ON_ERROR:
 .PHONY: all
 all: $(BUILD)/green/core.so $(BUILD)/libgreen.a $(BUILD)/libgreen.so \
      $(BUILD)/libgreen_lua.a $(BUILD)/lua
@@ -128,7 +129,7 @@ env:
 # What is to be tested is made by tools/test, which gives each part its flags.
 .PHONY: deps test asan valgrind tsan lint format
 deps:
-	@tools/deps
+	@LUA='$(LUA)' tools/deps
 test:
 	@SPEC='$(SPEC)' tools/test $(PART)
 asan valgrind tsan:
@@ -161,10 +162,14 @@ $(BUILD)/examples/c_only: examples/c_only.c $(BUILD)/libgreen.a \
 	$(CC) $(ALL_CFLAGS) -Icore $< -o $@ \
 	  $(BUILD)/libgreen.a $(LDFLAGS) $(UV_LIBS) -lpthread
 
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(nproc))
 .PHONY: bench demo
 bench: all
 	@eval "$$($(MAKE) -s --no-print-directory env)" && $(LUA) bench/run $(SUBJECTS)
-demo: all
+# Two at once build in turn. What make knows of Lua may be new by now.
+demo:
+	@LUA='$(LUA)' tools/deps run
+	+@flock . $(MAKE) -s --no-print-directory $(JOBS) all
 	@eval "$$($(MAKE) -s --no-print-directory env)" && examples/demo
 
 # ---------------------------------------------------------------- install --

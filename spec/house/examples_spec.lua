@@ -194,19 +194,3 @@ describe("c_only.c", function()
       .. "0 clients failed", run_c("c_only", " 50 5"), 1, true)
   end)
 end)
-
-describe("the demo", function()
-  it("shows the service at work and ends", function()
-    if terminal.missing "telnet" and terminal.missing "nc" then
-      pending "neither telnet nor nc is installed"
-      return
-    end
-    local out, code = output "examples/demo </dev/null"
-    assert.equal(0, code)
-    for _, text in ipairs {"+PONG", "hello, world", "\n3000\n",
-                           "changed by hand", "stack traceback:",
-                           "socket:accept", "ended after"} do
-      assert.matches(text, out, 1, true)
-    end
-  end)
-end)
