@@ -47,8 +47,8 @@ uint64_t green__now_coarse(void) {
 #endif
 
 int green_clock_freeze(struct green_hub *h, uint64_t quiet) {
-  if (h->options.drive != GREEN_DRIVE_MAIN) return UV_EINVAL;
   if (!green__at_home(h)) return UV_EPERM;
+  if (h->options.drive != GREEN_DRIVE_MAIN) return UV_EINVAL;
   if (clock_.frozen && clock_.owner != h) return UV_EBUSY;
   clock_.frozen = green_now();
   clock_.owner = h;

@@ -124,8 +124,8 @@ static int poll_init(struct green_hub *h, struct green_fd *f, int flags) {
 int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   struct green_fd *f;
   int flags = fcntl(fd, F_GETFL), r;
-  if (flags < 0) return -errno; /* before the table grows to a wild number */
   if (!green__at_home(h)) return UV_EPERM;
+  if (flags < 0) return -errno; /* before the table grows to a wild number */
   if ((r = make_room(h, (uint32_t)fd)) < 0) return r;
   if ((f = h->fds[fd])) {
     f->refs++;
@@ -276,6 +276,7 @@ static int look(struct green_fd *f, int event) {
 int green_fd_wait(struct green_hub *h, struct green_fd *f, int event,
                   uint64_t deadline) {
   int r;
+  if (!green__at_home(h)) return UV_EPERM;
   if (deadline == 0) return look(f, event);
   if ((r = green__enter(h)) < 0) return r;
   if ((r = green_keep_reserve(h)) < 0) return r;
@@ -298,6 +299,7 @@ int green_fd_turn_begin(struct green_hub *h, struct green_fd *f,
 int green_fd_write_begin(struct green_hub *h, struct green_fd *f,
                          uint64_t deadline) {
   int r;
+  if (!green__at_home(h)) return UV_EPERM;
   if (deadline > 0 && (r = green__enter(h)) < 0) return r;
   r = green_fd_write_try(h, f);
   if (r != UV_EAGAIN) return r;

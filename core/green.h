@@ -411,7 +411,7 @@ struct green_thread *green_pass(struct green_hub *hub,
                                 struct green_thread *thread, int how);
 
 /* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), not yet in
- * the ready queue. */
+ * the ready queue. NULL: no memory, or not here (green_elsewhere()). */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
 /* Keeps memory for one more thread apart, or UV_ENOMEM; and gives it back, so
@@ -448,11 +448,11 @@ void *green_extra_value(const struct green_thread *thread);
 int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
                      void *on, struct green_list *list, uint64_t deadline);
 /* As above, but the thread is ready at once: it goes round the queue. */
-void green_lap_begin(struct green_hub *hub,
-                     const struct green_wait_kind *kind);
-/* green_lap_begin() and green_keep() in one, for the hottest path: sleep(0). */
-enum green_reason green_lap(struct green_hub *hub,
-                            const struct green_wait_kind *kind, void *note);
+int green_lap_begin(struct green_hub *hub, const struct green_wait_kind *kind);
+/* green_lap_begin() and green_keep() in one, for the hottest path: sleep(0). A
+ * reason, or a negative code. */
+int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
+              void *note);
 /* Before green_keep() (and before the wait is registered): 0 if the thread may
  * keep its stack, UV_ENOMEM if no further stack can be had. */
 int green_keep_reserve(struct green_hub *hub);

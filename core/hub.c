@@ -137,6 +137,7 @@ void green__handle_closed(uv_handle_t *handle) {
 
 int green_close(struct green_hub *h) {
   int left;
+  if (!green__at_home(h)) return UV_EPERM;
   if (h->hot.current && h->hot.current != h->main) return UV_EPERM;
   left = green_drain(h);
   if (left < 0) return left;

@@ -82,6 +82,7 @@ static int make_door(struct green_hub *h) {
 }
 
 int green_alert_open(struct green_hub *h) {
+  if (!green__at_home(h)) return UV_EPERM;
   return h->door ? 0 : make_door(h);
 }
 
@@ -102,7 +103,9 @@ static void count(struct green_hub *h, int delta) {
 int green__post_open(struct green_hub *h, struct green_post **out,
                      int counted) {
   struct green_post *p;
-  int r = h->door ? 0 : make_door(h);
+  int r;
+  if (!green__at_home(h)) return UV_EPERM;
+  r = h->door ? 0 : make_door(h);
   if (r < 0) return r;
   if (!(p = green__alloc(sizeof *p))) return UV_ENOMEM;
   atomic_init(&p->refs, 1);

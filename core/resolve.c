@@ -220,6 +220,7 @@ int green_getaddrinfo(struct green_hub *h, const char *node,
   struct request *r;
   int error;
   *list = NULL;
+  if (!green__at_home(h)) return UV_EPERM;
   if (deadline > 0 && h->hot.current && (error = green__enter(h)) < 0)
     return error;
   if (numeric(node, service, hints, list) == 0) return 0;

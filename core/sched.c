@@ -215,9 +215,11 @@ enum green_reason green_keep(struct green_hub *h) {
   return (enum green_reason)t->reason;
 }
 
-enum green_reason green_lap(struct green_hub *h,
-                            const struct green_wait_kind *kind, void *note) {
-  struct green_thread *t = h->hot.current;
+int green_lap(struct green_hub *h, const struct green_wait_kind *kind,
+              void *note) {
+  struct green_thread *t;
+  if (!green__at_home(h)) return UV_EPERM;
+  t = h->hot.current;
   t->kind = kind;
   t->reason = GREEN_WOKEN;
   t->state = GREEN_READY;
@@ -225,7 +227,7 @@ enum green_reason green_lap(struct green_hub *h,
   green_list_add(&h->ready, &t->node);
   h->hot.ready++;
   h->on->user = note;
-  return green_keep(h);
+  return (int)green_keep(h);
 }
 
 void green_keep_note(struct green_hub *h, void *note) {

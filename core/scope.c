@@ -188,8 +188,8 @@ static void expired(struct green_hub *h, struct green_timer *timer) {
 
 int green_scope_open(struct green_hub *h, struct green_scope *s,
                      enum green_scope_kind kind, uint64_t deadline) {
-  struct green_thread *t = h->hot.current;
-  if (!t) return UV_EPERM;
+  struct green_thread *t;
+  if (!green__at_home(h) || !(t = h->hot.current)) return UV_EPERM;
   s->timer.slot = 0;
   s->timer.fire = expired;
   s->awake = NULL;

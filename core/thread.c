@@ -34,7 +34,9 @@ static int more_records(struct green_hub *h) {
 
 struct green_thread *green__record(struct green_hub *h,
                                    const struct green_class *klass) {
-  struct green_thread *t = h->free_threads;
+  struct green_thread *t;
+  if (!green__at_home(h)) return NULL;
+  t = h->free_threads;
   if (green__unlikely(!t)) {
     if (more_records(h) < 0) return NULL;
     t = h->free_threads;
@@ -183,7 +185,7 @@ static const struct green_class c_class = {"c", run_c, NULL, c_ended};
 int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {
   struct green_thread *t;
-  if (h->hot.closed || !green__at_home(h)) return UV_EPERM;
+  if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
   t = green__record(h, &c_class);
   if (!t) return UV_ENOMEM;
   memcpy(&t->on, &fn, sizeof fn); /* free until the first wait */
@@ -196,7 +198,7 @@ int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
 }
 
 void green_detach(struct green_hub *h, struct green_thread *t) {
-  green_forget(h, t);
+  if (green__at_home(h)) green_forget(h, t);
 }
 
 /* --- what one can know of a thread --- */
@@ -209,9 +211,12 @@ struct green__cold *green__cold(struct green_hub *h, struct green_thread *t) {
 
 int green_set_name(struct green_hub *h, struct green_thread *t,
                    const char *name) {
-  struct green__cold *cold = green__cold(h, t);
   size_t size = strlen(name) + 1;
-  char *copy = cold ? green__alloc(size) : NULL;
+  struct green__cold *cold;
+  char *copy;
+  if (!green__at_home(h)) return UV_EPERM;
+  cold = green__cold(h, t);
+  copy = cold ? green__alloc(size) : NULL;
   if (!copy) return UV_ENOMEM;
   memcpy(copy, name, size);
   green__free(cold->name);

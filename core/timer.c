@@ -116,6 +116,7 @@ void green__timers_fire(struct green_hub *h, uint64_t now) {
 
 int green_timer_start(struct green_hub *h, struct green_timer *timer,
                       uint64_t deadline) {
+  if (!green__at_home(h)) return UV_EPERM;
   if (timer->slot) green__heap_remove(h, timer->slot);
   if (deadline == GREEN_FOREVER) return 0;
   return green__heap_add(h, (uintptr_t)timer | 1, deadline);

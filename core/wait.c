@@ -11,8 +11,8 @@
 #include "internal.h"
 
 static int may_block(struct green_hub *h) {
-  if (!h->hot.current || h->hot.closed) return UV_EPERM;
-  return green__at_home(h) ? 0 : UV_EPERM;
+  if (!green__at_home(h)) return UV_EPERM; /* before anything is read */
+  return h->hot.current && !h->hot.closed ? 0 : UV_EPERM;
 }
 
 static void describe(struct green_hub *h, struct green_thread *t,
@@ -25,9 +25,10 @@ static void describe(struct green_hub *h, struct green_thread *t,
 
 int green_wait_begin(struct green_hub *h, const struct green_wait_kind *kind,
                      void *on, struct green_list *list, uint64_t deadline) {
-  struct green_thread *t = h->hot.current;
+  struct green_thread *t;
   int r = may_block(h);
   if (r < 0) return r;
+  t = h->hot.current;
   if (deadline != GREEN_FOREVER) {
     r = green__heap_add(h, (uintptr_t)t, deadline);
     if (r < 0) return r;
@@ -38,11 +39,14 @@ int green_wait_begin(struct green_hub *h, const struct green_wait_kind *kind,
   return 0;
 }
 
-void green_lap_begin(struct green_hub *h, const struct green_wait_kind *kind) {
-  struct green_thread *t = h->hot.current;
+int green_lap_begin(struct green_hub *h, const struct green_wait_kind *kind) {
+  struct green_thread *t;
+  if (!green__at_home(h)) return UV_EPERM;
+  t = h->hot.current;
   describe(h, t, kind, NULL);
   t->reason = GREEN_WOKEN;
   green__ready(h, t);
+  return 0;
 }
 
 /* Takes a blocked thread out of everything it waits in. */
@@ -103,9 +107,9 @@ const struct green_wait_kind green_others_kind = {"wait_others", NULL, NULL};
 static int lap(struct green_hub *h) {
   int r = green_keep_reserve(h);
   if (r < 0) return r;
-  green_lap_begin(h, &lap_kind);
-  green_keep(h);
-  return 0;
+  r = green_lap_begin(h, &lap_kind);
+  if (r == 0) green_keep(h);
+  return r;
 }
 
 static int interrupted(struct green_hub *h, enum green_strike strike,
@@ -118,11 +122,12 @@ static int interrupted(struct green_hub *h, enum green_strike strike,
 /* On entry of each: what is pending strikes first, before any effect; a thread
  * whose calls never have to wait goes round when its budget is spent. */
 int green__enter(struct green_hub *h) {
-  struct green_thread *t = h->hot.current;
+  struct green_thread *t;
   struct green_scope *scope;
   enum green_strike strike;
   int r = may_block(h);
   if (r < 0) return r;
+  t = h->hot.current;
   if (t->pending && (strike = green_strikes(h, t, &scope)))
     return interrupted(h, strike, scope);
   if (green__unlikely(--h->hot.budget < 0)) return lap(h);
@@ -163,6 +168,7 @@ int green_sleep(struct green_hub *h, uint64_t deadline) {
 int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
                int *result) {
   int r = 0;
+  if (!green__at_home(h)) return UV_EPERM;
   if (t == h->hot.current) return UV_EINVAL;
   if (deadline > 0 && (r = green__enter(h)) < 0) return r;
   if (t->state < GREEN_DONE) {
@@ -178,6 +184,7 @@ int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
 
 int green_wait_others(struct green_hub *h, uint64_t deadline) {
   int r = 0;
+  if (!green__at_home(h)) return UV_EPERM;
   for (;;) {
     if (deadline > 0 && (r = green__enter(h)) < 0) return r;
     if (h->live <= 1) return 0;

@@ -27,7 +27,7 @@ static int look_up(lua_State *L, struct lg *G, const char *host,
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags;
   r = green_getaddrinfo(G->hub, host, port, &hints, 0, list);
-  if (r != UV_ETIMEDOUT) return r;
+  if (r != UV_ETIMEDOUT && r != UV_EPERM) return r;
   lg_may_keep(L, G, "connect");
   r = green_getaddrinfo(G->hub, host, port, &hints,
                         deadline ? deadline : GREEN_FOREVER, list);

@@ -1,8 +1,9 @@
 /* refusal.c - where blocking is refused.
  *
  * A call that would have to wait asks first, before it has any effect. What is
- * refused: a state that closes, a stack on which no green thread runs, Lua's
- * finalizers, the main Lua thread below a callback, a warn function.
+ * refused: a forked child and a foreign OS thread, a state that closes, a stack
+ * on which no green thread runs, Lua's finalizers, the main Lua thread below a
+ * callback, a warn function.
  *
  * Where Lua runs.
  *
@@ -13,6 +14,8 @@
 
 const char *lg_refusal(lua_State *L, struct lg *G) {
   struct green_hot *hot = green_hot(G->hub);
+  const char *elsewhere = green_elsewhere(G->hub);
+  if (elsewhere) return elsewhere;
   if (G->drained == 2) return "while the state closes";
   if (!hot->current)
     return "here: it would block the host's loop; spawn a thread";

@@ -54,23 +54,29 @@ int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep) {
   return go_on(L, G, op, lg_stay(L, G));
 }
 
+/* A lap or a wait was not begun. */
+static int refused(lua_State *L, struct lg *G, const struct lg_op *op, int r) {
+  const char *why = r == UV_EPERM ? lg_refusal(L, G) : NULL;
+  if (why) return luaL_error(L, "'%s' cannot block %s", op->kind.name, why);
+  return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+}
+
 int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline) {
   int keep = lg_keep_or_yield(L, G, op);
   int r = green_wait_begin(G->hub, &op->kind, on, list, deadline);
-  if (unlikely(r < 0))
-    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  if (unlikely(r < 0)) return refused(L, G, op, r);
   return lg_park(L, G, op, keep);
 }
 
 int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op) {
-  int reason;
+  int r;
   if (!lg_keep_or_yield(L, G, op)) {
-    green_lap_begin(G->hub, &op->kind);
-    return lg_leave(L, G, wait_k);
+    r = green_lap_begin(G->hub, &op->kind);
+    return unlikely(r < 0) ? refused(L, G, op, r) : lg_leave(L, G, wait_k);
   }
-  reason = (int)green_lap(G->hub, &op->kind, L);
-  return go_on(L, G, op, reason);
+  r = green_lap(G->hub, &op->kind, L);
+  return unlikely(r < 0) ? refused(L, G, op, r) : go_on(L, G, op, r);
 }
 
 /* --- on entry --- */

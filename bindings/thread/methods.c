@@ -33,13 +33,16 @@ static void note_kill(lua_State *L, int index) {
 static int thread_kill(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_self_thread(L);
+  int killed;
   lua_settop(L, 2);
   if (is_alive(t)) {
     lg_push_caller(L);
     lg_make_rare(L, G, t);
     if (is_alive(t)) note_kill(L, 2);
   }
-  lua_pushboolean(L, t && green_kill(G->hub, t));
+  killed = t ? green_kill(G->hub, t) : 0;
+  if (killed < 0) luaL_error(L, "cannot kill %s", green_elsewhere(G->hub));
+  lua_pushboolean(L, killed);
   return 1;
 }
 

@@ -57,7 +57,9 @@ static struct green_thread *make(lua_State *L, struct lg *G, int n,
   }
   t = green_thread_new(G->hub, G->thread_class);
   if (!t) {
+    const char *elsewhere = green_elsewhere(G->hub);
     lg_release(G, slot);
+    if (elsewhere) luaL_error(L, "cannot spawn %s", elsewhere);
     luaL_error(L, "not enough memory for a green thread");
   }
   t->user = co;

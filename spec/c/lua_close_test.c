@@ -208,6 +208,69 @@ static void test_in_child(void) {
         "a forked child may close its copy of the state; nothing runs there");
 }
 
+/* ------------------------------------------------------------ elsewhere --
+ * The bugs: sleep(0) and spawn went ahead in a forked child, and what refused
+ * said "operation not permitted". */
+
+/* Each function must raise, and say where it is. */
+static const char *const refused_there =
+    "for name, f in pairs {\n"
+    "  sleep = function() green.sleep(0) end,\n"
+    "  pause = function() green.sleep(0.001) end,\n"
+    "  spawn = function() green.spawn(print) end,\n"
+    "  spawn_n = function() green.spawn_n(print) end,\n"
+    "  kill = function() victim:kill() end,\n"
+    "  get = function() green.queue():get() end,\n"
+    "  join = function() victim:join() end,\n"
+    "  pool = function() green.pool(1):spawn(print) end,\n"
+    "  connect = function() assert(green.connect('localhost', 1)) end,\n"
+    "} do\n"
+    "  local ok, err = pcall(f)\n"
+    "  if ok or not tostring(err):find(place, 1, true) then\n"
+    "    print('# ' .. name, ok, err)\n"
+    "    strangers = (strangers or 0) + 1\n"
+    "  end\n"
+    "end";
+
+static int strangers(lua_State *L, const char *place) {
+  int n;
+  lua_pushstring(L, place);
+  lua_setglobal(L, "place");
+  run(L, refused_there);
+  lua_getglobal(L, "strangers");
+  n = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static void *on_foreign_thread(void *L) {
+  return (void *)(intptr_t)strangers(L, "on another OS thread");
+}
+
+static void test_elsewhere(void) {
+  lua_State *L = open_state();
+  pthread_t thread;
+  void *found;
+  int status;
+  pid_t pid;
+  run(L,
+      "victim = green.spawn(green.sleep, 60)\n"
+      "green.sleep(0)");
+  if (pthread_create(&thread, NULL, on_foreign_thread, L) != 0) abort();
+  pthread_join(thread, &found);
+  CHECK(!found, "on another OS thread every call is refused, and says why");
+  fflush(stdout);
+  if ((pid = fork()) == 0) {
+    status = strangers(L, "in a forked child");
+    fflush(stdout);
+    _exit(status);
+  }
+  waitpid(pid, &status, 0);
+  CHECK(status == 0, "and in a forked child");
+  run(L, "assert(victim:kill())");
+  lua_close(L);
+}
+
 /* --------------------------------------------------- loading, reloading -- */
 
 static void test_require(void) {
@@ -278,6 +341,7 @@ int main(void) {
   test_kinds();
   test_from_thread();
   test_in_child();
+  test_elsewhere();
   test_require();
   test_again();
   test_sequence();
