@@ -65,11 +65,13 @@ void lg_crew_grant(struct crew *crew) {
   while (lg_crew_has_slots(crew) && (node = lg_crew_next_in_line(crew))) {
     crew->used++;
     crew->granted++;
+    assert(crew->granted <= crew->used);
     green_wake_node(crew->object.G->hub, node, GREEN_WOKEN);
   }
 }
 
 static void release(struct crew *crew) {
+  assert(crew->used > 0);
   crew->used--;
   lg_crew_grant(crew);
 }
@@ -111,6 +113,7 @@ static void collect(struct crew *crew, struct member *m) {
 /* The first of the unread is read. */
 void lg_crew_uncollect(struct crew *crew) {
   struct member *m = crew->unread;
+  assert(m && crew->collects);
   if (!(crew->unread = m->after)) crew->last_unread = &crew->unread;
   if (crew->keeps && m->thread) lg_let_thread_go(crew->object.G, m->thread);
   free(m);
@@ -189,6 +192,7 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch) {
     crew->failed = 1;
     if (lg_protected(G, tell_failure, m) != LUA_OK) kill_all(crew);
   }
+  assert(!m->over && crew->live > 0);
   lg_crew_delist(m);
   m->over = 1;
   if (!crew->keeps) m->thread = NULL;
@@ -229,6 +233,7 @@ struct member *lg_crew_attach(lua_State *L, struct crew *crew, int index,
                               struct green_list *list,
                               struct green_thread *t) {
   struct member *m = crew->spare;
+  assert(m && crew->anchor); /* lg_crew_reserve() came before */
   crew->spare = NULL;
   *m = (struct member){
       .watch = {.kind = &watch_kind}, .crew = crew, .thread = t};

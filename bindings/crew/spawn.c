@@ -22,6 +22,7 @@ static void spawn_undo(struct green_hub *hub, struct green_thread *t) {
   struct crew *crew = t->on;
   (void)hub;
   if (t->reason != GREEN_WOKEN) return;
+  assert(crew->granted > 0 && crew->used >= crew->granted);
   crew->granted--;
   crew->used--;
   lg_crew_pass_on(crew);

@@ -99,6 +99,7 @@ static struct event *to_send(lua_State *L) {
 
 static int sent(lua_State *L, struct event *e, int state) {
   (void)L;
+  assert(e->state == EMPTY && state != EMPTY);
   e->state = state;
   green_wake_all(e->object.G->hub, &e->waiters, GREEN_WOKEN);
   return 0;

@@ -50,6 +50,8 @@ static int lock_acquire(lua_State *L);
 /* Its record must have its extra pointer already. */
 static void give(struct lock *l, struct green_thread *t, enum state state) {
   void **held = green_extra(l->object.G->hub, t);
+  assert(held && !l->owner && l->state == FREE);
+  assert(state == OWNED || state == HANDED);
   l->owner = t;
   l->state = state;
   l->depth = 1;
@@ -60,6 +62,7 @@ static void give(struct lock *l, struct green_thread *t, enum state state) {
 }
 
 static void take_away(struct lock *l) {
+  assert(l->owner && *l->link == l);
   *l->link = l->next;
   if (l->next) ((struct lock *)l->next)->link = l->link;
   l->owner = NULL;
@@ -74,10 +77,12 @@ static void hand_over(struct green_hub *hub, struct lock *l) {
 }
 
 static void tell_next(struct green_hub *hub, struct lock *l) {
+  assert(!l->owner);
   l->state = green_wake_first(hub, &l->waiters, GREEN_WOKEN) ? TOLD : LEFT;
 }
 
 static void release(struct green_hub *hub, struct lock *l) {
+  assert(l->owner && l->depth > 0);
   if (--l->depth > 0) return;
   take_away(l);
   hand_over(hub, l);
@@ -86,6 +91,7 @@ static void release(struct green_hub *hub, struct lock *l) {
 /* The waiter was handed the lock, or an error, but ends without having run. */
 static void undo(struct green_hub *hub, void *object) {
   struct lock *l = object;
+  assert(l->state == TOLD || l->state == HANDED);
   if (l->state == TOLD)
     tell_next(hub, l);
   else
@@ -196,9 +202,12 @@ static int fetch(lua_State *L, struct lg *G, void *object, int at,
   struct lock *l = object;
   (void)reason;
   if (likely(l->state == HANDED)) {
+    assert(l->owner == lg_current(G));
     l->state = OWNED;
     return push_guard(L, at);
   }
+  /* Told that its owner ended: this waiter gets the error, the next the lock */
+  assert(l->state == TOLD);
   l->state = FREE;
   hand_over(G->hub, l);
   return raise_left(L, l);

@@ -89,6 +89,7 @@ static inline int table_of(lua_State *L, struct queue *q, int at) {
 
 /* A value is there: its getter, if one waits. */
 static void offer(struct green_hub *hub, struct queue *q) {
+  assert(q->store.count > q->reserved);
   if (green_wake_first(hub, &q->getters, GREEN_WOKEN)) q->reserved++;
 }
 
@@ -103,6 +104,7 @@ static void admit(lua_State *L, struct lg *G, struct queue *q, int at,
                   int table) {
   struct green_node *node = green_list_head(&q->putters);
   int status;
+  assert(node && has_room(q));
   lua_rawgeti(L, table, key_of(node));
   status = lg_store_put(L, G, &q->store, at, table);
   if (unlikely(status != LUA_OK)) {
@@ -134,8 +136,9 @@ static void admit_all(lua_State *L, struct lg *G, struct queue *q, int at,
 /* The getter was handed a value, but ends without having run. */
 static void get_undo(struct green_hub *hub, void *object) {
   struct queue *q = object;
+  assert(q->reserved > 0);
   q->reserved--;
-  offer(hub, q);
+  offer(hub, q); /* it goes to the next in line, or stays */
 }
 
 /* --- get --- */
@@ -179,6 +182,7 @@ static int get_fetch(lua_State *L, struct lg *G, void *object, int at,
                      int reason) {
   struct queue *q = object;
   if (reason == GREEN_CLOSED) return lg_push_closed(L);
+  assert(q->reserved > 0 && q->store.count >= q->reserved);
   q->reserved--;
   return take(L, G, q, at, 0);
 }

@@ -72,7 +72,11 @@ static void unlink_all(struct green_hub *hub, struct selection *s) {
   int i;
   for (i = 0; i < s->n; i++) {
     struct one *c = &s->cases[i];
-    if (!c->node.link.next && c->node.thread) s->fired = i;
+    if (!c->node.link.next && c->node.thread) {
+      assert(s->fired <
+             0); /* who wakes through one leaves the others linked */
+      s->fired = i;
+    }
     if (c->w->unlink && c->where)
       c->w->unlink(hub, c->where, &c->node);
     else if (c->node.link.next)

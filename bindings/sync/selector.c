@@ -50,8 +50,9 @@ struct selector {
   struct one *volatile_first;
   uint64_t deadline; /* of the wait */
   int n, room;
-  int marked; /* marks of cases that are not volatile */
-  int fired;  /* the case that ended the wait; -1: none */
+  int marked;    /* marks of cases that are not volatile */
+  int fired;     /* the case that ended the wait; -1: none */
+  uint64_t last; /* the thread that selected last, by its id */
   uint8_t closed;
 };
 
@@ -124,10 +125,11 @@ static int ask(lua_State *L, struct selector *s, int i) {
   r = one->w->attempt(L, s->object.G, one->object, OBJECT);
   if (r >= 0) return lg_case_chosen(L, i, r);
   one = s->cases[i];
-  if (!one || one->is_volatile || one->c.watch.node.link.next) return -1;
+  if (!one || one->is_volatile) return -1;
   /* Nothing has run since it said no: from now on its list tells. */
   unmark(s, one);
-  green_list_add(one->w->list(one->object), &one->c.watch.node);
+  if (!one->c.watch.node.link.next)
+    green_list_add(one->w->list(one->object), &one->c.watch.node);
   return -1;
 }
 
@@ -275,6 +277,17 @@ static void interrupted(lua_State *L, struct lg *G) {
 static const struct lg_op select_op = {
     {"selector:select", undo, leave}, selector_select, woken, interrupted};
 
+/* An operation may prepare the thread that asks (a lock does): what another
+ * thread has asked counts for nothing. */
+static void ask_anew(struct selector *s, const struct green_thread *t) {
+  uint64_t id = t ? t->id : 0;
+  int i;
+  if (likely(s->last == id)) return;
+  s->last = id;
+  for (i = 0; i < s->n; i++)
+    if (s->cases[i]) mark(s, s->cases[i]);
+}
+
 static void check_alone(lua_State *L, struct lg *G, const struct selector *s) {
   if (likely(!s->waiter)) return;
   luaL_error(L, "%s waits in this selector already",
@@ -293,6 +306,7 @@ static int selector_select(lua_State *L) {
   if (deadline > 0 && (r = lg_enter(L, G, &select_op)) >= 0) return r;
   check_alone(L, G, s);
   if (s->closed) return lg_push_closed(L);
+  ask_anew(s, lg_current(G));
   if ((r = ask_marked(L, s)) >= 0) return r;
   if (deadline == 0) return lg_push_timeout(L);
   s->deadline = deadline;

@@ -1,4 +1,4 @@
-/* semaphore.c - permits, of which there are so many.
+/* semaphore.c - a fixed number of permits.
  *
  * A release hands its permit to the first waiter, so that permits are free
  * only while nobody waits:
@@ -42,7 +42,9 @@ static struct green_list *waiters(void *object) {
 
 static void hand_over(struct green_hub *hub, void *object) {
   struct semaphore *s = object;
+  assert(s->count == 0 || green_list_length(&s->waiters) == 0);
   if (!green_wake_first(hub, &s->waiters, GREEN_WOKEN)) s->count++;
+  assert(s->count <= s->max);
 }
 
 static const struct lg_waitable acquire_waitable = {

@@ -47,6 +47,7 @@ static int waitgroup_wait(lua_State *L) {
 
 static void add(struct waitgroup *w, lua_Integer n) {
   w->count += n;
+  assert(w->count >= 0);
   if (w->count == 0)
     green_wake_all(w->object.G->hub, &w->waiters, GREEN_WOKEN);
 }

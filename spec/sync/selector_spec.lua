@@ -179,6 +179,24 @@ describe("a selector", function()
     assert.same({nil, "closed"}, {s:select()})
   end)
 
+  it("takes a lock for whichever thread selects", function()
+    local l = green.lock()
+    local owner = green.spawn(function()
+      local _ <close> = l:acquire()
+      green.sleep(0.01)
+    end)
+    help.blocked(owner)
+    local s = green.selector {l}
+    assert.is_nil(s:select(0))
+    local t = green.spawn(function()
+      s:select()
+      assert.equal(green.current(), l:owner())
+      l:release()
+      return "released"
+    end)
+    assert.equal("released", t:wait())
+  end)
+
   it("takes one waiter at a time, and names the other", function()
     local s = green.selector {green.queue()}
     local t = green.spawn(s.select, s)
