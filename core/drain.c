@@ -9,7 +9,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdio.h>
 
 #include "internal.h"
 
@@ -67,9 +66,9 @@ static void abandon(struct green_thread *t, void *arg) {
     h->runtime->abandoned(h, t);
     return;
   }
-  fprintf(stderr, "luagreen: green thread #%llu %s would not end (%s)\n",
-          (unsigned long long)t->id, green_name(t),
-          t->state == GREEN_BLOCKED ? t->kind->name : green_status(t));
+  green_report("luagreen: green thread #%llu %s would not end (%s)\n",
+               (unsigned long long)t->id, green_name(t),
+               t->state == GREEN_BLOCKED ? t->kind->name : green_status(t));
 }
 
 /* The drain runs above main's frames (a C library closes the Lua state from a

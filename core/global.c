@@ -160,7 +160,6 @@ void green__global_report(const struct green__stack *s, const char *how) {
   const struct green__slab *slab = green__global_find(s);
   size_t size = slab ? slab->slot - GREEN__GUARD_SIZE - GREEN__TOP_SIZE : 0;
   struct line l = {{0}, 0};
-  ssize_t n;
   put_text(&l, "luagreen: stack overflow in ");
   if (t) {
     put_text(&l, "green thread #");
@@ -175,8 +174,7 @@ void green__global_report(const struct green__stack *s, const char *how) {
   put_text(&l, " KB)");
   put_text(&l, how);
   put_text(&l, "\n");
-  n = write(STDERR_FILENO, l.text, l.length);
-  (void)n;
+  green__stderr_now(l.text, l.length);
 }
 
 /* The stack whose guard holds the address. By address only: guards made by

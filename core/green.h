@@ -112,6 +112,23 @@ struct green_stats {
 };
 void green_stats(struct green_hub *hub, struct green_stats *stats);
 
+/* -------------------------------------------------------------- reports -- */
+
+/* Reports go to stderr and never block, whoever reads it; they are limited in
+ * rate, and it is told how many were dropped. Control characters are escaped.
+ * Any OS thread. */
+void green_report(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+/* The same in two steps, for a text that costs something: begin returns 0 if
+ * the report is dropped. put cuts a long text unless it is to be whole, and is
+ * not limited by itself. */
+int green_report_begin(void);
+void green_report_put(const char *text, size_t length, int whole);
+/* What of a text may be shown on a terminal, and may stand in a log: valid
+ * UTF-8, tabs and newlines; the rest as \xNN. Returns the size, also without
+ * `to`. */
+size_t green_printable(char *to, const char *text, size_t length);
+
 /* -------------------------------------------------------------- threads -- */
 
 typedef int (*green_fn)(struct green_hub *hub, void *arg);

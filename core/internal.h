@@ -32,6 +32,14 @@ void green__unmap(void *base, size_t size);
 /* The n-th next of the above fails, once; n <= 0: none does. For tests. */
 void green__fail_alloc(long n);
 
+/* --------------------------------------------------------------- stderr -- */
+
+/* stderr.c: how many bytes are done with, be it because nobody will ever read
+ * them. now: never waits; also in a signal handler. wait: for OS threads that
+ * may be held up; block SIGPIPE. */
+size_t green__stderr_now(const char *text, size_t length);
+size_t green__stderr_wait(const char *text, size_t length);
+
 /* --------------------------------------------------------------- stacks -- */
 
 /* One C stack. The struct lies at the top of its own slot:

@@ -134,6 +134,38 @@ static int l_call(lua_State *L) {
   return lua_gettop(L);
 }
 
+/* printable(text): as it may be shown on a terminal. */
+static int l_printable(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  luaL_Buffer b;
+  char *to;
+  to = luaL_buffinitsize(L, &b, green_printable(NULL, text, length));
+  luaL_pushresultsize(&b, green_printable(to, text, length));
+  return 1;
+}
+
+/* closing(): the threads of the state are being ended, or have been. */
+static int l_closing(lua_State *L) {
+  lua_pushboolean(L, lg_get(L)->drained);
+  return 1;
+}
+
+/* report_begin(): false if the report is dropped, because there are too many.
+ */
+static int l_report_begin(lua_State *L) {
+  lua_pushboolean(L, green_report_begin());
+  return 1;
+}
+
+/* report_put(text [, whole]) */
+static int l_report_put(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  green_report_put(text, length, lua_toboolean(L, 2));
+  return 0;
+}
+
 /* isatty(fd) */
 static int l_isatty(lua_State *L) {
   lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
@@ -171,6 +203,10 @@ static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
                                      {"type", l_type},
                                      {"call", l_call},
                                      {"isatty", l_isatty},
+                                     {"printable", l_printable},
+                                     {"closing", l_closing},
+                                     {"report_begin", l_report_begin},
+                                     {"report_put", l_report_put},
                                      {NULL, NULL}};
 
 /* The keys of a thread's rare things that Lua code uses, by name. */

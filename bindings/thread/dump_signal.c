@@ -12,7 +12,6 @@
 #include "thread/thread.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +47,7 @@ static void on_dump_signal(uv_signal_t *handle, int number) {
   (void)number;
   if (!G || G->dump_signal != w || G->drained) return;
   if (lg_protected(G, spawn_dump, NULL) != LUA_OK)
-    fprintf(stderr, "luagreen: memory was short for the dump\n");
+    green_report("luagreen: memory was short for the dump\n");
 }
 
 static void on_closed(uv_handle_t *handle) {

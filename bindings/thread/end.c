@@ -24,7 +24,6 @@
  * SPDX-License-Identifier: MIT
  */
 #include <assert.h>
-#include <stdio.h>
 
 #include "runtime/anchor.h"
 #include "runtime/rare.h"
@@ -123,10 +122,10 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t) {
   }
   if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
       lg_protected(G, report, t) != LUA_OK)
-    fprintf(stderr,
-            "luagreen: green thread #%llu %s failed, and memory was "
-            "short for its report\n",
-            (unsigned long long)t->id, green_name(t));
+    green_report(
+        "luagreen: green thread #%llu %s failed, and memory was "
+        "short for its report\n",
+        (unsigned long long)t->id, green_name(t));
   if (t->flags & GREEN_HELD)
     lg_free_early(G, t);
   else

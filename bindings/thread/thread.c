@@ -8,7 +8,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "runtime/anchor.h"
@@ -202,7 +201,7 @@ const struct green_class lg_thread_class = {"lua", run, unstarted,
 /* Killed, forced, and alive after a second grace. */
 void lg_abandoned(struct green_hub *hub, struct green_thread *t) {
   lg_keep_name(lg_of(hub), t);
-  fprintf(stderr, "luagreen: green thread #%llu %s would not end (%s)\n",
-          (unsigned long long)t->id, green_name(t),
-          green_waits_for(t) ? green_waits_for(t) : green_status(t));
+  green_report("luagreen: green thread #%llu %s would not end (%s)\n",
+               (unsigned long long)t->id, green_name(t),
+               green_waits_for(t) ? green_waits_for(t) : green_status(t));
 }

@@ -26,9 +26,10 @@ local _ENV <const> = require "green.runtime.std"
 local green = require "green"
 local check = require "green.runtime.check"
 local core = require "green.core"
-local error, ipairs, math, pairs, pcall, select, setmetatable, table,
+local text = require "green.runtime.text"
+local error, ipairs, math, pairs, select, setmetatable, table,
   tostring, type =
-  error, ipairs, math, pairs, pcall, select, setmetatable, table, tostring,
+  error, ipairs, math, pairs, select, setmetatable, table, tostring,
   type
 
 local CAUSE <const>, OWNED <const> = core.keys.cause, core.keys.owned
@@ -37,17 +38,19 @@ local CAUSE <const>, OWNED <const> = core.keys.cause, core.keys.owned
 
 local error_mt = core.metatable "green.dag_error"
 
-local function text_of(value)
-  local ok, text = pcall(tostring, value)
-  return ok and text or "(error object is a " .. type(value) .. " value)"
-end
-
 function error_mt:__tostring()
   local names = {}
-  for i, key in ipairs(self.chain) do names[i] = text_of(key) end
+  for i, key in ipairs(self.chain) do names[i] = text.of(key) end
   return ("dag: %s failed: %s"):format(table.concat(names, " <- "),
-    text_of(self.cause))
+    text.of(self.cause))
 end
+
+text.declare(error_mt.__tostring, function(err)
+  for _, key in ipairs(err.chain) do
+    if not text.is_safe(key) then return key end
+  end
+  return err.cause
+end)
 
 function error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
@@ -264,7 +267,7 @@ local function is_taken(node)
 end
 
 local function taken(key)
-  return ("the key '%s' is taken"):format(text_of(key))
+  return ("the key '%s' is taken"):format(text.of(key))
 end
 
 --- An error of the task belongs to the graph, unless it is not the key's any
@@ -275,7 +278,7 @@ local function start(dag, key, depends, f, ...)
   local node = node_of(dag, key)
   task.node, task.results = node, results_of(dag, depends)
   for _, other in ipairs(task.results.nodes) do other.wanted = true end
-  t.name = "dag " .. text_of(key)
+  t.name = "dag " .. text.of(key)
   core.rare(t)[OWNED] = true
   t:link(never_ran, task)
   if is_taken(node) then -- by a finalizer, while all this was made
@@ -311,7 +314,7 @@ local function refusal(dag, key, depends)
   for _, from in ipairs(depends) do
     local path = (wanted or from == key) and way(dag, from, key, {key})
     if path then
-      for i, name in ipairs(path) do path[i] = text_of(name) end
+      for i, name in ipairs(path) do path[i] = text.of(name) end
       return "a ring of dependencies: " .. table.concat(path, " <- ")
     end
   end

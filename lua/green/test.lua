@@ -13,6 +13,7 @@ local check = require "green.runtime.check"
 local core = require "green.core"
 local green = require "green"
 local report = require "green.runtime.report"
+local text_of = require "green.runtime.text".of
 local collectgarbage, error, getmetatable, ipairs, math, pairs, pcall,
   setmetatable, table, tonumber, tostring, type =
   collectgarbage, error, getmetatable, ipairs, math, pairs, pcall,
@@ -39,11 +40,6 @@ local KEPT <const> = {
 }
 
 ----------------------------------------------------------------- wording --
-
-local function text_of(err)
-  local ok, text = pcall(tostring, err)
-  return ok and text or "(error object is a " .. type(err) .. " value)"
-end
 
 local function indented(lines)
   return "\n  " .. table.concat(lines, "\n  ")

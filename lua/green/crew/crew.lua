@@ -4,7 +4,7 @@
 
 local check = require "green.runtime.check"
 local core = require "green.core"
-local policy = require "green.runtime.policy"
+local errors = require "green.runtime.errors"
 local ipairs, math, pcall, select, type = ipairs, math, pcall, select, type
 
 local crew = {}
@@ -40,7 +40,7 @@ end
 --- To on_error, in a thread of its own.
 function crew.report(err, t)
   if not core.report_later(err, t) then
-    policy.report(err, t) -- the state is closing
+    errors.report(err, t) -- the state is closing
   end
 end
 

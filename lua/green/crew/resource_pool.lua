@@ -25,7 +25,7 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local policy = require "green.runtime.policy"
+local errors = require "green.runtime.errors"
 local error, math, pairs, pcall, rawequal, setmetatable, table, xpcall =
   error, math, pairs, pcall, rawequal, setmetatable, table, xpcall
 
@@ -135,7 +135,7 @@ local function doom(lease)
     t:link(destroy, lease, item)
   else -- there are too many threads, or none any more: the state closes
     local done, err = xpcall(destroy, core.note_traceback, nil, lease, item)
-    if not done then policy.report(err, green.current()) end
+    if not done then errors.report(err, green.current()) end
   end
 end
 
@@ -179,7 +179,7 @@ local function report(err, name)
   if ok then
     t.name = "resource_pool " .. name
   else -- there are too many threads, or none any more: the state closes
-    policy.report(err, green.current())
+    errors.report(err, green.current())
   end
 end
 

@@ -9,7 +9,7 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local policy = require "green.runtime.policy"
+local errors = require "green.runtime.errors"
 local report = require "green.runtime.report"
 local error, math, pcall, rawequal, setmetatable, tonumber, type =
   error, math, pcall, rawequal, setmetatable, tonumber, type
@@ -183,11 +183,7 @@ green.StopServe = setmetatable({}, {
   __tostring = function() return "StopServe" end,
 })
 
--- It is no failure that anybody should hear of.
-local report_error = policy.report
-function policy.report(err, t)
-  if not rawequal(err, green.StopServe) then return report_error(err, t) end
-end
+errors.silence(green.StopServe)
 
 --- One serve(): what its handlers share with it.
 ---@class Server
@@ -263,8 +259,7 @@ end
 function Server:back_off(err)
   local now = green.now()
   if not self.short or now - self.short > 2 * LAST_PAUSE then
-    report.write(("luagreen: serve: cannot accept: %s; trying again\n")
-      :format(err))
+    report.line("serve: cannot accept: %s; trying again", err)
   end
   self.short = now
   self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)

@@ -26,7 +26,7 @@ local FIGURES <const> = {"threads", "ready", "kept", "stacks", "timers",
 
 --- An object, in a word. No __tostring of the program's own is called: it
 --- might raise, or switch.
-local function text_of(value)
+local function object(value)
   return ("%s: %p"):format(core.type(value) or type(value), value)
 end
 
@@ -55,7 +55,7 @@ local function awaited(t, w)
     if #list > MOST_NAMES then names[MOST_NAMES + 1] = "..." end
     return (" (%s %s)"):format(how, table.concat(names, ", "))
   end
-  return w.on ~= nil and (" on %s"):format(text_of(w.on)) or ""
+  return w.on ~= nil and (" on %s"):format(object(w.on)) or ""
 end
 
 local function wait_text(t)
@@ -123,7 +123,7 @@ end
 ---@return true? ok, string? err
 function green.dump(file)
   if type(file) == "string" then return write_file(file, dump_text()) end
-  if file == nil then return report.write(dump_text()) or true end
+  if file == nil then return report.write(dump_text(), true) or true end
   if not report.has_write(file) then
     check.bad(1, "dump", "file name or file expected, got %s", type(file))
   end
@@ -136,5 +136,5 @@ end
 function policy.dump()
   local me = green.current()
   me.name = "dump"
-  report.write(dump_text(me))
+  report.write(dump_text(me), true)
 end

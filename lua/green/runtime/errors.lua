@@ -9,26 +9,25 @@ local check = require "green.runtime.check"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local rings = require "green.runtime.rings"
-local ipairs, pcall, rawequal, select, setmetatable, table, tostring, type =
-  ipairs, pcall, rawequal, select, setmetatable, table, tostring, type
+local text = require "green.runtime.text"
+local ipairs, pcall, rawequal, select, setmetatable, table, tostring =
+  ipairs, pcall, rawequal, select, setmetatable, table, tostring
 
 local CAUSE <const> = core.keys.cause
 
 local errors = {}
 
---- tostring that never raises.
-local function text_of(value)
-  local ok, text = pcall(tostring, value)
-  return ok and text or "(error object is a " .. type(value) .. " value)"
-end
-errors.text_of = text_of
-
 -- All error objects print, and can be joined to a log line.
-local function printable(name, tostring_)
+local function printable(name, to_string, inner)
   local mt = core.metatable(name)
-  mt.__tostring = tostring_
+  mt.__tostring = to_string
   mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
+  text.declare(to_string, inner)
   return mt
+end
+
+local function error_of(t)
+  return select(2, t:join(0))
 end
 
 printable("green.timeout", function(t)
@@ -37,12 +36,12 @@ printable("green.timeout", function(t)
     seconds and ("%g"):format(seconds) or "no", t.where)
 end)
 printable("green.killed", function(k)
-  return k.reason == nil and "killed" or "killed: " .. text_of(k.reason)
-end)
+  return k.reason == nil and "killed" or "killed: " .. text.of(k.reason)
+end, function(k) return k.reason end)
 printable("green.child_failed", function(c)
-  return ("group: #%d %s failed: %s"):format(c.thread.id, c.thread.name,
-    text_of(select(2, c.thread:join(0))))
-end)
+  return ("group: %s failed: %s"):format(rings.name(c.thread),
+    text.of(error_of(c.thread)))
+end, function(c) return error_of(c.thread) end)
 local deadlock = printable("green.deadlock", function(d)
   local lines = {"deadlock: nothing can ever wake these green threads:"}
   for _, t in ipairs(d.threads) do
@@ -87,7 +86,7 @@ local function cause_text(t, err)
   if not cause or not rawequal(cause[1], err) or cause[2] == t then
     return ""
   end
-  return ("\ncaused by #%d %s:\n%s"):format(cause[2].id, cause[2].name,
+  return ("\ncaused by %s:\n%s"):format(rings.name(cause[2]),
     cause[2]:traceback())
 end
 
@@ -105,11 +104,10 @@ end
 --- for another thread, with that one's.
 ---@return string
 core.metatable("green.thread").__methods.traceback = function(t)
-  local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
+  local stack = (core.stack_text(t) or "stack traceback:\n\t(none)")
     .. errors.spawn_text(t, green.find_thread)
-  if t:status() ~= "failed" then return text end
-  local _, err = t:join(0)
-  return text .. cause_text(t, err)
+  if t:status() ~= "failed" then return stack end
+  return stack .. cause_text(t, error_of(t))
 end
 
 --- For xpcall: the error as a string with the traceback of the place where
@@ -117,25 +115,31 @@ end
 ---@param err? any
 ---@return string
 function green.traceback(err)
-  local text = core.traceback(err ~= nil and text_of(err) or nil, 2)
+  local stack = core.traceback(err ~= nil and text.of(err) or nil, 2)
   local me = green.current()
-  return me and text .. cause_text(me, err) or text
+  return me and stack .. cause_text(me, err) or stack
 end
 
 ------------------------------------------------------------- on_error --
 
+--- A text of several lines is seen to be one: none of them looks like the begin
+--- of a report.
+local function indented(message)
+  return (message:gsub("\n(%S)", "\n  %1"))
+end
+
 --- What becomes of an error that nobody waits for, unless a program says
---- otherwise.
+--- otherwise. May switch.
 local function print_error(err, t)
-  report.write(("luagreen: green thread #%d %s failed: %s\n%s\n"):format(
-    t.id, t.name, text_of(err), t:traceback()))
+  if not report.begin() then return end
+  report.write(("luagreen: green thread %s failed: %s\n%s\n"):format(
+    rings.name(t), indented(text.patient(err)), t:traceback()))
 end
 
 --- A timeout was caught 1,000 times and is still pending.
 function policy.swallowed(timeout)
-  local t = green.current()
-  report.write(("luagreen: green thread #%d %s keeps swallowing its %s\n")
-    :format(t.id, t.name, text_of(timeout)))
+  report.line("green thread %s keeps swallowing its %s",
+    rings.name(green.current()), text.plain(timeout))
 end
 
 local handler = print_error
@@ -153,11 +157,37 @@ function green.on_error(f)
   return former
 end
 
-function policy.report(err, t)
+--- Error values that are no failures: nobody hears of them.
+local silent = setmetatable({}, {__mode = "k"})
+
+function errors.silence(value)
+  silent[value] = true
+end
+
+--- Hands an error to the handler. May switch.
+function errors.report(err, t)
+  if err ~= nil and err == err and silent[err] then return end
   local ok, problem = pcall(handler, err, t)
-  if not ok and not rawequal(problem, green.interrupted()) then
-    report.write("luagreen: on_error failed: " .. text_of(problem) .. "\n")
-    if handler ~= print_error then print_error(err, t) end
+  if ok or rawequal(problem, green.interrupted()) then return end
+  report.line("on_error failed: %s", indented(text.plain(problem)))
+  if handler ~= print_error then print_error(err, t) end
+end
+
+--- The base of a thread that is made for it.
+function policy.report(err, t)
+  text.own_thread()
+  errors.report(err, t)
+end
+
+--- Something that whoever looks after the program should know, and that is no
+--- thread's failure: a line on stderr or, where the program has a handler for
+--- errors, an error for that. Never switches.
+---@param message string
+function errors.notice(message)
+  if handler == print_error then
+    report.line("%s", message)
+  else
+    core.report_later(message, core.current())
   end
 end
 

@@ -16,8 +16,8 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local errors = require "green.runtime.errors"
 local report = require "green.runtime.report"
+local text_of = require "green.runtime.text".plain
 local _G, error, math, pcall, rawequal, select, setmetatable, table, tostring,
   type =
   _G, error, math, pcall, rawequal, select, setmetatable, table, tostring,
@@ -44,8 +44,8 @@ local function write_to(sink, text)
 end
 
 local function complain(err)
-  report.write(("luagreen: the output of green thread #%d failed, and is "
-    .. "stdout again: %s\n"):format(core.current().id, errors.text_of(err)))
+  report.line("the output of green thread #%d failed, and is stdout again: %s",
+    core.current().id, text_of(err))
 end
 
 local Busy = {__close = function(rare) rare.rare.in_sink = nil end}

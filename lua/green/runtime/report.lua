@@ -1,21 +1,17 @@
 --- Reports: what the library has to say when nobody asked, on stderr.
 ---
---- A program that puts an object with `write` in the place of io.stderr gets
---- them there.
+--- They never block, are limited in rate, and what a peer may have put into
+--- them cannot steer a terminal: core/report.c. A program that puts an object
+--- with `write` in the place of io.stderr gets them there.
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
 local io, pcall, type = io, pcall, type
 local stderr <const> = io and io.stderr
+local printable <const>, put <const> = core.printable, core.report_put
 
 local report = {}
-
---- Writes whole lines. Never raises.
----@param text string
-function report.write(text)
-  local file = io and io.stderr or stderr
-  if file then pcall(file.write, file, text) end
-end
 
 --- Is there a method `write`?
 function report.has_write(file)
@@ -23,6 +19,29 @@ function report.has_write(file)
   if kind ~= "table" and kind ~= "userdata" then return false end
   local ok, write = pcall(function() return file.write end)
   return ok and write ~= nil
+end
+
+--- Counts one more report. False: there are too many, and it is dropped.
+report.begin = core.report_begin
+
+--- Writes whole lines. Never raises, and never switches unless a write of the
+--- program's own does.
+---@param text string
+---@param whole? boolean  however long it is
+function report.write(text, whole)
+  local file = io and io.stderr
+  if file ~= stderr and report.has_write(file) then
+    pcall(file.write, file, printable(text))
+  else
+    put(text, whole)
+  end
+end
+
+--- One line, of a format and its values.
+function report.line(format, ...)
+  if report.begin() then
+    report.write(("luagreen: " .. format .. "\n"):format(...))
+  end
 end
 
 return report

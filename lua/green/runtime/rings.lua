@@ -11,13 +11,13 @@ local ipairs, pcall, table = ipairs, pcall, table
 
 local rings = {}
 
---- Text of one line, whatever is in it.
+--- Text of one line that may be shown, whatever is in it.
 ---@param text string
 ---@return string
 function rings.one_line(text)
-  return (text:gsub("%c", function(c)
+  return core.printable((text:gsub("%c", function(c)
     return c == "\n" and "\\n" or ("\\%d"):format(c:byte())
-  end))
+  end)))
 end
 
 --- A thread, as "#2 fetch". Never raises.

@@ -1,0 +1,108 @@
+/* stderr.c - writing on descriptor 2 without being stopped by whoever reads it.
+ *
+ * Its open file is shared with the processes that we have it from and with our
+ * children, so it is never made non-blocking: they would lose output. A pipe or
+ * a terminal is opened once more for each report, as /proc/self/fd/2; that open
+ * file is ours, and may be non-blocking. A socket knows a flag for each send.
+ * Regular files and devices such as /dev/null take what they are given.
+ *
+ * Any stack, any OS thread; green__stderr_now() also in a signal handler.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* A reader that has gone is no reason to die of SIGPIPE. */
+struct quiet {
+  sigset_t before;
+  int was_pending;
+};
+
+static void quiet_begin(struct quiet *q) {
+  sigset_t pipe, pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  q->was_pending = sigismember(&pending, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, &q->before);
+}
+
+static void quiet_end(const struct quiet *q) {
+  static const struct timespec at_once = {0, 0};
+  int error = errno;
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  if (error == EPIPE && !q->was_pending) sigtimedwait(&pipe, NULL, &at_once);
+  pthread_sigmask(SIG_SETMASK, &q->before, NULL);
+  errno = error;
+}
+
+/* How many bytes are done with: those that nobody will ever read are. */
+static size_t done_with(ssize_t n, size_t length) {
+  if (n >= 0) return (size_t)n;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0
+                                                                   : length;
+}
+
+static size_t write_quietly(int fd, const char *text, size_t length) {
+  struct quiet q;
+  ssize_t n;
+  quiet_begin(&q);
+  n = write(fd, text, length);
+  quiet_end(&q);
+  return done_with(n, length);
+}
+
+/* Where it cannot be opened again (no /proc, or it belongs to another user),
+ * only an OS thread of its own can write without a risk: 0. */
+static size_t write_reopened(const char *text, size_t length) {
+  int fd =
+      open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  size_t n;
+  if (fd < 0) return 0;
+  n = write_quietly(fd, text, length);
+  close(fd);
+  return n;
+}
+
+static int may_block(const struct stat *st) {
+  int flags = fcntl(STDERR_FILENO, F_GETFL);
+  if (flags >= 0 && flags & O_NONBLOCK) return 0; /* others have made it so */
+  return S_ISFIFO(st->st_mode) ||
+         (S_ISCHR(st->st_mode) && isatty(STDERR_FILENO));
+}
+
+size_t green__stderr_now(const char *text, size_t length) {
+  struct stat st;
+  int error = errno;
+  size_t n;
+  if (fstat(STDERR_FILENO, &st) < 0)
+    n = length; /* it is closed */
+  else if (S_ISSOCK(st.st_mode))
+    n = done_with(
+        send(STDERR_FILENO, text, length, MSG_DONTWAIT | MSG_NOSIGNAL),
+        length);
+  else if (may_block(&st))
+    n = write_reopened(text, length);
+  else
+    n = write_quietly(STDERR_FILENO, text, length);
+  errno = error;
+  return n;
+}
+
+size_t green__stderr_wait(const char *text, size_t length) {
+  struct pollfd p = {STDERR_FILENO, POLLOUT, 0};
+  size_t n = done_with(write(STDERR_FILENO, text, length), length);
+  if (n == 0 && errno != EINTR) poll(&p, 1, -1); /* others' O_NONBLOCK */
+  return n;
+}
