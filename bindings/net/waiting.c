@@ -56,7 +56,8 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(f));
   if (r < 0)
     return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
-  return lg_park(L, G, op, keep);
+  /* A collected socket closes its descriptor, which ends the wait. */
+  return lg_park_unmarked(L, G, op, keep);
 }
 
 struct lg_socket *lg_read_woken(lua_State *L, int reason) {
@@ -85,7 +86,7 @@ void lg_write_end(struct lg *G, struct lg_socket *s) {
   if (s->f) green_fd_write_end(G->hub, s->f);
 }
 
-/* Will prepare_long raise? The write side must be given up before. */
+/* Will lg_yield_or_keep() raise? The write side must be given up before. */
 static int cannot_wait(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
   if (lg_refusal(L, G)) return 1;

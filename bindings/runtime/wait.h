@@ -34,6 +34,10 @@ static inline int lg_enter(lua_State *L, struct lg *G,
 /* After lg_keep_or_yield() and after the wait was begun: parks. The caller's
  * last act: return it. */
 int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
+/* The same, for an object that has a finalizer which ends the wait, and a kind
+ * of wait that has no undo: 19 ns less. */
+int lg_park_unmarked(lua_State *L, struct lg *G, const struct lg_op *op,
+                     int keep);
 /* lg_keep_or_yield, green_wait_begin and lg_park in one. */
 int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline);

@@ -19,7 +19,12 @@ static void drop_coroutine(struct lg *G, struct green_thread *t) {
   t->user = NULL;
 }
 
-/* --- the guard: a value to be closed at the bottom of each --- */
+/* --- closed by others: the guard at the bottom, the mark on top --- */
+
+/* By whatever name coroutine.close, or lua_closethread(), is called: values to
+ * be closed tell of it. The mark of a wait (wait.c) is closed first and ends
+ * the wait; then the handlers of the user's run; the guard is closed last and
+ * ends the thread. */
 
 static const char GUARD_KEY[] = "guard";
 
@@ -41,6 +46,10 @@ static int note_reason(lua_State *L) {
   return 0;
 }
 
+void lg_note_closed(struct lg *G, struct green_thread *t) {
+  lg_protected(G, note_reason, t);
+}
+
 /* The thread that is parked in a coroutine; or NULL. */
 static struct green_thread *parked_in(struct lg *G, lua_State *co) {
   struct search s = {co, NULL};
@@ -48,27 +57,28 @@ static struct green_thread *parked_in(struct lg *G, lua_State *co) {
   return s.found && !s.found->stack ? s.found : NULL;
 }
 
-/* __close of the guard: somebody closes the coroutine of a parked thread, by
- * whatever name coroutine.close has there. */
-static int guard_close(lua_State *L) {
-  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+/* Called by the __close of a guard or a mark: the parked thread whose coroutine
+ * L others close; or NULL, if its own worker resets it, or goes on with it. */
+static struct green_thread *closed_by_others(lua_State *L, struct lg *G) {
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
-  if (!G->hub || (t && t->user == L)) return 0; /* its worker resets it */
-  if (!(t = parked_in(G, L))) return 0;
-  lg_protected(G, note_reason, t);
-  lg_drop_scopes(G, t);
-  green_bury(G->hub, t, GREEN_KILLED);
+  if (!G->hub || (t && t->user == L)) return NULL;
+  return parked_in(G, L);
+}
+
+static int mark_close(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = closed_by_others(L, G);
+  if (t) green_cut(G->hub, t);
   return 0;
 }
 
-/* cut(co): it will be closed. The handlers of the user's come before the
- * guard, and may collect what the thread waits for: so that ends first. */
-int lg_cut(lua_State *L) {
+static int guard_close(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  lua_State *co = lua_tothread(L, 1);
-  struct green_thread *t = NULL;
-  if (G->hub && co && lua_status(co) == LUA_YIELD) t = parked_in(G, co);
-  if (t) green_cut(G->hub, t);
+  struct green_thread *t = closed_by_others(L, G);
+  if (!t) return 0;
+  lg_note_closed(G, t);
+  lg_drop_scopes(G, t);
+  green_bury(G->hub, t, GREEN_KILLED);
   return 0;
 }
 
@@ -76,16 +86,22 @@ int lg_cut(lua_State *L) {
 int lg_expose(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
-  if (t && t->user == lua_tothread(L, 1)) {
-    t->user_flags |= LG_EXPOSED;
-    lua_pushboolean(L, 1);
-    return 1;
-  }
+  if (t && t->user == lua_tothread(L, 1)) t->user_flags |= LG_EXPOSED;
   return 0;
+}
+
+/* The state's userdata serves as the mark. */
+static void open_mark(lua_State *L) {
+  static const luaL_Reg meta[] = {{"__close", mark_close}, {NULL, NULL}};
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_find(L));
+  lua_getmetatable(L, -1);
+  lg_setfuncs(L, meta, 0);
+  lua_pop(L, 2);
 }
 
 void lg_open_coroutine(lua_State *L) {
   static const luaL_Reg meta[] = {{"__close", guard_close}, {NULL, NULL}};
+  open_mark(L);
   lua_newuserdatauv(L, 1, 0);
   lua_newtable(L);
   lg_setfuncs(L, meta, 0);

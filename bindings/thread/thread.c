@@ -155,16 +155,24 @@ static void odd_end(struct lg *G, struct green_thread *t, lua_State *co,
     yielded_outside(G, t, co);
 }
 
+/* Others have closed its coroutine, or are about to: a handler of that blocks,
+ * and the thread was woken meanwhile. */
+static int was_closed(struct lg *G, struct green_thread *t) {
+  if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
+  t->on = NULL; /* a finalizer could collect it now */
+  lg_note_closed(G, t);
+  t->state = GREEN_KILLED;
+  return ended(G, t);
+}
+
 static int run_one(struct lg *G, struct green_thread *t) {
   lua_State *co = t->user;
   int nargs = 0, nresults, status;
   if (unlikely(!(t->user_flags & LG_STARTED))) {
     t->user_flags |= LG_STARTED;
     nargs = lua_gettop(co) - LG_BASE - 1;
-  } else if (unlikely(lua_status(co) != LUA_YIELD)) { /* closed by others */
-    if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
-    t->state = GREEN_KILLED;
-    return ended(G, t);
+  } else if (unlikely(lua_status(co) != LUA_YIELD)) {
+    return was_closed(G, t);
   }
   status = lua_resume(co, NULL, nargs, &nresults);
   if (status == LUA_YIELD && t->user_flags & LG_PARKED) {

@@ -2,8 +2,6 @@
 ---
 ---   coroutine.running   marks the coroutine of a green thread as known to
 ---                       others, so that it is not used again for another one
----   coroutine.close     of such a coroutine ends the wait of the thread before
----                       its handlers run, which may collect what it waits for
 ---   os.exit(c, true)    from a green thread: main closes the state, on the OS
 ---                       stack, after all others were killed and cleaned up
 ---   warn                blocking is refused while the warn function runs
@@ -19,29 +17,19 @@ local HUGE <const> = math.huge
 
 --- A host may have opened neither of these libraries.
 local coroutine, os = coroutine or {}, os or {}
-local running, close = coroutine.running, coroutine.close
+local running = coroutine.running
 local exit, stock_warn = os.exit, warn
 
 ------------------------------------------------------------- coroutines --
 
---- Coroutines of green threads that others have seen.
-local known = setmetatable({}, {__mode = "k"})
-
 local function note(co, main)
-  if not main and core.expose(co) then known[co] = true end
+  if not main then core.expose(co) end
   return co, main
 end
 
 if running then
   function coroutine.running()
     return note(running())
-  end
-end
-
-if close then
-  function coroutine.close(co)
-    if known[co] then core.cut(co) end
-    return close(co)
   end
 end
 
