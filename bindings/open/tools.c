@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "open/open.h"
+#include "runtime/list.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
@@ -189,6 +190,16 @@ static int l_version(lua_State *L) {
   return 1;
 }
 
+/* list_length(list): how many items; and where a nil stands before others. */
+static int l_list_length(lua_State *L) {
+  lua_Integer hole;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_pushinteger(L, lg_list_length(L, 1, &hole));
+  if (!hole) return 1;
+  lua_pushinteger(L, hole);
+  return 2;
+}
+
 static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
                                      {"set_home", l_set_home},
                                      {"metatable", l_metatable},
@@ -207,6 +218,7 @@ static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
                                      {"closing", l_closing},
                                      {"report_begin", l_report_begin},
                                      {"report_put", l_report_put},
+                                     {"list_length", l_list_length},
                                      {NULL, NULL}};
 
 /* The keys of a thread's rare things that Lua code uses, by name. */

@@ -2,13 +2,20 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "sync/case.h"
+
 #include <string.h>
 
-#include "sync/case.h"
+#include "runtime/list.h"
 
 int lg_case_error(lua_State *L, int arg, int i, const char *what) {
   const char *text = lua_pushfstring(L, "case %d: %s", i + 1, what);
   return luaL_argerror(L, arg, text);
+}
+
+void lg_case_last(lua_State *L, int arg, int n) {
+  if (unlikely(!lg_list_ends_at(L, arg, n)))
+    lg_case_error(L, arg, n, "cannot wait for a nil");
 }
 
 /* {queue, "put", value} or {object, "get"} is on top. */

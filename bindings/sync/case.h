@@ -8,6 +8,10 @@
 
 #include "runtime/waitable.h"
 
+/* The list that is argument `arg` has n cases, which are not nil: raises unless
+ * that is all of it. */
+void lg_case_last(lua_State *L, int arg, int n);
+
 /* Replaces the case on top of the stack, which is number i (from 0) of
  * argument `arg`, by two values: the object and what is to be put, or nil. May
  * call a user's __waitable; raises if the case is none. */

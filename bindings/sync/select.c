@@ -259,6 +259,8 @@ static int l_select(lua_State *L) {
     lg_case_expand(L, G, CASES, i);
     if ((r = attempt(L, G, i)) >= 0) return r;
   }
+  lg_case_last(L, CASES, n);
+  if (n == 0) luaL_argerror(L, CASES, "a list with cases expected");
   if (deadline == 0) return lg_push_timeout(L);
   return wait_for_any(L, G, n, deadline);
 }

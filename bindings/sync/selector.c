@@ -477,6 +477,7 @@ static int l_selector(lua_State *L) {
     lua_rawgeti(L, 1, i);
     append(L, s, 2, 1);
   }
+  lg_case_last(L, 1, (int)n);
   return 1;
 }
 

@@ -371,14 +371,29 @@ describe("select", function()
     assert.is_false(pcall(green.select, {}, "x"))
   end)
 
-  it("of nothing is a sleep that ends at its limit", function()
-    assert.same({nil, "timeout"}, {green.select({}, 0)})
-    local began = green.now()
-    assert.same({nil, "timeout"}, {green.select({}, 3)})
-    assert(green.now() - began >= 3)
-    local t = selecting {}
-    t:kill "enough"
-    assert.is_false((t:join()))
+  it("of nothing is a mistake, and so is a list with holes", function()
+    local function message(list, s)
+      local ok, err = pcall(green.select, list, s)
+      assert.is_false(ok)
+      return err
+    end
+    assert.matches("a list with cases expected", message {})
+    assert.matches("a list with cases expected", message({}, 0))
+    assert.matches("a list with cases expected", message {n = 2})
+    local q, r = green.queue(), green.queue()
+    assert.matches("case 1: cannot wait for a nil", message {nil, q})
+    assert.matches("case 2: cannot wait for a nil", message({q, nil, r}, 0))
+    assert.matches("case 2: cannot wait for a nil", message {[3] = q, [1] = r})
+    assert.matches("case 2: cannot wait for a nil", message {[1] = q, [3] = r})
+    assert.matches("case 1: cannot wait for a nil", message {[2] = q})
+    local cases = {}
+    for i = 1, 100 do cases[i] = q end
+    cases[102] = q
+    assert.matches("case 101: cannot wait for a nil", message(cases))
+    cases[102] = nil
+    assert.same({nil, "timeout"}, {green.select(cases, 0)})
+    assert.same({nil, "timeout"}, {green.select({q, n = 1, [0] = 7}, 0)})
+    assert.matches("case 1: cannot", select(2, pcall(green.selector, {nil, q})))
   end)
 
   it("of 1,000 cases finds each of them", function()
@@ -394,7 +409,8 @@ describe("select", function()
     for i = 1, 1000 do assert(cases[i]:waiting() == 0) end
     local few = {}
     for i = 1, 300 do few[i] = {cases[i], "put", i} end
-    local ok, err = pcall(green.select, setmetatable({}, {__len = error}), 0)
+    local ok, err = pcall(green.select, setmetatable({cases[1]},
+      {__len = error}), 0)
     assert.is_true(ok, err)
     assert.same({1, true}, {green.select(few)})
   end)

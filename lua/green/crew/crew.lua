@@ -62,6 +62,8 @@ end
 --- what is to be closed at the end.
 function crew.steps(where, input, state, control, closing)
   if type(input) == "table" and not check.is_callable(input) then
+    local _, hole = core.list_length(input)
+    if hole then check.bad(2, where, "item %d is nil", hole) end
     local i = 0
     return function()
       i = i + 1

@@ -46,7 +46,8 @@ local function watch(where, list)
   local bag = core.crew("green.crew", nil, "watched")
   local w = setmetatable({bag = bag, things = methods.fields(bag),
     known = {}}, Watch)
-  for i = 1, #list do
+  local n, hole = core.list_length(list)
+  for i = 1, hole or n do
     local ok, err = pcall(methods.add, bag, list[i])
     if not ok then
       Watch.__close(w)
