@@ -233,6 +233,7 @@ static const luaL_Reg functions[] = {{"spawn", lg_l_spawn},
                                      {"output", lg_l_output},
                                      {"set_output", lg_l_set_output},
                                      {"expose", lg_expose},
+                                     {"close_of", lg_close_of},
                                      {NULL, NULL}};
 
 static const luaL_Reg on_threads[] = {{"await_end", lg_thread_await_end},

@@ -135,6 +135,15 @@ static void hide_outcome(struct lg *G, struct green_thread *t) {
     lg_protected(G, move_outcome, t);
 }
 
+/* Lua 5.5: it has closed its own coroutine, and that counts as a return without
+ * values. What lay below them is gone, the guard too: an outcome of the usual
+ * shape takes its place, and the coroutine is not used again. */
+static void closed_itself(struct green_thread *t, lua_State *co) {
+  assert(lua_gettop(co) < LG_BASE);
+  lua_settop(co, LG_BASE);
+  t->user_flags |= LG_EXPOSED;
+}
+
 /* --- the worker's part --- */
 
 static int ended(struct lg *G, struct green_thread *t) {
@@ -180,10 +189,11 @@ static int run_one(struct lg *G, struct green_thread *t) {
     return GREEN_PARKED;
   }
   t->since = 0; /* nothing is waited for: see lg_free_early() */
-  if (likely(status == LUA_OK))
-    t->state = GREEN_DONE;
-  else
+  if (unlikely(status != LUA_OK))
     odd_end(G, t, co, status);
+  else if (nresults == 0 && unlikely(lua_gettop(co) < LG_BASE))
+    closed_itself(t, co);
+  if (likely(status == LUA_OK)) t->state = GREEN_DONE;
   if (unlikely(t->user_flags & LG_EXPOSED)) hide_outcome(G, t);
   return ended(G, t);
 }

@@ -16,9 +16,10 @@ struct lg_handle {
 };
 
 /* coroutine.c. open: once for each state. get: a coroutine and its anchor
- * slot; may raise. expose: a function for Lua. The others never raise. */
+ * slot; may raise. expose, close_of: for Lua. The others never raise. */
 void lg_open_coroutine(lua_State *L);
 int lg_expose(lua_State *L);
+int lg_close_of(lua_State *L);
 lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot);
 /* Why it ended as killed: others closed its coroutine. */
 void lg_note_closed(struct lg *G, struct green_thread *t);

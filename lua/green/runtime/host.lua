@@ -2,6 +2,7 @@
 ---
 ---   coroutine.running   marks the coroutine of a green thread as known to
 ---                       others, so that it is not used again for another one
+---   coroutine.close     of the running one (Lua 5.5): the thread keeps its name
 ---   os.exit(c, true)    from a green thread: main closes the state, on the OS
 ---                       stack, after all others were killed and cleaned up
 ---   warn                blocking is refused while the warn function runs
@@ -11,7 +12,7 @@
 local core = require "green.core"
 local green = require "green"
 local policy = require "green.runtime.policy"
-local error, pcall = error, pcall
+local _VERSION, error, pcall = _VERSION, error, pcall
 
 local HUGE <const> = math.huge
 
@@ -31,6 +32,10 @@ if running then
   function coroutine.running()
     return note(running())
   end
+end
+
+if coroutine.close and _VERSION ~= "Lua 5.4" then
+  coroutine.close = core.close_of(coroutine.close)
 end
 
 -------------------------------------------------------------- the process --
