@@ -107,7 +107,9 @@ static struct lg_wanted wanted_of(lua_State *L) {
 }
 
 /* Pushes a copy of the line without any \r; 0: finalizers changed the buffer
- * before there was one. */
+ * before there was one. Then the copy is finished all the same: it may lie in a
+ * box that is to be closed, and in Lua 5.4.4 lua_settop() over such a box may
+ * leave the stack's top in memory that is free by then. */
 static int push_stripped(lua_State *L, struct lg_socket *s,
                          const struct lg_front *front, size_t n) {
   luaL_Buffer b;
@@ -115,6 +117,7 @@ static int push_stripped(lua_State *L, struct lg_socket *s,
   const char *line = s->buffer + s->at;
   size_t i, kept = 0;
   if (unlikely(s->changes != front->changes)) {
+    luaL_pushresultsize(&b, 0);
     lua_settop(L, front->top);
     return 0;
   }
@@ -131,10 +134,11 @@ static int push_front(lua_State *L, struct lg_socket *s,
                       const struct lg_wanted *w, size_t n, size_t newline) {
   struct lg_front front = lg_buffer_front(L, s);
   const char *data = n ? s->buffer + s->at : "";
+  const char *cr = w->pattern == LG_LINE ? memchr(data, '\r', n) : NULL;
   int prefixed = lua_rawlen(L, 3) > 0;
   if (prefixed) lua_pushvalue(L, 3);
-  if (w->pattern != LG_LINE || !memchr(data, '\r', n))
-    lua_pushlstring(L, data, n);
+  if (!cr || cr == data + n - 1) /* none, or that before the newline */
+    lua_pushlstring(L, data, cr ? n - 1 : n);
   else if (!push_stripped(L, s, &front, n))
     return 0;
   if (prefixed) lua_concat(L, 2);

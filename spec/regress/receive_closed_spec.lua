@@ -33,6 +33,8 @@ describe("a socket that a finalizer uses while it delivers", function()
   local cases = {
     {"a line", text .. "\n", "receive", "*l"},
     {"a long line with a return", long .. "\r\n", "receive", "*l"},
+    {"a long line of many returns", (long .. "\r"):rep(2) .. "z\n", "receive",
+      "*l"},
     {"a number of bytes", text, "receive", 60},
     {"a partial line", text, "receive", "*l"},
     {"all", text, "receive", "*a"},
@@ -44,10 +46,10 @@ describe("a socket that a finalizer uses while it delivers", function()
     in_thread("may be closed by it: " .. what, function()
       local sock, client = socket_with(sent .. "rest")
       at_next(function() sock:close() end)
-      sock[method](sock, how)
+      sock[method](sock, how, "") -- a prefix is not made then
       collectgarbage "incremental"
       assert.is_false(sock:dirty())
-      local data, err = sock[method](sock, how)
+      local data, err = sock[method](sock, how, "")
       assert.same({nil, "closed"}, {data, err})
       client:close()
     end)
@@ -55,8 +57,8 @@ describe("a socket that a finalizer uses while it delivers", function()
     in_thread("gives each byte to one: " .. what, function()
       local sock, client = socket_with(sent)
       local inner
-      at_next(function() inner = {sock[method](sock, how)} end)
-      local got = {sock[method](sock, how)}
+      at_next(function() inner = {sock[method](sock, how, "")} end)
+      local got = {sock[method](sock, how, "")}
       collectgarbage "incremental"
       local all = table.concat{got[1] or got[3] or "",
         inner and (inner[1] or inner[3]) or ""}
