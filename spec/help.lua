@@ -42,6 +42,14 @@ function help.quiet()
   end, "a rest")
 end
 
+--- Has collections come often: the collector is generational, and a hundredth
+--- of new memory is enough. Lua 5.5 calls this a parameter.
+function help.collect_often()
+  collectgarbage "incremental"
+  pcall(collectgarbage, "param", "minormul", 1)
+  collectgarbage("generational", 1)
+end
+
 --- Has the finalizer f run where the next thing is made. Leaves the collector
 --- generational.
 function help.at_next(f)
@@ -146,6 +154,9 @@ local function quoted(s)
 end
 
 help.lua = shell.lua
+
+--- What arrives when nil is raised: Lua 5.5 puts a text in its place.
+help.raised_nil = select(2, pcall(error))
 
 --- Runs a program in a stock interpreter of its own. Returns what it printed,
 --- both streams together, then "exit" or "signal" and the number. `$PID` in

@@ -882,9 +882,9 @@ describe("pool:map", function()
       assert.matches("^%S*pool_spec.lua:%d+: bad argument #1 to '" .. name,
         err)
       for _, input in ipairs {7, "x", true} do
-        _, err = pcall(function() pool[name](pool, print, input) end)
+        local _, why = pcall(function() pool[name](pool, print, input) end)
         assert.matches("^%S*pool_spec.lua:%d+: bad argument #2 to '" .. name,
-          err)
+          why)
       end
       _, err = pcall(function() pool[name](print, {}) end)
       assert.matches("^%S*pool_spec.lua:%d+: calling '" .. name

@@ -5,6 +5,7 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
 local function nop() end
 
@@ -52,8 +53,7 @@ describe("a thread that a finalizer ends while it is ended", function()
       setmetatable({}, {__gc = i < 40 and finalizer or nop})
       for _, t in ipairs(list) do t:cancel() end
     end
-    collectgarbage "incremental"
-    collectgarbage("generational", 1)
+    help.collect_often()
     setmetatable({}, {__gc = finalizer})
     for _, t in ipairs(list) do t:kill() end
     collectgarbage "incremental"

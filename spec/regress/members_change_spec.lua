@@ -20,6 +20,7 @@ local function finalizer() -- of the second collection: in the walk
   end
 end
 collectgarbage()
+pcall(collectgarbage, "param", "minormul", 1) -- as Lua 5.5 says it
 collectgarbage("generational", 1)
 collectgarbage "stop"
 setmetatable({}, {__gc = finalizer})

@@ -60,8 +60,7 @@ describe("a pile that a finalizer reads while it is read", function()
           while next_of(pile) do read = read + 1 end
         end
       end
-      collectgarbage "incremental"
-      collectgarbage("generational", 1)
+      help.collect_often()
       setmetatable({}, {__gc = finalizer})
     end
     collectgarbage "incremental"

@@ -329,7 +329,8 @@ describe("a test's error", function()
       green.sleep(2)
     end)
     assert.matches("^timeout: 1 s, set at spec/runtime/test_spec", err)
-    assert.matches("^nil\n", failure(function() error(nil) end))
+    assert.matches("^" .. tostring(help.raised_nil) .. "\n",
+      failure(function() error(nil) end))
   end)
 
   it("names threads that failed and that nobody waited for", function()

@@ -18,10 +18,10 @@ local green = require "green"
 local check = require "green.runtime.check"
 local report = require "green.runtime.report"
 local text_of = require "green.runtime.text".plain
-local _G, error, math, pcall, rawequal, select, setmetatable, table, tostring,
-  type =
-  _G, error, math, pcall, rawequal, select, setmetatable, table, tostring,
-  type
+local _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
+  tostring, type =
+  _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
+  tostring, type
 
 --- A host may not have opened io: then there is print alone.
 local io = io or {}
@@ -76,7 +76,10 @@ local function deliver(sink, text)
   complain(err)
 end
 
---- What io.write makes of its arguments: floats are not as print shows them.
+--- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
+local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
+
+--- What io.write makes of its arguments.
 local function texts_of(...)
   local parts = {...}
   for i = 1, select("#", ...) do
@@ -85,8 +88,8 @@ local function texts_of(...)
     if kind ~= "string" and kind ~= "number" then
       check.bad(i, "write", "string expected, got %s", kind)
     end
-    parts[i] = math.type(value) == "float" and ("%.14g"):format(value)
-      or tostring(value)
+    local short = SHORT_FLOATS and math.type(value) == "float"
+    parts[i] = short and ("%.14g"):format(value) or value .. ""
   end
   return parts
 end

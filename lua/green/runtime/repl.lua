@@ -42,7 +42,7 @@ end
 
 --- A traceback up to the function that was called from here.
 local function trim(text)
-  local cut = text:find("\n\t%[C%]: in function 'xpcall'\n\t[^\n]*repl%.lua:")
+  local cut = text:find("\n\t%[C%]: in %a+ 'xpcall'\n\t[^\n]*repl%.lua:")
   if not cut then return text end
   return text:sub(1, cut - 1) .. (text:match("\ncaused by #.*$") or "")
 end
