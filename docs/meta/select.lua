@@ -23,8 +23,8 @@ local green = {}
 --- Waits until one of the cases can go on, and does that one and no other: what
 --- the others would have taken stays where it is. If several can, the first in
 --- the list goes on. Raises for a list that is empty or has a nil between its
---- items; for what cannot be waited for, naming the case; and what the operation
---- raises. May switch. Interruptible.
+--- items; for what cannot be waited for, naming the case; and what the
+--- operation raises. May switch. Interruptible.
 ---@param cases green.case[]
 ---@param s? number  time limit in seconds; 0 or less: tries each once
 ---@return integer i  which case went on

@@ -2,7 +2,8 @@
 ---
 ---   coroutine.running   marks the coroutine of a green thread as known to
 ---                       others, so that it is not used again for another one
----   coroutine.close     of the running one (Lua 5.5): the thread keeps its name
+---   coroutine.close     of the running one (Lua 5.5): the thread keeps its
+---                       name
 ---   os.exit(c, true)    from a green thread: main closes the state, on the OS
 ---                       stack, after all others were killed and cleaned up
 ---   warn                blocking is refused while the warn function runs
