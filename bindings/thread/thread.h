@@ -16,10 +16,9 @@ struct lg_handle {
 };
 
 /* coroutine.c. open: once for each state. get: a coroutine and its anchor
- * slot; may raise. expose, close_of: for Lua. The others never raise. */
+ * slot; may raise. expose: a function for Lua. The others never raise. */
 void lg_open_coroutine(lua_State *L);
 int lg_expose(lua_State *L);
-int lg_close_of(lua_State *L);
 lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot);
 /* Why it ended as killed: others closed its coroutine. */
 void lg_note_closed(struct lg *G, struct green_thread *t);
@@ -64,6 +63,9 @@ int lg_l_spawn_n(lua_State *L);
 int lg_l_spawn_after(lua_State *L);
 int lg_l_report_later(lua_State *L);
 int lg_l_crowded(lua_State *L);
+
+/* close.c: a function for Lua. */
+int lg_close_of(lua_State *L);
 
 /* inspect.c */
 void lg_push_place(lua_State *L, lua_Debug *ar);
