@@ -276,12 +276,25 @@ static int l_scope_is_open(lua_State *L) {
   return 1;
 }
 
-/* deadline(): seconds to the nearest timeout in force, or nil. */
-static int l_deadline(lua_State *L) {
+static uint64_t nearest(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_current(G);
-  uint64_t at = t ? green_scope_deadline(G->hub, t) : GREEN_FOREVER;
-  uint64_t now = green_now();
+  return t ? green_scope_deadline(G->hub, t) : GREEN_FOREVER;
+}
+
+/* deadline(): when the nearest timeout in force expires, as now(); or nil. */
+static int l_deadline(lua_State *L) {
+  uint64_t at = nearest(L);
+  if (at == GREEN_FOREVER)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, (lua_Number)at / 1e9);
+  return 1;
+}
+
+/* time_left(): the seconds until then, 0 when it is over; or nil. */
+static int l_time_left(lua_State *L) {
+  uint64_t at = nearest(L), now = green_now();
   if (at == GREEN_FOREVER)
     lua_pushnil(L);
   else
@@ -289,10 +302,13 @@ static int l_deadline(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"deadline", l_deadline},           {"scope_begin", l_scope_begin},
-    {"scope_cancel", l_scope_cancel},   {"scope_end", l_scope_end},
-    {"scope_is_open", l_scope_is_open}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"deadline", l_deadline},
+                                     {"time_left", l_time_left},
+                                     {"scope_begin", l_scope_begin},
+                                     {"scope_cancel", l_scope_cancel},
+                                     {"scope_end", l_scope_end},
+                                     {"scope_is_open", l_scope_is_open},
+                                     {NULL, NULL}};
 
 void lg_open_scopes(lua_State *L) {
   static const luaL_Reg shield[] = {{"shield_begin", l_shield_begin},

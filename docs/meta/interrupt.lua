@@ -65,6 +65,13 @@ function green.pcall(f, ...) end
 ---@return any
 function green.interrupted() end
 
---- Seconds to the nearest timeout in force, or nil. Never switches.
+--- When the nearest timeout in force expires, in seconds as green.now(); nil if
+--- there is none. Never switches.
 ---@return number?
 function green.deadline() end
+
+--- The seconds that are left until green.deadline(), 0 when it has passed; nil
+--- if there is none. For limits: `conn:settimeout(green.time_left())`. Never
+--- switches.
+---@return number?
+function green.time_left() end

@@ -26,7 +26,8 @@ green._VERSION = "luagreen " .. core.version()
 --- What C alone provides; the modules below add the rest.
 for _, name in ipairs {
   "spawn", "spawn_n", "spawn_after", "current", "find_thread", "sleep",
-  "wait_others", "now", "timeout", "interrupted", "deadline", "event", "queue",
+  "wait_others", "now", "timeout", "interrupted", "deadline",
+  "time_left", "event", "queue",
   "channel", "lifo_queue", "priority_queue", "select", "selector", "flag",
   "condition", "semaphore", "lock", "waitgroup", "ticker", "config", "stats",
   "type", "locals",
