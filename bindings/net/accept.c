@@ -69,13 +69,14 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
     r = fetch_one(L, s);
     if (r == 0) return 0;
     if (s->fd < 0) return lg_push_closed(L);
-    if (r < 0) return lg_socket_fail(L, -r);
+    if (r < 0) return lg_socket_fail(L, s, -r);
     c = lg_socket_new(L, s->head.G, s->kind);
     if (likely(s->pending >= 0)) break;
     lua_pop(L, 1); /* a finalizer took it, or closed the listener */
   }
   c->family = s->family;
   c->fd = s->pending;
+  c->max_line = s->head.G->net->max_client_line;
   s->pending = -1;
   lg_socket_become(L, -1, LG_CLIENT);
   return 1;
@@ -126,7 +127,7 @@ int lg_socket_listen(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_MASTER);
   int backlog = (int)luaL_optnumber(L, 2, 32);
   if (s->fd < 0) return lg_push_closed(L);
-  if (listen(s->fd, backlog) < 0) return lg_socket_fail(L, errno);
+  if (listen(s->fd, backlog) < 0) return lg_socket_fail(L, s, errno);
   lg_socket_become(L, 1, LG_SERVER);
   lua_pushinteger(L, 1);
   return 1;

@@ -56,7 +56,7 @@ static int push_name(lua_State *L, name_of *get) {
   if (s->fd < 0) return lg_push_closed(L);
   memset(&a, 0, sizeof a);
   if (get(s->fd, (struct sockaddr *)&a, &size) < 0)
-    return lg_socket_fail(L, errno);
+    return lg_socket_fail(L, s, errno);
   return push_address(L, &a, size);
 }
 

@@ -71,8 +71,8 @@ static int connected(lua_State *L, struct lg *G, struct lg_socket *s, int r) {
   }
   lg_socket_become(L, 1, LG_CLIENT);
   if (r == UV_EBADF) return lg_push_closed(L);
-  if (r == UV_ETIMEDOUT) return lg_push_timeout(L);
-  if (r) return lg_socket_fail(L, r);
+  if (r == UV_ETIMEDOUT || r == ETIMEDOUT) return lg_push_timeout(L);
+  if (r) return lg_socket_fail(L, s, r);
   lua_pushinteger(L, 1);
   return 1;
 }
@@ -149,8 +149,8 @@ static int bind_list(lua_State *L, struct lg_socket *s,
   return r;
 }
 
-static int bound(lua_State *L, int r) {
-  if (r) return lg_socket_fail(L, r);
+static int bound(lua_State *L, const struct lg_socket *s, int r) {
+  if (r) return lg_socket_fail(L, s, r);
   lua_pushinteger(L, 1);
   return 1;
 }
@@ -161,7 +161,7 @@ static int bind_unix(lua_State *L, struct lg_socket *s) {
   if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
   if (r == 0 && bind(s->fd, (struct sockaddr *)&a.un, a.size) < 0) r = errno;
-  return bound(L, r);
+  return bound(L, s, r);
 }
 
 int lg_socket_bind(lua_State *L) {
@@ -177,7 +177,7 @@ int lg_socket_bind(lua_State *L) {
   if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
   r = bind_list(L, s, list);
   freeaddrinfo(list);
-  return bound(L, r);
+  return bound(L, s, r);
 }
 
 /* The file goes when the socket closes. */
@@ -190,5 +190,5 @@ int lg_socket_bind_file(lua_State *L) {
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
   if (r == 0) r = lg_file_bind(s->fd, &a.un, a.size, mode);
   if (r == 0) s->file = lg_file_own(&a.un);
-  return bound(L, r);
+  return bound(L, s, r);
 }

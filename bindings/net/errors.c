@@ -2,7 +2,8 @@
  *
  * One vocabulary for the whole process, which is LuaSocket's: programs compare
  * these texts. An errno or a resolver's code becomes a text here and nowhere
- * else.
+ * else. LuaSocket calls a stream that was broken "closed", or "timeout", as if
+ * it had ended or a limit had passed; only objects of its own module do.
  *
  * Never switches.
  *
@@ -12,16 +13,24 @@
 
 #include "net/socket.h"
 
-const char *lg_socket_error(int error) {
+static const char *broken(int error, int luasocket) {
   switch (error) {
+    case ECONNABORTED: return luasocket ? "closed" : "connection aborted";
+    case ECONNRESET: return luasocket ? "closed" : "connection reset by peer";
+    default: return luasocket ? "timeout" : "connection timed out";
+  }
+}
+
+const char *lg_socket_error(const struct lg_socket *s, int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case ECONNRESET:
+    case ETIMEDOUT: return broken(error, s->kind->luasocket);
     case EADDRINUSE: return "address already in use";
     case EISCONN: return "already connected";
     case EACCES: return "permission denied";
     case ECONNREFUSED: return "connection refused";
-    case ECONNABORTED:
-    case ECONNRESET:
     case EPIPE: return "closed";
-    case ETIMEDOUT: return "timeout";
     case EMFILE: return "too many open files";
     case ENFILE: return "too many open files in system";
     default: return strerror(error);
@@ -49,6 +58,21 @@ int lg_fail_text(lua_State *L, const char *text) {
   return 2;
 }
 
-int lg_socket_fail(lua_State *L, int error) {
-  return lg_fail_text(L, lg_socket_error(error));
+int lg_socket_fail(lua_State *L, const struct lg_socket *s, int error) {
+  return lg_fail_text(L, lg_socket_error(s, error));
+}
+
+/* The kernel tells each of these once, to whoever asks first, be it a send or
+ * getoption: a read that comes later would take the break for the end. */
+void lg_socket_failed(struct lg_socket *s, int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EHOSTUNREACH:
+    case ENETRESET:
+    case ENETUNREACH:
+    case EPROTO:
+    case ETIMEDOUT: s->failed = error; break;
+    default: break;
+  }
 }

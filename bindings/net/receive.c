@@ -2,9 +2,9 @@
  *
  * The system call is tried first. A read that was shorter than asked has
  * drained the socket, so the next one waits without trying (polling is level
- * triggered: nothing is missed). Reads land in one scratch buffer of the
- * state; bytes that are not delivered at once are kept by the socket, also
- * when an interruption cuts the call off.
+ * triggered: nothing is missed). What was read is delivered from the buffer,
+ * where it stays when anything cuts the call off: an interruption, or a lack
+ * of memory.
  *
  * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
  *
@@ -19,15 +19,29 @@ enum { GREEDY = 16 };
 
 static const struct lg_op receive_op, recv_op;
 
-/* Bytes read; 0: the end; or -errno. */
-static ssize_t read_some(struct lg_socket *s, char *to, size_t n) {
+/* Reads once, at most n bytes, into the buffer. The bytes read; 0: the end; or
+ * -errno. */
+static ssize_t fill(lua_State *L, struct lg_socket *s, size_t n) {
+  size_t room;
+  char *to;
   ssize_t got;
   if (s->drained && lg_read_may_wait(s)) return -EAGAIN;
-  if (unlikely(s->layer)) return s->layer->read(s, to, n);
-  do got = recv(s->fd, to, n, MSG_DONTWAIT);
-  while (got < 0 && errno == EINTR);
-  if (got < 0) return -errno;
-  s->drained = got > 0 && (size_t)got < n;
+  to = lg_buffer_room(L, s, &room);
+  if (unlikely(s->fd < 0)) return 0; /* a finalizer closed it */
+  if (unlikely(s->failed)) return -s->failed;
+  if (n > room) n = room;
+  if (unlikely(s->layer)) {
+    got = s->layer->read(s, to, n);
+  } else {
+    do got = recv(s->fd, to, n, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got < 0) got = -errno;
+    s->drained = got > 0 && (size_t)got < n;
+  }
+  if (likely(got > 0))
+    lg_buffer_filled(s, (size_t)got);
+  else if (got < 0)
+    lg_socket_failed(s, (int)-got);
   return got;
 }
 
@@ -40,27 +54,24 @@ static int recv_buffered(lua_State *L, struct lg_socket *s, size_t n) {
     size_t have = lg_buffered(s);
     if (have > n) have = n;
     lua_pushlstring(L, s->buffer + s->at, have);
-    if (lg_buffer_deliver(L, s, &front, have)) return 1;
+    if (likely(lg_buffer_deliver(L, s, &front, have))) return 1;
   }
   return 0;
 }
 
 static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   size_t n = (size_t)lua_tointeger(L, 2);
-  char *scratch = G->net->scratch;
-  ssize_t got;
-  if (unlikely(s->fd < 0)) return lg_push_closed(L);
-  if (unlikely(lg_buffered(s)) && recv_buffered(L, s, n)) return 1;
-  got = read_some(s, scratch, n < LG_SCRATCH ? n : LG_SCRATCH);
-  if (likely(got > 0)) {
-    s->received += (uint64_t)got;
-    lua_pushlstring(L, scratch, (size_t)got);
-    return 1;
+  for (;;) {
+    ssize_t got;
+    if (unlikely(s->fd < 0)) return lg_push_closed(L);
+    if (recv_buffered(L, s, n)) return 1;
+    got = fill(L, s, n < LG_SCRATCH ? n : LG_SCRATCH);
+    if (likely(got > 0)) continue;
+    if (got == 0) return lg_push_closed(L);
+    if (got != -EAGAIN) return lg_socket_fail(L, s, (int)-got);
+    if (!lg_read_may_wait(s)) return lg_push_timeout(L);
+    return lg_read_wait(L, G, s, &recv_op);
   }
-  if (got == 0) return lg_push_closed(L);
-  if (got != -EAGAIN) return lg_socket_fail(L, (int)-got);
-  if (!lg_read_may_wait(s)) return lg_push_timeout(L);
-  return lg_read_wait(L, G, s, &recv_op);
 }
 
 int lg_socket_recv(lua_State *L) {
@@ -87,43 +98,56 @@ static const struct lg_op recv_op = {
 
 /* --- receive: LuaSocket's patterns --- */
 
+/* "*l" and "*a", and what begins so; where LuaSocket's ways are not kept to the
+ * letter, also Lua's own "l", "a" and "L", a line with its end. */
+static enum lg_pattern pattern_of(lua_State *L, const struct lg_socket *s) {
+  const char *p = luaL_optstring(L, 2, "*l");
+  int star = *p == '*', ours = !s->kind->luasocket;
+  int known = star || (ours && strlen(p) == 1);
+  if (known && p[star] == 'l') return LG_LINE;
+  if (known && p[star] == 'a') return LG_ALL;
+  if (known && p[star] == 'L' && ours) return LG_WHOLE_LINE;
+  luaL_argerror(L, 2, "invalid receive pattern");
+  return LG_LINE;
+}
+
 /* Arguments 2 and 3. The prefix, which is a string by now, counts. */
-static struct lg_wanted wanted_of(lua_State *L) {
-  struct lg_wanted w = {LG_LINE, 0, 0};
+static struct lg_wanted wanted_of(lua_State *L, const struct lg_socket *s) {
+  struct lg_wanted w = {LG_COUNT, 0, 0};
   if (lua_isnumber(L, 2)) {
     lua_Number n = lua_tonumber(L, 2);
     size_t prefix = lua_rawlen(L, 3);
     luaL_argcheck(L, n >= 0 && n < 1e15, 2, "invalid receive pattern");
-    w.pattern = LG_COUNT;
     w.satisfied = prefix > 0 && (size_t)n <= prefix;
     w.n = w.satisfied ? 0 : (size_t)n - prefix;
   } else {
-    const char *p = luaL_optstring(L, 2, "*l");
-    luaL_argcheck(L, p[0] == '*' && (p[1] == 'l' || p[1] == 'a'), 2,
-                  "invalid receive pattern");
-    if (p[1] == 'a') w.pattern = LG_ALL;
+    w.pattern = pattern_of(L, s);
   }
   return w;
 }
 
-/* Pushes a copy of the line without any \r; 0: finalizers changed the buffer
- * before there was one. Then the copy is finished all the same: it may lie in a
- * box that is to be closed, and in Lua 5.4.4 lua_settop() over such a box may
- * leave the stack's top in memory that is free by then. */
+static int is_line(const struct lg_wanted *w) {
+  return w->pattern == LG_LINE || w->pattern == LG_WHOLE_LINE;
+}
+
+/* Pushes a copy of the first n bytes without any \r; 0: finalizers changed the
+ * buffer before there was one. A luaL_Buffer would have to be finished all the
+ * same then: it may lie in a box that is to be closed, and in Lua 5.4.4
+ * lua_settop() over such a box may leave the stack's top in memory that is free
+ * by then. */
 static int push_stripped(lua_State *L, struct lg_socket *s,
                          const struct lg_front *front, size_t n) {
-  luaL_Buffer b;
-  char *to = luaL_buffinitsize(L, &b, n);
+  char *to = lua_newuserdatauv(L, n, 0);
   const char *line = s->buffer + s->at;
   size_t i, kept = 0;
   if (unlikely(s->changes != front->changes)) {
-    luaL_pushresultsize(&b, 0);
     lua_settop(L, front->top);
     return 0;
   }
   for (i = 0; i < n; i++)
     if (line[i] != '\r') to[kept++] = line[i];
-  luaL_pushresultsize(&b, kept);
+  lua_pushlstring(L, to, kept);
+  lua_remove(L, -2);
   return 1;
 }
 
@@ -133,19 +157,23 @@ static int push_stripped(lua_State *L, struct lg_socket *s,
 static int push_front(lua_State *L, struct lg_socket *s,
                       const struct lg_wanted *w, size_t n, size_t newline) {
   struct lg_front front = lg_buffer_front(L, s);
-  const char *data = n ? s->buffer + s->at : "";
-  const char *cr = w->pattern == LG_LINE ? memchr(data, '\r', n) : NULL;
   int prefixed = lua_rawlen(L, 3) > 0;
+  const char *data, *cr;
   if (prefixed) lua_pushvalue(L, 3);
-  if (!cr || cr == data + n - 1) /* none, or that before the newline */
-    lua_pushlstring(L, data, cr ? n - 1 : n);
+  data = n ? s->buffer + s->at : "";
+  cr = w->pattern == LG_LINE && n ? memchr(data, '\r', n) : NULL;
+  if (likely(!cr))
+    lua_pushlstring(L, data, n);
+  else if (cr == data + n - 1)
+    lua_pushlstring(L, data, n - 1); /* "\r\n", mostly */
   else if (!push_stripped(L, s, &front, n))
     return 0;
   if (prefixed) lua_concat(L, 2);
   return lg_buffer_deliver(L, s, &front, n + newline);
 }
 
-/* Is what the call asks for in the buffer? Its first n bytes, then. */
+/* Is what the call asks for in the buffer? Its first n bytes, then; and of a
+ * line, one for its end. */
 static int find(struct lg_socket *s, const struct lg_wanted *w, size_t *n) {
   size_t have = lg_buffered(s);
   const char *start, *newline;
@@ -168,12 +196,25 @@ static int success(lua_State *L) {
   return 3;
 }
 
+/* nil, "line too long", the prefix. The bytes stay: whoever knows what to do
+ * with them may read them in pieces. */
+static int too_long(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "line too long");
+  lua_pushvalue(L, 3);
+  return 3;
+}
+
 /* Delivers from the buffer what was asked for: 3 results, or 0. */
 static int take(lua_State *L, struct lg_socket *s, const struct lg_wanted *w) {
-  size_t n;
-  while (find(s, w, &n))
-    if (push_front(L, s, w, n, w->pattern == LG_LINE)) return success(L);
-  return 0;
+  size_t n, most = is_line(w) && s->max_line ? s->max_line : SIZE_MAX;
+  while (find(s, w, &n)) {
+    size_t newline = w->pattern == LG_LINE;
+    if (unlikely(n > most)) return too_long(L);
+    if (w->pattern == LG_WHOLE_LINE) n++;
+    if (push_front(L, s, w, n, newline)) return success(L);
+  }
+  return lg_buffered(s) > most ? too_long(L) : 0;
 }
 
 /* nil, why, partial: what came is consumed. */
@@ -195,27 +236,21 @@ static int receive_ends(lua_State *L, struct lg_socket *s,
 }
 
 static int receive_go(lua_State *L, struct lg *G, struct lg_socket *s) {
-  char *scratch = G->net->scratch;
   struct lg_wanted w = s->wanted; /* a finalizer may receive, too */
-  int rounds = 0, results;
-  while (!(results = take(L, s, &w))) {
+  int rounds, results;
+  for (rounds = 0;; rounds++) {
     ssize_t got;
+    if ((results = take(L, s, &w))) return results;
     if (s->fd < 0) return receive_ends(L, s, &w);
-    if (++rounds > GREEDY && lg_read_may_wait(s)) break;
-    got = read_some(s, scratch, LG_SCRATCH);
-    if (got > 0) {
-      lg_buffer_append(L, s, scratch, (size_t)got);
-    } else if (got == 0 || got == -ECONNRESET) {
-      return receive_ends(L, s, &w);
-    } else if (got != -EAGAIN) {
-      return receive_fails(L, s, &w, lg_socket_error((int)-got));
-    } else if (!lg_read_may_wait(s)) {
-      return receive_fails(L, s, &w, "timeout");
-    } else {
-      break;
-    }
+    if (rounds == GREEDY && lg_read_may_wait(s)) break;
+    got = fill(L, s, SIZE_MAX);
+    if (likely(got > 0)) continue;
+    if (got == 0) return receive_ends(L, s, &w);
+    if (got != -EAGAIN)
+      return receive_fails(L, s, &w, lg_socket_error(s, (int)-got));
+    if (!lg_read_may_wait(s)) return receive_fails(L, s, &w, "timeout");
+    break;
   }
-  if (results) return results;
   s->wanted = w;
   return lg_read_wait(L, G, s, &receive_op);
 }
@@ -231,7 +266,7 @@ int lg_socket_receive(lua_State *L) {
     lua_replace(L, 3);
   }
   lua_tostring(L, 3); /* a number is a prefix too: socket.http has one */
-  w = wanted_of(L);
+  w = wanted_of(L, s);
   if (likely(!s->polls)) {
     int r = lg_enter(L, G, &receive_op);
     if (unlikely(r >= 0)) return r;

@@ -46,16 +46,24 @@ static int send_fails(lua_State *L, lua_Integer last, const char *why) {
   return 3;
 }
 
-/* The send is over: gives the turn to the next writer. */
+/* The send is over: gives the turn to the next writer. If memory is too short
+ * to say how far it came, it was cut: the next send says that then. */
 static int send_ends(lua_State *L, struct lg *G, struct lg_socket *s,
                      lua_Integer last, const char *why) {
-  s->sending = 0;
   lg_write_end(G, s);
-  if (unlikely(why)) return send_fails(L, last, why);
+  if (unlikely(why)) send_fails(L, last, why);
+  s->sending = 0;
+  if (unlikely(why)) return 3;
   lua_pushinteger(L, last);
   lua_pushnil(L);
   lua_pushnil(L);
   return 3;
+}
+
+static int send_breaks(lua_State *L, struct lg *G, struct lg_socket *s,
+                       lua_Integer last, int error) {
+  lg_socket_failed(s, error);
+  return send_ends(L, G, s, last, lg_socket_error(s, error));
 }
 
 /* When the whole call must end: argument 5, made at its first wait. */
@@ -79,8 +87,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   if (unlikely(s->fd < 0)) return send_ends(L, G, s, last, "closed");
   if (likely(done < p->size)) {
     ssize_t n = write_some(s, p->data + done, p->size - done);
-    if (n < 0 && n != -EAGAIN)
-      return send_ends(L, G, s, last, lg_socket_error((int)-n));
+    if (n < 0 && n != -EAGAIN) return send_breaks(L, G, s, last, (int)-n);
     if (n < 0) n = 0;
     s->sent += (uint64_t)n;
     done += (size_t)n;

@@ -69,6 +69,7 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
   s->fd = s->pending = -1;
   s->family = kind->local ? AF_UNIX : 0;
   s->block = s->total = -1;
+  s->max_line = G->net->max_line;
   s->born = green_now();
   enlist(G->net, s);
   lg_socket_become(L, -1, LG_MASTER);
@@ -132,6 +133,7 @@ void lg_socket_adopt(struct lg_socket *s, int fd) {
   int listening = 0;
   assert(!s->f);
   s->fd = fd;
+  s->failed = 0;
   s->drained = s->sending = s->resume = s->closed = 0;
   if (fd < 0) return;
   if (getsockname(fd, (struct sockaddr *)&a, &size) == 0)
@@ -164,6 +166,7 @@ void lg_socket_shut(struct lg_socket *s) {
   if (fd >= 0) close(fd);
   if (s->pending >= 0) close(s->pending);
   s->pending = -1;
+  s->failed = 0;
   s->sending = s->resume = s->drained = 0;
   lg_file_remove(s->file);
   s->file = NULL;
@@ -186,15 +189,22 @@ int lg_socket_gc(lua_State *L) {
 void lg_sockets_shut(struct lg *G) {
   struct lg_socket *s;
   if (!G->net) return; /* the state was never opened to Lua */
-  for (s = G->net->sockets; s; s = s->next) lg_socket_shut(s);
+  for (s = G->net->sockets; s; s = s->next) {
+    lg_socket_shut(s);
+    lg_buffer_drop(s);
+  }
+  lg_buffer_close(G->net);
 }
 
 void lg_socket_open(lua_State *L) {
   struct lg *G = lg_find(L);
   struct lg_net *net = lua_newuserdatauv(L, sizeof *net, 0);
-  net->sockets = NULL;
+  memset(net, 0, sizeof *net);
   lua_rawsetp(L, LUA_REGISTRYINDEX, net);
-  G->net = net;
   lg_weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  net->max_line = 64 << 20;
+  net->max_client_line = 1 << 20;
+  lg_buffer_open(L, net);
+  G->net = net; /* from now on lg_sockets_shut() frees what it owns */
 }

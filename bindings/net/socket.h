@@ -28,14 +28,15 @@
 /* What an object may do just now: LuaSocket's objects change it in place. */
 enum { LG_MASTER = 1, LG_CLIENT = 2, LG_SERVER = 4, LG_ANY_ROLE = 7 };
 
-/* Bytes of the scratch buffer: the most that recv() returns. */
+/* Bytes of the scratch buffer at first: the most that recv() returns. */
 enum { LG_SCRATCH = 65536 };
 
 /* The three classes of a kind of socket. */
 struct lg_socket_kind {
   const char *name; /* "tcp" */
   struct lg_class master, client, server;
-  uint8_t local; /* of the Unix family: addresses are paths */
+  uint8_t local;     /* of the Unix family: addresses are paths */
+  uint8_t luasocket; /* its patterns and its words for errors, exactly */
 };
 
 struct lg_socket;
@@ -49,7 +50,7 @@ struct lg_layer {
   void (*shut)(struct lg_socket *s); /* the descriptor is still open */
 };
 
-enum lg_pattern { LG_LINE, LG_ALL, LG_COUNT };
+enum lg_pattern { LG_LINE, LG_WHOLE_LINE, LG_ALL, LG_COUNT };
 
 /* What a call of receive asks for, besides its prefix. */
 struct lg_wanted {
@@ -60,8 +61,9 @@ struct lg_wanted {
 
 /* A socket. The descriptor is watched by f from the first wait on.
  *
- *   buffer, at, end, room   bytes received but not delivered; no buffer while
- *                           there are none, so that an idle socket is small
+ *   buffer, at, end, room   bytes received but not delivered: buffer.c
+ *   failed                  the errno by which the stream broke: each later
+ *                           read says so, for the kernel says it only once
  *   read_end                when the read under way must end ('t')
  *   wanted                  by the receive under way: there is one reader
  *   sending, done           a send is in progress; bytes sent so far
@@ -80,7 +82,9 @@ struct lg_socket {
   uint8_t polls;   /* a limit of 0: never waits */
   uint8_t drained; /* the last read left nothing */
   uint8_t sending, resume;
-  uint8_t closed;      /* by close(); a new connect() opens it again */
+  uint8_t closed; /* by close(); a new connect() opens it again */
+  int failed;
+  uint32_t max_line;   /* bytes of the longest line; 0: no bound */
   double block, total; /* settimeout's limits; < 0: none */
   char *buffer;
   size_t at, end, room;
@@ -96,15 +100,25 @@ struct lg_socket {
 /* What all sockets of a state share. */
 struct lg_net {
   struct lg_socket *sockets; /* all that are not finalized */
-  char scratch[LG_SCRATCH];
+  struct lg_socket *holder;  /* whose bytes lie in the scratch; NULL: none */
+  char *scratch;
+  size_t scratch_room;
+  size_t buffered; /* bytes of the sockets' own buffers */
+  /* Bytes of the longest line that a connection may receive, and one that was
+   * accepted; 0: no bound. A socket takes it over when it is made. */
+  uint32_t max_line, max_client_line;
 };
 
 /* --- errors.c --- */
 
-const char *lg_socket_error(int error);      /* the text of an errno */
-const char *lg_lookup_error(int code);       /* of a look-up's UV_EAI_ code */
-int lg_socket_fail(lua_State *L, int error); /* nil, text: 2 */
-int lg_fail_text(lua_State *L, const char *text); /* nil, text: 2 */
+/* The text of an errno, and of a look-up's UV_EAI_ code. */
+const char *lg_socket_error(const struct lg_socket *s, int error);
+const char *lg_lookup_error(int code);
+/* nil, text: 2 */
+int lg_socket_fail(lua_State *L, const struct lg_socket *s, int error);
+int lg_fail_text(lua_State *L, const char *text);
+/* An error of the stream: noted in s->failed if it has broken. */
+void lg_socket_failed(struct lg_socket *s, int error);
 
 /* --- file.c: the file of a Unix listener --- */
 
@@ -143,10 +157,16 @@ struct lg_front lg_buffer_front(lua_State *L, const struct lg_socket *s);
  * not dropped them. 0, and the stack as it was: they were read meanwhile. */
 int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
                       const struct lg_front *front, size_t n);
-/* Adds bytes at its end; may raise. */
-void lg_buffer_append(lua_State *L, struct lg_socket *s, const char *data,
-                      size_t n);
+/* Room behind what is buffered, to read into, at least a quarter of the
+ * scratch. May raise; only where memory is short do finalizers run. */
+char *lg_buffer_room(lua_State *L, struct lg_socket *s, size_t *room);
+/* So many bytes were read into it: nothing was allocated in between. */
+void lg_buffer_filled(struct lg_socket *s, size_t n);
 void lg_buffer_drop(struct lg_socket *s);
+/* Bytes that all sockets of the state take for it. */
+size_t lg_buffer_total(const struct lg_net *net);
+void lg_buffer_open(lua_State *L, struct lg_net *net);
+void lg_buffer_close(struct lg_net *net);
 static inline size_t lg_buffered(const struct lg_socket *s) {
   return s->end - s->at;
 }

@@ -12,7 +12,7 @@
 
 #include "net/socket.h"
 
-enum shape { FLAG, NUMBER, LINGER, DEVICE, ERROR };
+enum shape { FLAG, NUMBER, LINGER, DEVICE, ERROR, MAX_LINE };
 
 struct option {
   const char *name;
@@ -54,6 +54,7 @@ static const struct option options[] = {
     {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE},
 #endif
     {"error", SOL_SOCKET, SO_ERROR, ERROR},
+    {"max-line", 0, 0, MAX_LINE}, /* ours: the system knows nothing of it */
     {NULL, 0, 0, FLAG}};
 
 static const struct option *find(lua_State *L) {
@@ -69,7 +70,7 @@ static int set(lua_State *L, const struct lg_socket *s, const struct option *o,
                const void *value, socklen_t size) {
   if (s->fd < 0) return lg_push_closed(L);
   if (setsockopt(s->fd, o->level, o->number, value, size) < 0)
-    return lg_socket_fail(L, errno);
+    return lg_socket_fail(L, s, errno);
   lua_pushinteger(L, 1);
   return 1;
 }
@@ -87,8 +88,16 @@ static int set_linger(lua_State *L, const struct lg_socket *s,
   return set(L, s, o, &value, sizeof value);
 }
 
+static int set_max_line(lua_State *L, struct lg_socket *s) {
+  lua_Number n = luaL_checknumber(L, 3);
+  luaL_argcheck(L, n >= 0 && n <= UINT32_MAX, 3, "number of bytes expected");
+  s->max_line = (uint32_t)n;
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
 int lg_socket_setoption(lua_State *L) {
-  const struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   const struct option *o = find(L);
   const char *device;
   size_t size;
@@ -105,6 +114,7 @@ int lg_socket_setoption(lua_State *L) {
     case DEVICE:
       device = luaL_checklstring(L, 3, &size);
       return set(L, s, o, device, (socklen_t)size);
+    case MAX_LINE: return set_max_line(L, s);
     default:
       return luaL_argerror(
           L, 2, lua_pushfstring(L, "unsupported option `%s'", o->name));
@@ -119,8 +129,16 @@ static void push_linger(lua_State *L, const struct linger *value) {
   lua_setfield(L, -2, "timeout");
 }
 
+static void push_error(lua_State *L, struct lg_socket *s, int error) {
+  lg_socket_failed(s, error);
+  if (error)
+    lua_pushstring(L, lg_socket_error(s, error));
+  else
+    lua_pushnil(L);
+}
+
 int lg_socket_getoption(lua_State *L) {
-  const struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   const struct option *o = find(L);
   union {
     int number;
@@ -129,20 +147,20 @@ int lg_socket_getoption(lua_State *L) {
   } value;
   socklen_t size = sizeof value;
   memset(&value, 0, sizeof value);
+  if (o->shape == MAX_LINE) {
+    lua_pushinteger(L, s->max_line);
+    return 1;
+  }
   if (s->fd < 0) return lg_push_closed(L);
   if (getsockopt(s->fd, o->level, o->number, &value, &size) < 0)
-    return lg_socket_fail(L, errno);
+    return lg_socket_fail(L, s, errno);
   switch (o->shape) {
     case FLAG: lua_pushboolean(L, value.number); break;
     case NUMBER: lua_pushinteger(L, value.number); break;
     case LINGER: push_linger(L, &value.linger); break;
     case DEVICE: lua_pushstring(L, value.device); break;
-    case ERROR:
-      if (value.number)
-        lua_pushstring(L, lg_socket_error(value.number));
-      else
-        lua_pushnil(L);
-      break;
+    case ERROR: push_error(L, s, value.number); break;
+    case MAX_LINE: break;
   }
   return 1;
 }

@@ -61,7 +61,7 @@ static int socket_shutdown(lua_State *L) {
   if (s->fd < 0) return lg_push_closed(L);
   s->drained = 0;
   if (shutdown(s->fd, how) < 0 && errno != ENOTCONN)
-    return lg_socket_fail(L, errno);
+    return lg_socket_fail(L, s, errno);
   lua_pushinteger(L, 1);
   return 1;
 }
@@ -212,7 +212,7 @@ static int l_tcp(lua_State *L) {
   int family = families[luaL_checkoption(L, 1, "any", names)];
   struct lg_socket *s = lg_socket_new(L, G, &tcp);
   int r = family ? lg_socket_need_fd(L, s, family, 0) : 0;
-  return r ? lg_socket_fail(L, r) : 1;
+  return r ? lg_socket_fail(L, s, r) : 1;
 }
 
 static int l_unix(lua_State *L) {

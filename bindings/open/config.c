@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "net/socket.h"
 #include "open/open.h"
 #include "runtime/object.h"
 #include "thread/dump_signal.h"
@@ -60,6 +61,14 @@ static void get_flag(lua_State *L, struct lg *G, const struct row *row) {
 
 static void set_flag(lua_State *L, struct lg *G, const struct row *row) {
   *((uint8_t *)G + row->at) = (uint8_t)lua_toboolean(L, -1);
+}
+
+static void get_net(lua_State *L, struct lg *G, const struct row *row) {
+  lua_pushinteger(L, *(uint32_t *)((char *)G->net + row->at));
+}
+
+static void set_net(lua_State *L, struct lg *G, const struct row *row) {
+  *(uint32_t *)((char *)G->net + row->at) = count_arg(L, row);
 }
 
 /* --- options that are more than a field --- */
@@ -119,12 +128,15 @@ static void set_dump_signal(lua_State *L, struct lg *G,
 
 #define OPTION(name) offsetof(struct green_options, name)
 #define FIELD(name) offsetof(struct lg, name)
+#define NET(name) offsetof(struct lg_net, name)
 
 static const struct row rows[] = {
     {"grace", get_grace, set_grace, 0, 0, 0},
     {"keep_stacks", get_count, set_count, FIELD(keep_stacks), 0, MOST},
     {"max_stacks", get_option, set_max_stacks, OPTION(max_stacks), 1, MOST},
     {"max_threads", get_max_threads, set_max_threads, 0, 0, MOST},
+    {"max_line", get_net, set_net, NET(max_line), 0, MOST},
+    {"max_client_line", get_net, set_net, NET(max_client_line), 0, MOST},
     {"poll_switches", get_option, set_option, OPTION(poll_switches), 1, MOST},
     {"poll_ms", get_option, set_option, OPTION(poll_ms), 1, 1000000},
     {"budget", get_option, set_option, OPTION(budget), 1, MOST},
@@ -194,6 +206,7 @@ static int l_stats(lua_State *L) {
   field(L, "idle_stacks", s.idle_stacks);
   field(L, "timers", s.timers);
   field(L, "external", s.external);
+  field(L, "buffered", lg_buffer_total(G->net));
   seconds_field(L, "uptime", s.uptime);
   seconds_field(L, "idle", s.idle);
   text_field(L, "guard", green_guard_name(G->hub));

@@ -147,6 +147,7 @@ function Socket:setoption(name, value) end
 ---| "recv-buffer-size"       bytes
 ---| "send-buffer-size"       bytes
 ---| "bindtodevice"           name of an interface
+---| "max-line"               bytes of the longest line; 0: no bound
 
 --- Are received bytes waiting in the object's buffer? Never switches.
 ---@return boolean
@@ -223,8 +224,10 @@ function Socket:listen(backlog) end
 ---@overload fun(self: green.listener): nil, string
 function Listener:accept() end
 
---- Waits for bytes and returns those that came, at most n. Raises when another
---- thread reads from it, or n is not positive. Interruptible. May switch.
+--- Waits for bytes and returns those that came, at most n. A connection that
+--- broke is not "closed": "connection reset by peer", "connection timed out".
+--- Raises when another thread reads from it, or n is not positive, or memory is
+--- short, which loses no byte. Interruptible. May switch.
 ---@param n integer  bytes; never more than 65536 are returned
 ---@return string data
 ---@overload fun(self: green.connection, n: integer): nil, "timeout"
@@ -232,15 +235,19 @@ function Listener:accept() end
 ---@overload fun(self: green.connection, n: integer): nil, string
 function Connection:recv(n) end
 
---- Waits for a line without its end ("*l"), exactly n bytes, or all until the
---- peer closes ("*a"). After a limit what came is returned as partial; after
---- an interruption it stays in the buffer. Raises when another thread reads
---- from it. Interruptible. May switch.
----@param pattern? "*l"|"*a"|integer  "*l" by default
+--- Waits for a line without its end ("l"), with it ("L"), for exactly n bytes,
+--- or for all until the peer closes ("a"); LuaSocket's "*l" and "*a" mean the
+--- same. After a limit, the end, or a break ("connection reset by peer") what
+--- came is returned as partial; it stays in the buffer after an interruption,
+--- and after "line too long": the option "max-line" bounds what a peer can make
+--- us keep. Raises when another thread reads from it, or memory is short, which
+--- loses no byte. Interruptible. May switch.
+---@param pattern? "l"|"L"|"a"|"*l"|"*a"|integer  "l" by default
 ---@param prefix? string  put before the result; counts towards n
 ---@return string data
 ---@overload fun(self: green.connection, ...): nil, "timeout", string
 ---@overload fun(self: green.connection, ...): nil, "closed", string
+---@overload fun(self: green.connection, ...): nil, "line too long", string
 ---@overload fun(self: green.connection, ...): nil, string, string
 function Connection:receive(pattern, prefix) end
 
@@ -258,13 +265,14 @@ function Connection:receive(pattern, prefix) end
 function Connection:send(data, i, j) end
 
 --- Iterates over the lines, without their ends, until the peer closes. Raises
---- on other failures, "timeout" too. The iterator is interruptible and may
---- switch.
+--- on other failures: "connection reset by peer", "line too long", "timeout"
+--- too. The iterator is interruptible and may switch.
 ---@return fun(): string?
 function Connection:lines() end
 
 --- Iterates over the bytes as they come, until the peer closes. Raises on other
---- failures, "timeout" too. The iterator is interruptible and may switch.
+--- failures: "connection reset by peer", "timeout" too. The iterator is
+--- interruptible and may switch.
 ---@param n? integer  most bytes at a time; 65536
 ---@return fun(): string?
 function Connection:chunks(n) end

@@ -16,6 +16,10 @@ local green = {}
 ---@field poll_ms? integer  milliseconds between two polls at most; 1
 ---@field budget? integer  calls in a row that need not wait before one gives
 --- the others a turn; 64
+---@field max_line? integer  bytes of the longest line that `receive` takes from
+--- a connection; for those that are made from now on. 0: no bound; 64 MB
+---@field max_client_line? integer  the same for connections that are accepted;
+--- 1 MB
 ---@field sigint? boolean  Ctrl-C is raised in main, once; set before main first
 --- blocks, and only on a loop of the library's own; true
 
@@ -37,6 +41,7 @@ function green.config(options) end
 ---@field idle_stacks integer  those not in use
 ---@field timers integer       armed
 ---@field external integer     things outside that can wake a thread
+---@field buffered integer     bytes that sockets received and nobody read yet
 ---@field guard string         how stacks are guarded
 ---@field switch string        how stacks are switched
 

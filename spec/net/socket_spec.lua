@@ -334,9 +334,21 @@ describe("sockets", function()
       assert.same({nil, "closed", "p"}, {far:receive("*a", "p")})
     end)
 
+    it("takes Lua's own patterns, without the star, too", function()
+      local near, far = pair()
+      near:send("a\r\nb\r\nc\n\nrest")
+      assert.equal("a", far:receive("l"))
+      assert.equal("b\r\n", far:receive("L"))
+      assert.equal("p:c\n", far:receive("*L", "p:"))
+      assert.equal("\n", far:receive("L"))
+      near:close()
+      assert.equal("rest", far:receive("a"))
+      assert.same({nil, "closed", ""}, {far:receive("L")})
+    end)
+
     it("refuses other patterns", function()
       local _, far = pair()
-      for _, pattern in ipairs {"l", "*n", -1, ""} do
+      for _, pattern in ipairs {"n", "*n", -1, "", "*", "line"} do
         assert.error_matches(function() far:receive(pattern) end,
           "invalid receive pattern")
       end
