@@ -1,15 +1,21 @@
 /* fd.c - readiness of descriptors.
  *
- * One green_fd, and one uv_poll_t, for each descriptor number in use; kept
- * armed between waits, because starting and stopping the poll around each wait
- * costs three epoll_ctl calls and two thirds of the throughput. A direction
- * that becomes ready while nobody waits for it is disarmed. Changes of what is
- * wanted are collected and told to libuv once, before the next poll.
+ * One green_fd for each descriptor number in use, in a table by number. The
+ * kernel is told to watch a direction when somebody first waits for it, and a
+ * failure is the waiter's; it goes on watching between waits ("armed"), because
+ * to start and to stop around each wait cost two thirds of the throughput. A
+ * direction that becomes ready while nobody waits for it is disarmed before
+ * the next poll.
+ *
+ * Nobody tells when a descriptor is closed behind our back. It is noticed when
+ * the kernel is next asked to change what it watches, or whenever the number
+ * comes in again, as a new descriptor: then the green_fd of the old one is
+ * closed, and its waiters are told.
  *
  * One thread may wait to read. Writers take turns: `writer` has the write side
  * for a whole send, the others queue in `turns`.
  *
- * Callbacks run on the hub and only wake. The rest: any stack.
+ * Any stack; green__fd_event() only wakes.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -17,24 +23,7 @@
 #include <poll.h>
 #include <string.h>
 
-#include "internal.h"
-
-struct green_fd {
-  uv_poll_t poll;
-  struct green_hub *hub;
-  struct green_fd *next_dirty;
-  struct green_list reader, writable, turns;
-  struct green_thread *writer;
-  struct last { /* that waited to read, to write; and as what */
-    struct green_thread *thread;
-    const struct green_wait_kind *kind;
-  } last[2];
-  uint32_t refs; /* openers, and one for libuv until the close callback */
-  uint32_t waiters;
-  int fd;
-  uint8_t want, armed; /* UV_READABLE | UV_WRITABLE */
-  uint8_t dirty, closed;
-};
+#include "fd.h"
 
 static void drop(struct green_fd *f) {
   if (--f->refs == 0) green__free(f);
@@ -48,6 +37,112 @@ static void mark_dirty(struct green_fd *f) {
   f->refs++;
 }
 
+static struct green_list *list_of(struct green_fd *f, int event) {
+  return event == GREEN_READABLE ? &f->reader : &f->writable;
+}
+
+/* --- what the kernel watches --- */
+
+static void disarmed(struct green_hub *h, struct green_fd *f) {
+  if (f->armed) h->armed_fds--;
+  f->armed = 0;
+  f->tag = 0;
+}
+
+/* It may be freed before they run: they must not find it in `on`. */
+static void end_waits(struct green_fd *f, struct green_list *list) {
+  struct green_thread *t;
+  while ((t = green_wake_first(f->hub, list, GREEN_CLOSED)))
+    if (t->on == f) t->on = NULL;
+}
+
+/* No more waits for it: all that there are end. The number is free. */
+static void retire(struct green_hub *h, struct green_fd *f) {
+  assert(!f->closed && !f->armed && h->fds[f->fd] == f);
+  f->closed = 1;
+  h->fds[f->fd] = NULL;
+  if (f->writer && f->writer->on == f) f->writer->on = NULL;
+  f->writer = NULL;
+  end_waits(f, &f->reader);
+  end_waits(f, &f->writable);
+  end_waits(f, &f->turns);
+}
+
+/* The kernel does not know it any more: the number was closed, and may belong
+ * to another file by now. */
+static void lose(struct green_hub *h, struct green_fd *f) {
+  disarmed(h, f);
+  retire(h, f);
+}
+
+static int arm_first(struct green_hub *h, struct green_fd *f, int want) {
+  uint32_t tag = ++h->epoll.tag ? h->epoll.tag : ++h->epoll.tag;
+  int r = green__epoll_add(h, f->fd, tag, want);
+  if (r < 0) return r;
+  f->tag = tag;
+  h->armed_fds++;
+  return 0;
+}
+
+/* Makes the kernel watch just these directions. Of a descriptor that is lost
+ * it says UV_EBADF, whether or not the number is open again. */
+static int arm(struct green_hub *h, struct green_fd *f, int want) {
+  int r;
+  assert(!f->closed);
+  if (!f->armed)
+    r = want ? arm_first(h, f, want) : 0;
+  else if (want)
+    r = green__epoll_change(h, f->fd, f->tag, want);
+  else
+    r = green__epoll_remove(h, f->fd);
+  /* Unknown, not open, or what could not have been watched. */
+  if (r < 0 && f->armed && r != UV_ENOMEM) {
+    lose(h, f);
+    return UV_EBADF;
+  }
+  if (r < 0) return r;
+  if (!want) disarmed(h, f);
+  f->armed = (uint8_t)want;
+  return 0;
+}
+
+int green__fd_verify(struct green_hub *h, struct green_fd *f) {
+  return f->armed ? arm(h, f, f->armed) : 0;
+}
+
+/* Somebody is about to wait for it. */
+static int want_event(struct green_hub *h, struct green_fd *f, int event) {
+  int want = f->want | event, r;
+  if (green__unlikely(event & ~f->armed)) {
+    r = arm(h, f, want);
+    if (r < 0) return r;
+  }
+  f->want = (uint8_t)want;
+  return 0;
+}
+
+static void reconcile(struct green_hub *h, struct green_fd *f) {
+  f->dirty = 0;
+  if (!f->closed && f->want != f->armed) arm(h, f, f->want);
+}
+
+void green__fds_reconcile(struct green_hub *h) {
+  struct green_fd *f;
+  while ((f = h->dirty_fds)) {
+    h->dirty_fds = f->next_dirty;
+    reconcile(h, f);
+    drop(f);
+  }
+}
+
+void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event) {
+  if (f->closed || !green__list_empty(list_of(f, event))) return;
+  f->want &= (uint8_t)~event;
+  if (f->want != f->armed) arm(h, f, f->want);
+}
+
+/* --- what the kernel tells --- */
+
 /* Was woken, and has not had its turn yet. A thread that has gone on from the
  * wait keeps `on` while it goes round the ready queue, but as another kind. */
 static int on_its_way(const struct green_fd *f, const struct last *last) {
@@ -57,44 +152,43 @@ static int on_its_way(const struct green_fd *f, const struct last *last) {
 
 /* Wakes who waits; stops watching what nobody waits for. With 1,000 busy
  * connections a poll meets most of them still on their way: disarming those
- * cost three epoll_ctl a message and half of the throughput. */
-static void ready(struct green_fd *f, struct green_list *list, uint8_t event) {
-  if (green_wake_first(f->hub, list, GREEN_WOKEN)) return;
+ * cost half of the throughput. */
+static void ready(struct green_fd *f, int event) {
+  if (green_wake_first(f->hub, list_of(f, event), GREEN_WOKEN)) return;
   if (!on_its_way(f, &f->last[event == UV_WRITABLE]))
     f->want &= (uint8_t)~event;
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events) {
-  struct green_fd *f = green__container(poll, struct green_fd, poll);
-  if (status < 0) { /* libuv has stopped it: let the system call say why */
-    f->armed = 0;
-    green_wake_first(f->hub, &f->reader, GREEN_WOKEN);
-    green_wake_first(f->hub, &f->writable, GREEN_WOKEN);
+int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events) {
+  struct green_fd *f = (uint32_t)fd < h->fds_room ? h->fds[fd] : NULL;
+  if (!f || f->tag != tag) return 0;
+  if (events & UV_READABLE) ready(f, UV_READABLE);
+  if (events & UV_WRITABLE) ready(f, UV_WRITABLE);
+  mark_dirty(f);
+  return 1;
+}
+
+/* In a new list all registrations are missing. What cannot be made again ends
+ * the waits: the waiters look, wait again, and are told why they cannot. */
+static void arm_again(struct green_hub *h, struct green_fd *f) {
+  int want = f->want;
+  disarmed(h, f);
+  if (!want) return;
+  if (arm_first(h, f, want) < 0) {
     f->want = 0;
+    green_wake_all(h, &f->reader, GREEN_WOKEN);
+    green_wake_all(h, &f->writable, GREEN_WOKEN);
     return;
   }
-  if (events & UV_READABLE) ready(f, &f->reader, UV_READABLE);
-  if (events & UV_WRITABLE) ready(f, &f->writable, UV_WRITABLE);
-  mark_dirty(f);
+  f->armed = (uint8_t)want;
 }
 
-static void reconcile(struct green_fd *f) {
-  f->dirty = 0;
-  if (f->closed || f->want == f->armed) return;
-  if (f->want == 0)
-    uv_poll_stop(&f->poll);
-  else
-    uv_poll_start(&f->poll, f->want, on_poll);
-  f->armed = f->want;
-}
-
-int green__fds_reconcile(struct green_hub *h) {
-  struct green_fd *f;
-  while ((f = h->dirty_fds)) {
-    h->dirty_fds = f->next_dirty;
-    reconcile(f);
-    drop(f);
-  }
+int green__fds_renew(struct green_hub *h) {
+  uint32_t fd;
+  int r = green__epoll_renew(h);
+  if (r < 0) return r;
+  for (fd = 0; fd < h->fds_room; fd++)
+    if (h->fds[fd] && h->fds[fd]->armed) arm_again(h, h->fds[fd]);
   return 0;
 }
 
@@ -113,61 +207,45 @@ static int make_room(struct green_hub *h, uint32_t fd) {
   return 0;
 }
 
-/* uv_poll_init makes the descriptor non-blocking; its flags belong to whoever
- * shares the open file (the shell shares a terminal), so they are put back. */
-static int poll_init(struct green_hub *h, struct green_fd *f, int flags) {
-  int r = uv_poll_init(h->loop, &f->poll, f->fd);
-  if (!(flags & O_NONBLOCK)) fcntl(f->fd, F_SETFL, flags);
-  return r;
+static struct green_fd *make(struct green_hub *h, int fd) {
+  struct green_fd *f = green__alloc(sizeof *f);
+  if (!f) return NULL;
+  f->hub = h;
+  f->fd = fd;
+  f->refs = 1;
+  green_list_init(&f->reader);
+  green_list_init(&f->writable);
+  green_list_init(&f->turns);
+  return f;
 }
 
 int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   struct green_fd *f;
-  int flags = fcntl(fd, F_GETFL), r;
+  int r;
   if (!green__at_home(h)) return UV_EPERM;
-  if (flags < 0) return -errno; /* before the table grows to a wild number */
+  /* Lest the table grow to a wild number; else the first wait will tell. */
+  if ((uint32_t)fd >= h->fds_room && fcntl(fd, F_GETFD) < 0) return -errno;
   if ((r = make_room(h, (uint32_t)fd)) < 0) return r;
-  if ((f = h->fds[fd])) {
+  if (h->fds[fd]) green__fd_verify(h, h->fds[fd]);
+  if ((f = h->fds[fd]))
     f->refs++;
-    *out = f;
-    return 0;
-  }
-  if (!(f = green__alloc(sizeof *f))) return UV_ENOMEM;
-  f->hub = h;
-  f->fd = fd;
-  if ((r = poll_init(h, f, flags)) < 0) {
-    green__free(f);
-    return r;
-  }
-  f->refs = 2;
-  green_list_init(&f->reader);
-  green_list_init(&f->writable);
-  green_list_init(&f->turns);
-  uv_unref((uv_handle_t *)&f->poll);
-  h->open_handles++;
-  h->fds[fd] = *out = f;
+  else if (!(f = h->fds[fd] = make(h, fd)))
+    return UV_ENOMEM;
+  *out = f;
   return 0;
-}
-
-static void on_close(uv_handle_t *handle) {
-  struct green_fd *f =
-      green__container((uv_poll_t *)handle, struct green_fd, poll);
-  handle->data = f->hub;
-  green__handle_closed(handle); /* may free the hub, not the handle */
-  drop(f);
 }
 
 static void shut(struct green_hub *h, struct green_fd *f) {
   if (f->closed) return;
-  f->closed = 1;
-  if (!green__at_home(h)) return; /* a child shares the parent's epoll */
-  f->writer = NULL;
-  green_wake_all(h, &f->reader, GREEN_CLOSED);
-  green_wake_all(h, &f->writable, GREEN_CLOSED);
-  green_wake_all(h, &f->turns, GREEN_CLOSED);
-  h->fds[f->fd] = NULL;
-  uv_poll_stop(&f->poll);
-  uv_close((uv_handle_t *)&f->poll, on_close);
+  if (!green__at_home(h)) { /* a child shares the parent's epoll */
+    f->closed = 1;
+    return;
+  }
+  if (f->armed) {
+    green__epoll_remove(h, f->fd);
+    disarmed(h, f);
+  }
+  retire(h, f);
 }
 
 void green_fd_close(struct green_hub *h, struct green_fd *f) {
@@ -176,11 +254,13 @@ void green_fd_close(struct green_hub *h, struct green_fd *f) {
 }
 
 void green_fd_release(struct green_hub *h, struct green_fd *f) {
-  if (f->refs - f->dirty == 2 || f->closed) { /* the last opener's */
-    green_fd_close(h, f);
-    return;
-  }
+  if (f->refs - f->dirty == 1) shut(h, f); /* the last opener's */
   drop(f);
+}
+
+void green_fd_forget(struct green_hub *h, int fd) {
+  if (!green__at_home(h) || fd < 0 || (uint32_t)fd >= h->fds_room) return;
+  if (h->fds[fd]) shut(h, h->fds[fd]);
 }
 
 /* The openers cannot give their counts up when the hub is gone. */
@@ -190,13 +270,18 @@ void green__fds_close_all(struct green_hub *h) {
   for (fd = 0; fd < h->fds_room; fd++) {
     struct green_fd *f = h->fds[fd];
     if (!f) continue;
-    f->refs = 1; /* libuv's */
     shut(h, f);
+    green__free(f);
   }
+  green_list_init(&h->guests);
 }
 
 int green_fd_number(const struct green_fd *f) {
   return f->fd;
+}
+
+int green_fd_is_closed(const struct green_fd *f) {
+  return f->closed;
 }
 
 /* --- waiting --- */
@@ -213,52 +298,57 @@ struct green_thread *green_fd_reader(struct green_fd *f) {
   return t || !on_its_way(f, &f->last[0]) ? t : f->last[0].thread;
 }
 
-/* The poll handle keeps a host's loop alive exactly while a thread waits. */
-static void one_more(struct green_hub *h, struct green_fd *f, int event) {
+static void one_more(struct green_hub *h) {
   h->external++;
-  if (f->waiters++ == 0) uv_ref((uv_handle_t *)&f->poll);
-  f->want |= (uint8_t)event;
-  mark_dirty(f);
+  h->fd_waits++;
 }
 
-static void one_less(struct green_hub *h, struct green_fd *f) {
+static void one_less(struct green_hub *h) {
   h->external--;
-  if (--f->waiters == 0 && !f->closed) uv_unref((uv_handle_t *)&f->poll);
+  h->fd_waits--;
 }
 
 void green_fd_leave(struct green_hub *h, struct green_thread *t) {
-  one_less(h, t->on);
+  (void)t;
+  one_less(h);
+}
+
+/* 0 if the current thread may wait for the event, and be the only one. */
+static int may_wait(struct green_hub *h, struct green_fd *f, int event) {
+  if (f->closed) return UV_EBADF;
+  if (!green__list_empty(list_of(f, event))) return UV_EBUSY;
+  return want_event(h, f, event);
 }
 
 int green_fd_link_reader(struct green_hub *h, struct green_fd *f,
                          struct green_node *node) {
-  if (f->closed) return UV_EBADF;
-  if (!green__list_empty(&f->reader)) return UV_EBUSY;
+  int r = may_wait(h, f, GREEN_READABLE);
+  if (r < 0) return r;
   node->thread = h->hot.current;
   green_list_add(&f->reader, node);
-  one_more(h, f, UV_READABLE);
+  one_more(h);
   return 0;
 }
 
 void green_fd_unlink(struct green_hub *h, struct green_fd *f,
                      struct green_node *node) {
+  (void)f;
   if (node->link.next) green_list_remove(node);
-  one_less(h, f);
+  one_less(h);
 }
 
 int green_fd_wait_begin(struct green_hub *h, struct green_fd *f, int event,
                         uint64_t deadline,
                         const struct green_wait_kind *kind) {
-  struct green_list *list =
-      event == GREEN_READABLE ? &f->reader : &f->writable;
-  int r;
-  if (f->closed) return UV_EBADF;
-  if (!green__list_empty(list)) return UV_EBUSY;
+  struct last *last = &f->last[event == GREEN_WRITABLE];
+  int r = may_wait(h, f, event);
+  if (r < 0) return r;
   if (!kind) kind = event == GREEN_READABLE ? &read_kind : &write_kind;
-  if ((r = green_wait_begin(h, kind, f, list, deadline)) < 0) return r;
-  f->last[event == GREEN_WRITABLE].thread = h->hot.current;
-  f->last[event == GREEN_WRITABLE].kind = kind;
-  one_more(h, f, event);
+  r = green_wait_begin(h, kind, f, list_of(f, event), deadline);
+  if (r < 0) return r;
+  last->thread = h->hot.current;
+  last->kind = kind;
+  one_more(h);
   return 0;
 }
 
@@ -266,22 +356,27 @@ static int keep(struct green_hub *h, int r) {
   return r < 0 ? r : green__result(h, (int)green_keep(h));
 }
 
-/* Tries once, without the loop. */
-static int look(struct green_fd *f, int event) {
-  struct pollfd p = {f->fd, event == GREEN_READABLE ? POLLIN : POLLOUT, 0};
-  if (f->closed) return UV_EBADF;
-  return poll(&p, 1, 0) > 0 ? 0 : UV_ETIMEDOUT;
+int green__fd_look(int fd, int event) {
+  struct pollfd p = {fd, event == GREEN_READABLE ? POLLIN : POLLOUT, 0};
+  if (fd < 0) return UV_EBADF; /* which poll() passes over */
+  if (poll(&p, 1, 0) <= 0) return UV_ETIMEDOUT;
+  return p.revents & POLLNVAL ? UV_EBADF : 0;
 }
 
 int green_fd_wait(struct green_hub *h, struct green_fd *f, int event,
                   uint64_t deadline) {
   int r;
   if (!green__at_home(h)) return UV_EPERM;
-  if (deadline == 0) return look(f, event);
+  if (deadline == 0)
+    return f->closed ? UV_EBADF : green__fd_look(f->fd, event);
   if ((r = green__enter(h)) < 0) return r;
   if ((r = green_keep_reserve(h)) < 0) return r;
-  return keep(h, green_fd_wait_begin(h, f, event, deadline, NULL));
+  r = green_fd_wait_begin(h, f, event, deadline, NULL);
+  if (r == UV_EPERM) return 0; /* epoll's word for files: always ready */
+  return keep(h, r);
 }
+
+/* --- turns to write --- */
 
 int green_fd_write_try(struct green_hub *h, struct green_fd *f) {
   if (f->closed) return UV_EBADF;
@@ -314,36 +409,7 @@ void green_fd_write_end(struct green_hub *h, struct green_fd *f) {
 }
 
 void green_fd_turn_undo(struct green_hub *h, struct green_thread *t) {
-  struct green_fd *f = t->on;
-  if (!f->closed && f->writer == t)
+  struct green_fd *f = t->on; /* NULL: closed */
+  if (f && f->writer == t)
     f->writer = green_wake_first(h, &f->turns, GREEN_WOKEN);
-}
-
-/* --- anybody's descriptor --- */
-
-static struct green_list *list_of(struct green_fd *f, int event) {
-  return event == GREEN_READABLE ? &f->reader : &f->writable;
-}
-
-/* Watched no longer than the call: its owner may close it right after. */
-static void unwatch(struct green_hub *h, struct green_fd *f, int event) {
-  if (!f->closed && green__list_empty(list_of(f, event))) {
-    f->want &= (uint8_t)~event;
-    mark_dirty(f);
-    green__fds_reconcile(h);
-  }
-}
-
-int green_wait_fd(struct green_hub *h, int fd, int event, uint64_t deadline) {
-  struct green_fd *f;
-  int r;
-  if (!green__at_home(h)) return UV_EPERM;
-  r = green_fd_open(h, fd, &f);
-  if (r == UV_EPERM) /* epoll: regular files are always ready */
-    return deadline > 0 ? green__enter(h) : 0;
-  if (r < 0) return r;
-  r = green_fd_wait(h, f, event, deadline);
-  if (r != UV_EBUSY) unwatch(h, f, event);
-  green_fd_release(h, f);
-  return r;
 }

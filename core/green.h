@@ -212,6 +212,12 @@ void green_fd_write_end(struct green_hub *hub, struct green_fd *f);
 void green_fd_close(struct green_hub *hub, struct green_fd *f);
 /* Gives up one count without waking anybody; the last one closes. */
 void green_fd_release(struct green_hub *hub, struct green_fd *f);
+/* The number is about to be closed, or was just handed out by the kernel: all
+ * that wait for what it was, by whatever green_fd or green_wait_fd(), are woken
+ * with UV_EBADF. Costs next to nothing where nobody does. */
+void green_fd_forget(struct green_hub *hub, int fd);
+/* Closed by now, in one of these ways? Then the number is somebody else's. */
+int green_fd_is_closed(const struct green_fd *f);
 
 /* Blocks until the look-up is done, on a thread of the core's own; numeric
  * addresses never go there. Returns 0 and a list for freeaddrinfo(), or one

@@ -4,7 +4,8 @@
  * (after timers) and a check handle (after I/O). With green_step() the host
  * decides when. Either way the loop must be right about the hub whenever a
  * batch has ended: alive while a thread can go on, its next timeout the nearest
- * deadline, and 0 while threads are ready, which an idle handle sees to.
+ * deadline, and 0 while threads are ready, which an idle handle sees to. All
+ * descriptors are one to it, the hub's epoll.
  *
  * The host's stack, outside of any batch.
  *
@@ -12,9 +13,42 @@
  */
 #include "internal.h"
 
+/* --- descriptors --- */
+
+static void on_watch(uv_poll_t *watch, int status, int events);
+
+static int start_watch(struct green_hub *h) {
+  int r;
+  uv_poll_start(&h->watch, UV_READABLE, on_watch);
+  r = green__libuv_register(h->loop, h->epoll.fd);
+  if (r < 0) uv_poll_stop(&h->watch);
+  return r;
+}
+
+/* What is stale in the hub's list is so in the loop's. */
+static void renew(struct green_hub *h) {
+  uv_poll_stop(&h->watch);
+  green__fds_renew(h);
+  start_watch(h);
+}
+
+static void on_watch(uv_poll_t *watch, int status, int events) {
+  struct green_hub *h = watch->data;
+  (void)status, (void)events;
+  green__epoll_wait(h, 0);
+  if (green__unlikely(h->epoll.stale)) renew(h);
+}
+
+/* --- batches --- */
+
 static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
+  if (green_now() >= green__guests_due(h)) green__guests_verify(h);
   green__arm_timer(h);
+  if (h->fd_waits)
+    uv_ref((uv_handle_t *)&h->watch);
+  else
+    uv_unref((uv_handle_t *)&h->watch);
   if (green__list_empty(&h->ready))
     uv_idle_stop(&h->idle);
   else
@@ -77,13 +111,9 @@ int green_step(struct green_hub *h, uint32_t budget) {
   return !green__list_empty(&h->ready);
 }
 
-void green__host_open(struct green_hub *h) {
-  if (h->options.drive == GREEN_DRIVE_MAIN) return;
-  uv_idle_init(h->loop, &h->idle);
-  green__handle_opened(h, &h->idle);
-  uv_ref((uv_handle_t *)&h->idle); /* active only while threads are ready */
-  h->idle.idle_cb = on_idle;
-  if (h->options.drive != GREEN_DRIVE_LOOP) return;
+/* --- handles --- */
+
+static void open_on_loop(struct green_hub *h) {
   uv_prepare_init(h->loop, &h->prepare);
   green__handle_opened(h, &h->prepare);
   uv_prepare_start(&h->prepare, on_prepare);
@@ -92,8 +122,19 @@ void green__host_open(struct green_hub *h) {
   uv_check_start(&h->check, on_check);
 }
 
+int green__host_open(struct green_hub *h) {
+  int r = uv_poll_init(h->loop, &h->watch, h->epoll.fd);
+  if (r == 0) green__handle_opened(h, &h->watch);
+  uv_idle_init(h->loop, &h->idle);
+  green__handle_opened(h, &h->idle);
+  uv_ref((uv_handle_t *)&h->idle); /* active only while threads are ready */
+  h->idle.idle_cb = on_idle;
+  if (h->options.drive == GREEN_DRIVE_LOOP) open_on_loop(h);
+  return r < 0 ? r : start_watch(h);
+}
+
 void green__host_close(struct green_hub *h) {
-  if (h->options.drive == GREEN_DRIVE_MAIN) return;
+  if (h->watch.data) uv_close((uv_handle_t *)&h->watch, green__handle_closed);
   uv_close((uv_handle_t *)&h->idle, green__handle_closed);
   if (h->options.drive != GREEN_DRIVE_LOOP) return;
   uv_close((uv_handle_t *)&h->prepare, green__handle_closed);

@@ -49,11 +49,12 @@ static int init_loop(struct green_hub *h) {
   int r;
   h->loop = h->options.loop;
   if (h->loop) return 0;
-  r = uv_loop_init(&h->own_loop);
+  r = green__libuv_has_room();
+  if (r == 0) r = uv_loop_init(&h->own_loop);
   if (r < 0) return r;
   h->loop = &h->own_loop;
   h->own = 1;
-  return 0;
+  return green__libuv_secure(h->loop);
 }
 
 static void init_fields(struct green_hub *h) {
@@ -65,6 +66,7 @@ static void init_fields(struct green_hub *h) {
   h->opened = h->now = h->last_poll = green_now();
   green_list_init(&h->ready);
   green_list_init(&h->others);
+  green_list_init(&h->guests);
   h->os_stack.hub = h;
   h->on = &h->os_stack;
   green__stack_adopt(&h->os_stack);
@@ -80,18 +82,40 @@ static int init(struct green_hub *h) {
     h->hub_stack = &h->os_stack;
     r = green__stacks_reserve(h);
   }
-  return r < 0 ? r : init_loop(h);
+  if (r == 0) r = init_loop(h);
+  return r < 0 ? r : green__epoll_open(h);
 }
 
 static void hub_free(struct green_hub *h) {
   green__threads_free(h);
   green__free(h->heap.at);
   green__free(h->fds);
+  green__epoll_close(h);
   if (h->own) uv_loop_close(h->loop);
   if (h->hub_stack && h->hub_stack != &h->os_stack)
     green__stack_single_free(h->hub_stack);
   green__stacks_free(h, h->keep_all);
   green__free(h);
+}
+
+/* The handles in the loop are closed; on a host's, its last close callback
+ * frees the hub. */
+static void close_handles(struct green_hub *h) {
+  h->hot.closed = h->closing = 1;
+  green__loop_close(h);
+  if (h->options.drive != GREEN_DRIVE_MAIN) green__host_close(h);
+  if (!h->own) return;
+  while (h->open_handles) uv_run(h->loop, UV_RUN_ONCE);
+  hub_free(h);
+}
+
+static int open_handles(struct green_hub *h) {
+  int r;
+  green__loop_open(h);
+  if (h->options.drive == GREEN_DRIVE_MAIN) return 0;
+  r = green__host_open(h);
+  if (r < 0) close_handles(h);
+  return r;
 }
 
 int green_open(struct green_hub **hub, const struct green_options *options) {
@@ -109,10 +133,8 @@ int green_open(struct green_hub **hub, const struct green_options *options) {
     hub_free(h);
     return r;
   }
-  green__loop_open(h);
-  green__host_open(h);
-  *hub = h;
-  return 0;
+  if ((r = open_handles(h)) == 0) *hub = h;
+  return r;
 }
 
 /* --- closing --- */
@@ -147,17 +169,15 @@ int green_close(struct green_hub *h) {
   green__post_shutdown(h);
   green__fds_close_all(h);
   green_clock_thaw(h);
-  green__loop_close(h);
-  green__host_close(h);
-  if (!h->own) return left; /* freed by the last close callback */
-  while (h->open_handles) uv_run(h->loop, UV_RUN_ONCE);
-  hub_free(h);
+  close_handles(h);
   return left;
 }
 
 /* --- looking at it --- */
 
+/* Whoever asks may make handles in it. */
 uv_loop_t *green_loop(struct green_hub *h) {
+  h->uses_libuv = 1;
   return h->loop;
 }
 struct green_list *green_others(struct green_hub *h) {

@@ -171,6 +171,13 @@ struct green__cold { /* a thread's rare things, made on first use */
 
 struct green__thread_slab;
 
+struct green__epoll {
+  int fd;
+  uint32_t tag; /* of the last registration */
+  uint8_t open;
+  uint8_t stale; /* has a registration that nothing but a new one ends */
+};
+
 struct green_hub {
   struct green_hot hot;    /* first: green_hot() relies on it */
   uint32_t tick;           /* next() calls until the next look */
@@ -188,10 +195,11 @@ struct green_hub {
   const struct green_runtime *runtime;
   uv_loop_t *loop;
   uv_loop_t own_loop;
-  uv_timer_t timer;
+  uv_timer_t timer;     /* not on MAIN drive */
   uv_prepare_t prepare; /* LOOP drive: batches after timers, */
-  uv_check_t check;     /* after I/O, */
+  uv_check_t check;     /* after I/O; on MAIN drive it keeps libuv alive, */
   uv_idle_t idle;       /* and no sleeping while threads are ready */
+  uv_poll_t watch;      /* of epoll, in a loop that is not polled by us */
   uv_timer_t trim;      /* one shot, only on surplus */
   uint64_t poll_pause;  /* no poll sooner than this after the last */
   uint64_t timer_at;    /* deadline the uv_timer is armed for */
@@ -204,8 +212,12 @@ struct green_hub {
   struct green_thread *free_threads, *reserved; /* by their user */
   struct green_fd **fds;                        /* by descriptor number */
   uint32_t fds_room;
-  struct green_fd *dirty_fds; /* to be reconciled with libuv before polling */
-  struct green_post *posts;   /* open doors; door: their uv_async_t */
+  struct green_fd *dirty_fds; /* the kernel is to be told before polling */
+  struct green__epoll epoll;
+  uint32_t armed_fds, fd_waits;
+  struct green_list guests; /* anybody's descriptors: see guest.c */
+  uint64_t verified, verified_switches; /* when they were last looked at */
+  struct green_post *posts; /* open doors; door: their uv_async_t */
   struct green__door *door;
   uint32_t doors; /* doors and requests that count as external */
   struct green__resolver *resolver;
@@ -215,7 +227,8 @@ struct green_hub {
   uint64_t quiet;        /* see green_clock_freeze() */
   uint64_t shuffle_seed; /* 0: first come, first served */
   uint64_t went_on;      /* real time when the current thread did */
-  uint8_t in_batch, polling, own, closing;
+  uint8_t in_batch, own, closing;
+  uint8_t uses_libuv; /* MAIN drive: there may be handles in its loop */
   uint8_t accounting;
   uint8_t frozen;   /* the clock, by this hub */
   uint8_t keep_all; /* threads live on: their stacks stay mapped */
@@ -244,8 +257,8 @@ int green__hub_stack(struct green_hub *h);
 void green__loop_open(struct green_hub *h);
 void green__loop_close(struct green_hub *h);
 void green__watch_surplus(struct green_hub *h);
-/* host.c: the handles of a host's loop; nothing on others. */
-void green__host_open(struct green_hub *h);
+/* host.c: the handles of a host's loop, or of one for steps. */
+int green__host_open(struct green_hub *h);
 void green__host_close(struct green_hub *h);
 /* account.c: t does not run any more; t will run next. */
 void green__account_left(struct green_hub *h, struct green_thread *t);
@@ -262,8 +275,39 @@ void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);
 int green__result(struct green_hub *h, int reason);
 void green__threads_free(struct green_hub *h);
-int green__fds_reconcile(struct green_hub *h);
+
+/* fd.c: tells the kernel what it is not to watch any more. */
+void green__fds_reconcile(struct green_hub *h);
 void green__fds_close_all(struct green_hub *h);
+/* The descriptor is ready for these events. 0: its tag is of the past. */
+int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events);
+/* Makes the kernel's list anew, without what is stale. */
+int green__fds_renew(struct green_hub *h);
+/* Is it ready now? 0, UV_ETIMEDOUT or UV_EBADF. */
+int green__fd_look(int fd, int event);
+/* guest.c: ends the waits for descriptors that were closed by strangers; and
+ * when that is to be done next. */
+void green__guests_verify(struct green_hub *h);
+uint64_t green__guests_due(const struct green_hub *h);
+
+/* epoll.c */
+enum { GREEN__EVENTS = 1024 }; /* most that one call fetches */
+int green__epoll_open(struct green_hub *h);
+int green__epoll_renew(struct green_hub *h);
+void green__epoll_close(struct green_hub *h);
+int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events);
+int green__epoll_change(struct green_hub *h, int fd, uint32_t tag, int events);
+int green__epoll_remove(struct green_hub *h, int fd);
+/* Sleeps for at most so long (-1: no limit) and hands over what happened to
+ * green__fd_event(). Returns 1 if libuv has something to do. */
+int green__epoll_wait(struct green_hub *h, int ms);
+/* libuv will not fail to tell the kernel of that descriptor, or of those that
+ * it has for uv_async_t and signals: it would abort. 0, or an error. */
+int green__libuv_register(uv_loop_t *loop, int fd);
+int green__libuv_secure(uv_loop_t *loop);
+/* Are there as many descriptors as opening a loop takes? 0, or an error. */
+int green__libuv_has_room(void);
+
 int green__post_open(struct green_hub *h, struct green_post **post,
                      int counted);
 void green__post_busy(struct green_hub *h, int delta);

@@ -1,91 +1,138 @@
 /* loop.c - a loop of the hub's own: when to poll, and for how long.
  *
- * uv_run() runs on a stack of the hub's own, because it needs 13 to 16 KB of
- * it and cannot be entered twice; callbacks only mark threads ready. Owns the
- * timer that is armed for the nearest deadline, and the one that gives idle
- * stacks back; both serve a host's loop, too.
+ * The hub sleeps in its own epoll, which watches libuv's descriptor, too. libuv
+ * has its turn when it says that there is something to do: uv_run() costs twice
+ * a call of epoll_wait, and makes one of its own. It runs on a stack of the
+ * hub's, because it needs 13 to 16 KB of it and cannot be entered twice;
+ * callbacks only mark threads ready. Owns the timer that gives idle stacks
+ * back, and the one for the nearest deadline on a loop that others run.
  *
  * The hub's stack, but green__stay_awake() and green__arm_timer(): any.
  *
  * SPDX-License-Identifier: MIT
  */
+#include <limits.h>
+#include <poll.h>
+
 #include "internal.h"
 
-/* uv_run needs 16 KB; the rest is for printing from callbacks. */
+/* uv_run needs 16 KB, events 12; the rest is for printing from callbacks. */
 enum { HUB_STACK_SIZE = 256 * 1024 };
 /* A poll that took longer slept: threads that waited across it are not hot. */
 enum { SLEPT_NS = 50000 };
 /* Idle stacks beyond this many are trimmed after TRIM_MS. */
 enum { KEEP_IDLE = 16, TRIM_MS = 5000 };
 
-/* uv_run(UV_RUN_ONCE) runs timers first and then sleeps even if one of them was
- * due; only a stopped loop does not. Whatever a callback makes ready, or a
- * deadline that is over by then, must be seen before. */
-static void do_not_sleep(struct green_hub *h) {
-  if (h->polling) uv_stop(h->loop);
-}
+/* --- a loop that is not polled here --- */
 
 void green__stay_awake(struct green_hub *h) {
-  if (h->options.drive == GREEN_DRIVE_MAIN)
-    do_not_sleep(h);
-  else if (!h->closing)
+  if (h->options.drive != GREEN_DRIVE_MAIN && !h->closing)
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
-/* The deadline itself is looked at by whoever runs next. On a loop that is not
- * ours to run, the loop must be kept going until then: libuv runs timers after
- * the check phase, too (with UV_RUN_ONCE always, from 1.45 on in every mode),
- * and would find nothing active any more. */
+/* The deadline itself is looked at by whoever runs next. The loop must be kept
+ * going until then: libuv runs timers after the check phase, too (with
+ * UV_RUN_ONCE always, from 1.45 on in every mode), and would find nothing
+ * active any more. */
 static void on_timer(uv_timer_t *timer) {
   green__stay_awake(timer->data);
 }
 
-/* Arms the uv_timer for the root of the heap. The loop's clock is refreshed
- * and the remainder rounded up, so epoll never wakes early. */
-void green__arm_timer(struct green_hub *h) {
+/* The next deadline, or time at which strangers' descriptors are due. */
+static uint64_t next_time(const struct green_hub *h) {
   uint64_t at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
-  uint64_t now;
+  uint64_t due = green__guests_due(h);
+  return at < due ? at : due;
+}
+
+/* Rounded up, so that epoll never wakes early. */
+static uint64_t ms_until(uint64_t at) {
+  uint64_t now = green_now();
+  return at > now ? (at - now + 999999) / 1000000 : 0;
+}
+
+void green__arm_timer(struct green_hub *h) {
+  uint64_t at = next_time(h);
   if (at == GREEN_FOREVER) {
     if (h->timer_at != GREEN_FOREVER) uv_timer_stop(&h->timer);
   } else {
     uv_update_time(h->loop);
-    now = green_now();
-    uv_timer_start(&h->timer, on_timer,
-                   at > now ? (at - now + 999999) / 1000000 : 0, 0);
+    uv_timer_start(&h->timer, on_timer, ms_until(at), 0);
   }
   h->timer_at = at;
 }
 
+/* --- libuv's turn --- */
+
+/* Before 1.44 libuv did not say that the kernel is to be told of handles. */
+#define TELLS_ALL (1 << 16 | 44 << 8)
+
+static int uv_timeout(struct green_hub *h) {
+  int ms = uv_backend_timeout(h->loop);
+  if (ms <= 0) return ms;
+  uv_update_time(h->loop);
+  return uv_backend_timeout(h->loop);
+}
+
+/* Lets libuv do what it has to do at once: a handle was started or closed, or
+ * a timer is due. Returns for how many ms it has nothing to do then; -1: until
+ * its descriptor is ready. */
+static int tend_libuv(struct green_hub *h) {
+  int ms = uv_timeout(h);
+  if (ms != 0 && uv_version() >= TELLS_ALL) return ms;
+  uv_run(h->loop, UV_RUN_NOWAIT);
+  return uv_timeout(h);
+}
+
+/* --- polling --- */
+
+static int shorter(uint64_t ms, int uv_ms) {
+  if (uv_ms >= 0 && ms > (uint64_t)uv_ms) return uv_ms;
+  return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+/* A list that cannot be made anew for now must not keep the process busy. */
+static void renew(struct green_hub *h) {
+  if (green__fds_renew(h) < 0) poll(NULL, 0, 1);
+}
+
+static void wait(struct green_hub *h, int ms) {
+  if (green__epoll_wait(h, ms)) uv_run(h->loop, UV_RUN_NOWAIT);
+  if (green__unlikely(h->epoll.stale)) renew(h);
+}
+
+/* Sleeps until something happens, but no longer than that. What libuv makes
+ * ready must be seen before. */
+static void sleep_for(struct green_hub *h, uint64_t ms) {
+  int uv_ms = tend_libuv(h);
+  if (!green__list_empty(&h->ready)) ms = 0;
+  wait(h, ms == GREEN_FOREVER ? uv_ms : shorter(ms, uv_ms));
+}
+
 static void poll_sleeping(struct green_hub *h) {
-  uint64_t before = h->now;
-  green__arm_timer(h);
-  h->polling = 1;
-  uv_run(h->loop, UV_RUN_ONCE);
-  h->polling = 0;
+  uint64_t before = h->now, at = next_time(h);
+  sleep_for(h, at == GREEN_FOREVER ? at : ms_until(at));
   h->now = green_now();
   if (h->now - before > SLEPT_NS) h->hot.sleeps++;
   h->idle_ns += h->now - before;
 }
 
-/* With threads ready: what is there already. Polling must not take more than a
- * 16th of the time: 1,000 busy descriptors are reported again at each poll
- * until they are read, which took a tenth of an echo server's throughput. */
+/* What is there already. With nothing to watch that costs nothing. */
+static void pass(struct green_hub *h) {
+  int libuv = h->uses_libuv || uv_is_active((void *)&h->trim);
+  if (libuv) tend_libuv(h);
+  if (libuv || h->armed_fds) wait(h, 0);
+}
+
+/* With threads ready. Polling must not take more than a 16th of the time:
+ * 1,000 busy descriptors are reported again at each poll until they are read,
+ * which took a tenth of an echo server's throughput. */
 static void poll_passing(struct green_hub *h) {
   uint64_t before = h->now, most = h->options.poll_ms * UINT64_C(4000000);
-  uv_run(h->loop, UV_RUN_NOWAIT);
+  pass(h);
   h->now = green_now();
   h->poll_pause = (h->now - before) * 16;
   if (h->poll_pause > most) h->poll_pause = most;
-}
-
-/* Really sleeps, but no longer than that. */
-static void poll_quietly(struct green_hub *h, uint64_t ns) {
-  uv_update_time(h->loop);
-  uv_timer_start(&h->timer, on_timer, (ns + 999999) / 1000000, 0);
-  h->timer_at = 0; /* armed, for no deadline */
-  h->polling = 1;
-  uv_run(h->loop, UV_RUN_ONCE);
-  h->polling = 0;
 }
 
 /* How long what is outside may take, in real time, before virtual time goes
@@ -99,9 +146,10 @@ static uint64_t patience(const struct green_hub *h) {
  * first, then what comes soon, then the next deadline. */
 static void poll_frozen(struct green_hub *h) {
   uint64_t start = uv_hrtime(), passed = 0;
-  uv_run(h->loop, UV_RUN_NOWAIT);
+  green__guests_verify(h);
+  pass(h);
   while (green__list_empty(&h->ready) && passed < patience(h)) {
-    poll_quietly(h, patience(h) - passed);
+    sleep_for(h, (patience(h) - passed + 999999) / 1000000);
     passed = uv_hrtime() - start;
   }
   if (green__list_empty(&h->ready) && h->heap.count)
@@ -135,11 +183,13 @@ void green__watch_surplus(struct green_hub *h) {
 
 /* --- going round --- */
 
-static void poll(struct green_hub *h) {
+static void go_round(struct green_hub *h) {
   uint32_t sleeps = h->hot.sleeps;
   green__fds_reconcile(h);
   h->now = green_now();
   green__timers_fire(h, h->now);
+  if (green__list_empty(&h->ready) && h->now >= green__guests_due(h))
+    green__guests_verify(h);
   if (!green__list_empty(&h->ready)) {
     poll_passing(h);
   } else if (h->heap.count + h->external == 0) {
@@ -158,7 +208,7 @@ static void poll(struct green_hub *h) {
 static void hub_main(void *stack) {
   struct green_hub *h = ((struct green__stack *)stack)->hub;
   for (;;) {
-    poll(h);
+    go_round(h);
     green__run_batch(h);
   }
 }
@@ -170,15 +220,33 @@ int green__hub_stack(struct green_hub *h) {
 
 /* --- handles --- */
 
+static void on_check(uv_check_t *check) {
+  (void)check;
+}
+
+/* libuv says what it has to do only while some handle is active and counts. */
+static void keep_libuv_alive(struct green_hub *h) {
+  uv_check_init(h->loop, &h->check);
+  green__handle_opened(h, &h->check);
+  uv_check_start(&h->check, on_check);
+  uv_ref((uv_handle_t *)&h->check);
+}
+
 void green__loop_open(struct green_hub *h) {
+  uv_timer_init(h->loop, &h->trim);
+  green__handle_opened(h, &h->trim);
+  if (h->options.drive == GREEN_DRIVE_MAIN) {
+    keep_libuv_alive(h);
+    return;
+  }
   uv_timer_init(h->loop, &h->timer);
   green__handle_opened(h, &h->timer);
   uv_ref((uv_handle_t *)&h->timer); /* active only while a deadline is armed */
-  uv_timer_init(h->loop, &h->trim);
-  green__handle_opened(h, &h->trim);
 }
 
 void green__loop_close(struct green_hub *h) {
-  uv_close((uv_handle_t *)&h->timer, green__handle_closed);
+  int own = h->options.drive == GREEN_DRIVE_MAIN;
   uv_close((uv_handle_t *)&h->trim, green__handle_closed);
+  uv_close(own ? (uv_handle_t *)&h->check : (uv_handle_t *)&h->timer,
+           green__handle_closed);
 }

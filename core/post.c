@@ -78,6 +78,7 @@ static int make_door(struct green_hub *h) {
   if (!h->own) uv_unref((uv_handle_t *)&door->async);
   h->open_handles++;
   h->door = door;
+  h->uses_libuv = 1;
   return 0;
 }
 

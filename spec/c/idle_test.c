@@ -87,13 +87,13 @@ static void pause_ms(long ms) {
   nanosleep(&time, NULL);
 }
 
-/* Asleep, and with the same count as 20 ms ago. */
+/* Asleep, and with the same count as 100 ms ago. */
 static long wait_until_asleep(pid_t pid) {
   char state = 0;
   long before, n = switches(pid, &state);
   do {
     before = n;
-    pause_ms(20);
+    pause_ms(100);
     n = switches(pid, &state);
   } while (n >= 0 && (state != 'S' || n != before));
   return n;

@@ -1,0 +1,152 @@
+/* epoll.c - the kernel's list of watched descriptors.
+ *
+ * Owns the hub's epoll. The system calls are the core's own, not libuv's,
+ * because libuv aborts the process when one of its fails: for want of memory,
+ * at the kernel's limit of watches, for a descriptor that somebody closed.
+ * Here each failure is an error code at the place that asked.
+ *
+ * The kernel knows a registration by the open file and the number together. A
+ * number that is closed takes its registration along only with the last
+ * descriptor of the file: while a duplicate lives, here or in a forked child,
+ * its events go on, and no call can name the registration any more. So each
+ * event carries a tag beside the number. One with a tag of the past makes the
+ * list stale, and a stale list is made anew.
+ *
+ * On a loop of the hub's own, epoll watches libuv's descriptor, and the hub
+ * sleeps here; else the loop of somebody else watches epoll (host.c).
+ *
+ * Any stack of the hub's OS thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The tag of libuv's own descriptor. */
+enum { LIBUV = 0 };
+
+static uint32_t kernels(int events) {
+  return (events & UV_READABLE ? EPOLLIN : 0u) |
+         (events & UV_WRITABLE ? EPOLLOUT : 0u);
+}
+
+/* An error and a hang-up end both directions. */
+static int ours(uint32_t events) {
+  if (events & (EPOLLERR | EPOLLHUP)) return UV_READABLE | UV_WRITABLE;
+  return (events & EPOLLIN ? UV_READABLE : 0) |
+         (events & EPOLLOUT ? UV_WRITABLE : 0);
+}
+
+static int control(int ep, int op, int fd, uint32_t tag, uint32_t events) {
+  struct epoll_event e;
+  memset(&e, 0, sizeof e);
+  e.events = events;
+  e.data.u64 = (uint64_t)tag << 32 | (uint32_t)fd;
+  return epoll_ctl(ep, op, fd, &e) == 0 ? 0 : -errno;
+}
+
+/* --- registrations --- */
+
+int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events) {
+  int r = control(h->epoll.fd, EPOLL_CTL_ADD, fd, tag, kernels(events));
+  /* The same file came back to a number that it had before. */
+  if (r == UV_EEXIST) r = green__epoll_change(h, fd, tag, events);
+  return r;
+}
+
+int green__epoll_change(struct green_hub *h, int fd, uint32_t tag,
+                        int events) {
+  return control(h->epoll.fd, EPOLL_CTL_MOD, fd, tag, kernels(events));
+}
+
+int green__epoll_remove(struct green_hub *h, int fd) {
+  return control(h->epoll.fd, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+/* --- events --- */
+
+int green__epoll_wait(struct green_hub *h, int ms) {
+  struct epoll_event events[GREEN__EVENTS];
+  int libuv = 0, i, n = epoll_wait(h->epoll.fd, events, GREEN__EVENTS, ms);
+  for (i = 0; i < n; i++) {
+    uint32_t tag = (uint32_t)(events[i].data.u64 >> 32);
+    int fd = (int)(uint32_t)events[i].data.u64;
+    if (tag == LIBUV)
+      libuv = 1;
+    else if (!green__fd_event(h, fd, tag, ours(events[i].events)))
+      h->epoll.stale = 1;
+  }
+  return libuv;
+}
+
+/* --- libuv --- */
+
+/* libuv tells the kernel of a descriptor when it next polls, and aborts the
+ * process if that fails. It puts up with one that is registered already. */
+int green__libuv_register(uv_loop_t *loop, int fd) {
+  struct epoll_event e;
+  memset(&e, 0, sizeof e);
+  e.events = EPOLLIN;
+  e.data.fd = fd;
+  if (epoll_ctl(uv_backend_fd(loop), EPOLL_CTL_ADD, fd, &e) == 0) return 0;
+  return errno == EEXIST ? 0 : -errno;
+}
+
+int green__libuv_secure(uv_loop_t *loop) {
+  int async = loop->async_io_watcher.fd, signal = loop->signal_io_watcher.fd;
+  int r = async < 0 ? 0 : green__libuv_register(loop, async);
+  return r < 0 || signal < 0 ? r : green__libuv_register(loop, signal);
+}
+
+/* What opening a loop takes at most: epoll, a pipe for the signals of the
+ * process and one for the loop's, an eventfd, and from 1.45 on two rings. libuv
+ * aborts if the pipe cannot be made, so they are asked for before. */
+enum { LIBUV_DESCRIPTORS = 8 };
+
+int green__libuv_has_room(void) {
+  int fd[LIBUV_DESCRIPTORS], i, r = 0;
+  for (i = 0; i < LIBUV_DESCRIPTORS && r == 0; i++)
+    if ((fd[i] = eventfd(0, EFD_CLOEXEC)) < 0) r = -errno;
+  if (r < 0) i--;
+  while (i-- > 0) close(fd[i]);
+  return r;
+}
+
+/* --- opening, anew, closing --- */
+
+static int make(const struct green_hub *h) {
+  int fd = epoll_create1(EPOLL_CLOEXEC), r;
+  if (fd < 0) return -errno;
+  if (h->options.drive != GREEN_DRIVE_MAIN) return fd;
+  r = control(fd, EPOLL_CTL_ADD, uv_backend_fd(h->loop), LIBUV, EPOLLIN);
+  if (r == 0) return fd;
+  close(fd);
+  return r;
+}
+
+int green__epoll_open(struct green_hub *h) {
+  int fd = make(h);
+  if (fd < 0) return fd;
+  h->epoll.fd = fd;
+  h->epoll.open = 1;
+  return 0;
+}
+
+int green__epoll_renew(struct green_hub *h) {
+  int r, fd = make(h);
+  if (fd < 0) return fd;
+  r = dup3(fd, h->epoll.fd, O_CLOEXEC) < 0 ? -errno : 0;
+  close(fd);
+  if (r == 0) h->epoll.stale = 0;
+  return r;
+}
+
+void green__epoll_close(struct green_hub *h) {
+  if (h->epoll.open) close(h->epoll.fd);
+  h->epoll.open = 0;
+}

@@ -1,0 +1,34 @@
+/* fd.h - a watched descriptor, as fd.c and guest.c know it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_FD_H
+#define GREEN_FD_H
+
+#include "internal.h"
+
+struct green_fd {
+  struct green_hub *hub;
+  struct green_fd *next_dirty;
+  struct green_list reader, writable, turns;
+  struct green_thread *writer;
+  struct last { /* that waited to read, to write; and as what */
+    struct green_thread *thread;
+    const struct green_wait_kind *kind;
+  } last[2];
+  struct green_link guest; /* in the hub's list, while guests > 0 */
+  uint32_t guests;         /* waits for anybody's descriptor */
+  uint32_t refs;           /* openers, and one while it is dirty */
+  uint32_t tag;            /* of the kernel's registration, if armed */
+  int fd;
+  uint8_t want, armed; /* UV_READABLE | UV_WRITABLE */
+  uint8_t dirty, closed;
+};
+
+/* Does the kernel still know it? If its number was closed, or belongs to
+ * another file by now, all waits for it end (UV_EBADF) and it is closed. */
+int green__fd_verify(struct green_hub *h, struct green_fd *f);
+/* Stops watching a direction that nobody waits for, at once. */
+void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event);
+
+#endif
