@@ -20,8 +20,8 @@ local Thread = {}
 --- wait to its going on; a wait under way counts
 ---@field stack integer      bytes touched of the C stack it has now; 0: none
 
---- What the thread has cost so far. switches, cpu and blocked count only while
---- config.accounting is on: otherwise they stay what they were, 0 at first.
+--- The cost of the thread so far. switches, cpu and blocked count only while
+--- config.accounting is on; otherwise they keep their values, 0 at first.
 --- Never switches.
 ---@return green.thread.stats
 function Thread:stats() end

@@ -93,8 +93,8 @@ function Dag:kill(key) end
 ---@return any[]
 function Dag:keys() end
 
---- `for key, ok, ... in d:items()`: those that have values or failed by now, in
---- that order. Never switches.
+--- `for key, ok, ... in d:items()`: the keys that have a value or
+--- have failed by now, in that order. Never switches.
 ---@return fun(): any, boolean, any
 function Dag:items() end
 
@@ -113,16 +113,17 @@ function Dag:waiting() end
 ---@return table
 function Dag:waiting_for(key) end
 
---- What a task depends on: `for key, ok, ... in results`. Each comes once, as
---- it arrives; a loop, or a call of results(), that was interrupted goes on
---- with what has not been told. The iterator is interruptible and may switch.
---- Results come one by one, because a task may begin with what is there, and
---- in pcall's shape, because it need not fail when one of them did.
+--- The results that a task depends on: `for key, ok, ... in results`. Each
+--- comes once, as it arrives; after an interruption, a loop or a call of
+--- results() goes on with those that have not come. The iterator is
+--- interruptible and may switch. Results come one by one, because a task may
+--- begin with what is there, and in pcall's shape, because it need not fail
+--- when one of them did.
 ---@class green.dag_results
 ---@operator call: any
 local Results = {}
 
---- The first values of those that have not been told, by key. Raises the first
+--- The first value of each key that has not come yet, by key. Raises the first
 --- failure when it happens. Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return table<any, any>

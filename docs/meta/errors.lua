@@ -25,7 +25,7 @@ function green.traceback(err) end
 ---@return boolean
 function green.is_timeout(err) end
 
---- What a killed thread's calls raise.
+--- The object that the blocking calls of a killed thread raise.
 ---@class green.killed
 ---@field reason any
 ---@field where string    place of the kill, "file:line: "

@@ -42,7 +42,7 @@ function Group:wait(s) end
 ---@param reason? any
 function Group:kill(reason) end
 
---- What the body of a group is interrupted by when a child has failed.
+--- The object that interrupts the body of a group when a child has failed.
 ---@class green.child_failed
 ---@field thread green.thread  the child
 

@@ -61,7 +61,8 @@ function green.shield(s, f, ...) end
 ---@return any ...
 function green.pcall(f, ...) end
 
---- What is pending on the calling thread, or nil. Never raises nor switches.
+--- The interruption that is pending on the calling thread, or nil. Never
+--- raises, never switches.
 ---@return any
 function green.interrupted() end
 

@@ -10,8 +10,8 @@ local green = {}
 ---@field require? boolean|function
 
 --- Replaces functions of the standard library by those that know of green
---- threads: those that are named, or all when nothing is given. What has been
---- replaced stays so. bin/luagreen replaces require. Never switches. Raises for
+--- threads: the ones that are named, or all if nothing is given. A
+--- replacement stays. bin/luagreen replaces require. Never switches. Raises for
 --- an unknown name, naming it, and for values that are no boolean.
 ---
 --- require: a module that another thread is loading is waited for (which is

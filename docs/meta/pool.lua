@@ -1,5 +1,5 @@
 ---@meta
--- Pools and piles: so many green threads at once, and their results.
+-- Pools and piles: a bounded number of green threads, and their results.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -75,8 +75,8 @@ function Pool:wait(s) end
 ---@param reason? any
 function Pool:kill(reason) end
 
---- Sets how many may run. What runs goes on; spawners that wait get room that
---- there is now. Never switches. Raises when n is less than 1.
+--- Sets how many may run. Running threads go on; waiting spawners get the room
+--- that this makes. Never switches. Raises when n is less than 1.
 ---@param n number
 function Pool:resize(n) end
 

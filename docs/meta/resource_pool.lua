@@ -1,5 +1,5 @@
 ---@meta
--- A pool of resources: connections, handles, whatever is dear to make.
+-- A pool of resources: connections, handles, anything expensive to make.
 --
 --     local pool = green.resource_pool {
 --       create = function() return green.connect("db.local", 5432) end,
@@ -19,8 +19,8 @@
 ---@class green
 local green = {}
 
---- What a pool is made of. What check, reset and destroy raise goes to
---- green.on_error, what create raises to the caller of lease.
+--- Options of a pool. Errors of check, reset and destroy go to green.on_error,
+--- those of create to the caller of lease.
 ---@class green.resource_pool_options
 ---@field create fun(): any  makes an item; may block; nil and an error: none
 ---@field destroy? fun(item: any)  ends one, in a thread of its own, which no

@@ -6,7 +6,7 @@
 ---@class green
 local green = {}
 
---- An object, which stands for what one mostly does with it:
+--- An object, which stands for its usual operation:
 ---
 --- - a queue: get; a thread or an event: join, which gives true and the values,
 ---   or false and the error;
@@ -33,24 +33,25 @@ local green = {}
 function green.select(cases, s) end
 
 --- A select over the same things, again and again. Its cases stay with their
---- objects between two calls, so that a call costs what has happened since and
---- not how many cases there are. It takes what green.select takes, but for
---- {queue, "put", value}. Sockets and tickers are asked at each call.
+--- objects between two calls, so the cost of a call depends on how
+--- many things have happened since, not on the number of cases. It takes the
+--- same cases as green.select, except {queue, "put", value}. Sockets and
+--- tickers are asked at each call.
 ---
 --- One thread waits in a selector at a time. While none does, its cases take
---- nothing and hold nobody up: what comes meanwhile goes to whoever waits, or
---- is found by the next call. It holds its objects until it is closed or
---- collected.
+--- nothing and hold nobody up: a value that comes meanwhile goes to another
+--- waiter, or is found by the next call. It holds its objects until it is
+--- closed or collected.
 ---@class green.selector
 ---@operator len: integer
 local Selector = {}
 
---- Never switches. Raises for what cannot be waited for, naming the case.
+--- Never switches. Raises if a case cannot be waited for, naming it.
 ---@param cases? green.case[]
 ---@return green.selector
 function green.selector(cases) end
 
---- Waits until one of the cases can go on, and does that one and no other, as
+--- Waits until one of the cases can go on, and carries out that one, as
 --- green.select does. May switch. Interruptible. Raises when another thread
 --- waits in this selector.
 ---@param s? number  time limit in seconds; 0 or less: tries, and never switches

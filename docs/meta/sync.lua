@@ -19,9 +19,9 @@ local Flag = {}
 ---@return green.flag
 function green.flag(set) end
 
---- Waits until the flag is set; returns at once while it is. Who waited when it
---- was set returns true even if it was cleared again before that thread ran.
---- Interruptible. May switch.
+--- Waits until the flag is set; returns at once while it is. A thread that
+--- waited when it was set returns true even if it was cleared again before the
+--- thread ran. Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return true
 ---@overload fun(self: green.flag, s?: number): nil, "timeout"
@@ -61,11 +61,11 @@ function Condition:signal() end
 --- Wakes all who wait now. Never switches.
 function Condition:broadcast() end
 
---- So many permits.
+--- A fixed number of permits.
 ---@class green.semaphore
 local Semaphore = {}
 
---- What acquire() of a semaphore or of a lock returns, one for each of them:
+--- The object that acquire() returns, one for each semaphore and lock:
 --- `local _ <close> = lock:acquire()` releases when the block is left, also by
 --- an error, a kill or a forced kill.
 ---@class green.guard
@@ -136,8 +136,8 @@ local Waitgroup = {}
 ---@return green.waitgroup
 function green.waitgroup(n) end
 
---- Waits until the count is 0. Who waited when it was returns true even if more
---- was added before that thread ran. Interruptible. May switch.
+--- Waits until the count is 0. A thread that waited when it got 0 returns true
+--- even if more was added before the thread ran. Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return true
 ---@overload fun(self: green.waitgroup, s?: number): nil, "timeout"

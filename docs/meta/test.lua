@@ -19,11 +19,12 @@
 --
 -- The order. Of the first 16 ready threads any may be the next to run, as the
 -- seed decides; that also chooses the stack policy (keep_stacks 0 for even
--- seeds) and starts math.random. What an object promises to be first come,
--- first served (the turns of a lock, who is woken for an item of a queue) stays
--- so: only who runs first is open. Of several getters that have been woken, the
--- one that runs first takes the first item. Bodies that test the order of the
--- ready queue itself ask for order = "fifo".
+-- seeds) and starts math.random. Where an object promises first come,
+-- first served (the turns of a lock, the thread that is woken for an item of a
+-- queue), it keeps its promise: only which ready thread runs first is open. Of
+-- several getters that have been woken, the one that runs first takes the first
+-- item. Bodies that test the order of the ready queue itself ask for order =
+-- "fifo".
 --
 -- Environment. LUAGREEN_SEED=n runs every body under that seed. Otherwise
 -- LUAGREEN_SEEDS=n runs each of test.it's bodies under the seeds 1 to n.
@@ -41,7 +42,7 @@ local test = {}
 
 ---@class green.test.options
 ---@field seed? integer    above 0; by default LUAGREEN_SEED, else any
----@field seeds? integer   at most so many of LUAGREEN_SEEDS, for a large body
+---@field seeds? integer   the most of LUAGREEN_SEEDS to try, for a large body
 ---@field order? "seed" | "fifo"  "fifo": the ready queue as it is; "seed"
 ---@field clock? boolean   false: the real clock; true
 ---@field quiet? number    seconds of real time in which nothing comes from
@@ -59,8 +60,8 @@ local test = {}
 ---
 --- It fails with a list of what was left behind when f has returned: live
 --- threads that were not there before, timers, descriptors that a collection
---- does not close. What takes no time may still happen first. And it fails with
---- the errors of threads that nobody waited for.
+--- does not close. Events that take no time may still happen first. And it
+--- fails with the errors of threads that nobody waited for.
 ---
 --- Threads that were left are killed. Clock, order, green.config and
 --- green.on_error are put back, whatever ended the test. A test may run within

@@ -126,7 +126,7 @@ function Thread:unlink(f) end
 ---@return "new"|"ready"|"running"|"blocked"|"done"|"failed"|"killed"
 function Thread:status() end
 
---- What it is blocked in, or nil. Never switches.
+--- The call that it is blocked in, or nil. Never switches.
 ---@return green.blocked?
 function Thread:blocked() end
 

@@ -12,7 +12,7 @@ function green.now() end
 
 --- Ticks every s seconds: `for n in green.ticker(s) do ... end`. The phase is
 --- kept; missed ticks are skipped, and n counts them. Each tick goes to one of
---- those that wait. A to-be-closed variable closes it.
+--- the waiters. A to-be-closed variable closes it.
 ---@class green.ticker
 ---@operator call: integer?
 local Ticker = {}
