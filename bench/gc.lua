@@ -1,5 +1,5 @@
 -- gc.lua incremental|generational THREADS - the worst pause, in ms, that a
--- program which makes garbage sees while so many green threads wait.
+-- program which makes garbage sees while that many green threads wait.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local worst_pause = dofile((arg[0]:gsub("[^/]*$", "pause.lua")))

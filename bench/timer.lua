@@ -1,4 +1,4 @@
--- timer.lua PENDING - ns to arm and cancel a green.timeout while so many
+-- timer.lua PENDING - ns to arm and cancel a green.timeout while that many
 -- threads sleep.
 -- SPDX-License-Identifier: MIT
 local green = require "green"

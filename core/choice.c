@@ -1,6 +1,6 @@
 /* choice.c - places in lists that outlast a wait.
  *
- * A case stands in its list without a thread, as a watch does. Whatever looks
+ * A case stands in its list without a thread, as a watch does. A look
  * for the first waiter of a list meets it in green_list_head_slow():
  *
  *   a thread is blocked in its choice: the case is armed, which means that the
@@ -29,7 +29,7 @@ static void fire(struct green_hub *h, struct green_watch *watch) {
   assert(!"a case is no watch");
 }
 
-/* Whoever has a thread among their cases will look at its end. */
+/* A selector with a thread among its cases will look at the thread's end. */
 static int owns(const struct green_watch *watch) {
   (void)watch;
   return 1;

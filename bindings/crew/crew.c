@@ -80,7 +80,7 @@ static int is_idle(const struct crew *crew) {
   return crew->live + crew->granted == 0;
 }
 
-/* A granted slot that is not made use of goes on. */
+/* A granted slot that nobody uses goes to the next in line. */
 void lg_crew_pass_on(struct crew *crew) {
   lg_crew_grant(crew);
   if (is_idle(crew))
@@ -102,7 +102,7 @@ void lg_crew_drop_anchor(const struct crew *crew) {
   set_anchor(crew->object.G->tables, crew);
 }
 
-/* --- what was not read yet --- */
+/* --- the unread --- */
 
 static void collect(struct crew *crew, struct member *m) {
   m->after = NULL;

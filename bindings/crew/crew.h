@@ -50,7 +50,8 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch);
 void lg_crew_delist(struct member *m);
 void lg_crew_drop_anchor(const struct crew *crew);
 /* Slots: is one free; the first spawner that waits for one; hands out what is
- * free; a granted slot that nobody makes use of goes on. */
+ * free; passes on a granted slot that
+ * nobody uses. */
 int lg_crew_has_slots(const struct crew *crew);
 struct green_node *lg_crew_next_in_line(struct crew *crew);
 void lg_crew_grant(struct crew *crew);

@@ -1,5 +1,5 @@
-/* methods.c - the Lua side of a crew: what one can know and set, its end, and
- * the table of its methods, from which pools and groups choose.
+/* methods.c - the Lua side of a crew: its figures and settings, its end, and
+ * the table of methods from which pools and groups choose.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -43,8 +43,8 @@ static int crew_figures(lua_State *L) {
   return 3;
 }
 
-/* may_launch(pool, results, read): is there room for one more thread of whose
- * kin so many results were read? Always, if none is under way. */
+/* may_launch(pool, results, read): may another thread start, given
+ * the number of results read so far? Always, if none is running. */
 static int crew_may_launch(lua_State *L) {
   struct crew *pool = lg_self_crew(L), *results = lg_to_crew(L, 2);
   lua_Integer unread = results->numbers - luaL_checkinteger(L, 3);

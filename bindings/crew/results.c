@@ -1,7 +1,7 @@
-/* results.c - reads what is over in a crew.
+/* results.c - reads the results of a crew.
  *
  * `unread` has the members in order of their ends, or, in a crew that is read
- * in order, of their births: then the first of them may live yet. A crew that
+ * in order, of their births: then the first of them may still live. A crew that
  * keeps its threads' records gives each up when its result was read.
  *
  * SPDX-License-Identifier: MIT
@@ -21,9 +21,9 @@ static void note_failed(lua_State *L, struct lg *G, struct green_thread *t) {
   lua_pop(L, 1);
 }
 
-/* What makes something, which may run finalizers that read from the crew, is
- * done first. The handle holds the thread; it and the kill object stay on the
- * stack meanwhile. 0: this member was read. */
+/* Whatever allocates is done first, since finalizers may read from the crew.
+ * The handle holds the thread; it and the kill object stay on the stack
+ * meanwhile. 0: this member was read. */
 static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
                    const struct member *m) {
   struct green_thread *t = m->thread;
@@ -35,7 +35,7 @@ static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
   return crew->unread && crew->unread->number == number;
 }
 
-/* Those that were let go have nothing to tell. */
+/* Members that were let go have no result. */
 static void skip_let_go(struct crew *crew) {
   while (crew->keeps && crew->unread && !crew->unread->thread)
     lg_crew_uncollect(crew);
@@ -133,8 +133,8 @@ static void let_go(struct crew *crew, struct member *m) {
   if (!crew->in_order) free(m); /* else it is among the unread */
 }
 
-/* let_go(crew): all that live are. Who waits for the next of them is told that
- * there is none. */
+/* let_go(crew): all that live are let go. A thread that waits for the next of
+ * them is told that there is none. */
 int lg_crew_let_go(lua_State *L) {
   struct crew *crew = lg_to_crew(L, 1);
   while (crew->living) let_go(crew, crew->living);
@@ -143,8 +143,8 @@ int lg_crew_let_go(lua_State *L) {
   return 0;
 }
 
-/* drop_unread(crew): what is over is not read any more: the threads among it
- * that failed. */
+/* drop_unread(crew): the members that are over are not read any more. Returns
+ * the threads among them that failed. */
 int lg_crew_drop_unread(lua_State *L) {
   struct crew *crew = lg_to_crew(L, 1);
   lua_Integer n = 0;

@@ -1,5 +1,5 @@
-/* tools.c - what the Lua half of the library asks of C: its policy, places in
- * the program, what stands behind a metatable.
+/* tools.c - functions that the Lua half of the library needs of C: its policy,
+ * places in the program, what stands behind a metatable.
  *
  * None of it needs the libraries debug, io or os: a host may have opened none
  * of them, and a program may have globals of these names. Everything here runs

@@ -13,8 +13,8 @@
 void lg_case_last(lua_State *L, int arg, int n);
 
 /* Replaces the case on top of the stack, which is number i (from 0) of
- * argument `arg`, by two values: the object and what is to be put, or nil. May
- * call a user's __waitable; raises if the case is none. */
+ * argument `arg`, by two values: the object, and the value to put or nil. May
+ * call a user's __waitable; raises if it is no case. */
 void lg_case_expand(lua_State *L, struct lg *G, int arg, int i);
 
 /* The operation of the case that was expanded at index `at`, and its object;

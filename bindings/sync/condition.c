@@ -1,4 +1,4 @@
-/* condition.c - something happened: whoever waits just now goes on.
+/* condition.c - something happened: the threads that wait just now go on.
  *
  * It has no state and no lock: between two calls that may switch nothing else
  * runs, so what a waiter looked at is still true when it begins to wait. A

@@ -1,4 +1,4 @@
-/* flag.c - set or clear, and waits until it is set.
+/* flag.c - a flag, and waits until it is set.
  *
  * Level-triggered: a wait goes on at once while the flag is set. set() is a
  * promise to everybody who waits at that moment: they return true even if the

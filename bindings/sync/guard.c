@@ -1,7 +1,8 @@
-/* guard.c - what acquire() returns: `local _ <close> = lock:acquire()`.
+/* guard.c - the object that acquire() returns: `local _ <close> =
+ * lock:acquire()`.
  *
  * One for each semaphore and each lock, made with it, so that to acquire
- * allocates nothing. Whoever closes it gives back once, however often it is
+ * allocates nothing. Closing it gives back once, however often it is
  * held: it has no state of its own.
  *
  * SPDX-License-Identifier: MIT

@@ -144,7 +144,7 @@ static void get_undo(struct green_hub *hub, void *object) {
 /* --- get --- */
 
 /* The first `skip` values are promised to getters that were woken and have not
- * run yet. If comparing fails, the value stays, for whoever waits next. */
+ * run yet. If comparing fails, the value stays for the next waiter. */
 static int take(lua_State *L, struct lg *G, struct queue *q, int at,
                 lua_Integer skip) {
   int table = table_of(L, q, at);
@@ -489,7 +489,7 @@ static int queue_join(lua_State *L) {
   return lg_wait_one(L, &join_waitable, &queue_class, sizeof(struct queue));
 }
 
-/* get without a limit: the control variable of the loop is none. */
+/* get without a limit: ignores the control variable of the loop. */
 static int queue_next(lua_State *L) {
   lua_settop(L, 1);
   return queue_get(L);

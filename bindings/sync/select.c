@@ -2,9 +2,10 @@
  *
  * The objects lie on the caller's stack, two slots for each case: the object
  * and what is to be put. First each is attempted, in order; if none can go on
- * at once, each gets a node in the list where a single call would wait. Who
- * wakes one of them unlinks that node, and the wait's end unlinks all others:
- * the unlinked one is the case that goes on.
+ * at once, each gets a node in the list where a single call would wait. The
+ * waker unlinks the node through which it wakes, and the end of the wait
+ * unlinks all others: the case whose node is unlinked already is the one that
+ * goes on.
  *
  * Between the last attempt and the links nothing may run that could make a
  * case ready, and Lua runs finalizers wherever it makes something: so what is
@@ -98,7 +99,7 @@ static void undo(struct green_hub *hub, struct green_thread *t) {
     s->cases[s->fired].w->undo(hub, s->cases[s->fired].object);
 }
 
-/* What was to be put and was not taken is dropped; the one whose value could
+/* Values to be put that nobody took are dropped; the case whose value could
  * not be compared raises. */
 static void withdraw(lua_State *L, struct selection *s, int reason) {
   int i;
@@ -165,8 +166,8 @@ static struct selection *make(lua_State *L, struct lg *G, int n,
   return s;
 }
 
-/* Those that are linked by a function of their own are woken even if they are
- * ready already. */
+/* Cases with a link function of their own are woken even if they are ready
+ * already. */
 static int attempt_again(lua_State *L, struct lg *G, struct selection *s) {
   int i, r;
   for (i = 0; i < s->n; i++) {

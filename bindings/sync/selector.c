@@ -5,13 +5,13 @@
  * two calls (core/choice.c); a call looks only at those that are marked:
  *
  *   a case is marked, or it stands in its object's list and the object has
- *   nothing for it: whatever makes the object ready finds the case there, and
- *   marks it or wakes the thread that waits.
+ *   nothing for it: the call that makes the object ready finds the case there,
+ *   and marks it or wakes the thread that waits.
  *
  * So a call costs what has happened, not how many cases there are. Sockets and
  * tickers are marked always: they are asked at each call, and linked only
- * during the wait, since a descriptor is armed by whoever waits for it and a
- * tick comes by time.
+ * during the wait, since a descriptor is armed only during a wait and a tick
+ * comes by time.
  *
  * Marks lie in a bitmap, so that the first marked case in the order of their
  * numbers is found at once: a select promises that order.
@@ -115,8 +115,8 @@ static void push_object(lua_State *L, int i) {
   lua_pushnil(L); /* VALUE: nothing is put */
 }
 
-/* Asks case i. What an operation makes may run finalizers, and those may do
- * anything to the selector: afterwards the case is looked up again. */
+/* Asks case i. An operation may run finalizers, and those may do anything to
+ * the selector: afterwards the case is looked up again. */
 static int ask(lua_State *L, struct selector *s, int i) {
   struct one *one = s->cases[i];
   int r;
@@ -277,8 +277,8 @@ static void interrupted(lua_State *L, struct lg *G) {
 static const struct lg_op select_op = {
     {"selector:select", undo, leave}, selector_select, woken, interrupted};
 
-/* An operation may prepare the thread that asks (a lock does): what another
- * thread has asked counts for nothing. */
+/* An operation may prepare the thread that asks (a lock does), so a thread that
+ * has not asked before asks all cases. */
 static void ask_anew(struct selector *s, const struct green_thread *t) {
   uint64_t id = t ? t->id : 0;
   int i;

@@ -1,4 +1,4 @@
-/* store.c - what a queue keeps its values in.
+/* store.c - where a queue keeps its values.
  *
  *   FIFO       a ring in slots 1 .. room of the queue's table
  *   LIFO       a stack in slots 1 .. count
@@ -31,7 +31,7 @@ void lg_ring_grow(lua_State *L, struct lg_store *s, int table) {
   s->room = room;
 }
 
-/* What stands before the one that is taken moves up. */
+/* The values before the taken one move up. */
 void lg_ring_close_gap(lua_State *L, struct lg_store *s, int table,
                        lua_Integer gap) {
   for (; gap > 0; gap--) {
@@ -120,7 +120,7 @@ static int less(lua_State *L, struct plan *p, const struct lg_entry *a,
   return compare(L, p, a, b);
 }
 
-/* Whoever came first goes before its equals. */
+/* Among equals the first to come goes first. */
 static int before(lua_State *L, struct plan *p, const struct lg_entry *a,
                   const struct lg_entry *b) {
   return a->seq < b->seq ? !less(L, p, b, a) : less(L, p, a, b);
@@ -214,7 +214,7 @@ void lg_heap_grow(lua_State *L, struct lg_store *s, int queue, int table) {
   lua_setiuservalue(L, queue, STORE_HEAP);
   s->heap = heap;
   s->room = room;
-  s->changes++; /* for whoever is on a way through the former heap */
+  s->changes++; /* for a comparison in progress, which walks the former heap */
 }
 
 /* Integers beyond 2^53 are compared by Lua, exactly. */

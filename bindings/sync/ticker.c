@@ -1,4 +1,4 @@
-/* ticker.c - ticks at a steady rate, in the thread of whoever waits for it.
+/* ticker.c - ticks at a steady rate, in the thread that waits for it.
  *
  * The phase is kept: tick n is due at start + n * period. Missed ticks are
  * skipped, and the number counts them. Nothing runs between two waits: a wait

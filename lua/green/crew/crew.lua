@@ -1,4 +1,4 @@
---- What pools and groups have in common: the end of a block.
+--- How the blocks of pools and groups end.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -73,7 +73,7 @@ function Group:wait(s)
   return done, err
 end
 
---- What came after the failure of a child, which is raised in its place: an
+--- An error that came after the failure of a child, which is raised instead: an
 --- error of the body, or what was thrown into it.
 local function report_late(g, err)
   local _, failure = g.failed:join(0)
@@ -83,7 +83,7 @@ local function report_late(g, err)
   end
 end
 
---- Whatever interrupts the close: no more children, and the scope ends.
+--- The close is interrupted: no more children, and the scope ends.
 local Closing = {__close = function(self)
   methods.shut(self.group)
   core.scope_end(fields(self.group).scope)
@@ -118,7 +118,7 @@ function mt.__close(self, err)
   if interruption ~= nil then error(interruption, 0) end
 end
 
---- A group; n: at most so many of its children run at once.
+--- A group; n: how many of its children may run at once.
 ---@param n? integer
 ---@return green.group
 function green.group(n)

@@ -1,4 +1,4 @@
---- Pools: at most so many threads at once.
+--- Pools: a bounded number of threads at once.
 ---
 --- The slots are kept in C (bindings/crew/crew.c). The results of map and its
 --- kin are gathered by a crew of their own, to which each worker belongs from
@@ -64,8 +64,8 @@ local function begin(where, kind, pool, f, ...)
     bag = bag, read = 0}, Work)
 end
 
---- Whatever ends the work: the workers that still run are killed and joined,
---- and the input is closed.
+--- When the work ends, for whatever reason, running workers are killed and
+--- joined, and the input is closed.
 function Work.__close(self)
   self.step = nil
   local _ <close> = self.closing

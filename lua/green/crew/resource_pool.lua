@@ -1,4 +1,4 @@
---- A pool of resources: connections, handles, whatever is dear to make.
+--- A pool of resources: connections, handles, anything expensive to make.
 ---
 --- A permit stands for the right to one item. Permits lie in a C queue, whose
 --- waits are first come, first served, and survive any way a waiter may end;
@@ -10,7 +10,7 @@
 ---   #idle   never more than total - out
 ---   live    items that are idle or leased
 ---
---- Whoever got a permit takes an idle item, and makes one only when there is
+--- The holder of a permit takes an idle item, and makes one only when there is
 --- none. So there are never more items than permits, and an idle one is
 --- preferred. total follows max: what is too many goes when it comes back.
 ---

@@ -12,7 +12,7 @@ local green = require "green"
 local check = require "green.runtime.check"
 local ipairs, next, select, setmetatable = ipairs, next, select, setmetatable
 
---- What stands in the tree for values that cannot be keys.
+--- Stand-ins in the tree for values that cannot be keys.
 local NIL <const>, NAN <const> = {}, {}
 
 local function key_of(value)

@@ -58,7 +58,7 @@ local function watch(where, list)
   return w
 end
 
---- What next_of has found.
+--- The result of next_of.
 local function take(w, i)
   local thing = w.things[i]
   w.things[i] = nil
