@@ -5,9 +5,13 @@
 -- may subscribe to channels. One can look into the running service, and change
 -- it, through the backdoor. Ctrl-C ends it in order.
 --
---   luagreen examples/service.lua [port [backdoor port]]      0: any free one
---   telnet 127.0.0.1 7379                                     then: SET a 1
---   telnet 127.0.0.1 7380                                     then: help()
+--   luagreen examples/service.lua [port [backdoor]]         0: any free one
+--   telnet 127.0.0.1 7379                                   then: SET a 1
+--   nc -U ./service.sock                                    then: help()
+--
+-- The backdoor is a Unix socket that only its owner may open, ./service.sock or
+-- the path given. A port of the loopback interface, for telnet, can be given as
+-- well: every user of the machine can reach that.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -286,21 +290,32 @@ end
 
 ----------------------------------------------------------------------- main --
 
-local function listen(port)
-  local listener, err = green.listen("127.0.0.1", port)
+local function listen(address, ...)
+  local listener, err = green.listen(...)
   if not listener then
-    io.stderr:write(("cannot listen on 127.0.0.1:%s: %s\n"):format(port, err))
+    io.stderr:write(("cannot listen on %s: %s\n"):format(address, err))
     os.exit(1, true)
   end
+  return listener
+end
+
+local function listen_port(port)
+  local listener = listen("127.0.0.1:" .. port, "127.0.0.1", port)
   local _, actual = listener:getsockname()
-  return listener, actual
+  return listener, "127.0.0.1:" .. actual
+end
+
+--- The backdoor's: a port, or the path of a Unix socket.
+local function listen_back(where)
+  if tonumber(where) then return listen_port(where) end
+  return listen(where, "unix:" .. where, nil, {mode = "0600"}), where
 end
 
 local function main()
-  local listener, port = listen(arg[1] or 7379)
-  local back, back_port = listen(arg[2] or 7380)
-  print("key-value service on 127.0.0.1:" .. port)
-  print("backdoor on 127.0.0.1:" .. back_port)
+  local listener, address = listen_port(arg[1] or 7379)
+  local back, back_address = listen_back(arg[2] or "service.sock")
+  print("key-value service on " .. address)
+  print("backdoor on " .. back_address)
   io.stdout:flush()
   local backdoor = green.spawn(green.backdoor.server, back, {
     locals = {store = store, clients = clients, channels = channels,

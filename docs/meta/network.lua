@@ -27,7 +27,7 @@ function green.connect(host, port, opts) end
 ---@class green.listen_options
 ---@field backlog? integer   connections that wait to be accepted; 1024
 ---@field reuseport? boolean  several may listen; false
----@field mode? integer       of a Unix socket's file: 384 is 0600
+---@field mode? string|integer  of a Unix socket's file: "0600", or 384
 
 --- Listens. A Unix socket's file goes when the listener closes; one that nobody
 --- listens on is replaced. Raises for unknown options. Interruptible. May

@@ -17,21 +17,26 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
+local gate = require "green.net.gate"
 local outlet = require "green.runtime.outlet"
 local repl = require "green.runtime.repl"
+local rings = require "green.runtime.rings"
 local telnet = require "green.net.telnet"
-local _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, tostring,
-  type =
-  _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, tostring, type
+local _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
+  tostring, type =
+  _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
+  tostring, type
 
 --- A second Ctrl-C within so many seconds kills the command.
 local IN_A_ROW <const> = 3
 --- How long a command may go on after its client has left: one that has only
 --- closed its sending side, such as nc -N, still gets what it asked for.
 local AFTER_LEAVING <const> = 0.5
---- Bytes that may be typed ahead.
-local MOST_TYPED <const> = 1024 * 1024
-local TRIES <const>, TOKEN_TIME <const>, WRONG_PAUSE <const> = 3, 60, 0.5
+--- Bytes of a line, before a token was said and afterwards; and what may be
+--- typed ahead, where each line counts as so many more.
+local MOST_TOKEN <const>, MOST_LINE <const> = 1024, 64 * 1024
+local MOST_TYPED <const>, PER_LINE <const> = 1024 * 1024, 32
+local TRIES <const>, WRONG_PAUSE <const> = 3, 0.5
 
 local BANNER <const> = ([[
 %s, %s. This is the program's own Lua.
@@ -80,7 +85,8 @@ function helpers.ps()
     if i % 100 == 0 then green.sleep(0) end
     local w = t:blocked()
     print(("%5d  %-8s  %7s  %-16s  %s%s"):format(t.id, t:status(),
-      w and ("%.1f s"):format(now - w.since) or "-", awaited(w), t.name,
+      w and ("%.1f s"):format(now - w.since) or "-", awaited(w),
+      rings.one_line(t.name),
       w and w.where and ", at " .. w.where or ""))
   end
 end
@@ -88,7 +94,7 @@ end
 function helpers.bt(id)
   local t = id == nil and green.current() or find_thread(id)
   if not t then return no_thread(id) end
-  _G.print(t:traceback())
+  _G.print(core.printable(t:traceback()))
 end
 
 function helpers.kill(id)
@@ -108,7 +114,13 @@ end
 ---@field out green.Outlet
 ---@field input userdata      queue of lines, END and INTERRUPT
 ---@field typed integer       bytes in it
----@field partial string      a line without its end so far
+---@field partial string[]    the pieces of a line without its end so far
+---@field pieces integer
+---@field length integer      of all of them
+---@field most_line integer
+---@field open boolean        reaching the port was enough to get here
+---@field fresh boolean       no line has come yet
+---@field ended boolean       END is in the input
 ---@field over boolean
 ---@field command? green.thread
 ---@field struck? number      when it was interrupted last
@@ -143,7 +155,9 @@ end
 
 local function new_session(conn, opts)
   local self = setmetatable({conn = conn, input = green.queue(), typed = 0,
-    partial = "", over = false}, Session)
+    partial = {}, pieces = 0, length = 0, fresh = true, ended = false,
+    over = false, open = gate.is_open(conn, opts.token),
+    most_line = opts.token and MOST_TOKEN or MOST_LINE}, Session)
   self.out = outlet(conn, function() self:hang_up() end)
   self.filter = telnet.filter {
     on_text = function(text) self:on_text(text) end,
@@ -181,31 +195,78 @@ end
 
 ------------------------------------------------------------------- reader --
 
+--- Each byte is looked at once and copied once, whatever pieces it comes in.
 function Session:on_text(text)
-  if self.over then return end
   local from = 1
-  for stop, after in text:gmatch("()\n()") do
-    self.input:put(self.partial .. text:sub(from, stop - 1))
-    self.partial = ""
-    from = after
+  while not self.over do
+    local stop = text:find("\n", from, true)
+    if not stop then break end
+    self:add(text:sub(from, stop - 1))
+    if not self.over then self:end_line() end
+    from = stop + 1
   end
-  self.partial = self.partial .. text:sub(from)
-  self.typed = self.typed + #text
-  if self.typed > MOST_TYPED then
-    self:say("\ntoo much is typed ahead\n")
-    self:stop("too much is typed ahead")
+  if not self.over then self:add(text:sub(from)) end
+end
+
+--- One more piece of the line.
+function Session:add(piece)
+  if piece == "" then return end
+  self.pieces = self.pieces + 1
+  self.partial[self.pieces] = piece
+  self.length = self.length + #piece
+  local why = self.fresh and gate.objection_to_piece(piece, self.open)
+  if why then
+    self:refuse(why, piece)
+  elseif self.length > self.most_line then
+    self:give_up "too much is typed ahead without an end of line"
   end
+end
+
+--- The line so far, which is dropped.
+function Session:take_partial()
+  local line = table.concat(self.partial, "", 1, self.pieces)
+  self.partial, self.pieces, self.length = {}, 0, 0
+  return line
+end
+
+--- The first line is looked at here, and not where lines are run: a Ctrl-C in a
+--- request's body drops what was typed before it.
+function Session:end_line()
+  local line = self:take_partial()
+  if self.fresh and line:find "%S" then
+    local why = gate.objection(line, self.open)
+    if why then return self:refuse(why, line) end
+    self.fresh = false
+    if self.open then gate.leave(self) end
+  end
+  self.typed = self.typed + #line + PER_LINE
+  self.input:put(line)
+  if self.typed > MOST_TYPED then self:give_up "too much is typed ahead" end
+end
+
+function Session:refuse(why, line)
+  gate.hung_up(self.conn, why, line)
+  self:give_up(why)
+end
+
+--- It cannot go on with what the client sends.
+function Session:give_up(why)
+  self:say(("\n%s\n"):format(why))
+  self:stop(why)
 end
 
 --- Ctrl-D: what was typed before it still runs.
 function Session:eof()
+  if self.ended then return end
+  self.ended = true
   self.input:put(END)
 end
 
 --- Ctrl-C: what was typed before it is dropped, as by a terminal.
 function Session:interrupt()
   local now, command = green.now(), self.command
-  self.partial, self.typed = "", 0
+  self:take_partial()
+  self.typed, self.ended = 0, false
   self.input:clear()
   if not command then
     self.input:put(INTERRUPT)
@@ -216,9 +277,13 @@ function Session:interrupt()
   self.struck = now
 end
 
+--- A client that never stops to send takes turns with everybody else.
 function Session:read()
-  for data in function() return (self.conn:recv(4096)) end do
+  while not self.over do
+    local data = self.conn:recv(4096)
+    if not data then break end
     self.filter:feed(data)
+    green.sleep(0)
   end
   self:eof()
   green.sleep(AFTER_LEAVING)
@@ -234,7 +299,7 @@ local function run_command(self, chunk)
   local ok, err = repl.evaluate(chunk, function(value)
     rawset(self.env, "_", value)
   end)
-  if not ok and not self.over then self:say(err .. "\n") end
+  if not ok and not self.over then self:say(core.printable(err) .. "\n") end
 end
 
 function Session:run(chunk)
@@ -250,57 +315,55 @@ end
 function Session:next(s)
   local item = self.input:get(s)
   if type(item) == "string" then
-    self.typed = math.max(self.typed - #item - 1, 0)
+    self.typed = math.max(self.typed - #item - PER_LINE, 0)
   end
   return item
 end
 
---- Takes one more line; returns the beginning of a chunk that needs more.
-function Session:take(line, text)
-  text = text and text .. "\n" .. line or repl.first_line(line)
-  local chunk, err = repl.compile(text, "=backdoor", self.env)
-  if not chunk and not err then return text end
-  if chunk then
-    self:run(chunk)
+--- Takes one more line; returns the chunk if it needs more.
+function Session:take(line, chunk)
+  chunk = chunk or repl.chunk("=backdoor", self.env)
+  local f, err = chunk:add(line, #self.input > 0)
+  green.sleep(0) -- that may have taken a while
+  if f then
+    self:run(f)
+  elseif err then
+    self:say(core.printable(err) .. "\n")
   else
-    self:say(err .. "\n")
+    return chunk
   end
 end
 
 function Session:talk()
-  local text
+  local chunk
   while not self.over do
-    self:say(text and ">> " or "> ")
+    self:say(chunk and ">> " or "> ")
     local item = self:next()
     if item == END then
       return
     elseif item == INTERRUPT then
       self:say("\n")
-      text = nil
+      chunk = nil
     else
-      text = self:take(item, text)
+      chunk = self:take(item, chunk)
     end
   end
 end
 
 -------------------------------------------------------------------- token --
 
---- Compares in a time that tells nothing about where they differ.
-local function same(given, secret)
-  local differ = #given ~ #secret
-  for i = 1, #secret do
-    differ = differ | (given:byte(i) or 0) ~ secret:byte(i)
-  end
-  return differ == 0
-end
-
 --- The terminal does not end lines by itself while it shows nothing.
 function Session:ask(token)
+  local over = core.now() + gate.ADMISSION_TIME
   for try = 1, TRIES do
     self:say(try == 1 and "token: " or "\r\nwrong; token: ")
-    local line = self:next(TOKEN_TIME)
-    if type(line) ~= "string" then return false end
-    if same(line, token) then return true end
+    local line = self:next(over - core.now())
+    if type(line) ~= "string" or not gate.may_guess(over - core.now())
+      or self.over then
+      return false
+    elseif gate.admits(self.conn, line, token) then
+      return true
+    end
     green.sleep(WRONG_PAUSE)
   end
   self:say("\r\nwrong")
@@ -313,6 +376,10 @@ function Session:admit(token)
   local admitted = self:ask(token)
   self.filter:hide(false)
   self:say("\r\n")
+  if admitted then
+    gate.leave(self)
+    self.most_line = MOST_LINE
+  end
   return admitted
 end
 
@@ -331,15 +398,19 @@ end
 --- May switch.
 ---@param conn userdata  a connected socket
 ---@param opts? {locals: table, token: string, banner: string}
+---@return true? ok
+---@return string? err  it comes from another machine, and there is no token
 function backdoor.session(conn, opts)
   opts = check_options(opts, "session")
   local _ <close> = conn
-  local self = new_session(conn, opts)
+  if not gate.may_enter(conn, opts.token) then return nil, "refused" end
+  local self <close> = new_session(conn, opts)
   conn:settimeout(nil)
   pcall(conn.setoption, conn, "oobinline", true)
   local sender <close> = green.spawn(self.out.run, self.out)
   local reader <close> = green.spawn(self.read, self)
   sender.name, reader.name = "backdoor sender", "backdoor reader"
+  if opts.token or self.open then gate.arrive(self, opts.token) end
   if self:admit(opts.token) then
     self:say(opts.banner or BANNER)
     self:talk()
@@ -348,19 +419,24 @@ function backdoor.session(conn, opts)
   self.out:finish()
   sender:join()
   conn:shutdown("send")
+  return true
+end
+
+function Session:__close()
+  gate.leave(self)
 end
 
 local function is_local(listener)
   local host, _, family = listener:getsockname()
   if not host or not (family or ""):find("^inet") then return true end
-  return host:find("^127%.") or host == "::1" or host:find("^::ffff:127%."),
-    host
+  return gate.is_loopback(host), host
 end
 
 --- Serves sessions until the listener is closed. TCP only on the loopback
---- interface, unless opts.anywhere is true: whoever reaches the port can do
---- what the program can. Better is a Unix socket: green.listen("unix:/path",
---- nil, {mode = 384}), which is 0600. Interruptible. May switch.
+--- interface, unless opts.anywhere is true; and whoever comes from another
+--- machine needs a token even then. Better is a Unix socket of mode "0600", as
+--- every user of this machine, and every page in its browsers, can reach a port
+--- of the loopback interface. Interruptible. May switch.
 ---@param listener userdata
 ---@param opts? {locals: table, token: string, banner: string,
 --- anywhere: boolean}

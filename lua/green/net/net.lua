@@ -105,7 +105,7 @@ end
 ---------------------------------------------------------------- listen --
 
 local listen_options = {backlog = "number", reuseport = "boolean",
-                        mode = "number"}
+                        mode = "mode"}
 
 --- A bound socket of that family, or nil and why not.
 local function bound(family, host, port, opts)
@@ -147,16 +147,16 @@ end
 
 local function bind_unix(path, opts)
   local sock = core.unix()
-  return finish(sock, core.bind_file(sock, path, opts.mode))
+  return finish(sock, core.bind_file(sock, path, check.mode(opts.mode)))
 end
 
 --- Listens. nil or "*" is every address, of IPv6 and IPv4; port 0 takes a
 --- free one (see getsockname). "unix:/path" makes a socket file with `mode`
---- (0600 say) that goes when the listener closes; one that nobody listens on
+--- ("0600" say) that goes when the listener closes; one that nobody listens on
 --- is replaced. Interruptible. May switch to look up a name.
 ---@param host? string
 ---@param port? integer|string
----@param opts? {backlog: integer, reuseport: boolean, mode: integer}
+---@param opts? {backlog: integer, reuseport: boolean, mode: string|integer}
 ---@return userdata? listener
 ---@return string? err  "address already in use", "permission denied", ...
 function green.listen(host, port, opts)

@@ -38,6 +38,17 @@ function is.seconds(value)
   return type(value) == "number" and value >= 0
 end
 
+--- The permissions of a file: "0600", as chmod has them, or a number.
+function is.mode(value)
+  if type(value) ~= "string" then return is.integer(value) end
+  return value:find "^0?[0-7][0-7][0-7]$" ~= nil
+end
+
+--- As a number; nil stays nil.
+function check.mode(value)
+  return type(value) == "string" and tonumber(value, 8) or value
+end
+
 local function fits(value, kind)
   if is[kind] then return is[kind](value) end
   return type(value) == kind

@@ -4,41 +4,179 @@
 --- like is as in the stock interpreter, with two friendlier cases: an
 --- expression may span lines, too, and its values are printed all the same.
 ---
+--- Only the compiler knows whether a chunk is complete, and it begins at the
+--- beginning each time: 10,000 lines of one function would take it 50 million
+--- lines. So a long chunk is also read line by line for what is still open in
+--- it. While anything is, or while lines that follow are there already and it
+--- was compiled often enough, it is compiled only when it has doubled.
+---
 --- SPDX-License-Identifier: MIT
 
 local _ENV <const> = require "green.runtime.std"
 local green = require "green"
-local _G, load, table, xpcall = _G, load, table, xpcall
+local _G, load, setmetatable, table, xpcall = _G, load, setmetatable, table,
+  xpcall
 
 local repl = {}
+
+--- Bytes of a chunk that is compiled with each line.
+local SHORT <const> = 4096
+--- How many times its size may be compiled in all, for a longer one.
+local MOST_WORK <const> = 20
+
+------------------------------------------------------------------- scanning --
+
+--- What opens something that has to be closed, and what closes it.
+local DEPTH <const> = {["function"] = 1, ["do"] = 1, ["if"] = 1, ["repeat"] = 1,
+  ["end"] = -1, ["until"] = -1, ["("] = 1, ["["] = 1, ["{"] = 1, [")"] = -1,
+  ["]"] = -1, ["}"] = -1}
+
+--- Reads Lua line by line, at a cost of its length.
+---@class green.repl.Scanner
+---@field depth integer  blocks and brackets that are open
+---@field long? string   the end of the long string or comment it is in
+---@field quote? string  the end of the string that goes on in the next line
+local Scanner = {}
+Scanner.__index = Scanner
+
+--- In a string: returns where it goes on after it.
+function Scanner:string(line, i)
+  local ending = self.quote
+  while true do
+    local at = line:find("[\\" .. ending .. "]", i)
+    if not at then -- it is not finished, and so no Lua
+      self.quote = nil
+      return #line + 1
+    elseif line:byte(at) ~= 92 then
+      self.quote = nil
+      return at + 1
+    elseif at == #line or line:find("^z%s*$", at + 1) then
+      return #line + 1 -- it goes on in the next line
+    end
+    i = at + 2
+  end
+end
+
+--- At the first bracket of a long string, perhaps: where it goes on.
+function Scanner:bracket(line, i)
+  local level = line:match("^%[(=*)%[", i)
+  if not level then
+    self.depth = self.depth + 1
+    return i + 1
+  end
+  self.long = "]" .. level .. "]"
+  return i + #level + 2
+end
+
+function Scanner:dash(line, i)
+  if line:byte(i + 1) ~= 45 then return i + 1 end
+  local level = line:match("^%[(=*)%[", i + 2)
+  if not level then return #line + 1 end
+  self.long = "]" .. level .. "]"
+  return i + #level + 4
+end
+
+--- Outside of strings and comments: where it goes on.
+function Scanner:code(line, i)
+  local at = line:find("[%a_\"'%-%[%](){}]", i)
+  if not at then return #line + 1 end
+  local c = line:sub(at, at)
+  if c == "\"" or c == "'" then
+    self.quote = c
+    return at + 1
+  elseif c == "-" then
+    return self:dash(line, at)
+  elseif c == "[" then
+    return self:bracket(line, at)
+  end
+  local word = line:match("^[%w_]+", at) or c
+  self.depth = self.depth + (DEPTH[word] or 0)
+  return at + #word
+end
+
+function Scanner:line(line)
+  local i = 1
+  while i <= #line do
+    if self.long then
+      local _, last = line:find(self.long, i, true)
+      if not last then return end
+      self.long = nil
+      i = last + 1
+    elseif self.quote then
+      i = self:string(line, i)
+    else
+      i = self:code(line, i)
+    end
+  end
+end
+
+--- Is there something that can only be closed in a line to come?
+function Scanner:is_open()
+  return self.long ~= nil or self.quote ~= nil or self.depth > 0
+end
+
+--------------------------------------------------------------------- chunks --
+
+--- What was typed so far of a chunk.
+---@class green.repl.Chunk
+---@field name string    chunk name
+---@field env table      its _ENV
+---@field lines string[]
+---@field size integer
+---@field tried integer  its size when it was compiled last
+---@field work integer   bytes compiled since it is a long one
+---@field scanner green.repl.Scanner
+local Chunk = {}
+Chunk.__index = Chunk
+
+--- A chunk of which nothing was typed yet.
+---@param name string
+---@param env? table   _G by default
+---@return green.repl.Chunk
+function repl.chunk(name, env)
+  return setmetatable({name = name, env = env or _G, lines = {}, size = 0,
+    tried = 0, work = 0, scanner = setmetatable({depth = 0}, Scanner)}, Chunk)
+end
 
 local function incomplete(err)
   return err:sub(-5) == "<eof>"
 end
 
---- Compiles what was typed so far, as an expression first.
----@param text string
----@param name string    chunk name
----@param env? table     its _ENV; _G by default
----@return function? chunk
----@return string? err   nil while the text is only the beginning of a chunk
-function repl.compile(text, name, env)
-  env = env or _G
-  local chunk, no_expression = load("return " .. text, name, "t", env)
+--- As an expression first.
+local function compile(self)
+  local text = table.concat(self.lines, "\n")
+  self.tried = self.size
+  if self.size > SHORT then self.work = self.work + self.size end
+  local chunk, no_expression = load("return " .. text, self.name, "t", self.env)
   if chunk then return chunk end
   local err
-  chunk, err = load(text, name, "t", env)
+  chunk, err = load(text, self.name, "t", self.env)
   if chunk then return chunk end
   if incomplete(err) or incomplete(no_expression) then return nil end
   return nil, err
 end
 
---- The first line of a chunk may say "= exp", as of old.
----@param line string
----@return string
-function repl.first_line(line)
-  return (line:gsub("^=", "return "))
+--- Does it pay to ask the compiler whether it is complete?
+local function may_be_complete(self, more)
+  if self.size <= SHORT or self.size >= 2 * self.tried then return true end
+  if self.scanner:is_open() then return false end
+  return not more or self.work < MOST_WORK * self.size
 end
+
+--- Takes one more line; the first may say "= exp", as of old.
+---@param line string
+---@param more? boolean  another line is there already
+---@return function? chunk
+---@return string? err   nil while the text is only the beginning of a chunk
+function Chunk:add(line, more)
+  if #self.lines == 0 then line = line:gsub("^=", "return ") end
+  self.lines[#self.lines + 1] = line
+  self.size = self.size + #line + 1
+  self.scanner:line(line)
+  if may_be_complete(self, more) then return compile(self) end
+end
+
+-------------------------------------------------------------------- running --
 
 --- A traceback up to the function that was called from here.
 local function trim(text)

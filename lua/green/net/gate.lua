@@ -1,0 +1,229 @@
+--- Who may enter a backdoor.
+---
+--- Whoever reaches the port can do what the program can, so what reaches it is
+--- looked at twice. Other machines need a token. And without a token a session
+--- proves with its first line that somebody wants to talk Lua: a page in a
+--- browser of this machine can make connections to this machine, too, and its
+--- request, with a body of its choice, begins with a line of HTTP.
+---
+--- What is counted here is counted over all backdoors of the program: sessions
+--- that have not been admitted yet, and wrong tokens. What was refused is told:
+--- on stderr, or to the program's handler for errors.
+---
+--- SPDX-License-Identifier: MIT
+
+local _ENV <const> = require "green.runtime.std"
+local core = require "green.core"
+local green = require "green"
+local errors = require "green.runtime.errors"
+local rings = require "green.runtime.rings"
+local ipairs, load, math, pcall, table = ipairs, load, math, pcall, table
+
+--- Sessions that have to say a token: most at once, and seconds for each.
+local MOST_WAITING <const>, ADMISSION_TIME <const> = 8, 60
+--- Sessions without a token that have not said anything yet: they need no time
+--- limit, but a page can make very many.
+local MOST_SILENT <const> = 64
+--- Guesses at a token: so many at once, then one in so many seconds.
+local GUESSES <const>, GUESS_PAUSE <const> = 10, 1
+--- Of what a peer has sent, so many bytes are told.
+local MOST_TOLD <const> = 60
+--- The same is told once in so many seconds.
+local TOLD_PAUSE <const> = 1
+
+local gate = {ADMISSION_TIME = ADMISSION_TIME}
+
+------------------------------------------------------------------- telling --
+
+--- By kind: when it was told last, and how often it came since.
+local told = {}
+
+--- Never switches.
+local function tell(kind, format, ...)
+  local now, last = core.now(), told[kind]
+  if last and now - last.at < TOLD_PAUSE then
+    last.more = last.more + 1
+    return
+  end
+  local more = last and last.more > 0 and (" (and %d more)"):format(last.more)
+  told[kind] = {at = now, more = 0}
+  errors.notice(("backdoor: " .. format):format(...) .. (more or ""))
+end
+
+--- "127.0.0.1:40312", or what else it is.
+local function name_of(conn)
+  local ok, host, port = pcall(conn.getpeername, conn)
+  if not ok or not host or host == "" then return "a local peer" end
+  if not port then return rings.one_line(host) end
+  return (host:find(":", 1, true) and "[%s]:%s" or "%s:%s"):format(host, port)
+end
+
+--------------------------------------------------------------------- peers --
+
+--- Is it an address of the loopback interface?
+---@param host string
+---@return boolean
+function gate.is_loopback(host)
+  host = host:gsub("^::ffff:", "")
+  return host == "::1" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+end
+
+--- Does the peer of a TCP connection sit at another machine? What is no TCP is
+--- the program's own affair.
+local function is_foreign(conn)
+  if green.type(conn) ~= "tcp{client}" then return false end
+  local host = conn:getpeername()
+  return not (host and gate.is_loopback(host))
+end
+
+--- May it have a session? Without a token only this machine may.
+---@return boolean
+function gate.may_enter(conn, token)
+  if token or not is_foreign(conn) then return true end
+  tell("foreign", "refused %s: other machines need a token", name_of(conn))
+  return false
+end
+
+--- Is it enough to reach the port, so that the first line has to be looked at?
+---@return boolean
+function gate.is_open(conn, token)
+  return not token and green.type(conn) == "tcp{client}"
+end
+
+---------------------------------------------------------------- first lines --
+
+--- How other protocols begin a conversation, where it would be Lua.
+local GREETINGS <const> = {}
+for word in ("HELO EHLO LHLO NOOP RSET QUIT HELP DATA USER PASS NICK CAPA STLS "
+  .. "STARTTLS OPTIONS PING STATS"):gmatch "%S+" do
+  GREETINGS[word] = true
+end
+
+local function is_request(line)
+  local protocol = line:match "%s(%a[%w-]*)/%d+%.%d+%s*$"
+  return protocol ~= nil and (protocol:upper() == "HTTP"
+    or not protocol:find "%l") or line:lower():find "^http/%d" ~= nil
+end
+
+--- As an expression, a statement, or the beginning of one.
+local function is_lua(line)
+  local function loads(text)
+    local chunk, err = load(text, "=first", "t")
+    return chunk ~= nil or err:sub(-5) == "<eof>"
+  end
+  line = line:gsub("^=", "")
+  return loads("return " .. line) or loads(line)
+end
+
+--- Why a session is to be hung up on because of a piece of its first line, as
+--- soon as that has come: no person types such characters, but they are in the
+--- first bytes of TLS. nil: it is not.
+---@param piece string
+---@param open boolean
+---@return string?
+function gate.objection_to_piece(piece, open)
+  if open and piece:find "[%z\1-\8\11-\31\127]" then
+    return "control characters"
+  end
+end
+
+--- Why a session is to be hung up on because of its first line; nil: it is not.
+--- `open`: the line is all that is known of the peer.
+---@param line string
+---@param open boolean
+---@return string?
+function gate.objection(line, open)
+  if is_request(line) then return "a request of another protocol" end
+  if not open then return nil end
+  if GREETINGS[line:match "^%s*(%u+)%s*$"] then
+    return "a greeting of another protocol"
+  end
+  if not is_lua(line) then return "a first line that is not Lua" end
+end
+
+--- It was hung up on.
+function gate.hung_up(conn, why, line)
+  local shown = rings.one_line(line:sub(1, MOST_TOLD))
+  tell("first line", "hung up on %s: %s: %s", name_of(conn), why, shown)
+end
+
+------------------------------------------------------------------ admission --
+
+--- Sessions that have not been admitted, the oldest first: those that have to
+--- say a token, and those that have said nothing.
+local waiting, silent = {}, {}
+
+local function remove(list, session)
+  for i, other in ipairs(list) do
+    if other == session then return table.remove(list, i) end
+  end
+end
+
+--- A session comes to the door. When there are too many, the oldest goes: who
+--- has a token says it soon.
+function gate.arrive(session, token)
+  local list = token and waiting or silent
+  list[#list + 1] = session
+  if #list <= (token and MOST_WAITING or MOST_SILENT) then return end
+  local oldest = table.remove(list, 1)
+  tell("crowd", "hung up on %s: too many wait to be admitted",
+    name_of(oldest.conn))
+  oldest:stop("too many sessions wait to be admitted")
+end
+
+--- It was admitted, or has left.
+function gate.leave(session)
+  remove(waiting, session)
+  remove(silent, session)
+end
+
+-------------------------------------------------------------------- guesses --
+
+--- Guesses that may be made at once now, below 0 while some wait for their
+--- turn, and when that was so.
+local guesses, guesses_at = GUESSES, core.now()
+local wrong = 0
+
+--- Waits until it may guess. May switch. False: that would take too long.
+---@param s number  seconds
+---@return boolean
+function gate.may_guess(s)
+  local now = core.now()
+  guesses = math.min(GUESSES, guesses + (now - guesses_at) / GUESS_PAUSE) - 1
+  guesses_at = now
+  local pause = -guesses * GUESS_PAUSE
+  if pause <= 0 then return true end
+  if pause > s then
+    guesses = guesses + 1
+    return false
+  end
+  core.sleep(pause)
+  return true
+end
+
+--- Compares in a time that tells nothing about where they differ.
+local function same(given, secret)
+  local differ = #given ~ #secret
+  for i = 1, #secret do
+    differ = differ | (given:byte(i) or 0) ~ secret:byte(i)
+  end
+  return differ == 0
+end
+
+--- Is it the token? A right one costs nothing.
+---@param conn userdata
+---@param given string
+---@param token string
+---@return boolean
+function gate.admits(conn, given, token)
+  if same(given, token) then
+    guesses = guesses + 1
+    return true
+  end
+  wrong = wrong + 1
+  tell("token", "a wrong token from %s, the %s so far", name_of(conn),
+    wrong == 1 and "first" or wrong .. "th")
+  return false
+end
+
+return gate
