@@ -125,7 +125,7 @@ int lg_socket_stop_accept(lua_State *L) {
 
 int lg_socket_listen(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_MASTER);
-  int backlog = (int)luaL_optnumber(L, 2, 32);
+  int backlog = lg_int_or(luaL_optnumber(L, 2, 32), INT_MAX);
   if (s->fd < 0) return lg_push_closed(L);
   if (listen(s->fd, backlog) < 0) return lg_socket_fail(L, s, errno);
   lg_socket_become(L, 1, LG_SERVER);

@@ -13,17 +13,59 @@
 
 #include "net/socket.h"
 
-int lg_unix_address(lua_State *L, int index, struct lg_unix_address *a) {
+/* --- from Lua --- */
+
+/* C ends a string at its first zero byte: what Lua's string says beyond it
+ * must not be passed over, or a program that has checked a name connects to
+ * another one. */
+static int has_zero(const char *s, size_t n) {
+  return memchr(s, 0, n) != NULL;
+}
+
+/* A path, or an abstract name: that begins with a zero byte, may have more of
+ * them, and ends with its size. */
+const char *lg_unix_address(lua_State *L, int index,
+                            struct lg_unix_address *a) {
   size_t n;
   const char *path = luaL_checklstring(L, index, &n);
   memset(a, 0, sizeof *a);
   a->un.sun_family = AF_UNIX;
-  if (n == 0 || n >= sizeof a->un.sun_path) return 0;
+  if (n >= sizeof a->un.sun_path) return "path too long";
+  if (n == 0 || (*path && has_zero(path, n))) return "invalid path";
   memcpy(a->un.sun_path, path, n);
   a->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n +
-                        (*path ? 1 : 0)); /* abstract names end with size */
-  return 1;
+                        (*path ? 1 : 0));
+  return NULL;
 }
+
+enum { LONGEST_NAME = 255 }; /* of DNS, and more than any service has */
+
+static int is_name(const char *s, size_t n) {
+  return n > 0 && n <= LONGEST_NAME && !has_zero(s, n);
+}
+
+/* Digits up to 65535, or the name of a service. What else reads as a number
+ * ("-1", " 80", "65616") the resolver would take modulo 65536. */
+static int is_port(const char *s, size_t n) {
+  char *end;
+  unsigned long number;
+  if (!is_name(s, n)) return 0;
+  number = strtoul(s, &end, 10);
+  if (*end) return 1;
+  return strspn(s, "0123456789") == n && number <= 65535;
+}
+
+const char *lg_inet_address(lua_State *L, const char **host,
+                            const char **port) {
+  size_t host_size, port_size;
+  *host = luaL_checklstring(L, 2, &host_size);
+  *port = luaL_checklstring(L, 3, &port_size);
+  if (!is_name(*host, host_size)) return lg_lookup_error(UV_EAI_NONAME);
+  if (!is_port(*port, port_size)) return lg_lookup_error(UV_EAI_SERVICE);
+  return NULL;
+}
+
+/* --- to Lua --- */
 
 static int push_inet(lua_State *L, const struct sockaddr_storage *a) {
   char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1], port[8];

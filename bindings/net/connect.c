@@ -99,8 +99,9 @@ static int connect_list(lua_State *L, struct lg *G, struct lg_socket *s,
 static int connect_unix(lua_State *L, struct lg *G, struct lg_socket *s,
                         uint64_t deadline) {
   struct lg_unix_address a;
+  const char *why = lg_unix_address(L, 2, &a);
   int r;
-  if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
+  if (why) return lg_fail_text(L, why);
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
   if (r == 0)
     r = connect_one(L, G, s, (struct sockaddr *)&a.un, a.size, deadline);
@@ -115,20 +116,24 @@ int lg_socket_connect(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
   struct lg *G = s->head.G;
   uint64_t deadline = lg_socket_deadline(s);
-  const char *host = luaL_checkstring(L, 2);
-  const char *port = s->kind->local ? NULL : luaL_checkstring(L, 3);
+  const char *host, *port, *why = NULL;
   struct addrinfo *list;
   int r;
+  if (s->kind->local)
+    luaL_checkstring(L, 2);
+  else
+    why = lg_inet_address(L, &host, &port);
   if (!s->polls) {
     r = lg_enter(L, G, &connect_op);
     if (r >= 0) return r;
   }
   s->closed = 0;
   if (s->kind->local) return connect_unix(L, G, s, deadline);
-  r = look_up(L, G, host, port, s->family, 0, deadline, &list);
-  if (r < 0) {
+  r = why ? 0 : look_up(L, G, host, port, s->family, 0, deadline, &list);
+  if (r < 0) why = lg_lookup_error(r);
+  if (why) {
     lg_socket_become(L, 1, LG_CLIENT);
-    return lg_fail_text(L, lg_lookup_error(r));
+    return lg_fail_text(L, why);
   }
   r = s->closed ? UV_EBADF : connect_list(L, G, s, list, deadline);
   freeaddrinfo(list);
@@ -157,8 +162,9 @@ static int bound(lua_State *L, const struct lg_socket *s, int r) {
 
 static int bind_unix(lua_State *L, struct lg_socket *s) {
   struct lg_unix_address a;
+  const char *why = lg_unix_address(L, 2, &a);
   int r;
-  if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
+  if (why) return lg_fail_text(L, why);
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
   if (r == 0 && bind(s->fd, (struct sockaddr *)&a.un, a.size) < 0) r = errno;
   return bound(L, s, r);
@@ -166,11 +172,11 @@ static int bind_unix(lua_State *L, struct lg_socket *s) {
 
 int lg_socket_bind(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_MASTER);
-  const char *host = luaL_checkstring(L, 2);
-  const char *port = s->kind->local ? NULL : luaL_checkstring(L, 3);
+  const char *host, *port, *why;
   struct addrinfo *list;
   int r;
   if (s->kind->local) return bind_unix(L, s);
+  if ((why = lg_inet_address(L, &host, &port))) return lg_fail_text(L, why);
   if (!strcmp(host, "*")) host = NULL;
   r = look_up(L, s->head.G, host, port, s->family, AI_PASSIVE,
               lg_socket_deadline(s), &list);
@@ -183,10 +189,11 @@ int lg_socket_bind(lua_State *L) {
 /* The file goes when the socket closes. */
 int lg_socket_bind_file(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_MASTER);
-  int mode = (int)luaL_optinteger(L, 3, -1);
+  int mode = lg_int_or(luaL_optnumber(L, 3, -1), -1);
   struct lg_unix_address a;
+  const char *why = lg_unix_address(L, 2, &a);
   int r;
-  if (!lg_unix_address(L, 2, &a)) return lg_fail_text(L, "path too long");
+  if (why) return lg_fail_text(L, why);
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
   if (r == 0) r = lg_file_bind(s->fd, &a.un, a.size, mode);
   if (r == 0) s->file = lg_file_own(&a.un);

@@ -28,7 +28,6 @@ static ssize_t fill(lua_State *L, struct lg_socket *s, size_t n) {
   if (s->drained && lg_read_may_wait(s)) return -EAGAIN;
   to = lg_buffer_room(L, s, &room);
   if (unlikely(s->fd < 0)) return 0; /* a finalizer closed it */
-  if (unlikely(s->failed)) return -s->failed;
   if (n > room) n = room;
   if (unlikely(s->layer)) {
     got = s->layer->read(s, to, n);
@@ -42,6 +41,8 @@ static ssize_t fill(lua_State *L, struct lg_socket *s, size_t n) {
     lg_buffer_filled(s, (size_t)got);
   else if (got < 0)
     lg_socket_failed(s, (int)-got);
+  else /* the end, or so it looks once the kernel has told of a break */
+    got = -s->failed;
   return got;
 }
 

@@ -17,6 +17,7 @@
 #define LG_SOCKET_H
 
 #include <assert.h>
+#include <limits.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -138,8 +139,13 @@ struct lg_unix_address {
   struct sockaddr_un un;
   socklen_t size;
 };
-/* From the path at that index; 0: it is none. */
-int lg_unix_address(lua_State *L, int index, struct lg_unix_address *a);
+/* From the path at that index: NULL; or why it is none. */
+const char *lg_unix_address(lua_State *L, int index,
+                            struct lg_unix_address *a);
+/* The host and the port at indices 2 and 3: NULL; or why they are none, in the
+ * words in which a resolver would have said so. Other types raise. */
+const char *lg_inet_address(lua_State *L, const char **host,
+                            const char **port);
 int lg_socket_getsockname(lua_State *L);
 int lg_socket_getpeername(lua_State *L);
 
@@ -227,6 +233,11 @@ static inline struct green_thread *lg_socket_reader(
     const struct lg_socket *s) {
   struct green_thread *t = s->f ? green_fd_reader(s->f) : NULL;
   return t && t->on == s->f ? t : NULL;
+}
+
+/* A number as an int, cut; `other` where it does not fit. */
+static inline int lg_int_or(lua_Number n, int other) {
+  return n >= INT_MIN && n <= INT_MAX ? (int)n : other;
 }
 
 static inline uint64_t lg_end_of(double seconds) {

@@ -75,6 +75,11 @@ static int set(lua_State *L, const struct lg_socket *s, const struct option *o,
   return 1;
 }
 
+static int number_arg(lua_State *L, lua_Number n) {
+  luaL_argcheck(L, n >= INT_MIN && n <= INT_MAX, 3, "number out of range");
+  return (int)n;
+}
+
 static int set_linger(lua_State *L, const struct lg_socket *s,
                       const struct option *o) {
   struct linger value;
@@ -84,7 +89,7 @@ static int set_linger(lua_State *L, const struct lg_socket *s,
   value.l_onoff = lua_toboolean(L, -1);
   luaL_argcheck(L, lua_getfield(L, 3, "timeout") == LUA_TNUMBER, 3,
                 "number 'timeout' field expected");
-  value.l_linger = (int)lua_tonumber(L, -1);
+  value.l_linger = number_arg(L, lua_tonumber(L, -1));
   return set(L, s, o, &value, sizeof value);
 }
 
@@ -108,11 +113,13 @@ int lg_socket_setoption(lua_State *L) {
       value = lua_toboolean(L, 3);
       return set(L, s, o, &value, sizeof value);
     case NUMBER:
-      value = (int)luaL_checknumber(L, 3);
+      value = number_arg(L, luaL_checknumber(L, 3));
       return set(L, s, o, &value, sizeof value);
     case LINGER: return set_linger(L, s, o);
     case DEVICE:
       device = luaL_checklstring(L, 3, &size);
+      if (size >= IFNAMSIZ || strlen(device) < size) /* it would be cut */
+        return lg_socket_fail(L, s, ENODEV);
       return set(L, s, o, device, (socklen_t)size);
     case MAX_LINE: return set_max_line(L, s);
     default:

@@ -13,19 +13,19 @@
 
 #include "net/socket.h"
 
-static const struct lg_socket_kind tcp = {
-    .name = "tcp",
-    .master = {.name = "tcp{master}"},
-    .client = {.name = "tcp{client}", .waitable = &lg_readable_waitable},
-    .server = {.name = "tcp{server}", .waitable = &lg_accept_waitable}};
+#define STREAM(prefix)                                                      \
+  .name = prefix, .master = {.name = prefix "{master}"},                    \
+  .client = {.name = prefix "{client}", .waitable = &lg_readable_waitable}, \
+  .server = {.name = prefix "{server}", .waitable = &lg_accept_waitable}
 
-static const struct lg_socket_kind unixstream = {
-    .name = "unixstream",
-    .master = {.name = "unixstream{master}"},
-    .client = {.name = "unixstream{client}",
-               .waitable = &lg_readable_waitable},
-    .server = {.name = "unixstream{server}", .waitable = &lg_accept_waitable},
-    .local = 1};
+static const struct lg_socket_kind tcp = {STREAM("tcp")};
+static const struct lg_socket_kind unixstream = {STREAM("unixstream"),
+                                                 .local = 1};
+/* The same as LuaSocket's module has them: programs replace methods in their
+ * classes, and compare the words of their errors. */
+static const struct lg_socket_kind their_tcp = {STREAM("tcp"), .luasocket = 1};
+static const struct lg_socket_kind their_unixstream = {
+    STREAM("unixstream"), .local = 1, .luasocket = 1};
 
 /* --- limits --- */
 
@@ -87,7 +87,7 @@ static int socket_getfd(lua_State *L) {
 
 static int socket_setfd(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
-  int fd = (int)luaL_checknumber(L, 2);
+  int fd = lg_int_or(luaL_checknumber(L, 2), -1);
   lg_socket_release(s);
   lg_socket_adopt(s, fd < 0 ? -1 : fd);
   return 0;
@@ -114,11 +114,21 @@ static int socket_getstats(lua_State *L) {
   return 3;
 }
 
+/* A count at that index, or the one so far. */
+static uint64_t count_arg(lua_State *L, int index, uint64_t so_far) {
+  lua_Number n = luaL_optnumber(L, index, (lua_Number)so_far);
+  luaL_argcheck(L, n >= 0 && n < 9e18, index, "number from 0 expected");
+  return (uint64_t)n;
+}
+
 static int socket_setstats(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  uint64_t received = count_arg(L, 2, s->received);
+  uint64_t sent = count_arg(L, 3, s->sent);
   lua_Number age = luaL_optnumber(L, 4, 0);
-  s->received = (uint64_t)luaL_optnumber(L, 2, (lua_Number)s->received);
-  s->sent = (uint64_t)luaL_optnumber(L, 3, (lua_Number)s->sent);
+  luaL_argcheck(L, age >= 0 && age < 9e9, 4, "seconds expected");
+  s->received = received;
+  s->sent = sent;
   if (!lua_isnoneornil(L, 4)) s->born = green_now() - (uint64_t)(age * 1e9);
   lua_pushinteger(L, 1);
   return 1;
@@ -163,11 +173,10 @@ static void set_functions(lua_State *L, const struct lg_socket_kind *kind,
   lg_setfuncs(L, functions, 1);
 }
 
-/* The metatable is found by the address of its class. LuaSocket owns the plain
- * name's key in the registry. */
+/* The metatable is found by the address of its class. */
 static void open_class(lua_State *L, const struct lg_socket_kind *kind,
                        const struct lg_class *klass) {
-  luaL_newmetatable(L, lua_pushfstring(L, "green.%s", klass->name));
+  lua_newtable(L);
   lua_pushstring(L, klass->name);
   lua_setfield(L, -2, "__name");
   set_functions(L, kind, meta);
@@ -177,7 +186,6 @@ static void open_class(lua_State *L, const struct lg_socket_kind *kind,
   lua_setfield(L, -2, "class");
   lua_setfield(L, -2, "__index");
   lua_rawsetp(L, LUA_REGISTRYINDEX, klass);
-  lua_pop(L, 1);
 }
 
 static void open_kind(lua_State *L, const struct lg_socket_kind *kind) {
@@ -188,31 +196,57 @@ static void open_kind(lua_State *L, const struct lg_socket_kind *kind) {
 
 /* --- functions --- */
 
-/* socket_methods(): the tables of methods, for those written in Lua. */
-static int l_socket_methods(lua_State *L) {
-  const struct lg_class *const classes[] = {
-      &tcp.client,        &tcp.server,        &tcp.master,
-      &unixstream.client, &unixstream.server, &unixstream.master};
+/* Appends the methods of a class to the list on top of the stack. */
+static void add_methods(lua_State *L, const struct lg_class *klass) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, klass);
+  lua_getfield(L, -1, "__index");
+  lua_rawseti(L, -3, (lua_Integer)lua_rawlen(L, -3) + 1);
+  lua_pop(L, 1);
+}
+
+/* Makes the classes of two kinds, and a list of their tables of methods, for
+ * those that are written in Lua. */
+static int open_kinds(lua_State *L, const struct lg_socket_kind *inet,
+                      const struct lg_socket_kind *local) {
+  const struct lg_socket_kind *const kinds[] = {inet, local};
   int i;
   lua_createtable(L, 6, 0);
-  for (i = 0; i < 6; i++) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, classes[i]);
-    lua_getfield(L, -1, "__index");
-    lua_rawseti(L, -3, i + 1);
-    lua_pop(L, 1);
+  for (i = 0; i < 2; i++) {
+    open_kind(L, kinds[i]);
+    add_methods(L, &kinds[i]->client);
+    add_methods(L, &kinds[i]->server);
+    add_methods(L, &kinds[i]->master);
   }
   return 1;
 }
 
-/* tcp([family]): without one, the descriptor is made by connect or bind. */
-static int l_tcp(lua_State *L) {
+/* open_streams(): to be called once, before tcp() and unix(). */
+static int l_open_streams(lua_State *L) {
+  return open_kinds(L, &tcp, &unixstream);
+}
+
+/* open_luasocket(): before luasocket_tcp() and luasocket_unix(). */
+static int l_open_luasocket(lua_State *L) {
+  return open_kinds(L, &their_tcp, &their_unixstream);
+}
+
+static int new_tcp(lua_State *L, const struct lg_socket_kind *kind) {
   static const char *const names[] = {"any", "inet", "inet4", "inet6", NULL};
   static const int families[] = {0, AF_INET, AF_INET, AF_INET6};
   struct lg *G = lg_get(L);
   int family = families[luaL_checkoption(L, 1, "any", names)];
-  struct lg_socket *s = lg_socket_new(L, G, &tcp);
+  struct lg_socket *s = lg_socket_new(L, G, kind);
   int r = family ? lg_socket_need_fd(L, s, family, 0) : 0;
   return r ? lg_socket_fail(L, s, r) : 1;
+}
+
+/* tcp([family]): without one, the descriptor is made by connect or bind. */
+static int l_tcp(lua_State *L) {
+  return new_tcp(L, &tcp);
+}
+
+static int l_luasocket_tcp(lua_State *L) {
+  return new_tcp(L, &their_tcp);
 }
 
 static int l_unix(lua_State *L) {
@@ -220,16 +254,22 @@ static int l_unix(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"socket_methods", l_socket_methods},
+static int l_luasocket_unix(lua_State *L) {
+  lg_socket_new(L, lg_get(L), &their_unixstream);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"open_streams", l_open_streams},
+                                     {"open_luasocket", l_open_luasocket},
                                      {"tcp", l_tcp},
                                      {"unix", l_unix},
+                                     {"luasocket_tcp", l_luasocket_tcp},
+                                     {"luasocket_unix", l_luasocket_unix},
                                      {"stop_accept", lg_socket_stop_accept},
                                      {"bind_file", lg_socket_bind_file},
                                      {NULL, NULL}};
 
 void lg_open_socket(lua_State *L) {
   lg_socket_open(L);
-  open_kind(L, &tcp);
-  open_kind(L, &unixstream);
   lg_setfuncs(L, functions, 0);
 }

@@ -14,14 +14,13 @@
 
 /* The descriptor at index 1, or that of an object with getfd. */
 static int fd_of(lua_State *L) {
-  if (lua_isinteger(L, 1)) return (int)lua_tointeger(L, 1);
-  if (lua_isnumber(L, 1)) return (int)lua_tonumber(L, 1);
+  if (lua_isnumber(L, 1)) return lg_int_or(lua_tonumber(L, 1), -1);
   if (luaL_getmetafield(L, 1, "__index") == LUA_TNIL ||
       lua_getfield(L, 1, "getfd") == LUA_TNIL)
     luaL_argerror(L, 1, "descriptor expected");
   lua_pushvalue(L, 1);
   lua_call(L, 1, 1);
-  return (int)luaL_checkinteger(L, -1);
+  return lg_int_or((lua_Number)luaL_checkinteger(L, -1), -1);
 }
 
 /* 0, or what green_wait_fd() says. */

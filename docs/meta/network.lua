@@ -14,10 +14,11 @@ local green = {}
 ---@field nodelay? boolean  nothing is sent late; true
 
 --- Connects to a TCP server, by every address of the name, or to a Unix one:
---- "unix:/path" without a port. Raises for unknown options. Interruptible. May
---- switch.
+--- "unix:/path" without a port. A name that is empty, too long or holds a zero
+--- byte is not known. Raises for unknown options and for a port that there
+--- cannot be: "", "-1", 65536. Interruptible. May switch.
 ---@param host string
----@param port? integer|string
+---@param port? integer|string  or the name of a service
 ---@param opts? green.connect_options
 ---@return green.connection
 ---@overload fun(host: string, port?: any, opts?: table): nil, "timeout"
@@ -30,8 +31,8 @@ function green.connect(host, port, opts) end
 ---@field mode? string|integer  of a Unix socket's file: "0600", or 384
 
 --- Listens. A Unix socket's file goes when the listener closes; one that nobody
---- listens on is replaced. Raises for unknown options. Interruptible. May
---- switch.
+--- listens on is replaced. Raises for unknown options and for a port that there
+--- cannot be. Interruptible. May switch.
 ---@param host? string  nil or "*": every address of IPv6 and IPv4; "unix:/path"
 ---@param port? integer|string  0: a free one, see getsockname
 ---@param opts? green.listen_options
@@ -40,10 +41,10 @@ function green.connect(host, port, opts) end
 function green.listen(host, port, opts) end
 
 --- Runs handler(conn) for each connection in a green thread of its own, until
---- the listener is closed or a handler raises green.StopServe. conn is closed
---- when its handler ends; its error goes to green.on_error. Handlers in flight
---- go on. Raises for bad arguments. Interruptible; the listener stays open
---- then. May switch.
+--- the listener is closed or a handler raises green.StopServe, which leaves the
+--- listener open. conn is closed when its handler ends; its error goes to
+--- green.on_error. Handlers in flight go on. Raises for bad arguments.
+--- Interruptible; the listener stays open then. May switch.
 ---@param listener green.listener
 ---@param handler fun(conn: green.connection)
 ---@param limit? number|table  most handlers at once (accepting waits), or an
@@ -66,15 +67,15 @@ function green.wait_fd(fd, event, s) end
 --- What all sockets have: LuaSocket's methods. Closing the variable (<close>)
 --- and collecting the object close it. A method raises for sockets of another
 --- state. A limit is that of settimeout.
----@class green.socket
+---@class green.stream
 ---@field class string  "tcp{client}", ...
 local Socket = {}
 
 --- Connections send and receive.
----@class green.connection : green.socket
+---@class green.connection : green.stream
 local Connection = {}
 
----@class green.listener : green.socket
+---@class green.listener : green.stream
 local Listener = {}
 
 --- Closes it: calls that wait for it end with "closed". Never switches.
@@ -98,16 +99,16 @@ function Socket:gettimeout() end
 ---@return string host
 ---@return integer? port
 ---@return "inet"|"inet6"|nil family
----@overload fun(self: green.socket): nil, "closed"
----@overload fun(self: green.socket): nil, string
+---@overload fun(self: green.stream): nil, "closed"
+---@overload fun(self: green.stream): nil, string
 function Socket:getsockname() end
 
 --- The peer's address; the path alone of a Unix socket. Never switches.
 ---@return string host
 ---@return integer? port
 ---@return "inet"|"inet6"|nil family
----@overload fun(self: green.socket): nil, "closed"
----@overload fun(self: green.socket): nil, string
+---@overload fun(self: green.stream): nil, "closed"
+---@overload fun(self: green.stream): nil, string
 function Socket:getpeername() end
 
 --- Never switches.
@@ -118,16 +119,16 @@ function Socket:getfamily() end
 --- switches. Raises for an unknown name.
 ---@param name green.socket_option|"error"
 ---@return any
----@overload fun(self: green.socket, name: string): nil, "closed"
----@overload fun(self: green.socket, name: string): nil, string
+---@overload fun(self: green.stream, name: string): nil, "closed"
+---@overload fun(self: green.stream, name: string): nil, string
 function Socket:getoption(name) end
 
 --- Never switches. Raises for an unknown name or a value of another type.
 ---@param name green.socket_option
 ---@param value any  boolean, number, {on = boolean, timeout = seconds} or text
 ---@return 1
----@overload fun(self: green.socket, name: string, value: any): nil, "closed"
----@overload fun(self: green.socket, name: string, value: any): nil, string
+---@overload fun(self: green.stream, name: string, value: any): nil, "closed"
+---@overload fun(self: green.stream, name: string, value: any): nil, string
 function Socket:setoption(name, value) end
 
 ---@alias green.socket_option
@@ -180,18 +181,18 @@ function Socket:setstats(received, sent, age) end
 ---@param host string
 ---@param port? integer|string  not for a Unix path
 ---@return 1
----@overload fun(self: green.socket, host: string, port?: any): nil, "timeout"
----@overload fun(self: green.socket, host: string, port?: any): nil, "closed"
----@overload fun(self: green.socket, host: string, port?: any): nil, string
+---@overload fun(self: green.stream, host: string, port?: any): nil, "timeout"
+---@overload fun(self: green.stream, host: string, port?: any): nil, "closed"
+---@overload fun(self: green.stream, host: string, port?: any): nil, string
 function Socket:connect(host, port) end
 
 --- The same as connect. Interruptible. May switch.
 ---@param host string
 ---@param port? integer|string
 ---@return 1
----@overload fun(self: green.socket, host: string, port?: any): nil, "timeout"
----@overload fun(self: green.socket, host: string, port?: any): nil, "closed"
----@overload fun(self: green.socket, host: string, port?: any): nil, string
+---@overload fun(self: green.stream, host: string, port?: any): nil, "timeout"
+---@overload fun(self: green.stream, host: string, port?: any): nil, "closed"
+---@overload fun(self: green.stream, host: string, port?: any): nil, string
 function Socket:setpeername(host, port) end
 
 --- Gives it an address of its own. Raises once it is connected or listens.
@@ -199,21 +200,21 @@ function Socket:setpeername(host, port) end
 ---@param host string  "*": every address; a Unix path
 ---@param port? integer|string
 ---@return 1
----@overload fun(self: green.socket, host: string, port?: any): nil, string
+---@overload fun(self: green.stream, host: string, port?: any): nil, string
 function Socket:bind(host, port) end
 
 --- The same as bind. Interruptible and may switch to look up a name.
 ---@param host string
 ---@param port? integer|string
 ---@return 1
----@overload fun(self: green.socket, host: string, port?: any): nil, string
+---@overload fun(self: green.stream, host: string, port?: any): nil, string
 function Socket:setsockname(host, port) end
 
 --- Makes it a listener. Never switches. Raises once it is connected or listens.
 ---@param backlog? integer  connections that wait to be accepted; 32
 ---@return 1
----@overload fun(self: green.socket, backlog?: integer): nil, "closed"
----@overload fun(self: green.socket, backlog?: integer): nil, string
+---@overload fun(self: green.stream, backlog?: integer): nil, "closed"
+---@overload fun(self: green.stream, backlog?: integer): nil, string
 function Socket:listen(backlog) end
 
 --- Waits for a connection. Raises when another thread waits for one here.

@@ -53,7 +53,8 @@ require "green.runtime.host"
 
 --- Modules that are loaded when they are first asked for: green.dag {...} and
 --- require "green.dag" {...} are the same.
-local modules <const> = {backdoor = true, dag = true, test = true}
+local modules <const> = {backdoor = true, dag = true, socket = true,
+                         test = true}
 
 setmetatable(green, {
   __index = function(_, name)

@@ -56,6 +56,18 @@ describe("a connection that was reset", function()
     assert.same({nil, RESET}, {far:recv(1)})
   end)
 
+  it("gives what had come before it, whoever was told first", function()
+    local far <close> = reset_after("half")
+    far:settimeout(10)
+    repeat
+      local err = far:getoption("error")
+      if not err then green.sleep(0.001) end
+    until err
+    assert.equal("ha", far:recv(2))
+    assert.same({nil, RESET, "lf"}, {far:receive("*a")})
+    assert.same({nil, RESET, ""}, {far:receive("*a")})
+  end)
+
   it("raises in lines and chunks", function()
     local far <close> = reset_after("one\ntwo")
     local lines = {}

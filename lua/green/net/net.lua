@@ -11,13 +11,12 @@ local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
 local report = require "green.runtime.report"
-local error, math, pcall, rawequal, setmetatable, tonumber, type =
-  error, math, pcall, rawequal, setmetatable, tonumber, type
+local extend = require "green.net.streams"
+local math, pcall, rawequal, setmetatable, tonumber, type =
+  math, pcall, rawequal, setmetatable, tonumber, type
 --- A burst of clients is to find room while the server is busy; the kernel
 --- cuts the number to net.core.somaxconn.
 local BACKLOG <const> = 1024
---- recv() never returns more.
-local CHUNK <const> = 65536
 --- Seconds between two tries to accept while descriptors are short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
 
@@ -29,27 +28,31 @@ local scarce = {
   ["Cannot allocate memory"] = true,
 }
 
+extend(core.open_streams())
+
 local function bad(n, what, expected, got)
   check.bad(n, what, "%s expected, got %s", expected, type(got))
 end
 
+--- A number, also as digits, or the name of a service, which has a letter. An
+--- empty string, as of an environment variable that is not set, is no port.
 local function check_port(port, n, what)
-  if type(port) ~= "string" and math.type(port) ~= "integer" then
-    if not (type(port) == "number" and port % 1 == 0) then
-      bad(n, what, "port", port)
-    end
-    port = math.tointeger(port)
+  local is_name = type(port) == "string" and port:find("^%g*%a%g*$")
+  if is_name then return port end
+  local is_number = type(port) == "number" or
+    type(port) == "string" and port:find("^%d+$")
+  local number = is_number and math.tointeger(tonumber(port))
+  if not number then
+    check.bad(n, what, "port expected, got %s", check.shown(port))
   end
-  -- The resolver would take it modulo 65536. A name is not a number.
-  local number = tonumber(port)
-  if number and not (number >= 0 and number <= 65535) then
+  if number < 0 or number > 65535 then
     check.bad(n, what, "port out of range")
   end
-  return port
+  return number
 end
 
 local function unix_path(host)
-  return host and host:match("^unix:(.+)$")
+  return host:match("^unix:(.*)$")
 end
 
 --- sock, or nil and the error after closing it.
@@ -61,13 +64,13 @@ end
 
 --------------------------------------------------------------- connect --
 
-local connect_options = {timeout = "number", family = "string",
+local connect_options = {timeout = "number", family = "family",
                          bind = "string", nodelay = "boolean"}
 
 local function connect_tcp(host, port, opts)
   local sock, err = core.tcp(opts.family)
   if not sock then return nil, err end
-  sock:settimeout(opts.timeout, "t")
+  sock:settimeout(opts.timeout and math.max(opts.timeout, 0), "t")
   local ok = true
   if opts.bind then ok, err = sock:bind(opts.bind, 0) end
   if ok then ok, err = sock:connect(host, port) end
@@ -78,7 +81,7 @@ end
 
 local function connect_unix(path, opts)
   local sock = core.unix()
-  sock:settimeout(opts.timeout, "t")
+  sock:settimeout(opts.timeout and math.max(opts.timeout, 0), "t")
   local ok, err = sock:connect(path)
   sock:settimeout(nil, "t")
   return finish(sock, ok, err)
@@ -104,7 +107,7 @@ end
 
 ---------------------------------------------------------------- listen --
 
-local listen_options = {backlog = "number", reuseport = "boolean",
+local listen_options = {backlog = "integer", reuseport = "boolean",
                         mode = "mode"}
 
 --- A bound socket of that family, or nil and why not.
@@ -336,43 +339,7 @@ function Server:__close()
   self.over = true
 end
 
-------------------------------------------------------------- iterators --
-
-local methods = {}
-
---- Iterates over the lines, without their ends, until the peer closes; a
---- last line without an end is a line. Raises on other failures. The
---- iterator is interruptible and may switch.
----@return fun(): string?
-function methods.lines(sock)
-  return function()
-    local line, err, partial = sock:receive("*l")
-    if line then return line end
-    if err ~= "closed" then error(err, 2) end
-    return partial ~= "" and partial or nil
-  end
-end
-
---- Iterates over the bytes as they come, at most n at a time, until the peer
---- closes. Raises on other failures. The iterator is interruptible and may
---- switch.
----@param n? integer
----@return fun(): string?
-function methods.chunks(sock, n)
-  n = n or CHUNK
-  if math.type(n) ~= "integer" or n < 1 then
-    check.bad(1, "chunks", "positive integer expected")
-  end
-  return function()
-    local data, err = sock:recv(n)
-    if not data and err ~= "closed" then error(err, 2) end
-    return data
-  end
-end
-
-for _, class in ipairs(core.socket_methods()) do
-  for name, method in pairs(methods) do class[name] = method end
-end
+------------------------------------------------------------ descriptors --
 
 --- Waits until a descriptor (or an object with getfd) is readable ("r") or
 --- writable ("w"). It is watched only during the call, so that it may be

@@ -38,9 +38,20 @@ function is.seconds(value)
   return type(value) == "number" and value >= 0
 end
 
---- The permissions of a file: "0600", as chmod has them, or a number.
+function is.number(value)
+  return type(value) == "number" and value == value
+end
+
+function is.family(value)
+  return value == "inet" or value == "inet4" or value == "inet6"
+end
+
+--- The permissions of a file: "0600", as chmod has them, or the number that
+--- these digits stand for. 600, which lacks its quotes, is too large.
 function is.mode(value)
-  if type(value) ~= "string" then return is.integer(value) end
+  if type(value) ~= "string" then
+    return is.integer(value) and value <= tonumber("777", 8)
+  end
   return value:find "^0?[0-7][0-7][0-7]$" ~= nil
 end
 
@@ -54,11 +65,22 @@ local function fits(value, kind)
   return type(value) == kind
 end
 
---- What was there instead: of a number that does not fit, which one.
+--- A value in a message: which number or string, else its type.
+function check.shown(value)
+  if type(value) == "string" then return ("%q"):format(value) end
+  return type(value) == "number" and tostring(value) or type(value)
+end
+
+--- Of which kinds a value of the right type that does not fit is shown.
+local shown = {integer = "number", seconds = "number", number = "number",
+               family = "string", mode = "string number"}
+
+--- What was there instead.
 local function got(value, kind)
-  local is_number = kind == "integer" or kind == "seconds"
-  return is_number and type(value) == "number" and tostring(value)
-    or type(value)
+  if shown[kind] and shown[kind]:find(type(value), 1, true) then
+    return check.shown(value)
+  end
+  return type(value)
 end
 
 --- A value of that type, or of "integer" (not negative), "seconds" or

@@ -1,0 +1,48 @@
+--- Methods of streams that are written in Lua.
+---
+--- SPDX-License-Identifier: MIT
+
+local check = require "green.runtime.check"
+local error, ipairs, math, pairs = error, ipairs, math, pairs
+
+--- recv() never returns more.
+local CHUNK <const> = 65536
+
+local methods = {}
+
+--- Iterates over the lines, without their ends, until the peer closes; a
+--- last line without an end is a line. Raises on other failures. The
+--- iterator is interruptible and may switch.
+---@return fun(): string?
+function methods.lines(sock)
+  return function()
+    local line, err, partial = sock:receive("*l")
+    if line then return line end
+    if err ~= "closed" then error(err, 2) end
+    return partial ~= "" and partial or nil
+  end
+end
+
+--- Iterates over the bytes as they come, at most n at a time, until the peer
+--- closes. Raises on other failures. The iterator is interruptible and may
+--- switch.
+---@param n? integer
+---@return fun(): string?
+function methods.chunks(sock, n)
+  n = n or CHUNK
+  if math.type(n) ~= "integer" or n < 1 then
+    check.bad(1, "chunks", "positive integer expected")
+  end
+  return function()
+    local data, err = sock:recv(n)
+    if not data and err ~= "closed" then error(err, 2) end
+    return data
+  end
+end
+
+--- Adds the methods to tables of methods.
+return function(classes)
+  for _, class in ipairs(classes) do
+    for name, method in pairs(methods) do class[name] = method end
+  end
+end
