@@ -13,6 +13,14 @@ local require, setmetatable = require, setmetatable
 
 core.set_home "init.lua"
 
+-- A host may have opened few of Lua's libraries. Without debug, io, os, utf8 or
+-- coroutine all works that has no need of them; without these, nothing does.
+for _, name in ipairs {"math", "string", "table"} do
+  if not core.loaded()[name] then
+    error("luagreen needs the library '" .. name .. "'", 0)
+  end
+end
+
 -- Whoever clears package.loaded and requires it once more gets the same face,
 -- complete or on its way.
 local green = core.face or {}
