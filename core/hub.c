@@ -72,16 +72,18 @@ static void init_fields(struct green_hub *h) {
   green__stack_adopt(&h->os_stack);
 }
 
-/* What can fail, in order; green__hub_free() undoes whatever was done. */
+/* What can fail, in order; green__hub_free() undoes whatever was done. Stacks
+ * are made now: main is to be able to block when memory has become short. */
 static int init(struct green_hub *h) {
   int r = green__stacks_init(h, &h->options);
   if (r < 0) return r;
   if (h->options.drive == GREEN_DRIVE_MAIN) {
     r = adopt_main(h);
+    if (r == 0) r = green__hub_stack(h);
   } else {
     h->hub_stack = &h->os_stack;
-    r = green__stacks_reserve(h);
   }
+  if (r == 0) r = green__stacks_reserve(h);
   if (r == 0) r = init_loop(h);
   return r < 0 ? r : green__epoll_open(h);
 }

@@ -35,18 +35,55 @@ static int sentinel_gc(lua_State *L) {
   return 0;
 }
 
-/* Replaces the sentinel by a younger one, if threads were spawned since. */
+/* The next sentinel, as an object without a metatable: it is as old as its
+ * metatable. */
+static int make_spare(lua_State *L) {
+  lua_newuserdatauv(L, 1, 0);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
+  return 0;
+}
+
+/* Pushes the spare, or nothing (0): memory is short, and main blocks all the
+ * same. */
+static int push_spare(lua_State *L) {
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.spare") == LUA_TUSERDATA)
+    return 1;
+  lua_pop(L, 1);
+  lua_pushcfunction(L, make_spare);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    return 0;
+  }
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
+  return 1;
+}
+
+/* Replaces the sentinel by a younger one, if threads were spawned since. Makes
+ * nothing but the next spare, which was made here the last time. The fields
+ * are there from the beginning: to set them takes no memory. */
 void lg_sentinel(lua_State *L, struct lg *G) {
   if (likely(G->sentinel_spawns == green_hot(G->hub)->spawns)) return;
-  luaL_checkstack(L, 6, "luagreen");
-  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
-  lua_newuserdatauv(L, 1, 0);
+  if (!lua_checkstack(L, 6) || !push_spare(L)) return;
   luaL_setmetatable(L, "green.sentinel");
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, -3, 1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.sentinel");
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, 1);
   lua_pop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.sentinel");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
   G->sentinel_spawns = green_hot(G->hub)->spawns;
+}
+
+/* For the first time, with all that later ones need. */
+static void first_sentinel(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, 1);
+  lua_pop(L, 1);
+  lua_pushboolean(L, 0);
+  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.sentinel");
+  make_spare(L);
 }
 
 void lg_sentinel_class(lua_State *L) {
@@ -55,6 +92,7 @@ void lg_sentinel_class(lua_State *L) {
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
   lg_setfuncs(L, meta, 1);
   lua_pop(L, 1);
+  first_sentinel(L);
 }
 
 /* --- os.exit from a green thread ends in main --- */
