@@ -95,10 +95,12 @@ describe("an error object whose __tostring", function()
   end)
 
   it("is not asked for strings and numbers", function()
-    for _, value in ipairs {"'text'", "17", "nil"} do
+    local shown = {["'text'"] = "text", ["17"] = "17",
+      ["nil"] = tostring(select(2, pcall(error)))} -- 5.5: it is none
+    for value, as in pairs(shown) do
       local text = run(("local green = require 'green' "
         .. "green.spawn(error, %s, 0) green.sleep(0.01)"):format(value))
-      assert.matches("failed: " .. value:gsub("'", "") .. "\n", text, 1, true)
+      assert.matches("failed: " .. as .. "\n", text, 1, true)
     end
     assert.is_truthy(green)
   end)

@@ -4,6 +4,8 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local help = require "spec.help"
+
 local script = [[
 local running, close = coroutine.running, coroutine.close
 local green = require "green"
@@ -125,7 +127,8 @@ describe("a parked thread that a saved coroutine.close closes", function()
       local f <close> = assert(io.open(name, "w"))
       f:write(script)
       f:close()
-      local out <close> = assert(io.popen("lua5.4 " .. name .. " 2>&1"))
+      local out <close> = assert(io.popen(help.lua .. " " .. name
+        .. " 2>&1"))
       local text = out:read("a")
       os.remove(name)
       assert.equal("fine", text)
