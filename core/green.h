@@ -220,11 +220,14 @@ void green_fd_forget(struct green_hub *hub, int fd);
 int green_fd_is_closed(const struct green_fd *f);
 
 /* Blocks until the look-up is done, on a thread of the core's own; numeric
- * addresses never go there. Returns 0 and a list for freeaddrinfo(), or one
- * of libuv's UV_EAI_ codes. */
+ * addresses never go there. Look-ups wait for one another, first come first
+ * served, but for none that nobody waits for any more; equal ones share one
+ * run. Returns 0 and a list for green_freeaddrinfo(), or one of libuv's UV_EAI_
+ * codes. */
 int green_getaddrinfo(struct green_hub *hub, const char *node,
                       const char *service, const struct addrinfo *hints,
                       uint64_t deadline, struct addrinfo **list);
+void green_freeaddrinfo(struct addrinfo *list);
 
 /* ------------------------------------------------- from other OS threads -- */
 

@@ -321,6 +321,12 @@ struct green__job {
 };
 int green__post_job(struct green_post *post, struct green__job *job);
 void green__resolver_shutdown(struct green_hub *h);
+/* hosts.c: does the hosts file have an address of that family for the name?
+ * *hosts is what was read of it, NULL at first. */
+struct green__hosts;
+int green__hosts_know(struct green__hosts **hosts, const char *name,
+                      int family);
+void green__hosts_free(struct green__hosts *hosts);
 void green__post_shutdown(struct green_hub *h);
 /* A uv handle of ours, which does not keep the loop alive, was made. */
 void green__handle_opened(struct green_hub *h, void *handle);

@@ -136,7 +136,7 @@ int lg_socket_connect(lua_State *L) {
     return lg_fail_text(L, why);
   }
   r = s->closed ? UV_EBADF : connect_list(L, G, s, list, deadline);
-  freeaddrinfo(list);
+  green_freeaddrinfo(list);
   return connected(L, G, s, r);
 }
 
@@ -182,7 +182,7 @@ int lg_socket_bind(lua_State *L) {
               lg_socket_deadline(s), &list);
   if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
   r = bind_list(L, s, list);
-  freeaddrinfo(list);
+  green_freeaddrinfo(list);
   return bound(L, s, r);
 }
 

