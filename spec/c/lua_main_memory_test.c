@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "../../bindings/green_lua.h"
+#include "../../bindings/runtime/compat.h"
 #include "test.h"
 
 static int at_end; /* nothing more is to be had */
@@ -61,7 +62,7 @@ static int run(lua_State *L, const char *chunk) {
 }
 
 static lua_State *open_state(void) {
-  lua_State *L = lua_newstate(allocate, NULL);
+  lua_State *L = lg_newstate(allocate, NULL, 1);
   if (!L) exit(1);
   luaL_openlibs(L);
   lua_register(L, "at_end", l_at_end);

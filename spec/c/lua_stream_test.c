@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../../bindings/green_lua.h"
+#include "../../bindings/runtime/compat.h"
 #include "test.h"
 
 /* ------------------------------------------------------------ allocator -- */
@@ -218,7 +219,7 @@ static int run(const char *script, int seed, char *said, size_t size) {
   int ok;
   memset(&memory, 0, sizeof memory);
   memory.dice = (uint32_t)seed;
-  L = lua_newstate(allocate, NULL);
+  L = lg_newstate(allocate, NULL, 1);
   luaL_openlibs(L);
   luaL_requiref(L, "green.core", luaopen_green_core, 0);
   lua_register(L, "short", l_short);

@@ -56,7 +56,7 @@ static int ticks;
 
 static int ticks_on(struct green_hub *h, void *arg) {
   int *stop = arg;
-  while (!*stop) ticks += green_sleep(h, 0) == 0;
+  while (!*stop) ticks++, green_sleep(h, 0);
   return 0;
 }
 
