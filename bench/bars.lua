@@ -15,7 +15,8 @@ local function widest(cells)
   end
 end
 
--- what, sense, bar, {subject, row, column} and what it is divided by, if any.
+-- what, sense, bar, {subject, row, column, field ("value" if it is not given)},
+-- and the same of what it is divided by, if any.
 local bars = {
   {"sleep(0) / bare Lua, 10 threads", "<=", 0.35,
    {"switch", ours, "10"}, {"switch", "bare Lua", "10"}},
@@ -35,19 +36,29 @@ local bars = {
    {"handover", ours, "queue"}, {"handover", "Tarantool", "queue"}},
   {"queue(100) / Go buffered, near", "<=", 2,
    {"handover", ours, "queue"}, {"handover", go, "queue"}},
-  {"echo / bare C epoll, 50", ">=", 0.93,
-   {"echo", ours, "50 x 64"}, {"echo", "bare C epoll", "50 x 64"}},
-  {"echo / bare C epoll, 1,000", ">=", 0.8,
-   {"echo", ours, "1,000 x 64"}, {"echo", "bare C epoll", "1,000 x 64"}},
+  {"echo, CPU / bare C epoll, 50", "<=", 1.075,
+   {"echo", ours, "50 x 64", "cpu"},
+   {"echo", "bare C epoll", "50 x 64", "cpu"}},
+  {"echo, CPU / bare C epoll, 1,000", "<=", 1.25,
+   {"echo", ours, "1,000 x 64", "cpu"},
+   {"echo", "bare C epoll", "1,000 x 64", "cpu"}},
 }
 
+-- A server's cost is its CPU time: the rate of two processes on two shared
+-- cores swings by a factor of two.
+local function ahead_in_echo(peer, column)
+  table.insert(bars, {("echo, CPU / %s, %s"):format(peer, column), "<", 1,
+                      {"echo", ours, column, "cpu"},
+                      {"echo", peer, column, "cpu"}})
+end
 for _, peer in ipairs{go, "luv", "cqueues", "Tarantool", "gevent",
                       "eventlet"} do
-  for _, connections in ipairs{"50", "1,000"} do
-    local column = connections .. " x 64"
-    table.insert(bars, {("echo / %s, %s"):format(peer, connections), ">", 1,
-                        {"echo", ours, column}, {"echo", peer, column}})
-  end
+  ahead_in_echo(peer, "50 x 64")
+  ahead_in_echo(peer, "1,000 x 64")
+end
+for _, peer in ipairs{"luv", "Tarantool"} do
+  ahead_in_echo(peer, "50 x 16 KB")
+  ahead_in_echo(peer, "1,000 x 16 KB")
 end
 
 -- The toolkit is to be ahead of what its parts are modelled on.
@@ -93,7 +104,7 @@ local function look_up(results, at)
   local cells = results[at[1]][at[2]]
   if not cells then return nil end
   local cell = cells[at[3] or widest(cells)]
-  return cell and cell.value
+  return cell and cell[at[4] or "value"]
 end
 
 local function figure(value)

@@ -232,6 +232,7 @@ local function echo(rows, options)
     name = "echo",
     title = "echo, connections x bytes (round trips per second)",
     notes = "echo, latency at the median and at 99 % (microseconds)",
+    cpu = "echo, the server's CPU time per round trip (microseconds)",
     more = true,
     pinned = true,
     seconds = 240,
