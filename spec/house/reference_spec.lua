@@ -387,6 +387,24 @@ describe("docs/reference.md", function()
     assert.matches("### `green.spawn(f, ...)`\n", text, 1, true)
     assert.matches('Returns `...` or `nil, "timeout"`.', text, 1, true)
   end)
+
+  it("shows as left out only what may be left out", function()
+    local text = contents "docs/reference.md"
+    for _, f in ipairs(functions) do
+      local class = f.owner:match "[^.]+$"
+      local name = f.method and class .. ":" .. f.name
+        or f.owner .. "." .. f.name
+      local start = text:find("### `" .. name .. "(", 1, true)
+      local shown = text:match("%b()", start):gsub("%b[]", "")
+      for _, param in ipairs(f.params) do
+        if not param.optional and param.name ~= "..." then
+          assert.is_truthy(shown:find("%f[%w_]" .. param.name .. "%f[^%w_]"),
+            name .. ": " .. param.name)
+        end
+      end
+    end
+    assert.matches("### `green.with_timeout(s?, f, ...)`", text, 1, true)
+  end)
 end)
 
 describe("the reader of annotations", function()
