@@ -2,8 +2,12 @@
  *
  * They are killed and have the grace to clean up; those that live on are
  * forced and have it again; what still lives then is reported and left behind.
- * One thread waits for all that, or, on a host's loop, nobody does: there the
- * drain runs batches, as long as somebody is ready.
+ * One thread waits for all that; on a host's loop nobody can, and the drain
+ * runs batches as long as somebody is ready. Either way it is over when the
+ * grace has passed twice, however many threads compute.
+ *
+ * A hub that left threads behind has retired: nothing runs on it any more and
+ * its loop is not touched, as the threads' code and data may be gone.
  *
  * The main thread's stack, or the host's.
  *
@@ -13,6 +17,11 @@
 #include "internal.h"
 
 static const struct green_wait_kind drain_kind = {"drain", NULL, NULL};
+
+/* Neither the one that waits for the drain nor main. */
+static int is_other(const struct green_hub *h, const struct green_thread *t) {
+  return t != h->main && t != h->hot.current && t != h->drainer;
+}
 
 static uint32_t others(struct green_hub *h) {
   uint32_t n = h->live;
@@ -28,40 +37,61 @@ void green__drain_check(struct green_hub *h) {
 /* What is owed to an ended thread still runs: its links, its error report. */
 static void ask(struct green_thread *t, void *arg) {
   struct green_hub *h = arg;
-  if (t->flags & GREEN_OWED) return;
-  if (t != h->main && t != h->hot.current) green_kill(h, t);
+  if (is_other(h, t) && !(t->flags & GREEN_OWED)) green_kill(h, t);
 }
 
 static void force(struct green_thread *t, void *arg) {
   struct green_hub *h = arg;
-  if (t == h->main || t == h->hot.current) return;
+  if (!is_other(h, t)) return;
   t->flags |= GREEN_FORCED;
   green_kill(h, t);
-  green__interrupt(h, t);
+  green__interrupt(h, t); /* it may have been killed before */
 }
 
-/* Runs the others until they have ended, the grace is over, or none of them
- * can go on. On a host's loop nobody can wait for time: batches only. */
-static void drain_wait(struct green_hub *h) {
+/* --- waiting for them --- */
+
+/* The grace is over: first of all that are ready, each of which may compute
+ * until it is made to give the others a turn. */
+static void on_grace(struct green_hub *h, struct green_timer *timer) {
+  struct green_node *node = &h->drainer->node;
+  (void)timer;
+  if (!green_wake(h, h->drainer, GREEN_TIMEOUT)) return;
+  green_list_remove(node);
+  green__list_add_first(&h->ready, node);
+}
+
+/* Timers fire in polls, and a killed thread has one after each of its turns. */
+static void wait_as_thread(struct green_hub *h, uint64_t deadline) {
   struct green_thread *self = h->hot.current;
-  uint64_t deadline = green_now() + h->options.grace;
-  if (!self) {
-    while (!green__list_empty(&h->ready) && green_now() < deadline) {
-      green__poll_done(h, 1);
-      green__run_batch(h);
-    }
-    return;
-  }
+  struct green_timer grace = {0, on_grace};
+  if (green_timer_start(h, &grace, deadline) < 0) return;
   h->drainer = self;
   self->flags |= GREEN_DEAF;
-  if (others(h) > 0) green_wait(h, &drain_kind, NULL, NULL, deadline);
+  if (others(h) > 0) green_wait(h, &drain_kind, NULL, NULL, GREEN_FOREVER);
   self->flags &= (uint8_t)~GREEN_DEAF;
   h->drainer = NULL;
+  green_timer_stop(h, &grace);
 }
 
-static void abandon(struct green_thread *t, void *arg) {
-  struct green_hub *h = arg;
-  if (t == h->main || t == h->hot.current) return;
+/* Nobody can wait for time here: when no thread is ready, it is over. */
+static void run_batches(struct green_hub *h, uint64_t deadline) {
+  while (!green__list_empty(&h->ready) && green_now() < deadline) {
+    green__poll_done(h, 1);
+    green__run_batch(h);
+  }
+}
+
+static void drain_wait(struct green_hub *h) {
+  uint64_t deadline = green_now() + h->options.grace;
+  if (h->hot.current)
+    wait_as_thread(h, deadline);
+  else
+    run_batches(h, deadline);
+}
+
+/* --- what is left behind --- */
+
+static void report(struct green_hub *h, struct green_thread *t) {
   if (h->runtime && h->runtime->abandoned) {
     h->runtime->abandoned(h, t);
     return;
@@ -71,29 +101,50 @@ static void abandon(struct green_thread *t, void *arg) {
                t->state == GREEN_BLOCKED ? t->kind->name : green_status(t));
 }
 
-/* The drain runs above main's frames (a C library closes the Lua state from a
- * green thread): main must never run again, whatever it waits for. */
-static void freeze_main(struct green_hub *h) {
-  struct green_thread *t = h->main;
+/* Takes it out of whatever it stands in. It is ready from now on, but in no
+ * queue, so no wake-up puts it there: it never runs again. */
+static void freeze(struct green_hub *h, struct green_thread *t) {
   if (t->state == GREEN_BLOCKED) green__wait_end(h, t);
+  if (t->slot) green__heap_remove(h, t->slot); /* it had not started */
   if (t->node.link.next) {
     green_list_remove(&t->node);
     h->hot.ready--;
   }
-  t->state = GREEN_READY; /* in no queue, and no wake-up puts it there */
+  t->state = GREEN_READY;
+}
+
+static void abandon(struct green_thread *t, void *arg) {
+  struct green_hub *h = arg;
+  if (!is_other(h, t)) return;
+  report(h, t);
+  freeze(h, t);
+}
+
+static void retire(struct green_hub *h) {
+  green_each(h, abandon, h);
+  h->keep_all = 1;
+  h->hot.closed = 1;
+  green__resolver_shutdown(h);
+  green__post_shutdown(h);
+  green__loop_rest(h);
+  if (h->options.drive != GREEN_DRIVE_MAIN) green__host_rest(h);
 }
 
 int green_drain(struct green_hub *h) {
   if (!green__at_home(h)) return UV_EPERM;
   if (!h->hot.current && (h->in_batch || h->main)) return UV_EPERM;
-  if (h->main && h->hot.current != h->main) freeze_main(h);
+  if (h->hot.closed) return (int)others(h);
+  /* A C library closes the Lua state from a green thread, above main's frames:
+   * main must never run again, whatever it waits for. */
+  if (h->main && h->hot.current != h->main) freeze(h, h->main);
   h->hot.draining = h->hot.current ? 1 : 2; /* 2: shields are refused */
+  green_clock_thaw(h);                      /* the grace is real time */
   green_each(h, ask, h);
   drain_wait(h);
   if (others(h) > 0) {
     green_each(h, force, h);
     drain_wait(h);
   }
-  green_each(h, abandon, h);
+  if (others(h) > 0) retire(h);
   return (int)others(h);
 }

@@ -78,11 +78,15 @@ int green_open(struct green_hub **hub, const struct green_options *options);
 
 /* Kills all other threads, lets them clean up for at most the grace twice,
  * and frees the hub. Threads that live on are reported on stderr and leave
- * their stacks mapped. Call it on the main thread or on the host's stack. */
+ * their stacks mapped; returns how many. Call it on the main thread or on the
+ * host's stack. UV_EBUSY, and nothing has happened: a runtime (a Lua state) is
+ * open on the hub, or handles or requests of the host's are on a loop of the
+ * hub's own. A host's loop must run once more afterwards. */
 int green_close(struct green_hub *hub);
 
 /* Kills all other threads and waits for their end, as green_close() does, but
- * keeps the hub usable enough to look at. Returns how many were abandoned. */
+ * keeps the hub. Returns how many were abandoned: if any were, the hub can be
+ * looked at and closed, and nothing else. It touches its loop no more then. */
 int green_drain(struct green_hub *hub);
 
 /* Polls without blocking and runs ready threads, until `budget` switches have

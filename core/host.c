@@ -133,6 +133,14 @@ int green__host_open(struct green_hub *h) {
   return r < 0 ? r : start_watch(h);
 }
 
+void green__host_rest(struct green_hub *h) {
+  uv_poll_stop(&h->watch);
+  uv_idle_stop(&h->idle);
+  if (h->options.drive != GREEN_DRIVE_LOOP) return;
+  uv_prepare_stop(&h->prepare);
+  uv_check_stop(&h->check);
+}
+
 void green__host_close(struct green_hub *h) {
   if (h->watch.data) uv_close((uv_handle_t *)&h->watch, green__handle_closed);
   uv_close((uv_handle_t *)&h->idle, green__handle_closed);

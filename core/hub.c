@@ -88,16 +88,17 @@ static int init(struct green_hub *h) {
   return r < 0 ? r : green__epoll_open(h);
 }
 
+/* A loop of its own that is still in use, by what the host began while the
+ * threads cleaned up, stays where it is. */
 static void hub_free(struct green_hub *h) {
   green__threads_free(h);
   green__free(h->heap.at);
   green__free(h->fds);
   green__epoll_close(h);
-  if (h->own) uv_loop_close(h->loop);
   if (h->hub_stack && h->hub_stack != &h->os_stack)
     green__stack_single_free(h->hub_stack);
   green__stacks_free(h, h->keep_all);
-  green__free(h);
+  if (!h->own || uv_loop_close(h->loop) == 0) green__free(h);
 }
 
 /* The handles in the loop are closed; on a host's, its last close callback
@@ -107,7 +108,8 @@ static void close_handles(struct green_hub *h) {
   green__loop_close(h);
   if (h->options.drive != GREEN_DRIVE_MAIN) green__host_close(h);
   if (!h->own) return;
-  while (h->open_handles) uv_run(h->loop, UV_RUN_ONCE);
+  while (h->open_handles || h->loop->active_reqs.count > 0)
+    uv_run(h->loop, UV_RUN_ONCE);
   hub_free(h);
 }
 
@@ -159,10 +161,26 @@ void green__handle_closed(uv_handle_t *handle) {
   green_handle_closed(handle->data);
 }
 
+static void count_handle(uv_handle_t *handle, void *count) {
+  (void)handle;
+  ++*(uint32_t *)count;
+}
+
+/* Handles on a loop of the hub's own that are not the hub's, or requests: it
+ * makes none itself. */
+static int is_in_use(struct green_hub *h) {
+  uint32_t handles = 0;
+  if (!h->own) return 0;
+  uv_walk(h->loop, count_handle, &handles);
+  assert(handles >= h->open_handles);
+  return handles > h->open_handles || h->loop->active_reqs.count > 0;
+}
+
 int green_close(struct green_hub *h) {
   int left;
   if (!green__at_home(h)) return UV_EPERM;
   if (h->hot.current && h->hot.current != h->main) return UV_EPERM;
+  if (h->hot.user || is_in_use(h)) return UV_EBUSY;
   left = green_drain(h);
   if (left < 0) return left;
   h->keep_all = left > 0;
@@ -170,7 +188,6 @@ int green_close(struct green_hub *h) {
   green__resolver_shutdown(h);
   green__post_shutdown(h);
   green__fds_close_all(h);
-  green_clock_thaw(h);
   close_handles(h);
   return left;
 }

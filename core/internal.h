@@ -255,10 +255,12 @@ void green__look_soon(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
 /* loop.c: the timers, and whether the one that trims is to be armed. */
 void green__loop_open(struct green_hub *h);
+void green__loop_rest(struct green_hub *h); /* stops them */
 void green__loop_close(struct green_hub *h);
 void green__watch_surplus(struct green_hub *h);
 /* host.c: the handles of a host's loop, or of one for steps. */
 int green__host_open(struct green_hub *h);
+void green__host_rest(struct green_hub *h); /* stops them */
 void green__host_close(struct green_hub *h);
 /* account.c: t does not run any more; t will run next. */
 void green__account_left(struct green_hub *h, struct green_thread *t);

@@ -26,7 +26,7 @@ enum { KEEP_IDLE = 16, TRIM_MS = 5000 };
 /* --- a loop that is not polled here --- */
 
 void green__stay_awake(struct green_hub *h) {
-  if (h->options.drive != GREEN_DRIVE_MAIN && !h->closing)
+  if (h->options.drive != GREEN_DRIVE_MAIN && !h->hot.closed)
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
@@ -242,6 +242,11 @@ void green__loop_open(struct green_hub *h) {
   uv_timer_init(h->loop, &h->timer);
   green__handle_opened(h, &h->timer);
   uv_ref((uv_handle_t *)&h->timer); /* active only while a deadline is armed */
+}
+
+void green__loop_rest(struct green_hub *h) {
+  uv_timer_stop(&h->trim);
+  if (h->options.drive != GREEN_DRIVE_MAIN) uv_timer_stop(&h->timer);
 }
 
 void green__loop_close(struct green_hub *h) {

@@ -83,13 +83,15 @@ static int make_door(struct green_hub *h) {
 }
 
 int green_alert_open(struct green_hub *h) {
-  if (!green__at_home(h)) return UV_EPERM;
+  if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
   return h->door ? 0 : make_door(h);
 }
 
 void green_alert(struct green_hub *h) {
-  atomic_store(&h->door->alerted, 1);
-  uv_async_send(&h->door->async);
+  struct green__door *door = h->door;
+  if (!door) return; /* the hub is at its end */
+  atomic_store(&door->alerted, 1);
+  uv_async_send(&door->async);
 }
 
 static void count(struct green_hub *h, int delta) {
@@ -105,7 +107,7 @@ int green__post_open(struct green_hub *h, struct green_post **out,
                      int counted) {
   struct green_post *p;
   int r;
-  if (!green__at_home(h)) return UV_EPERM;
+  if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
   r = h->door ? 0 : make_door(h);
   if (r < 0) return r;
   if (!(p = green__alloc(sizeof *p))) return UV_ENOMEM;
