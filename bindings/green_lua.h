@@ -19,12 +19,16 @@
  * GREEN_DRIVE_LOOP or GREEN_DRIVE_STEP hub the main Lua thread is no green
  * thread and may not block. The hub stays the host's and must outlive the
  * state. Raises when the library was built for another version of Lua, when the
- * state has a hub already, or when memory runs out. */
+ * state has a hub already or the hub a state, when the hub's stacks are too
+ * small for Lua, on another OS thread than the hub's, or when memory runs out.
+ */
 void green_lua_open(lua_State *L, struct green_hub *hub);
 
 /* Kills all green threads of the hub, the host's own among them, and lets them
- * clean up; to be called before lua_close(). Returns how many would not end.
- * Not from a green thread. The hub may be used again, if all have ended. */
+ * clean up for the grace twice at most; to be called before lua_close().
+ * Returns how many would not end. Not from a green thread. The hub may be used
+ * again, with another state, if all have ended; else nothing runs on it any
+ * more, and only green_close() is left to do. */
 int green_lua_close(lua_State *L);
 
 /* The hub of the state, or NULL. */

@@ -65,7 +65,8 @@ struct green_options {
   enum green_drive drive;
   uv_loop_t *loop; /* the host's loop; NULL: one of the hub's own */
   enum green_guard guard;
-  size_t stack_size;      /* usable bytes of a stack; 0: 512 KB */
+  size_t stack_size;      /* usable bytes of a stack; 0: 512 KB, enough for
+                             anything that Lua does */
   uint32_t max_stacks;    /* 0: 131072; beyond it blocking gives UV_ENOMEM */
   uint32_t poll_switches; /* switches between two polls; 0: 256 */
   uint32_t poll_ms;       /* longest time between two polls; 0: 1 ms */
@@ -108,6 +109,10 @@ uint64_t green_now(void); /* reads the OS thread's monotonic clock, ns */
 const char *green_strerror(int error);
 const char *green_switch_name(void); /* "x86_64", "aarch64", "ucontext" */
 const char *green_guard_name(struct green_hub *hub);
+
+/* The stack_size that 0 stands for: 512 KB, or 2 MB in a library that was built
+ * without optimization or with a sanitizer. */
+size_t green_stack_default(void);
 
 struct green_stats {
   uint64_t switches, polls, sleeps, spawned;

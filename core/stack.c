@@ -233,6 +233,10 @@ static void drop_slab(struct green__slab *slab) {
 
 /* ----------------------------------------------------------------- pool -- */
 
+size_t green_stack_default(void) {
+  return DEFAULT_SIZE;
+}
+
 int green__stacks_init(struct green_hub *h, const struct green_options *o) {
   struct green__stacks *p = &h->stacks;
   size_t page = page_size();

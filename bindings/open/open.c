@@ -103,10 +103,34 @@ int luaopen_green_core(lua_State *L) {
   return 1;
 }
 
+/* Recursion through Lua's own functions, such as gsub, takes up to 400 KB of a
+ * default of 512. That is another one in a build without optimization. */
+static size_t least_stack(void) {
+  return green_stack_default() / 8 * 7;
+}
+
+static void check_hub(lua_State *L, struct green_hub *hub) {
+  const char *elsewhere = green_elsewhere(hub);
+  size_t size = green_config(hub)->stack_size;
+  if (elsewhere) luaL_error(L, "luagreen: cannot be opened %s", elsewhere);
+  if (green_hot(hub)->closed)
+    luaL_error(L,
+               "luagreen: threads of a former state would not end on the "
+               "hub: nothing runs on it any more");
+  if (green_hot(hub)->user)
+    luaL_error(L,
+               "luagreen: the hub has a state already; each state needs "
+               "a hub of its own");
+  if (size && size < least_stack())
+    luaL_error(L, "luagreen: the hub's stack_size is %d KB; Lua needs %d KB",
+               (int)(size / 1024), (int)(least_stack() / 1024));
+}
+
 void green_lua_open(lua_State *L, struct green_hub *hub) {
   check_lua(L);
   check_abi(L);
   if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
+  check_hub(L, hub);
   luaL_checkstack(L, 10, "luagreen");
   lg_new_state(L, hub);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);

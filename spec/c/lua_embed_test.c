@@ -152,15 +152,18 @@ static const char LIVE[] =
     "  string.gsub('x', 'x', function() green.sleep(1e9) end) end)\n"
     "green.spawn(function() local g <close> = guard()\n"
     "  green.shield(1e9, green.sleep, 1e9) end)\n"
-    "green.spawn(function() started = true end)\n";
+    "green.spawn(function() started = 1 end)\n";
+
+static void start_all(struct host *host) {
+  while (!global_is(host->L, "started", 1)) uv_run(&host->loop, UV_RUN_NOWAIT);
+}
 
 static void test_close(void) {
   struct host host;
   int left;
   open_host(&host);
   run(host.L, LIVE);
-  uv_run(&host.loop, UV_RUN_NOWAIT);
-  uv_run(&host.loop, UV_RUN_NOWAIT);
+  start_all(&host);
   left = green_lua_close(host.L);
   CHECK(left == 0 && global_is(host.L, "closed", 5),
         "green_lua_close ends live threads, and their <close> variables run");
@@ -180,8 +183,7 @@ static void test_close_state_only(void) {
   int left;
   open_host(&host);
   run(host.L, LIVE);
-  uv_run(&host.loop, UV_RUN_NOWAIT);
-  uv_run(&host.loop, UV_RUN_NOWAIT);
+  start_all(&host);
   lua_close(host.L);
   left = green_close(host.hub);
   uv_run(&host.loop, UV_RUN_DEFAULT);
@@ -238,6 +240,123 @@ static void test_main_drive(void) {
   CHECK(green_close(hub) == 0, "the hub stays the host's");
 }
 
+/* ------------------------------------------------- hubs that do not do --
+ * The bugs: a second state on a hub was accepted, and closing either was a use
+ * after free; a hub was closed under its state; stacks of 64 KB were accepted,
+ * and overflowed in gsub; closing took as long as all threads that computed,
+ * and then the host's loop went on to run them. */
+
+static int opens(lua_State *L) {
+  green_lua_open(L, lua_touserdata(L, 1));
+  return 0;
+}
+
+/* What green_lua_open() says in a new state; NULL if it accepts the hub. */
+static const char *refusal(struct green_hub *hub) {
+  static char said[200];
+  lua_State *L = luaL_newstate();
+  lua_pushcfunction(L, opens);
+  lua_pushlightuserdata(L, hub);
+  said[0] = '\0';
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    snprintf(said, sizeof said, "%s", lua_tostring(L, -1));
+  lua_close(L);
+  return said[0] ? said : NULL;
+}
+
+static int is_refused(struct green_hub *hub, const char *why) {
+  const char *said = refusal(hub);
+  if (!said || !strstr(said, why)) printf("# %s\n", said ? said : "accepted");
+  return said && strstr(said, why) != NULL;
+}
+
+static void test_second_state(void) {
+  struct host host;
+  open_host(&host);
+  CHECK(is_refused(host.hub, "the hub has a state already"),
+        "a hub has one state");
+  run(host.L, "green.spawn(function() green.sleep(0.001) n = 5 end)");
+  uv_run(&host.loop, UV_RUN_DEFAULT);
+  CHECK(global_is(host.L, "n", 5), "which goes on as if nothing had been");
+  CHECK(green_close(host.hub) == UV_EBUSY,
+        "a hub cannot be closed before its state");
+  run(host.L, "green.spawn(function() green.sleep(0.001) n = 6 end)");
+  uv_run(&host.loop, UV_RUN_DEFAULT);
+  CHECK(global_is(host.L, "n", 6), "nor does that do it any harm");
+  CHECK(green_lua_close(host.L) == 0, "a state can be closed");
+  lua_close(host.L);
+  CHECK(!refusal(host.hub), "and another one opened");
+  host.L = luaL_newstate();
+  open_library(host.L, host.hub);
+  run(host.L, "green.spawn(function() green.sleep(0.001) n = 7 end)");
+  uv_run(&host.loop, UV_RUN_DEFAULT);
+  CHECK(global_is(host.L, "n", 7), "with which the hub works");
+  CHECK(close_host(&host), "until both are closed");
+}
+
+static void test_small_stacks(void) {
+  struct green_options o = {.drive = GREEN_DRIVE_STEP};
+  struct green_hub *hub;
+  for (o.stack_size = 65536; o.stack_size <= 262144; o.stack_size *= 2) {
+    if (green_open(&hub, &o) < 0) exit(1);
+    CHECK(is_refused(hub, "Lua needs"),
+          "stacks too small for Lua are refused");
+    green_close(hub);
+  }
+  o.stack_size = green_stack_default();
+  if (green_open(&hub, &o) < 0) exit(1);
+  CHECK(!refusal(hub), "those of the default are not");
+  green_close(hub);
+}
+
+static void on_host_timer(uv_timer_t *timer) {
+  int *ticks = timer->data;
+  if (++*ticks == 5) uv_close((uv_handle_t *)timer, NULL);
+}
+
+/* Threads whose clean-up computes for ever, forced or not. */
+static const char mules[] =
+    "green.config {grace = 0.1} green.on_error(function() end)\n"
+    "turns = 0\n"
+    "local function for_ever() while true do turns = turns + 1 end end\n"
+    "for i = 1, 20 do green.spawn(function()\n"
+    "  local _ <close> = setmetatable({}, {__close = function()\n"
+    "    while true do pcall(for_ever) end end})\n"
+    "  green.sleep(1e9) end) end\n"
+    "for i = 1, 5 do green.spawn(function()\n"
+    "  while true do pcall(string.gsub, 'x', 'x', function()\n"
+    "    while true do pcall(green.sleep, 0) end end) end end) end";
+
+static void test_left_behind(void) {
+  struct host host;
+  uv_timer_t timer;
+  int ticks = 0, left, factor = RUNNING_ON_VALGRIND || SANITIZED ? 20 : 1;
+  uint64_t began;
+  open_host(&host);
+  run(host.L, mules);
+  for (int i = 0; i < 5; i++) uv_run(&host.loop, UV_RUN_NOWAIT);
+  if (!freopen("/dev/null", "w", stderr)) exit(1); /* the reports */
+  began = uv_hrtime();
+  left = green_lua_close(host.L);
+  began = (uv_hrtime() - began) / 1000000;
+  printf("# %d ms, %d left\n", (int)began, left);
+  if (!CHECK(began < 1000u * (unsigned)factor,
+             "closing a state takes the grace twice, however many compute"))
+    printf("# %d ms, %d left\n", (int)began, left);
+  lua_close(host.L);
+  uv_timer_init(&host.loop, &timer);
+  timer.data = &ticks;
+  uv_timer_start(&timer, on_host_timer, 1, 1);
+  uv_run(&host.loop, UV_RUN_DEFAULT);
+  CHECK(ticks == 5, "then the host's loop goes on, and runs none of them");
+  if (left > 0)
+    CHECK(is_refused(host.hub, "would not end"),
+          "the hub of a state that left threads behind is at its end");
+  CHECK(green_close(host.hub) == left, "and can be closed");
+  uv_run(&host.loop, UV_RUN_DEFAULT);
+  CHECK(uv_loop_close(&host.loop) == 0, "like its loop");
+}
+
 int main(void) {
   test_outcome();
   test_blocking();
@@ -246,5 +365,8 @@ int main(void) {
   test_two();
   test_open_twice();
   test_main_drive();
+  test_second_state();
+  test_small_stacks();
+  test_left_behind();
   return test_end();
 }
