@@ -97,8 +97,8 @@ end
 local function spawn(rows)
   return {
     name = "spawn",
-    title = "spawn, run, end; without and with a handle (ns)",
-    columns = columns("spawn_n", "spawn"),
+    title = "spawn, run, end; without and with a handle; waited for (ns)",
+    columns = columns("spawn_n", "spawn", "wait"),
     rows = {
       rows.ours "spawn", rows.yields "spawn", rows.bare "spawn",
       rows.cqueues "spawn", rows.go "spawn", rows.tarantool "spawn",

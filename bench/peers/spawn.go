@@ -1,5 +1,6 @@
-// spawn.go: spawn - ns for a go statement, to run it and to end it, in batches
-// of 100, on one P.
+// spawn.go: spawn_n|spawn|wait - ns for a go statement, to run it and to end
+// it, in batches of 100, on one P. "spawn" gives each a channel for its result,
+// as a handle of ours has it; "wait" receives from that.
 // SPDX-License-Identifier: MIT
 package main
 
@@ -10,23 +11,45 @@ import (
 	"time"
 )
 
-func main() {
-	if len(os.Args) > 1 && os.Args[1] == "spawn" {
-		fmt.Println("-")
-		return
-	}
-	runtime.GOMAXPROCS(1)
-	const batches, batch = 10000, 100
-	ran := 0
-	work := func() { ran++ }
-	start := time.Now()
-	for b := 0; b < batches; b++ {
-		for i := 0; i < batch; i++ {
+const batches, batch = 10000, 100
+
+var ran = 0
+
+func work() int {
+	ran++
+	return ran
+}
+
+func run(result chan<- int) { result <- work() }
+
+func spawnAll(what string, list []chan int) {
+	for i := 0; i < batch; i++ {
+		if what == "spawn_n" {
 			go work()
+			continue
 		}
-		for ran < (b+1)*batch {
-			runtime.Gosched()
-		}
+		result := make(chan int, 1)
+		go run(result)
+		list[i] = result
+	}
+}
+
+func waitForAll(what string, list []chan int, until int) {
+	for i := 0; i < batch && what == "wait"; i++ {
+		<-list[i]
+	}
+	for ran < until {
+		runtime.Gosched()
+	}
+}
+
+func main() {
+	runtime.GOMAXPROCS(1)
+	list := make([]chan int, batch)
+	start := time.Now()
+	for b := 1; b <= batches; b++ {
+		spawnAll(os.Args[1], list)
+		waitForAll(os.Args[1], list, b*batch)
 	}
 	fmt.Println(float64(time.Since(start).Nanoseconds()) / float64(ran))
 }

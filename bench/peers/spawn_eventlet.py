@@ -1,5 +1,5 @@
-# spawn_eventlet.py spawn_n|spawn - ns to spawn a greenlet, run it and end it,
-# in batches of 100.
+# spawn_eventlet.py spawn_n|spawn|wait - ns to spawn a greenlet, run it and
+# end it, in batches of 100; "wait" also waits for the result of each.
 # SPDX-License-Identifier: MIT
 import sys
 import time
@@ -16,9 +16,12 @@ def work():
 
 start = time.process_time()
 for _ in range(1000):
-    for _ in range(100):
-        spawn(work)
-    eventlet.sleep(0)
+    threads = [spawn(work) for _ in range(100)]
+    if sys.argv[1] == "wait":
+        for thread in threads:
+            thread.wait()
+    else:
+        eventlet.sleep(0)
 spent = time.process_time() - start
 assert ran == 100000
 print(spent / ran * 1e9)

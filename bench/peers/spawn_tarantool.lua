@@ -1,9 +1,9 @@
--- spawn_tarantool.lua spawn_n|spawn - ns to make a fiber, run it and end it, in
--- batches of 100; "spawn" also joins each.
+-- spawn_tarantool.lua spawn_n|spawn|wait - ns to make a fiber, run it and end it, in
+-- batches of 100; "wait" also joins each.
 -- SPDX-License-Identifier: MIT
 local fiber = require "fiber"
 
-local ran, joined = 0, arg[1] == "spawn"
+local ran, joined = 0, arg[1] == "wait"
 local list = {}
 local function work() ran = ran + 1 end
 
