@@ -363,7 +363,8 @@ struct green_class {
   void (*run)(struct green_hub *hub, struct green_thread *thread);
   /* The thread is ended without ever having run. May be NULL. */
   void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
-  /* The thread has ended and its joiners are woken. May be NULL. */
+  /* The thread has ended: before its joiners are woken; after. May be NULL. */
+  void (*ending)(struct green_hub *hub, struct green_thread *thread);
   void (*ended)(struct green_hub *hub, struct green_thread *thread);
 };
 
@@ -605,6 +606,7 @@ uint64_t green_scope_deadline(struct green_hub *hub,
 struct green_runtime {
   void (*deadlock)(struct green_hub *hub); /* before main is woken for it */
   void (*abandoned)(struct green_hub *hub, struct green_thread *thread);
+  /* A thread of C code has ended; its joiners are woken after that. */
   void (*c_ended)(struct green_hub *hub, struct green_thread *thread);
   void (*alert)(struct green_hub *hub); /* after green_alert() */
 };

@@ -14,7 +14,7 @@
 
 /* --- opening --- */
 
-static const struct green_class main_class = {"main", NULL, NULL, NULL};
+static const struct green_class main_class = {"main", NULL, NULL, NULL, NULL};
 
 static void set_defaults(struct green_options *o) {
   if (!o->max_stacks) o->max_stacks = 131072;

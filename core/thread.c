@@ -101,6 +101,7 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state) {
   assert(state >= GREEN_DONE);
   t->state = (uint8_t)state;
+  if (t->klass->ending) t->klass->ending(h, t);
   while (t->scopes) {
     struct green_scope *s = t->scopes;
     s->cancelled = 0; /* nobody is left to be struck */
@@ -180,7 +181,7 @@ static void c_ended(struct green_hub *h, struct green_thread *t) {
   if (h->runtime && h->runtime->c_ended) h->runtime->c_ended(h, t);
 }
 
-static const struct green_class c_class = {"c", run_c, NULL, c_ended};
+static const struct green_class c_class = {"c", run_c, NULL, c_ended, NULL};
 
 int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {

@@ -32,6 +32,7 @@
 
 #include "crew/crew.h"
 #include "runtime/anchor.h"
+#include "thread/handle.h"
 
 static const struct lg_waitable idle_waitable;
 const struct lg_class lg_crew_class = {"pool or group", &idle_waitable, NULL};

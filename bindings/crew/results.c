@@ -11,6 +11,7 @@
 #include "crew/crew.h"
 #include "runtime/limits.h"
 #include "runtime/strike.h"
+#include "thread/handle.h"
 
 /* The error of a thread that failed or was killed is raised again by its
  * handle: fields.failed. */
@@ -22,7 +23,7 @@ static void note_failed(lua_State *L, struct lg *G, struct green_thread *t) {
 }
 
 /* Whatever allocates is done first, since finalizers may read from the crew.
- * The handle holds the thread; it and the kill object stay on the stack
+ * The handle has the outcome then; it and the kill object stay on the stack
  * meanwhile. 0: this member was read. */
 static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
                    const struct member *m) {
@@ -31,7 +32,7 @@ static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
   if (!crew->keeps || t->state == GREEN_DONE) return 1;
   lg_push_thread(L, G, t);
   if (!crew->unread || crew->unread->number != number) return 0;
-  if (t->state == GREEN_KILLED) lg_push_killed(L, G, t);
+  if (t->state == GREEN_KILLED) lg_push_own_kill(L, G, lua_gettop(L));
   return crew->unread && crew->unread->number == number;
 }
 
@@ -103,16 +104,17 @@ int lg_crew_next(lua_State *L) {
 /* add(crew, thing): notices the end of a thread, or an event's; its number. */
 int lg_crew_add(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
-  struct green_list *list;
+  struct green_list *list, none;
   struct green_thread *t;
   int over;
   lua_settop(L, 2);
+  green_list_init(&none);
   over = lg_settled(L, crew->object.G, 2, &list, &t);
   lg_crew_reserve(L, crew);
   lua_getiuservalue(L, 1, FIELDS); /* keeps what the watch stands in */
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, crew->numbers + 1);
-  lg_crew_attach(L, crew, 1, list, t);
+  lg_crew_attach(L, crew, 1, over ? &none : list, t);
   if (over) {
     struct green_watch *watch = &crew->living->watch;
     green_list_remove(&watch->node);

@@ -33,5 +33,7 @@ int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds) {
 void green_lua_sleep(lua_State *L, double seconds) {
   struct lg *G = may_keep(L, "sleep");
   int r = green_sleep(G->hub, lg_deadline(seconds));
-  if (r < 0) lg_raise_code(L, G, r, "sleep");
+  if (r >= 0) return;
+  lg_raise_code(L, G, r, "sleep");
+  if (r != UV_ECANCELED) luaL_error(L, "%s", green_strerror(r));
 }

@@ -11,6 +11,7 @@
 #include "open/open.h"
 #include "runtime/object.h"
 #include "runtime/wait.h"
+#include "thread/handle.h"
 #include "thread/thread.h"
 
 static int failed(lua_State *L, const char *name, int code) {
@@ -146,12 +147,12 @@ static struct limit *start_limit(lua_State *L, struct lg *G,
  * the error of t has found its destination. */
 static int l_await_real(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_known_thread(L);
+  struct green_thread *t = lg_live(lg_self_handle(L));
   lua_Number seconds = luaL_checknumber(L, 2);
   struct limit *limit;
   int keep, r = lg_enter(L, G, &real_op);
   if (r >= 0) return r;
-  if (t->state >= GREEN_DONE) return ended(L, G, GREEN_WOKEN);
+  if (!t || !(t = lg_live(lg_self_handle(L)))) return ended(L, G, GREEN_WOKEN);
   keep = lg_keep_or_yield(L, G, &real_op);
   limit = start_limit(L, G, seconds);
   r = green_wait_begin(G->hub, &real_op.kind, limit, &t->joiners,

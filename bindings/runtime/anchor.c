@@ -11,8 +11,8 @@
 
 #include "runtime/anchor.h"
 
-/* A new slot at the end; the value is on top of L and is popped. */
-static int add_slot(lua_State *L, struct lg *G) {
+/* One more slot, at the end, free. What raises in it is want of memory. */
+static void add_slot(lua_State *L, struct lg *G) {
   if (G->slots == G->room) {
     int room = G->room ? G->room * 2 : 64;
     int *free_slots = realloc(G->free_slots, (size_t)room * sizeof(int));
@@ -23,15 +23,19 @@ static int add_slot(lua_State *L, struct lg *G) {
   luaL_checkstack(L, 2, "luagreen");
   lua_pushvalue(G->tables, 1);
   lua_xmove(G->tables, L, 1);
-  lua_insert(L, -2);
+  lua_pushboolean(L, 0);
   lua_rawseti(L, -2, G->slots + 1); /* may raise: count it only then */
   lua_pop(L, 1);
-  return ++G->slots;
+  G->free_slots[G->free_count++] = ++G->slots;
+}
+
+void lg_need_slots(lua_State *L, struct lg *G, int n) {
+  while (unlikely(G->free_count < n)) add_slot(L, G);
 }
 
 int lg_anchor(lua_State *L, struct lg *G) {
   int slot;
-  if (unlikely(!G->free_count)) return add_slot(L, G);
+  lg_need_slots(L, G, 1);
   slot = G->free_slots[--G->free_count];
   lua_xmove(L, G->tables, 1);
   lua_rawseti(G->tables, 1, slot);
@@ -40,6 +44,7 @@ int lg_anchor(lua_State *L, struct lg *G) {
 
 void lg_release(struct lg *G, int slot) {
   if (!slot) return;
+  assert(slot > 0 && slot <= G->slots && G->free_count < G->slots);
   lua_pushboolean(G->tables, 0);
   lua_rawseti(G->tables, 1, slot);
   G->free_slots[G->free_count++] = slot;

@@ -10,6 +10,9 @@
 /* The table that keeps coroutines and other things alive, by slot.
  * lg_anchor pops a value; may raise. Release never raises. */
 int lg_anchor(lua_State *L, struct lg *G);
+/* Makes sure that the next `n` calls of lg_anchor() cannot fail. May raise, but
+ * runs no finalizers. */
+void lg_need_slots(lua_State *L, struct lg *G, int n);
 void lg_release(struct lg *G, int slot);
 void lg_push_anchored(lua_State *L, struct lg *G, int slot);
 /* Runs f(helper) with t as light userdata in a protected call on the helper

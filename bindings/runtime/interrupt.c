@@ -106,7 +106,7 @@ void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what) {
     const char *why = lg_refusal(L, G);
     luaL_error(L, "'%s' cannot block %s", what, why ? why : "here");
   }
-  if (code == UV_UNKNOWN || code == UV_EINTR) { /* thrown */
+  if (code == LG_THROWN || code == UV_EINTR) {
     lg_push_thrown(L, G, code);
     lua_error(L);
   }

@@ -7,28 +7,35 @@
 
 #include "runtime/state.h"
 
-/* Keys of a thread's table of rare things. */
+/* Keys of a thread's table of rare things. What an ended thread came to is
+ * kept there if it had such a table (thread/handle.c). */
 enum {
   RARE_KILLED = 1, /* its kill object */
   RARE_REASON,     /* kill's argument */
   RARE_WHERE,      /* where kill was called */
   RARE_THROWN,     /* the value of a throw */
   RARE_TRACEBACK,  /* taken where its error was raised */
-  RARE_LINKS,      /* anchor slots of the coroutines of its links */
+  RARE_LINKS,      /* functions that run at its end (thread/links.c) */
   RARE_TIED,       /* handles of threads that are cancelled at its end */
   RARE_CAUSE,      /* {the last error re-raised by a wait, its thread} */
   RARE_OUTPUT,     /* where print goes; inherited */
   RARE_OWNED,      /* its error belongs to a pool, a pile or a group */
   RARE_LOCALS,     /* from an object of green.locals() to its fields */
-  RARE_INHERITED   /* the same for those that children inherit */
+  RARE_INHERITED,  /* the same for those that children inherit */
+  RARE_NAME,       /* the name that it was given */
+  RARE_OUTCOME,    /* what it came to; never absent, so that setting it cannot
+                      fail */
+  RARE_STATS       /* its figures at its end, if they were counted */
 };
 
 /* The thread's table of rare things: 1 and pushed, or 0 and nothing. */
 int lg_rare(lua_State *L, struct lg *G, struct green_thread *t);
 /* Pushes it, making it first if need be; may raise. */
 void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t);
-/* Pushes the list `key` of the thread's rare things on G->tables, or nothing
- * (0). */
-int lg_push_rare_list(struct lg *G, struct green_thread *t, int key);
+/* Pushes a new such table, of no thread yet; may raise. */
+void lg_new_rare(lua_State *L);
+/* Pushes the value `key` of the thread's rare things on G->tables, and
+ * returns its type. Never raises; any stack. */
+int lg_peek_rare(struct lg *G, struct green_thread *t, int key);
 
 #endif

@@ -16,16 +16,17 @@ enum {
   LG_RESETTING = 8,  /* its coroutine is being reset: handlers run */
   LG_PASSES_ON = 32, /* has an output or locals that children inherit */
   LG_KEPT = 64,      /* a crew holds the record until its results are read */
-  LG_HANDLED = 128   /* so does a handle, until its finalizer has run */
+  LG_HANDLED = 128   /* has a handle, which stands in its anchor slot */
 };
 
 /* The coroutine of a thread starts with a to-be-closed guard that notices when
  * others close it (coroutine.c), and with its function, once more, so that it
- * can be named; then the function and its arguments. When it has ended, `since`
- * is the number of the function's site, if that is gone (coroutine.c). The
- * record's user is the coroutine, user_anchor its anchor slot, user_rare the
- * slot of its rare things, user_site where it was spawned (site.c) and
- * user_spawner by whom. */
+ * can be named when it has run; then the function and its arguments. The
+ * record's user is the coroutine, NULL once it is over; user_anchor the slot of
+ * what keeps it alive: the coroutine, or its handle, which has it. user_rare is
+ * the slot of its rare things, user_site where it was spawned (site.c) and
+ * user_spawner by whom. Once it is over, `since` is the number of the place
+ * where its function is defined. */
 enum { LG_TRIPWIRE = 1, LG_BASE = 2 };
 
 /* Is it a thread of Lua's, and neither main nor C's? */

@@ -112,16 +112,12 @@ static int note_definition(lua_State *L) {
   return 0;
 }
 
-/* Where the function on top of co is defined; pops it. 0: there is no room for
- * another place. Never raises. */
-uint32_t lg_definition(lua_State *co, struct lg *G) {
-  lua_Debug ar;
+uint32_t lg_definition(struct lg *G, lua_Debug *ar) {
   uint32_t found;
-  lua_getinfo(co, ">S", &ar);
-  ar.currentline = ar.linedefined;
-  if ((found = known(G, &ar))) return found;
-  lg_protected(G, note_definition, &ar);
-  return known(G, &ar);
+  ar->currentline = ar->linedefined;
+  if ((found = known(G, ar))) return found;
+  lg_protected(G, note_definition, ar);
+  return known(G, ar);
 }
 
 /* Where the library's Lua code was called from, if that is where it is. */

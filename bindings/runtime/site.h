@@ -7,9 +7,12 @@
 
 #include "runtime/state.h"
 
-/* 0: unknown. lg_site() raises for want of memory, the others never. */
+/* Numbers fit into 16 bits; 0: unknown, or there is no room for one more place.
+ * lg_site() raises for want of memory, the others never. Where the library's
+ * Lua code was called from, or the code at that level was. */
 uint32_t lg_site(lua_State *L, struct lg *G, int level);
-uint32_t lg_definition(lua_State *co, struct lg *G);
+/* Where the function is defined that `ar` tells of ("S"). */
+uint32_t lg_definition(struct lg *G, lua_Debug *ar);
 const char *lg_site_name(struct lg *G, uint32_t site, int *line);
 void lg_sites_free(struct lg *G);
 

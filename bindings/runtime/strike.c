@@ -13,30 +13,34 @@
 #include "runtime/rare.h"
 #include "runtime/strike.h"
 
+#include "runtime/rare.h"
+
 /* --- the kill object --- */
+
+void lg_push_kill_object(lua_State *L, uint64_t id) {
+  if (lua_rawgeti(L, -1, RARE_KILLED) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 3);
+  if (lua_rawgeti(L, -2, RARE_KILLED) != LUA_TNIL) { /* by a finalizer */
+    lua_remove(L, -2);
+    return;
+  }
+  lua_pop(L, 1);
+  lua_rawgeti(L, -2, RARE_REASON);
+  lua_setfield(L, -2, "reason");
+  lua_rawgeti(L, -2, RARE_WHERE);
+  lua_setfield(L, -2, "where");
+  lua_pushinteger(L, (lua_Integer)id);
+  lua_setfield(L, -2, "thread");
+  luaL_setmetatable(L, "green.killed");
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, -3, RARE_KILLED);
+}
 
 void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t) {
   luaL_checkstack(L, 8, "luagreen");
   lg_make_rare(L, G, t);
-  if (lua_rawgeti(L, -1, RARE_KILLED) == LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_createtable(L, 0, 3);
-    if (lua_rawgeti(L, -2, RARE_KILLED) != LUA_TNIL) { /* by a finalizer */
-      lua_replace(L, -3);
-      lua_pop(L, 1);
-      return;
-    }
-    lua_pop(L, 1);
-    lua_rawgeti(L, -2, RARE_REASON);
-    lua_setfield(L, -2, "reason");
-    lua_rawgeti(L, -2, RARE_WHERE);
-    lua_setfield(L, -2, "where");
-    lua_pushinteger(L, (lua_Integer)t->id);
-    lua_setfield(L, -2, "thread");
-    luaL_setmetatable(L, "green.killed");
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, RARE_KILLED);
-  }
+  lg_push_kill_object(L, t->id);
   lua_remove(L, -2);
 }
 
@@ -51,14 +55,15 @@ static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
     lua_remove(L, -2);
 }
 
+/* C code throws a code of its own: its text is raised. */
 static void peek_thrown(lua_State *L, struct lg *G, int code) {
   if (code == UV_EINTR) {
     lua_pushliteral(L, "interrupted!");
-  } else if (lg_rare(L, G, lg_current(G))) {
+  } else if (code == LG_THROWN && lg_rare(L, G, lg_current(G))) {
     lua_rawgeti(L, -1, RARE_THROWN);
     lua_remove(L, -2);
   } else {
-    lua_pushnil(L);
+    lua_pushstring(L, green_strerror(code));
   }
 }
 

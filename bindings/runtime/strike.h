@@ -7,12 +7,18 @@
 
 #include "runtime/state.h"
 
+/* The code of a throw whose value is in the thread's rare things; no code of
+ * libuv's. */
+enum { LG_THROWN = -0x4c55 };
+
 /* What is raised: of the current thread. */
 void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
                     struct green_scope *scope);
 /* What was thrown with this code, which the core has given out; takes it. */
 void lg_push_thrown(lua_State *L, struct lg *G, int code);
-/* The kill object of a thread. */
+/* The kill object of the thread with that id, whose rare things are on top and
+ * stay there; of a live thread. */
+void lg_push_kill_object(lua_State *L, uint64_t id);
 void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t);
 void lg_open_strike(lua_State *L);
 

@@ -21,6 +21,7 @@
 #include "sync/sync.h"
 #include "thread/end.h"
 #include "thread/thread.h"
+#include "thread/name.h"
 
 enum state { FREE, OWNED, HANDED, LEFT, TOLD };
 

@@ -3,15 +3,18 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/anchor.h"
 #include "runtime/rare.h"
+#include "thread/handle.h"
 #include "thread/thread.h"
 
 /* rare([t]): the table of rare things of a thread, made if need be. */
 int lg_l_rare(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t =
-      lua_isnoneornil(L, 1) ? lg_current(G) : lg_to_thread(L, 1);
-  if (t)
+  struct green_thread *t = lg_current(G);
+  if (!lua_isnoneornil(L, 1) && lg_to_handle(L, 1))
+    lg_handle_rare(L, G, 1, 1);
+  else if (lua_isnoneornil(L, 1) && t)
     lg_make_rare(L, G, t);
   else
     lua_pushnil(L);

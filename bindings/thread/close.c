@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/state.h"
+#include "thread/name.h"
 #include "thread/thread.h"
 
 /* The thread's function will be gone: its name is fixed. In a finalizer Lua's

@@ -6,12 +6,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "thread/coroutine.h"
+
 #include "runtime/anchor.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
-#include "runtime/scopes.h"
-#include "runtime/site.h"
-#include "thread/thread.h"
 
 static void drop_coroutine(struct lg *G, struct green_thread *t) {
   lg_release(G, t->user_anchor);
@@ -77,7 +76,8 @@ static int guard_close(lua_State *L) {
   struct green_thread *t = closed_by_others(L, G);
   if (!t) return 0;
   lg_note_closed(G, t);
-  lg_drop_scopes(G, t);
+  green_cut(G->hub, t);
+  t->since = 0; /* nobody knows any more where its function is defined */
   green_bury(G->hub, t, GREEN_KILLED);
   return 0;
 }
@@ -111,34 +111,83 @@ void lg_open_coroutine(lua_State *L) {
 
 /* --- getting and giving back --- */
 
-/* Only one that returned normally: before Lua 5.4.8 a reset coroutine keeps
- * the message handler slot of the xpcall it was reset in. */
-void lg_recycle(struct lg *G, struct green_thread *t) {
-  lua_State *co = t->user;
-  if (!co) { /* gone early: the slot holds the function */
-    drop_coroutine(G, t);
-    return;
-  }
-  if (t->state != GREEN_DONE || t->user_flags & LG_EXPOSED || !G->recycle ||
-      G->pool_count == LG_POOL || lua_gethook(co)) {
-    drop_coroutine(G, t);
+static int is_welcome(const struct lg *G, lua_State *co) {
+  return G->recycle && G->pool_count < LG_POOL && !lua_gethook(co);
+}
+
+/* Only one that returned normally, or never ran: before Lua 5.4.8 a reset
+ * coroutine keeps the message handler slot of the xpcall it was reset in. */
+static int is_reusable(const struct lg *G, const struct green_thread *t) {
+  return (t->state == GREEN_DONE || !(t->user_flags & LG_STARTED)) &&
+         !(t->user_flags & LG_EXPOSED) && is_welcome(G, t->user);
+}
+
+void lg_give_back(struct lg *G, lua_State *co, int slot) {
+  if (!is_welcome(G, co)) {
+    lg_release(G, slot);
     return;
   }
   lua_settop(co, LG_TRIPWIRE);
   G->pool[G->pool_count] = co;
-  G->pool_slot[G->pool_count++] = t->user_anchor;
+  G->pool_slot[G->pool_count++] = slot;
+}
+
+/* Its anchor slot goes with the coroutine, or is free. */
+static void recycle(struct lg *G, struct green_thread *t) {
+  if (!t->user || !is_reusable(G, t)) {
+    drop_coroutine(G, t);
+    return;
+  }
+  lg_give_back(G, t->user, t->user_anchor);
   t->user_anchor = 0;
   t->user = NULL;
 }
 
-/* Returns a coroutine and its anchor slot; may raise. */
+/* Puts the coroutine into an anchor slot of its own. Its stack has room, as
+ * nothing is left on it. */
+static void anchor_coroutine(struct lg *G, lua_State *co, int slot) {
+  lua_settop(co, LG_TRIPWIRE);
+  lua_pushthread(co);
+  lua_xmove(co, G->tables, 1);
+  lua_rawseti(G->tables, 1, slot);
+}
+
+/* Where nothing of Lua's will run before the record is free, the coroutine
+ * takes the slot in which the handle stood; elsewhere somebody may yet ask for
+ * the handle by the record. */
+void lg_part(struct lg *G, struct green_thread *t, int taken) {
+  assert(t->user_flags & LG_HANDLED);
+  if (!taken && t->user && is_reusable(G, t)) {
+    if (t->state != GREEN_FAILED && !t->cold && !t->user_rare &&
+        !(t->user_flags & LG_KEPT)) {
+      anchor_coroutine(G, t->user, t->user_anchor);
+      t->user_flags &= (uint8_t)~LG_HANDLED;
+      recycle(G, t);
+      return;
+    }
+    if (G->free_count) {
+      int slot = G->free_slots[--G->free_count];
+      anchor_coroutine(G, t->user, slot);
+      lg_give_back(G, t->user, slot);
+    }
+  }
+  t->user = NULL;
+}
+
+void lg_free_early(struct lg *G, struct green_thread *t) {
+  if (t->state == GREEN_DONE && t->user && lua_gettop(t->user) == LG_BASE)
+    recycle(G, t);
+}
+
 lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
   lua_State *co;
-  if (G->pool_count && !lua_gethook(L)) {
+  if (likely(G->pool_count && !lua_gethook(L))) {
+    lg_need_slots(L, G, 1);
     *slot = G->pool_slot[--G->pool_count];
     return G->pool[G->pool_count];
   }
-  co = lua_newthread(L);
+  co = lua_newthread(L); /* the last that may run finalizers */
+  lg_need_slots(L, G, 2);
   lua_rawgetp(L, LUA_REGISTRYINDEX, GUARD_KEY);
   lua_xmove(L, co, 1);
   lua_toclose(co, LG_TRIPWIRE); /* cannot raise: it has its __close */
@@ -147,43 +196,48 @@ lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
 }
 
 void lg_forget(struct lg *G, struct green_thread *t) {
-  lg_recycle(G, t);
+  assert(!(t->user_flags & LG_HANDLED) || !t->user);
+  recycle(G, t);
+  t->user_flags &= (uint8_t)~LG_HANDLED;
   lg_release(G, t->user_rare);
   t->user_rare = 0;
 }
 
-/* What has upvalues may refer to the thread's handle, which holds it: neither
- * would ever be collected. So of such a function only its place is kept. */
-static void drop_function(struct lg *G, struct green_thread *t,
-                          lua_State *co) {
-  t->since = 0;
-  if (!lua_checkstack(co, 2)) return;
-  if (lua_isfunction(co, LG_BASE)) {
-    if (!lua_getupvalue(co, LG_BASE, 1)) return;
-    lua_pop(co, 1);
-    lua_pushvalue(co, LG_BASE);
-    if (!(t->since = lg_definition(co, G))) return;
+/* --- of those that others have got --- */
+
+/* (G, t) on the helper: moves the outcome, and the function below it, to a
+ * coroutine that nobody knows, and takes that for the thread's. The guard asks
+ * whose coroutine it is, hence the order. */
+static int move_outcome(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  lua_State *from = t->user, *to = lua_newthread(L);
+  int guard = t->state == GREEN_DONE ? LG_TRIPWIRE : 0,
+      n = lua_gettop(from) - guard;
+  luaL_checkstack(L, 1, "luagreen");
+  if (!lua_checkstack(to, n + guard))
+    return luaL_error(L, "not enough memory");
+  lua_settop(to, guard);
+  lua_xmove(from, to, n);
+  (void)lg_reset(from);
+  t->user = to;
+  lua_xmove(L, G->tables, 1);
+  if (t->user_flags & LG_HANDLED) { /* the handle keeps it alive */
+    lua_rawgeti(G->tables, 1, t->user_anchor);
+    lua_insert(G->tables, -2);
+    lua_setiuservalue(G->tables, -2, 1);
+    lua_pop(G->tables, 1);
+  } else {
+    lua_rawseti(G->tables, 1, t->user_anchor);
   }
-  lua_pushboolean(co, 1);
-  lua_replace(co, LG_BASE);
+  return 0;
 }
 
-/* A handle outlives the thread only to tell how it ended. If there are no
- * results to keep, the coroutine is free at once, and the function takes its
- * place, for the name. The slot it moves to must be there already. */
-void lg_free_early(struct lg *G, struct green_thread *t) {
-  lua_State *co = t->user;
-  int slot = t->user_anchor;
-  if (t->state != GREEN_DONE) return;
-  drop_function(G, t, co);
-  if (lua_gettop(co) > LG_BASE || !G->free_count) return;
-  lua_settop(co, LG_BASE);
-  t->user_anchor = G->free_slots[--G->free_count];
-  lua_rawgeti(G->tables, 1, slot);
-  lua_rawseti(G->tables, 1, t->user_anchor);
-  lua_xmove(co, G->tables, 1);
-  lua_rawseti(G->tables, 1, slot);
-  lg_recycle(G, t);
-  t->user_anchor = slot;
-  t->user = NULL;
+void lg_hide_outcome(struct lg *G, struct green_thread *t) {
+  assert(t->state >= GREEN_DONE && t->user_flags & LG_EXPOSED);
+  if (!t->user) return;
+  if (t->state == GREEN_KILLED)
+    (void)lg_reset(t->user);
+  else
+    lg_protected(G, move_outcome, t);
 }

@@ -2,32 +2,37 @@
  *
  * The event in its order, wherever the code lies:
  *
- *   thread.c     lua_resume() came back for good: the traceback is taken, the
- *                coroutine reset (its <close> handlers run), open scopes let
- *                go, and whether anybody waits is noted: then the error is
- *                theirs
- *   core/thread.c  green__thread_end(): the state is final; joiners are woken,
- *                and watches told (crew.c: slots go on, a group fails)
- *   end.c        lg_thread_ended(): locks are abandoned, what was tied to it is
- *                cancelled, links start, an error that nobody gets is reported,
- *                and what belonged to it goes
- *   coroutine.c  the coroutine is used again, if it returned, or let go; the
- *                anchor slots are free. If a handle, or a crew, wants to know
- *                how it ended, that happens when the last of them lets go
+ *   thread.c       lua_resume() came back for good: the traceback is taken and
+ *                  the coroutine reset, which runs its <close> handlers
+ *   core/thread.c  green__thread_end(): the state is final, and now
+ *   end.c          lg_thread_ending(): open scopes are let go; it is noted
+ *                  whether anybody waits, who gets an error then; what the
+ *                  thread came to goes over to its handle, if it has one
+ *                  (handle.c), and the coroutine is ready for another thread
+ *                  (coroutine.c)
+ *   core/thread.c  joiners are woken, watches told (crew.c: slots go on, a
+ *                  group fails)
+ *   end.c          lg_thread_ended(): locks are abandoned, what was tied to it
+ *                  is cancelled, links start, an error that nobody gets is
+ *                  reported, and the slots of what belonged to it are free.
+ *                  If a crew is to read the outcome, that happens when it has
  *   core/thread.c  the record is free, unless it is held (GREEN_HELD)
  *   core/sched.c   the worker's C stack takes the next thread, or goes to the
- *                idle pool (core/stack.c), which gives memory back in time
+ *                  idle pool (core/stack.c), which gives memory back in time
  *
  * All of this runs on the worker, outside lua_resume: only functions that
  * cannot raise; the rest goes through the helper coroutine.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <assert.h>
+#include "thread/end.h"
 
 #include "runtime/anchor.h"
 #include "runtime/rare.h"
-#include "thread/end.h"
+#include "runtime/scopes.h"
+#include "thread/coroutine.h"
+#include "thread/handle.h"
+#include "thread/join.h"
 #include "thread/links.h"
 #include "thread/thread.h"
 
@@ -56,24 +61,28 @@ static int note_cancelled(lua_State *L) {
 
 /* Those that spawn_after_local tied to this one and that have not started. */
 static void cancel_tied(struct lg *G, struct green_thread *t) {
+  lua_State *T = G->tables;
   int i;
-  if (!lg_push_rare_list(G, t, RARE_TIED)) return;
-  for (i = 1;; i++) {
-    struct green_thread **handle;
-    lua_rawgeti(G->tables, -1, i);
-    handle = lua_touserdata(G->tables, -1);
-    lua_pop(G->tables, 1);
-    if (!handle) break;
-    if (!*handle || (*handle)->state != GREEN_NEW) continue;
-    lg_protected(G, note_cancelled, *handle);
-    green_unstart(G->hub, *handle);
+  lg_peek_rare(G, t, RARE_TIED);
+  for (i = 1; lua_istable(T, -1); i++) {
+    const struct lg_handle *h;
+    struct green_thread *tied;
+    lua_rawgeti(T, -1, i);
+    h = lua_touserdata(T, -1);
+    lua_pop(T, 1);
+    if (!h) break;
+    if (!(tied = lg_live(h)) || tied->state != GREEN_NEW) continue;
+    lg_protected(G, note_cancelled, tied);
+    if ((tied = lg_live(h))) green_unstart(G->hub, tied);
   }
-  lua_pop(G->tables, 1);
+  lua_pop(T, 1);
 }
 
 /* What belonged to the thread dies with it, though a handle may live on. */
 static void drop_fields(struct lg *G, struct green_thread *t) {
-  static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED};
+  static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED,
+                             RARE_TIED,   RARE_OWNED,  RARE_THROWN,
+                             RARE_LINKS};
   unsigned i;
   lua_rawgeti(G->tables, 1, t->user_rare);
   for (i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -96,45 +105,63 @@ static int report(lua_State *L) {
   return 0;
 }
 
-static int has_rare(struct lg *G, struct green_thread *t, int key) {
-  int has;
-  if (!t->user_rare) return 0;
-  lua_rawgeti(G->tables, 1, t->user_rare);
-  has = lua_rawgeti(G->tables, -1, key) != LUA_TNIL;
-  lua_pop(G->tables, 2);
-  return has;
+static int is_owned(struct lg *G, struct green_thread *t) {
+  int owned = lg_peek_rare(G, t, RARE_OWNED) != LUA_TNIL;
+  lua_pop(G->tables, 1);
+  return owned;
 }
 
-static int has_destination(struct lg *G, struct green_thread *t) {
-  return t->user_flags & LG_AWAITED || has_rare(G, t, RARE_OWNED);
+static void report_error(struct lg *G, struct green_thread *t) {
+  if (lg_protected(G, report, t) == LUA_OK) return;
+  green_report(
+      "luagreen: green thread #%llu %s failed, and memory was "
+      "short for its report\n",
+      (unsigned long long)t->id, green_name(t));
 }
 
-/* Its joiners are woken: the error's destination is decided now. */
+/* Returns how many links run. */
+static int give_up_rare(struct lg *G, struct green_thread *t) {
+  cancel_tied(G, t);
+  return lg_start_links(G, t);
+}
+
+/* The error's destination is decided now: those who wait are in the list. */
+void lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
+  struct lg *G = lg_of(hub);
+  if (!G) return;
+  assert(lg_is_lua(t) && t->state >= GREEN_DONE);
+  if (unlikely(t->scopes)) lg_drop_scopes(G, t);
+  if (lg_has_waiter(t)) t->user_flags |= LG_AWAITED;
+  if (unlikely(t->user_flags & LG_EXPOSED)) lg_hide_outcome(G, t);
+  if (t->user_flags & LG_HANDLED) lg_settle(G, t);
+}
+
 void lg_thread_ended(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   int links = 0;
   if (!G) return;
   give_up_all(G, t);
-  if (t->user_rare) {
-    cancel_tied(G, t);
-    links = lg_start_links(G, t);
-    drop_fields(G, t);
-  }
-  if (t->state == GREEN_FAILED && !links && !has_destination(G, t) &&
-      lg_protected(G, report, t) != LUA_OK)
-    green_report(
-        "luagreen: green thread #%llu %s failed, and memory was "
-        "short for its report\n",
-        (unsigned long long)t->id, green_name(t));
+  if (unlikely(t->user_rare)) links = give_up_rare(G, t);
+  if (t->state == GREEN_FAILED && !links && !(t->user_flags & LG_AWAITED) &&
+      !is_owned(G, t))
+    report_error(G, t);
+  if (unlikely(t->user_rare)) drop_fields(G, t);
   if (t->flags & GREEN_HELD)
     lg_free_early(G, t);
   else
     lg_forget(G, t);
 }
 
+/* It has no coroutine, and nobody but its joiners gets what it came to. */
 void lg_guest_ended(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   if (!G) return;
   give_up_all(G, t);
-  lg_forget_guest(G, t);
+  if (t->user_rare) give_up_rare(G, t);
+  if (t->user_flags & LG_HANDLED) lg_settle(G, t);
+  if (t->user_rare) drop_fields(G, t);
+  lg_release(G, t->user_anchor);
+  lg_release(G, t->user_rare);
+  t->user_anchor = t->user_rare = 0;
+  t->user_flags = 0;
 }

@@ -7,9 +7,11 @@
 
 #include "runtime/state.h"
 
-/* The thread has ended and its joiners are woken. Never raises. */
+/* struct green_class's: the thread has ended, and its joiners are not woken
+ * yet; they are. Never raise. */
+void lg_thread_ending(struct green_hub *hub, struct green_thread *t);
 void lg_thread_ended(struct green_hub *hub, struct green_thread *t);
-/* The same for a thread of C code that Lua has looked at. */
+/* struct green_runtime's c_ended: both, for a thread of C code. */
 void lg_guest_ended(struct green_hub *hub, struct green_thread *t);
 /* Once for each state: every thread with an extra pointer in its record
  * (green_extra) gives something up at its end. give_up never raises. */

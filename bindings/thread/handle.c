@@ -1,175 +1,287 @@
-/* handle.c - handles: what Lua holds of a thread.
+/* handle.c - handles: what Lua holds of a thread, while it lives and after.
  *
- * One userdata of 8 bytes for each thread that somebody looks at, in a
- * weak-valued table by the thread's slot. It holds the record (GREEN_HELD).
- * A C thread belongs to its spawner: its handle knows by the id whether the
- * record is still the same thread's.
+ * A handle is a userdata without a finalizer. While its thread lives it stands
+ * in the thread's anchor slot, and the coroutine is its user value: so the
+ * thread keeps both alive, and green.current() is always the same value. When
+ * the thread has ended, what it came to goes over to the handle (lg_settle),
+ * which is then Lua's alone: nothing of C's hangs on it, and results that
+ * refer to it are garbage together with it.
+ *
+ * A record has a handle exactly while LG_HANDLED is set; the handle points to
+ * the record exactly while its state is GREEN_NEW. The user value then is
+ *
+ *   NOTHING .... nil
+ *   ONE ........ the result, or the error
+ *   MANY ....... the coroutine, with the results on its stack
+ *   BOXED ...... the thread's table of rare things, which has the above as
+ *                RARE_OUTCOME, and the given name, the traceback, the kill
+ *
+ * so that nothing has to be allocated when a thread ends.
  *
  * SPDX-License-Identifier: MIT
  */
+#include "thread/handle.h"
+
+#include <string.h>
+
 #include "runtime/anchor.h"
-#include "runtime/closing.h"
 #include "runtime/object.h"
+#include "runtime/rare.h"
+#include "runtime/strike.h"
+#include "thread/coroutine.h"
+#include "thread/name.h"
 #include "thread/thread.h"
 
-/* Keys in the registry: handles by slot (weak), and their metatable. */
-static const char HANDLES[] = "handles", META[] = "meta";
+enum { NOTHING, ONE, MANY, BOXED = 4 };
 
-struct guest {
-  struct lg_handle handle;
-  uint64_t id;
-};
+/* --- the object --- */
 
-/* The thread of a handle, or NULL if it was a C thread that has ended. */
-static struct green_thread *of_handle(lua_State *L, int index, void *ud) {
-  struct guest *guest = ud;
-  struct green_thread *t = guest->handle.thread;
-  if (lua_rawlen(L, index) == sizeof *guest && t && t->id != guest->id)
-    return NULL;
-  return t;
+struct lg_handle *lg_to_handle(lua_State *L, int index) {
+  return luaL_testudata(L, index, "green.thread");
 }
 
-struct green_thread *lg_to_thread(lua_State *L, int index) {
-  void *ud = luaL_testudata(L, index, "green.thread");
-  return ud ? of_handle(L, index, ud) : NULL;
+struct lg_handle *lg_self_handle(lua_State *L) {
+  return lg_self(L);
 }
 
 struct green_thread *lg_self_thread(lua_State *L) {
-  return of_handle(L, 1, lg_self(L));
+  return lg_live(lg_self(L));
 }
 
-/* For what makes no sense with a C thread that is gone. */
-struct green_thread *lg_known_thread(lua_State *L) {
-  struct green_thread *t = lg_self_thread(L);
-  if (!t) luaL_error(L, "this green thread of C code has ended");
-  return t;
+struct green_thread *lg_to_thread(lua_State *L, int index) {
+  const struct lg_handle *h = lg_to_handle(L, index);
+  return h ? lg_live(h) : NULL;
 }
 
-struct lg_handle *lg_new_handle(lua_State *L, size_t size) {
-  struct lg_handle *handle = lua_newuserdatauv(L, size, 0);
-  handle->thread = NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, META);
+struct lg_handle *lg_new_handle(lua_State *L, struct lg *G) {
+  struct lg_handle *h = lua_newuserdatauv(L, sizeof *h, 1);
+  memset(h, 0, sizeof *h);
+  h->state = GREEN_DONE; /* a thread that nobody knows has ended */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, G->handle_class);
   lua_setmetatable(L, -2);
-  return handle;
+  return h;
 }
 
-/* The handle is on top of the stack. */
-void lg_register_handle(lua_State *L, int slot) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, slot);
-  lua_pop(L, 1);
-}
-
-/* The size of a thread's handle. */
-static size_t size_for(const struct green_thread *t) {
-  return lg_is_lua(t) ? sizeof(struct lg_handle) : sizeof(struct guest);
-}
-
-/* Of the handle on top of the stack, in which nothing is yet. */
-static void fill(lua_State *L, struct lg *G, struct green_thread *t,
-                 struct lg_handle *handle) {
-  if (lg_is_lua(t)) {
-    lg_register_handle(L, t->user_anchor);
-    t->flags |= GREEN_HELD;
-    t->user_flags |= LG_HANDLED;
-  } else {
-    if (!t->user_anchor) {
-      lua_pushboolean(L, 1);
-      t->user_anchor = lg_anchor(L, G);
+void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
+  struct lg_handle *h = lua_touserdata(L, -1);
+  assert(h->state == GREEN_DONE && h->form == NOTHING);
+  assert(!(t->user_flags & LG_HANDLED));
+  if (t->user_anchor) {
+    /* The coroutine stood there alone: it hangs on the handle now. */
+    if (t->user) {
+      lg_push_anchored(L, G, t->user_anchor);
+      lua_setiuservalue(L, -2, 1);
     }
-    ((struct guest *)handle)->id = t->id;
-    lg_register_handle(L, t->user_anchor);
+  } else {
+    t->user_anchor = G->free_slots[--G->free_count];
   }
-  handle->thread = t;
-}
-
-static int is_registered(lua_State *L, const struct green_thread *t) {
-  if (!t->user_anchor) return 0;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
-  lua_rawgeti(L, -1, t->user_anchor);
-  lua_remove(L, -2);
-  if (!lua_isnil(L, -1)) return 1;
-  lua_pop(L, 1);
-  return 0;
+  h->thread = t;
+  h->state = GREEN_NEW;
+  lua_pushvalue(L, -1);
+  lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, t->user_anchor);
+  t->user_flags |= LG_HANDLED;
 }
 
 /* Finalizers that run where the handle is made may make another one, or end
  * the thread: what is left then is a handle of nothing. */
 void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
-  struct lg_handle *handle;
   uint64_t id = t->id;
   luaL_checkstack(L, 6, "luagreen");
-  if (is_registered(L, t)) return;
-  handle = lg_new_handle(L, size_for(t));
+  if (likely(t->user_flags & LG_HANDLED)) {
+    lg_push_anchored(L, G, t->user_anchor);
+    return;
+  }
+  lg_new_handle(L, G);
   if (t->id != id || !t->klass) return;
-  if (is_registered(L, t))
-    lua_remove(L, -2);
-  else
-    fill(L, G, t, handle);
+  if (t->user_flags & LG_HANDLED) {
+    lua_pop(L, 1);
+    lg_push_anchored(L, G, t->user_anchor);
+    return;
+  }
+  if (!t->user_anchor) lg_need_slots(L, G, 1);
+  lg_attach_handle(L, G, t);
+  if (t->state >= GREEN_DONE) lg_settle(G, t); /* a crew holds the record */
 }
 
-/* Its handle is told by the id. */
-void lg_forget_guest(struct lg *G, struct green_thread *t) {
-  if (!(t->user_anchor | t->user_rare)) return;
-  if (t->user_anchor) {
-    lua_rawgetp(G->tables, LUA_REGISTRYINDEX, HANDLES);
-    lua_pushnil(G->tables);
-    lua_rawseti(G->tables, -2, t->user_anchor);
-    lua_pop(G->tables, 1); /* no more: others may have something there */
+/* --- the thread ends --- */
+
+/* Pushes on G->tables what the thread came to; the handle is on top. A
+ * coroutine with several results goes over as it is. */
+static int push_result(struct lg *G, struct green_thread *t) {
+  lua_State *T = G->tables, *co = t->user;
+  int n;
+  if (!lg_is_lua(t) && t->state == GREEN_DONE) {
+    lua_pushinteger(T, (int)t->since);
+    return ONE;
   }
-  lg_release(G, t->user_anchor);
-  lg_release(G, t->user_rare);
-  t->user_anchor = t->user_rare = 0;
+  if (!lg_is_lua(t) || t->state == GREEN_KILLED || !co) {
+    lua_pushnil(T);
+    return NOTHING;
+  }
+  n = lua_gettop(co) - (t->state == GREEN_DONE ? LG_BASE : 0);
+  if (t->state == GREEN_DONE && n > 1) {
+    lua_getiuservalue(T, -1, 1);
+    assert(lua_tothread(T, -1) == co);
+    return MANY;
+  }
+  if (n > 0)
+    lua_xmove(co, T, 1);
+  else
+    lua_pushnil(T);
+  return n > 0 || t->state == GREEN_FAILED ? ONE : NOTHING;
 }
+
+static int has_rare(struct lg *G, struct green_thread *t, int key) {
+  int type = lg_peek_rare(G, t, key);
+  lua_pop(G->tables, 1);
+  return type != LUA_TNIL;
+}
+
+/* Replaces the result on top of G->tables by the rare things with it, if there
+ * is anything in them that one may ask of a thread that is over. */
+static int put_in_box(struct lg *G, struct green_thread *t) {
+  lua_State *T = G->tables;
+  if (likely(!t->user_rare)) return 0;
+  if (t->state == GREEN_DONE && !has_rare(G, t, RARE_NAME) &&
+      !has_rare(G, t, RARE_STATS))
+    return 0;
+  lua_rawgeti(T, 1, t->user_rare);
+  lua_insert(T, -2);
+  lua_rawseti(T, -2, RARE_OUTCOME); /* it is there: this cannot fail */
+  return BOXED;
+}
+
+static void tell_past(struct lg_handle *h, const struct green_thread *t,
+                      int form) {
+  assert(t->user_site <= UINT16_MAX && (!lg_is_lua(t) || t->since < 65536));
+  h->past.spawner = t->user_spawner;
+  h->past.site = (uint16_t)t->user_site;
+  h->past.defined = lg_is_lua(t) ? (uint16_t)t->since : 0;
+  h->id_low = (uint32_t)t->id;
+  h->id_high = (uint16_t)(t->id >> 32);
+  h->state = t->state;
+  h->form = (uint8_t)form;
+}
+
+void lg_settle(struct lg *G, struct green_thread *t) {
+  lua_State *T = G->tables;
+  struct lg_handle *h;
+  int form;
+  assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
+  lg_name_past(G, t); /* what may run finalizers comes first */
+  lua_rawgeti(T, 1, t->user_anchor);
+  h = lua_touserdata(T, -1);
+  assert(h && lg_live(h) == t);
+  form = push_result(G, t);
+  form |= put_in_box(G, t);
+  lua_setiuservalue(T, -2, 1);
+  lua_pop(T, 1);
+  tell_past(h, t, form);
+  if (lg_is_lua(t)) lg_part(G, t, (form & ~BOXED) == MANY);
+}
+
+/* --- of threads that are over --- */
+
+/* Copies the results on the stack of a coroutine that has ended. */
+static int copy_results(lua_State *L, lua_State *from) {
+  int i, n = lua_gettop(from) - LG_BASE;
+  luaL_checkstack(L, n + 2, "too many results");
+  if (!lua_checkstack(from, n)) luaL_error(L, "too many results");
+  for (i = 1; i <= n; i++) lua_pushvalue(from, LG_BASE + i);
+  lua_xmove(from, L, n);
+  return n;
+}
+
+/* Pushes the outcome, as it is kept. */
+static void push_kept(lua_State *L, const struct lg_handle *h, int at) {
+  lua_getiuservalue(L, at, 1);
+  if (h->form & BOXED) {
+    lua_rawgeti(L, -1, RARE_OUTCOME);
+    lua_remove(L, -2);
+  }
+}
+
+int lg_push_end(lua_State *L, struct lg *G, int at) {
+  const struct lg_handle *h = lua_touserdata(L, at);
+  int n;
+  assert(h->state >= GREEN_DONE);
+  luaL_checkstack(L, 5, "luagreen");
+  lua_pushboolean(L, h->state == GREEN_DONE);
+  if (h->state == GREEN_KILLED) {
+    lg_push_own_kill(L, G, at);
+    return 2;
+  }
+  if ((h->form & ~BOXED) == NOTHING) return 1;
+  push_kept(L, h, at);
+  if ((h->form & ~BOXED) == ONE) return 2;
+  n = copy_results(L, lua_tothread(L, -1));
+  lua_remove(L, -n - 1);
+  return n + 1;
+}
+
+int lg_handle_rare(lua_State *L, struct lg *G, int at, int make) {
+  struct lg_handle *h = lua_touserdata(L, at);
+  struct green_thread *t = lg_live(h);
+  at = lua_absindex(L, at);
+  luaL_checkstack(L, 5, "luagreen");
+  if (t && !make) return lg_rare(L, G, t);
+  if (t) {
+    lg_make_rare(L, G, t);
+    if (lg_live(h)) return 1;
+    lua_pop(L, 1); /* a finalizer has ended it */
+  }
+  if (!(h->form & BOXED)) {
+    if (!make) return 0;
+    lg_new_rare(L);
+    if (h->form & BOXED) { /* by a finalizer, just now */
+      lua_pop(L, 1);
+    } else {
+      lua_getiuservalue(L, at, 1);
+      lua_rawseti(L, -2, RARE_OUTCOME);
+      lua_setiuservalue(L, at, 1);
+      h->form |= BOXED;
+    }
+  }
+  lua_getiuservalue(L, at, 1);
+  return 1;
+}
+
+void lg_push_own_kill(lua_State *L, struct lg *G, int at) {
+  const struct lg_handle *h = lua_touserdata(L, at);
+  lg_handle_rare(L, G, at, 1);
+  lg_push_kill_object(L, lg_handle_id(h));
+  lua_remove(L, -2);
+}
+
+void lg_push_past_name(lua_State *L, struct lg *G, int at) {
+  const struct lg_handle *h = lua_touserdata(L, at);
+  if (h->form & BOXED) {
+    lua_getiuservalue(L, at, 1);
+    lua_rawgeti(L, -1, RARE_NAME);
+    lua_remove(L, -2);
+    if (!lua_isnil(L, -1)) return;
+    lua_pop(L, 1);
+  }
+  lg_push_site(L, G, h->past.defined);
+}
+
+/* --- held by crews --- */
 
 void lg_keep_thread(struct green_thread *t) {
+  assert(lg_is_lua(t) && t->state == GREEN_NEW);
   t->flags |= GREEN_HELD;
   t->user_flags |= LG_KEPT;
 }
 
-/* If a handle was made meanwhile, it holds the record now: its finalizer will
- * look at it, even if the weak table has it no more. */
 void lg_let_thread_go(struct lg *G, struct green_thread *t) {
+  assert(t->user_flags & LG_KEPT);
   t->user_flags &= (uint8_t)~LG_KEPT;
-  if (t->user_flags & LG_HANDLED) return;
   if (t->flags & GREEN_OVER) lg_forget(G, t);
   green_forget(G->hub, t);
-}
-
-static int handle_gc(lua_State *L) {
-  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  struct lg_handle *handle = lua_touserdata(L, 1);
-  struct green_thread *t = of_handle(L, 1, handle);
-  int stands, replaced;
-  if (!t || !G->hub) return 0;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, HANDLES);
-  lua_rawgeti(L, -1, t->user_anchor);
-  stands = lua_rawequal(L, -1, 1);
-  replaced = !stands && !lua_isnil(L, -1);
-  lg_finalizing(L, G, stands);
-  handle->thread = NULL;
-  /* A younger handle may hold the record by now; closed hubs hold nothing. */
-  if (replaced || !G->hub || !lg_is_lua(t)) return 0;
-  t->user_flags &= (uint8_t)~LG_HANDLED;
-  if (t->user_flags & LG_KEPT) {
-    if (stands) { /* the state closes; there may be another handle yet */
-      lua_pushnil(L);
-      lua_rawseti(L, -3, t->user_anchor);
-    }
-    return 0;
-  }
-  if (t->flags & GREEN_OVER) lg_forget(G, t);
-  green_forget(G->hub, t);
-  return 0;
 }
 
 void lg_open_handles(lua_State *L) {
-  lg_weak_table(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, HANDLES);
   luaL_newmetatable(L, "green.thread");
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, META);
-  lua_pushvalue(L, -1);
-  lg_setfuncs(L, (const luaL_Reg[]){{"__gc", handle_gc}, {NULL, NULL}}, 1);
+  lg_find(L)->handle_class = luaL_ref(L, LUA_REGISTRYINDEX);
 }

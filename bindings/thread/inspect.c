@@ -1,5 +1,5 @@
-/* inspect.c - what one can know of a thread: its name, what it waits for, its
- * stack, where it was spawned.
+/* inspect.c - what one can know of a thread: what it waits for, its stack, where
+ * it was spawned.
  *
  * Other threads' coroutines are looked at only by functions that cannot raise.
  *
@@ -10,6 +10,8 @@
 #include "runtime/anchor.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
+#include "thread/handle.h"
+#include "thread/name.h"
 #include "thread/thread.h"
 
 void lg_push_place(lua_State *L, lua_Debug *ar) {
@@ -21,79 +23,6 @@ void lg_push_place(lua_State *L, lua_Debug *ar) {
     lua_pushstring(L, ar->short_src);
 }
 
-/* Pops the function on top of L, pushes "file:line" of its definition. */
-static void push_defined(lua_State *L) {
-  lua_Debug ar;
-  if (!lua_isfunction(L, -1)) {
-    lua_pop(L, 1);
-    lua_pushliteral(L, "?");
-    return;
-  }
-  lua_getinfo(L, ">S", &ar);
-  ar.currentline = -1;
-  lg_push_place(L, &ar);
-}
-
-/* The outermost level of a stack; 0: it has none. Going to a level costs its
- * depth, and an overflown stack has 200,000: so it is searched for. */
-static int bottom(lua_State *co, lua_Debug *level) {
-  int low = 0, high = 1;
-  while (lua_getstack(co, high, level)) {
-    low = high;
-    high *= 2;
-  }
-  while (high - low > 1) {
-    int middle = low + (high - low) / 2;
-    if (lua_getstack(co, middle, level))
-      low = middle;
-    else
-      high = middle;
-  }
-  return lua_getstack(co, low, level);
-}
-
-static void push_definition(lua_State *L, struct lg *G,
-                            struct green_thread *t) {
-  int line;
-  const char *name = lg_site_name(G, (uint32_t)t->since, &line);
-  if (line > 0)
-    lua_pushfstring(L, "%s:%d", name, line);
-  else
-    lua_pushstring(L, name);
-}
-
-/* Pushes the place of the function at the bottom of the thread's stack. */
-static void push_default_name(lua_State *L, struct lg *G,
-                              struct green_thread *t) {
-  lua_State *co = t->user;
-  lua_Debug level;
-  luaL_checkstack(L, 4, "luagreen");
-  if (!lg_is_lua(t)) {
-    lua_pushliteral(L, "?");
-  } else if (t->state == GREEN_DONE && t->since) {
-    push_definition(L, G, t);
-  } else if (!co) { /* ended: see free_early */
-    lg_push_anchored(L, G, t->user_anchor);
-    push_defined(L);
-  } else {
-    if (bottom(co, &level) && lua_checkstack(co, 1))
-      lua_getinfo(co, "f", &level);
-    else if (lua_gettop(co) >= LG_BASE && lua_checkstack(co, 1))
-      lua_pushvalue(co, LG_BASE);
-    else
-      lua_pushnil(co);
-    lua_xmove(co, L, 1);
-    push_defined(L);
-  }
-}
-
-void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t) {
-  if (*green_name(t))
-    lua_pushstring(L, green_name(t));
-  else
-    push_default_name(L, G, t);
-}
-
 const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t) {
   const char *text, *who;
   if (!t) return lua_pushliteral(L, "(a host)");
@@ -103,22 +32,14 @@ const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t) {
   return who ? who : text;
 }
 
-/* The name dies with the stack: fix it. (G, t) on the helper. */
-static int keep_name(lua_State *L) {
-  struct lg *G = lua_touserdata(L, 1);
-  struct green_thread *t = lua_touserdata(L, 2);
-  lg_push_name(L, G, t);
-  green_set_name(G->hub, t, lua_tostring(L, -1));
-  return 0;
-}
-
-void lg_keep_name(struct lg *G, struct green_thread *t) {
-  if (G && !*green_name(t)) lg_protected(G, keep_name, t);
+static const char *status(const struct lg_handle *h) {
+  static const char *const past[] = {"done", "failed", "killed"};
+  const struct green_thread *t = lg_live(h);
+  return t ? green_status(t) : past[h->state - GREEN_DONE];
 }
 
 int lg_thread_status(lua_State *L) {
-  struct green_thread *t = lg_self_thread(L);
-  lua_pushstring(L, t ? green_status(t) : "done");
+  lua_pushstring(L, status(lg_self_handle(L)));
   return 1;
 }
 
@@ -207,20 +128,32 @@ static void seconds(lua_State *L, const char *name, uint64_t ns) {
   lua_setfield(L, -2, name);
 }
 
+/* What was counted of one that is over is in a userdata in its rare things. */
+static void figures(lua_State *L, struct lg *G, const struct lg_handle *h,
+                    struct green_account *a) {
+  struct green_thread *t = lg_live(h);
+  if (t) green_account(G->hub, t, a);
+  if (t || !lg_handle_rare(L, G, 1, 0)) return;
+  if (lua_rawgeti(L, -1, RARE_STATS) == LUA_TUSERDATA)
+    *a = *(struct green_account *)lua_touserdata(L, -1);
+  lua_pop(L, 2);
+}
+
 /* stats(): {status, switches, cpu, blocked, stack}. */
 int lg_thread_stats(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
+  const struct lg_handle *h = lg_self_handle(L);
   struct green_account a = {0, 0, 0};
-  if (t) green_account(G->hub, t, &a);
   lua_createtable(L, 0, 5);
-  lua_pushstring(L, t ? green_status(t) : "done");
+  figures(L, G, h, &a);
+  lua_pushstring(L, status(h));
   lua_setfield(L, -2, "status");
   lua_pushinteger(L, (lua_Integer)a.switches);
   lua_setfield(L, -2, "switches");
   seconds(L, "cpu", a.running);
   seconds(L, "blocked", a.blocked);
-  lua_pushinteger(L, t ? (lua_Integer)green_stack_used(G->hub, t) : 0);
+  lua_pushinteger(
+      L, lg_live(h) ? (lua_Integer)green_stack_used(G->hub, lg_live(h)) : 0);
   lua_setfield(L, -2, "stack");
   return 1;
 }
@@ -229,11 +162,10 @@ int lg_thread_stats(lua_State *L) {
  * ended one was raised; nil if there is none. */
 int lg_thread_stack_text(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
+  struct green_thread *t = lg_live(lg_self_handle(L));
   lua_State *from, *own;
-  if (!t) return 0;
-  if (t->state >= GREEN_DONE) {
-    if (!lg_rare(L, G, t)) return 0;
+  if (!t) {
+    if (!lg_handle_rare(L, G, 1, 0)) return 0;
     lua_rawgeti(L, -1, RARE_TRACEBACK);
     return 1;
   }
@@ -267,16 +199,15 @@ int lg_thread_limit_of(lua_State *L) {
 /* spawned_at(): "file:line" or nil (spawn_n), and the spawner's id. */
 int lg_thread_spawned_at(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
-  const char *name;
-  int line;
-  if (!t || !lg_is_lua(t)) return 0;
-  if (!t->user_spawner) return 0;
-  name = lg_site_name(G, t->user_site, &line);
-  if (name)
-    lua_pushfstring(L, "%s:%d", name, line);
+  const struct lg_handle *h = lg_self_handle(L);
+  const struct green_thread *t = lg_live(h);
+  uint32_t spawner = t ? t->user_spawner : h->past.spawner;
+  uint32_t site = t ? t->user_site : h->past.site;
+  if (!spawner) return 0;
+  if (site)
+    lg_push_site(L, G, site);
   else
     lua_pushnil(L);
-  lua_pushinteger(L, t->user_spawner);
+  lua_pushinteger(L, spawner);
   return 2;
 }

@@ -1,56 +1,51 @@
 /* join.c - waiting for a thread, and what it came to.
  *
- * Results stay on the coroutine of the ended thread; whoever waits copies them
- * from there when it runs.
+ * Who waits has the handle on its stack, to which the outcome has gone over by
+ * the time that it is woken.
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/limits.h"
-#include "runtime/rare.h"
-#include "runtime/strike.h"
 #include "thread/join.h"
-#include "thread/thread.h"
 
-/* Copies values i.. of a parked or ended coroutine. */
-static int copy(lua_State *L, lua_State *from, int first) {
-  int n = lua_gettop(from) - first + 1;
-  if (n <= 0) return 0;
-  luaL_checkstack(L, n + 2, "too many results");
-  if (!lua_checkstack(from, n)) luaL_error(L, "too many results");
-  for (int i = 0; i < n; i++) lua_pushvalue(from, first + i);
-  lua_xmove(from, L, n);
-  return n;
-}
+#include "runtime/interrupt.h"
+#include "runtime/limits.h"
+#include "runtime/object.h"
+#include "runtime/rare.h"
+#include "thread/handle.h"
+#include "thread/thread.h"
 
 /* pcall's shape: true, results... or false, error. */
 int lg_push_outcome(lua_State *L, struct lg *G, struct green_thread *t) {
-  luaL_checkstack(L, 4, "luagreen");
-  lua_pushboolean(L, t->state == GREEN_DONE);
-  if (!lg_is_lua(t)) {
-    lua_pushinteger(L, (int)t->since);
-    return 2;
+  lua_State *co = t->user;
+  int i, n;
+  assert(lg_is_lua(t) && t->state >= GREEN_DONE);
+  luaL_checkstack(L, 5, "luagreen");
+  if (t->state != GREEN_DONE || t->user_flags & LG_HANDLED) {
+    lg_push_thread(L, G, t);
+    n = lg_push_end(L, G, lua_absindex(L, -1));
+    lua_remove(L, -n - 1);
+    return n;
   }
-  if (t->state == GREEN_DONE)
-    return t->user ? 1 + copy(L, t->user, LG_BASE + 1) : 1;
-  if (t->state == GREEN_KILLED)
-    lg_push_killed(L, G, t);
-  else if (copy(L, t->user, lua_gettop(t->user)) == 0)
-    lua_pushnil(L);
-  return 2;
+  lua_pushboolean(L, 1);
+  n = co ? lua_gettop(co) - LG_BASE : 0;
+  luaL_checkstack(L, n + 2, "too many results");
+  if (n > 0 && !lua_checkstack(co, n)) luaL_error(L, "too many results");
+  for (i = 1; i <= n; i++) lua_pushvalue(co, LG_BASE + i);
+  if (n > 0) lua_xmove(co, L, n);
+  return n + 1;
 }
 
 int green_lua_outcome(lua_State *L, int index, int *nresults) {
   struct lg *G = lg_find(L);
-  struct green_thread *t = lg_to_thread(L, index);
+  const struct lg_handle *h = lg_to_handle(L, index);
   int n;
   *nresults = 0;
-  if (!G || !t) luaL_argerror(L, index, "green.thread expected");
-  if (t->state < GREEN_DONE) return LUA_YIELD;
-  t->user_flags |= LG_AWAITED;
-  n = lg_push_outcome(L, G, t) - 1;
+  if (!G || !h) luaL_argerror(L, index, "green.thread expected");
+  if (lg_live(h)) return LUA_YIELD;
+  n = lg_push_end(L, G, lua_absindex(L, index)) - 1;
   lua_remove(L, -n - 1);
   *nresults = n;
-  return t->state == GREEN_DONE ? LUA_OK : LUA_ERRRUN;
+  return h->state == GREEN_DONE ? LUA_OK : LUA_ERRRUN;
 }
 
 /* The waiter remembers whose error it re-raises, for its traceback. */
@@ -70,29 +65,33 @@ static int raise_outcome(lua_State *L, struct lg *G) {
 }
 
 static int finish_join(lua_State *L, struct lg *G) {
-  return lg_push_outcome(L, G, lg_known_thread(L));
+  return lg_push_end(L, G, 1);
 }
 
 static int finish_wait(lua_State *L, struct lg *G) {
-  struct green_thread *t = lg_known_thread(L);
-  int n = lg_push_outcome(L, G, t);
-  if (t->state != GREEN_DONE) return raise_outcome(L, G);
+  const struct lg_handle *h = lua_touserdata(L, 1);
+  int n = lg_push_end(L, G, 1);
+  if (h->state != GREEN_DONE) return raise_outcome(L, G);
   return n - 1;
+}
+
+static int raise_itself(lua_State *L) {
+  return luaL_error(L, "a green thread cannot wait for itself");
 }
 
 static int wait_for(lua_State *L, const struct lg_op *op,
                     int (*finish)(lua_State *L, struct lg *G)) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_known_thread(L);
+  struct lg_handle *h = lg_self_handle(L);
   uint64_t deadline = lg_limit(L, 2);
-  if (t == lg_current(G))
-    return luaL_error(L, "a green thread cannot wait for itself");
+  struct green_thread *t = lg_live(h);
+  if (t && t == lg_current(G)) return raise_itself(L);
   lua_settop(L, 2);
   if (deadline > 0) {
     int r = lg_enter(L, G, op);
     if (r >= 0) return r;
   }
-  if (t->state >= GREEN_DONE) return finish(L, G);
+  if (!(t = lg_live(h))) return finish(L, G);
   if (deadline == 0) return lg_push_timeout(L);
   return lg_wait(L, G, op, t, &t->joiners, deadline);
 }
@@ -155,34 +154,34 @@ int lg_thread_wait(lua_State *L) {
 /* --- among many things: join --- */
 
 static int attempt(lua_State *L, struct lg *G, void *object, int at) {
-  struct green_thread *t = object;
-  (void)at;
-  if (t == lg_current(G))
-    return luaL_error(L, "a green thread cannot wait for itself");
-  if (t->state < GREEN_DONE) return -1;
-  return lg_push_outcome(L, G, t);
+  const struct lg_handle *h = object;
+  struct green_thread *t = lg_live(h);
+  if (!t) return lg_push_end(L, G, lua_absindex(L, at));
+  return t == lg_current(G) ? raise_itself(L) : -1;
 }
 
+/* Of one that is over nobody waits for the end: there is no list. */
 static struct green_list *joiners(void *object) {
-  return &((struct green_thread *)object)->joiners;
+  struct green_thread *t = lg_live(object);
+  return t ? &t->joiners : NULL;
 }
 
 static int fetch(lua_State *L, struct lg *G, void *object, int at,
                  int reason) {
-  (void)at, (void)reason;
-  return lg_push_outcome(L, G, object);
+  (void)object, (void)reason;
+  return lg_push_end(L, G, lua_absindex(L, at));
 }
 
 static int settled(const void *object) {
-  return ((const struct green_thread *)object)->state >= GREEN_DONE;
+  return !lg_live(object);
 }
 
 static struct green_thread *thread_of(void *object) {
-  return object;
+  return lg_live(object);
 }
 
 static void *of_handle(lua_State *L, int at) {
-  return lg_to_thread(L, at);
+  return lg_to_handle(L, at);
 }
 
 const struct lg_waitable lg_thread_waitable = {

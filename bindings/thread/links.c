@@ -1,138 +1,250 @@
 /* links.c - functions that run when a thread ends.
  *
- * A link is a coroutine made beforehand, with its function and arguments on
- * it, and memory reserved for its thread: at the end nothing is allocated, so
- * a link never fails to run. The thread's rare things hold the list of their
- * anchor slots; a slot that is negative was unlinked.
+ * A link is made with all that its thread will need: a coroutine with function
+ * and arguments on it, and memory for the record (green_reserve). So at the
+ * end nothing is allocated, and no link fails to run.
+ *
+ * The thread's rare things hold a userdata, the head of the list of its links
+ * in the order in which they will run. Its user value maps each function to
+ * the first of its links (light userdata), and those of one function make a
+ * list of their own: so a link is taken back without a look at the others. A
+ * link is a userdata, too, in the anchor slot of its coroutine, which is its
+ * user value.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
 #include "runtime/rare.h"
 #include "thread/links.h"
+
+#include "runtime/rare.h"
+#include "thread/coroutine.h"
+#include "thread/handle.h"
 #include "thread/thread.h"
 
-/* Pushes the thread's list of links, made if need be. */
-static void push_links(lua_State *L, struct lg *G, struct green_thread *t) {
-  lg_make_rare(L, G, t);
-  if (lua_rawgeti(L, -1, RARE_LINKS) == LUA_TNIL) {
+struct link {
+  struct link *next, *prev;
+  struct link *again; /* the next one with the same function */
+  struct link *last;  /* of those; only the first one knows */
+  int slot;
+};
+
+struct links {
+  struct link *first, *last;
+};
+
+/* --- making them --- */
+
+/* Pushes the links of a live thread, whose handle is at index 1, making what is
+ * missing. NULL: it is over. */
+static struct links *make_links(lua_State *L, struct lg *G) {
+  struct links *links;
+  lg_handle_rare(L, G, 1, 1);
+  if (lua_rawgeti(L, -1, RARE_LINKS) == LUA_TUSERDATA) {
+    lua_remove(L, -2);
+    return lua_touserdata(L, -1);
+  }
+  lua_pop(L, 1);
+  links = lua_newuserdatauv(L, sizeof *links, 1);
+  links->first = links->last = NULL;
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, 1);
+  if (lua_rawgeti(L, -2, RARE_LINKS) == LUA_TNIL) {
     lua_pop(L, 1);
-    lua_newtable(L);
-    if (lua_rawgeti(L, -2, RARE_LINKS) == LUA_TNIL) { /* by no finalizer */
-      lua_pop(L, 1);
-      lua_pushvalue(L, -1);
-      lua_rawseti(L, -3, RARE_LINKS);
-    } else {
-      lua_remove(L, -2);
-    }
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, RARE_LINKS);
+  } else {
+    lua_remove(L, -2); /* a finalizer was faster */
   }
   lua_remove(L, -2);
+  return lua_touserdata(L, -1);
 }
 
-/* Makes the coroutine that will run f(t, ...), has memory for its thread
- * reserved, and puts its slot, negative
- * while unlinked, at the end of the list. Stack: t, f, args. */
-int lg_thread_link(lua_State *L) {
-  struct lg *G = lg_may_spawn(L);
-  struct green_thread *t = lg_self_thread(L);
-  lua_State *co;
-  lua_Integer place;
-  int slot, n = lua_gettop(L) - 2;
-  lg_check_callable(L, 2);
-  lua_pushvalue(L, 1);
-  lua_insert(L, 3); /* t, f, t, args */
-  if (!t || t->state >= GREEN_DONE) {
-    lg_start_owed(L, G, lg_make_thread(L, G, n + 1, 0));
-    return 0;
+/* Makes sure that the map at index 1 has an entry for the function at `f`. May
+ * raise. */
+static void reserve_entry(lua_State *L, int f) {
+  lua_pushvalue(L, f);
+  if (lua_rawget(L, 1) == LUA_TNIL) {
+    lua_pushvalue(L, f);
+    lua_pushboolean(L, 0);
+    lua_rawset(L, 1);
   }
-  push_links(L, G, t);
-  lua_replace(L, 1); /* list, f, t, args */
-  place = (lua_Integer)lua_rawlen(L, 1) + 1;
-  lua_pushinteger(L, -1); /* as if unlinked, until it can run */
-  lua_rawseti(L, 1, place);
-  co = lg_get_coroutine(L, G, &slot);
-  if (!lua_checkstack(co, n + LG_BASE + 4)) {
-    lg_release(G, slot);
-    luaL_error(L, "too many arguments for a link");
+  lua_pop(L, 1);
+}
+
+/* The first link of the function at `f`; NULL: there is none. */
+static struct link *find(lua_State *L, int map, int f, int *has_entry) {
+  struct link *link;
+  lua_pushvalue(L, f);
+  *has_entry = lua_rawget(L, map) != LUA_TNIL;
+  link = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return link;
+}
+
+static void set_first(lua_State *L, int map, int f, struct link *link) {
+  lua_pushvalue(L, f);
+  if (link)
+    lua_pushlightuserdata(L, link);
+  else
+    lua_pushnil(L);
+  lua_rawset(L, map); /* there is an entry: this cannot fail */
+}
+
+/* At the end of both lists. The function is at index 4. */
+static void enlist(lua_State *L, struct links *links, struct link *link) {
+  int has_entry;
+  struct link *first = find(L, 1, 4, &has_entry);
+  assert(has_entry);
+  link->prev = links->last;
+  *(link->prev ? &link->prev->next : &links->first) = link;
+  links->last = link;
+  if (first) {
+    first->last->again = link;
+    first->last = link;
+  } else {
+    link->last = link;
+    set_first(L, 1, 4, link);
   }
-  if (unlikely(t->state >= GREEN_DONE)) { /* a finalizer has ended it */
-    lg_release(G, slot);
-    lg_start_owed(L, G, lg_make_thread(L, G, n + 1, 0));
-    return 0;
-  }
-  if (green_reserve(G->hub) < 0) {
-    lg_release(G, slot);
-    luaL_error(L, "not enough memory for a link");
-  }
-  lua_pushvalue(L, 2);
-  lua_xmove(L, co, 1);
-  lua_xmove(L, co, n + 2);
-  lua_pushinteger(L, slot);
-  lua_rawseti(L, 1, place);
+}
+
+static void delist(struct links *links, struct link *link) {
+  *(link->prev ? &link->prev->next : &links->first) = link->next;
+  *(link->next ? &link->next->prev : &links->last) = link->prev;
+}
+
+/* It is over: the function runs at once, even while the hub drains. On top of
+ * the stack: f and its n values. */
+static int run_now(lua_State *L, struct lg *G, int n) {
+  lg_start_owed(L, G, lg_make_thread(L, G, n, 0));
   return 0;
 }
 
-/* unlink(f): takes back the first link with that f. */
+/* A coroutine, while there is an entry for the function at index 4. */
+static lua_State *get_coroutine(lua_State *L, struct lg *G, int *slot) {
+  for (;;) {
+    lua_State *co;
+    int has_entry;
+    reserve_entry(L, 4);
+    co = lg_get_coroutine(L, G, slot);
+    find(L, 1, 4, &has_entry);
+    if (likely(has_entry)) return co;
+    lg_give_back(G, co, *slot); /* a finalizer has taken the last link back */
+  }
+}
+
+/* The link at index 2, with its coroutine, stands in the anchor slot. */
+static void anchor(lua_State *L, struct lg *G, struct link *link,
+                   lua_State *co, int slot) {
+  link->slot = slot;
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  lua_setiuservalue(L, 2, 1);
+  lua_pushvalue(L, 2);
+  lua_xmove(L, G->tables, 1);
+  lua_rawseti(G->tables, 1, slot);
+}
+
+/* link(f, ...): f(t, ...) will run. */
+int lg_thread_link(lua_State *L) {
+  struct lg *G = lg_may_spawn(L);
+  const struct lg_handle *h = lg_self_handle(L);
+  int slot, n = lua_gettop(L) - 1; /* values of the call: t, args */
+  struct links *links;
+  struct link *link;
+  lua_State *co;
+  lg_check_callable(L, 2);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 3); /* t, f, t, args */
+  if (!lg_live(h)) return run_now(L, G, n);
+  luaL_checkstack(L, 8, "luagreen");
+  links = make_links(L, G);
+  lua_getiuservalue(L, -1, 1);
+  lua_replace(L, -2);
+  link = lua_newuserdatauv(L, sizeof *link, 1);
+  *link = (struct link){NULL, NULL, NULL, NULL, 0};
+  lua_insert(L, 1);
+  lua_insert(L, 1); /* map, link, t, f, t, args */
+  co = get_coroutine(L, G, &slot);
+  if (!lg_live(h)) { /* by a finalizer; there are no more of them below */
+    lg_give_back(G, co, slot);
+    return run_now(L, G, n);
+  }
+  if (!lua_checkstack(co, n + LG_BASE + 4) || green_reserve(G->hub) < 0) {
+    lg_give_back(G, co, slot);
+    return luaL_error(L, "not enough memory for a link");
+  }
+  enlist(L, links, link);
+  lua_pushvalue(L, 4);
+  lua_xmove(L, co, 1);
+  lua_xmove(L, co, n + 1);
+  anchor(L, G, link, co, slot);
+  return 0;
+}
+
+/* --- taking them back --- */
+
+/* Puts the coroutine of the link in its slot into that slot alone. */
+static lua_State *take_coroutine(struct lg *G, const struct link *link) {
+  lua_State *T = G->tables, *co;
+  lua_rawgeti(T, 1, link->slot);
+  assert(lua_touserdata(T, -1) == link);
+  lua_getiuservalue(T, -1, 1);
+  co = lua_tothread(T, -1);
+  lua_rawseti(T, 1, link->slot);
+  lua_pop(T, 1);
+  return co;
+}
+
+/* unlink(f): takes back the first link with that f; was there one? */
 int lg_thread_unlink(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
-  lua_Integer i, n;
+  struct green_thread *t = lg_live(lg_self_handle(L));
+  struct links *links;
+  struct link *link = NULL;
+  int has_entry;
   lua_settop(L, 2);
-  lua_pushboolean(L, 0);
-  if (!t || t->state >= GREEN_DONE || !lg_rare(L, G, t)) return 1;
-  n = lua_rawgeti(L, -1, RARE_LINKS) == LUA_TNIL
-          ? 0
-          : (lua_Integer)lua_rawlen(L, -1);
-  for (i = 1; i <= n; i++) {
-    int slot, same;
-    lua_rawgeti(L, -1, i);
-    slot = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    if (slot <= 0) continue;
-    lg_push_anchored(L, G, slot);
-    lua_pushvalue(lua_tothread(L, -1), LG_BASE);
-    lua_xmove(lua_tothread(L, -1), L, 1);
-    same = lua_rawequal(L, -1, 2);
-    lua_pop(L, 2);
-    if (!same) continue;
-    lg_release(G, slot);
-    green_unreserve(G->hub);
-    lua_pushinteger(L, -1);
-    lua_rawseti(L, -2, i);
-    lua_pushboolean(L, 1);
-    return 1;
+  if (!t || !lg_rare(L, G, t)) return lua_pushboolean(L, 0), 1;
+  lua_rawgeti(L, -1, RARE_LINKS);
+  if ((links = lua_touserdata(L, -1))) {
+    lua_getiuservalue(L, -1, 1);
+    lua_replace(L, 1); /* map, f, ... */
+    link = find(L, 1, 2, &has_entry);
   }
-  lua_pushboolean(L, 0);
+  lua_pushboolean(L, link != NULL);
+  if (!link) return 1;
+  delist(links, link);
+  if (link->again) link->again->last = link->last;
+  set_first(L, 1, 2, link->again);
+  lg_give_back(G, take_coroutine(G, link), link->slot);
+  green_unreserve(G->hub);
   return 1;
 }
 
 /* --- the end --- */
 
-/* Makes a thread of a link's coroutine, ready to run: see
- * lg_thread_link(). */
-static void start_link(struct lg *G, int slot) {
+static void start(struct lg *G, const struct link *link) {
   struct green_thread *t;
   green_unreserve(G->hub);
   t = green_thread_new(G->hub, G->thread_class);
-  lua_rawgeti(G->tables, 1, slot);
-  t->user = lua_tothread(G->tables, -1);
-  lua_pop(G->tables, 1);
-  t->user_anchor = slot;
+  assert(t);
+  t->user_anchor = link->slot;
+  t->user = take_coroutine(G, link); /* the link is garbage now */
   t->flags |= GREEN_OWED;
   green_start(G->hub, t, 0);
 }
 
 int lg_start_links(struct lg *G, struct green_thread *t) {
-  int i, n = 0, slot;
-  if (!lg_push_rare_list(G, t, RARE_LINKS)) return 0;
-  for (i = 1;; i++) {
-    lua_rawgeti(G->tables, -1, i);
-    slot = (int)lua_tointeger(G->tables, -1);
-    lua_pop(G->tables, 1);
-    if (!slot) break;
-    if (slot <= 0) continue;
-    start_link(G, slot);
-    n++;
+  struct links *links;
+  struct link *link, *next;
+  int n = 0;
+  lg_peek_rare(G, t, RARE_LINKS);
+  if ((links = lua_touserdata(G->tables, -1))) {
+    for (link = links->first; link; link = next, n++) {
+      next = link->next;
+      start(G, link);
+    }
+    links->first = links->last = NULL;
   }
   lua_pop(G->tables, 1);
   return n;

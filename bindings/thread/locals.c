@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/object.h"
+#include "runtime/state.h"
 #include "runtime/rare.h"
 #include "thread/thread.h"
 
@@ -115,32 +116,68 @@ static int locals_pairs(lua_State *L) {
 
 /* --- inheritance --- */
 
-/* Replaces the table on top of the stack by a shallow copy. */
-static void copy_table(lua_State *L) {
-  lua_newtable(L);
-  for (lua_pushnil(L); lua_next(L, -3);) {
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, -4);
-  }
-  lua_remove(L, -2);
+/* How many entries the table on top has. */
+static lua_Integer count(lua_State *L) {
+  lua_Integer n = 0;
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) n++;
+  return n;
 }
 
-void lg_copy_inherited(lua_State *L, int from, int to) {
-  luaL_checkstack(L, 10, "luagreen");
-  if (lua_rawgeti(L, from, RARE_INHERITED) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return;
-  }
-  push_weak(L);
-  for (lua_pushnil(L); lua_next(L, -3);) {
-    copy_table(L);
+/* Copies the fields of the table on top into the one below it. Nothing here
+ * runs finalizers, which might set fields, too. */
+static void copy_fields(lua_State *L) {
+  for (lua_pushnil(L); lua_next(L, -2);) {
     lua_pushvalue(L, -2);
     lua_insert(L, -2);
-    lua_rawset(L, -4);
+    lua_rawset(L, -5);
   }
+}
+
+/* Pushes a list of at least as many new tables as the one on top has entries,
+ * whatever finalizers add to that meanwhile. */
+static void push_spares(lua_State *L) {
+  lua_Integer n = 0;
+  lua_newtable(L);
+  for (;;) {
+    lua_Integer needed;
+    lua_pushvalue(L, -2);
+    needed = count(L);
+    lua_pop(L, 1);
+    if (n >= needed) return;
+    for (; n < needed; n++) {
+      lua_newtable(L);
+      lua_rawseti(L, -2, n + 1);
+    }
+  }
+}
+
+/* What is made is made first, as finalizers may set fields there. */
+void lg_copy_inherited(lua_State *L, int from, int to) {
+  int fields, copy, spares;
+  lua_Integer n = 0;
+  luaL_checkstack(L, 10, "luagreen");
+  push_weak(L);
+  copy = lua_gettop(L);
+  fields = copy + 1;
+  spares = copy + 2;
+  if (lua_rawgeti(L, from, RARE_INHERITED) == LUA_TNIL) {
+    lua_settop(L, copy - 1);
+    return;
+  }
+  push_spares(L);
+  for (lua_pushnil(L); lua_next(L, fields);) { /* spares, object, its fields */
+    lua_rawgeti(L, spares, ++n);
+    assert(lua_istable(L, -1));
+    lua_insert(L, -2);
+    copy_fields(L);
+    lua_pop(L, 1);
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, copy);
+  }
+  lua_pushvalue(L, copy);
   lua_rawseti(L, to, RARE_INHERITED);
-  lua_pop(L, 1);
+  lua_settop(L, copy - 1);
 }
 
 /* --- opening --- */

@@ -8,22 +8,34 @@
  */
 #include <string.h>
 
+#include "runtime/object.h"
 #include "runtime/rare.h"
+#include "runtime/strike.h"
+#include "thread/coroutine.h"
+#include "thread/handle.h"
 #include "thread/join.h"
 #include "thread/links.h"
+#include "thread/name.h"
 #include "thread/thread.h"
 
 /* --- ending it --- */
 
 /* Neither ended nor killed. What kill and its like make may run finalizers that
  * do the same: whoever comes first has its way. */
-static int is_alive(const struct green_thread *t) {
+static int is_alive(const struct lg_handle *h) {
+  const struct green_thread *t = lg_live(h);
   return t && t->state < GREEN_DONE && !(t->flags & GREEN_STRUCK);
 }
 
-/* The reason is at `index`; the place and the rare things are on top. */
-static void note_kill(lua_State *L, int index) {
-  lua_pushvalue(L, index);
+/* Why and where the thread is killed; the reason is at index 2. Leaves the
+ * rare things on top, the place below them. */
+static void prepare_kill(lua_State *L, struct lg *G) {
+  lg_push_caller(L);
+  lg_handle_rare(L, G, 1, 1);
+}
+
+static void note_kill(lua_State *L) {
+  lua_pushvalue(L, 2);
   lua_rawseti(L, -2, RARE_REASON);
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, RARE_WHERE);
@@ -32,71 +44,74 @@ static void note_kill(lua_State *L, int index) {
 /* kill([reason]): true if it was alive. */
 static int thread_kill(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
+  const struct lg_handle *h = lg_self_handle(L);
   int killed;
   lua_settop(L, 2);
-  if (is_alive(t)) {
-    lg_push_caller(L);
-    lg_make_rare(L, G, t);
-    if (is_alive(t)) note_kill(L, 2);
+  if (is_alive(h)) {
+    prepare_kill(L, G);
+    if (is_alive(h)) note_kill(L);
   }
-  killed = t ? green_kill(G->hub, t) : 0;
+  killed = lg_live(h) ? green_kill(G->hub, lg_live(h)) : 0;
   if (killed < 0) luaL_error(L, "cannot kill %s", green_elsewhere(G->hub));
   lua_pushboolean(L, killed);
   return 1;
 }
 
+static int is_new(const struct lg_handle *h) {
+  return lg_live(h) && lg_live(h)->state == GREEN_NEW;
+}
+
 /* cancel(): true if it will never run. */
 static int thread_cancel(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
-  if (!t || t->state != GREEN_NEW) {
-    lua_pushboolean(L, 0);
-    return 1;
+  const struct lg_handle *h = lg_self_handle(L);
+  if (is_new(h)) {
+    lua_settop(L, 1);
+    lua_pushliteral(L, "cancelled");
+    prepare_kill(L, G);
+    if (is_new(h)) note_kill(L);
   }
-  lua_settop(L, 1);
-  lua_pushliteral(L, "cancelled");
-  lg_push_caller(L);
-  lg_make_rare(L, G, t);
-  if (t->state == GREEN_NEW) note_kill(L, 2);
-  lua_pushboolean(L, green_unstart(G->hub, t));
+  lua_pushboolean(L, is_new(h) && green_unstart(G->hub, lg_live(h)));
   return 1;
 }
 
-/* One that has not started fails with the value and never runs. 0: a finalizer
- * has ended it first, while the name was made. */
-static int throw_unstarted(struct lg *G, struct green_thread *t,
-                           lua_State *L) {
-  lua_State *co = t->user;
-  lg_keep_name(G, t);
-  if (t->state != GREEN_NEW) return 0;
+/* One that has not started fails with the value on top of L and never runs. 0:
+ * a finalizer has ended it, where its place was looked up. */
+static int throw_unstarted(lua_State *L, struct lg *G,
+                           const struct lg_handle *h) {
+  struct green_thread *t = lg_live(h);
+  uint32_t site = lg_defined(G, t);
+  lua_State *co;
+  if (!is_new(h)) return 0;
+  co = t->user;
   lua_settop(co, LG_TRIPWIRE);
   lua_xmove(L, co, 1);
+  t->since = site;
   t->state = GREEN_FAILED;
-  if (lg_has_waiter(t)) t->user_flags |= LG_AWAITED;
   green_end_unstarted(G->hub, t);
   return 1;
 }
 
-static int may_throw(const struct green_thread *t) {
+static int may_throw(const struct lg_handle *h) {
+  const struct green_thread *t = lg_live(h);
   return t && t->state < GREEN_DONE && !green_thrown(t);
 }
 
 /* throw(err): raised once at its next blocking call. */
 static int thread_throw(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
+  const struct lg_handle *h = lg_self_handle(L);
   int done = 0;
   luaL_checkany(L, 2);
   lua_settop(L, 2);
-  if (t && t->state == GREEN_NEW && lg_is_lua(t)) {
-    done = throw_unstarted(G, t, L);
-  } else if (may_throw(t)) {
-    lg_make_rare(L, G, t);
-    if ((done = may_throw(t))) {
+  if (is_new(h) && lg_is_lua(lg_live(h))) {
+    done = throw_unstarted(L, G, h);
+  } else if (may_throw(h)) {
+    lg_handle_rare(L, G, 1, 1);
+    if ((done = may_throw(h))) {
       lua_pushvalue(L, 2);
       lua_rawseti(L, -2, RARE_THROWN);
-      if (green_throw(G->hub, t, UV_UNKNOWN) < 0)
+      if (green_throw(G->hub, lg_live(h), LG_THROWN) < 0)
         return luaL_error(L, "not enough memory");
     }
   }
@@ -106,44 +121,62 @@ static int thread_throw(lua_State *L) {
 
 /* --- fields --- */
 
+static void push_name(lua_State *L, struct lg *G, const struct lg_handle *h) {
+  if (lg_live(h))
+    lg_push_name(L, G, lg_live(h));
+  else
+    lg_push_past_name(L, G, 1);
+}
+
 static int thread_index(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
+  const struct lg_handle *h = lg_self_handle(L);
   const char *key = lua_tostring(L, 2);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(3)) != LUA_TNIL || !key) return 1;
-  if (!strcmp(key, "id") && t)
-    lua_pushinteger(L, (lua_Integer)t->id);
-  else if (!strcmp(key, "name") && t)
-    lg_push_name(L, G, t);
+  if (!strcmp(key, "id"))
+    lua_pushinteger(L, (lua_Integer)lg_handle_id(h));
+  else if (!strcmp(key, "name"))
+    push_name(L, G, h);
   else
     lua_pushnil(L);
   return 1;
 }
 
+/* In the core, and as a string of Lua's, which the handle takes over at the end. */
+static void set_name(lua_State *L, struct lg *G, const struct lg_handle *h,
+                     const char *name) {
+  lg_handle_rare(L, G, 1, 1);
+  lua_pushstring(L, name);
+  lua_rawseti(L, -2, RARE_NAME);
+  lua_pop(L, 1);
+  if (lg_live(h) && green_set_name(G->hub, lg_live(h), name) < 0)
+    luaL_error(L, "not enough memory");
+}
+
 static int thread_newindex(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *t = lg_known_thread(L);
+  const struct lg_handle *h = lg_self_handle(L);
   const char *key = luaL_checkstring(L, 2);
   if (strcmp(key, "name"))
     return luaL_error(L, "a green thread has no field '%s' to set", key);
   if (lua_type(L, 3) != LUA_TSTRING)
     return luaL_error(L, "bad value for 'name' (string expected, got %s)",
                       luaL_typename(L, 3));
-  if (green_set_name(G->hub, t, lua_tostring(L, 3)) < 0)
-    return luaL_error(L, "not enough memory");
+  set_name(L, G, h, lua_tostring(L, 3));
   return 0;
 }
 
+/* The hub may be gone: what lived then is beyond reach. */
 static int thread_tostring(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  struct green_thread *t = G->hub ? lg_self_thread(L) : NULL;
-  if (!t) {
+  const struct lg_handle *h = lg_self_handle(L);
+  if (lg_live(h) && !G->hub) {
     lua_pushliteral(L, "green.thread: ended");
     return 1;
   }
-  lg_push_name(L, G, t);
-  lua_pushfstring(L, "green.thread: #%I %s", (lua_Integer)t->id,
+  push_name(L, G, h);
+  lua_pushfstring(L, "green.thread: #%I %s", (lua_Integer)lg_handle_id(h),
                   lua_tostring(L, -1));
   return 1;
 }
@@ -250,7 +283,6 @@ void lg_open_thread(lua_State *L) {
   lg_open_coroutine(L);
   lg_setfuncs(L, functions, 0);
   lg_open_handles(L);
-  lua_pop(L, 1);
   lg_new_class(L, "green.thread", methods, meta);
   lg_set_waitable(L, &lg_thread_waitable);
   lua_pushvalue(L, -1);

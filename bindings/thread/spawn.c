@@ -9,6 +9,8 @@
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
+#include "thread/coroutine.h"
+#include "thread/handle.h"
 #include "thread/thread.h"
 
 void lg_check_callable(lua_State *L, int index) {
@@ -20,83 +22,77 @@ void lg_check_callable(lua_State *L, int index) {
   luaL_typeerror(L, index, "function");
 }
 
-static void note_spawner(struct lg *G, struct green_thread *t) {
-  struct green_thread *parent = lg_current(G);
-  t->user_spawner = parent ? (uint32_t)parent->id : 0;
-}
-
-/* What a child inherits: where print goes, and locals. */
-static void inherit(lua_State *L, struct lg *G, struct green_thread *t,
-                    struct green_thread *parent) {
-  int from;
-  luaL_checkstack(L, 4, "luagreen");
+/* Pushes the rare things of a child: what it inherits, where print goes and
+ * locals. May raise. */
+static void push_inheritance(lua_State *L, struct lg *G,
+                             struct green_thread *parent) {
+  int child;
+  luaL_checkstack(L, 6, "luagreen");
+  lg_new_rare(L);
+  child = lua_gettop(L);
   lg_push_anchored(L, G, parent->user_rare);
-  from = lua_gettop(L);
-  lg_make_rare(L, G, t);
-  lua_rawgeti(L, from, RARE_OUTPUT);
-  lua_rawseti(L, from + 1, RARE_OUTPUT);
-  lg_copy_inherited(L, from, from + 1);
-  t->user_flags |= LG_PASSES_ON;
-  lua_settop(L, from - 1);
+  lua_rawgeti(L, -1, RARE_OUTPUT);
+  lua_rawseti(L, child, RARE_OUTPUT);
+  lg_copy_inherited(L, lua_gettop(L), child);
+  lua_settop(L, child);
 }
 
-/* Everything of Lua first, as it may raise; then the record. */
-static struct green_thread *make(lua_State *L, struct lg *G, int n,
-                                 struct lg_handle *handle) {
-  int slot;
-  struct green_thread *t;
-  lua_State *co = lg_get_coroutine(L, G, &slot);
-  if (handle) {
-    lua_pushvalue(L, -n - 2);
-    lg_register_handle(L, slot);
-    lua_pop(L, 1);
-  }
-  if (!lua_checkstack(co, n + LG_BASE + 4)) {
-    lg_release(G, slot);
-    luaL_error(L, "too many arguments for a green thread");
-  }
-  t = green_thread_new(G->hub, G->thread_class);
-  if (!t) {
-    const char *elsewhere = green_elsewhere(G->hub);
-    lg_release(G, slot);
-    if (elsewhere) luaL_error(L, "cannot spawn %s", elsewhere);
-    luaL_error(L, "not enough memory for a green thread");
-  }
-  t->user = co;
-  t->user_anchor = slot;
+/* The function and its n values are on top of the stack. */
+static void fill_coroutine(lua_State *L, lua_State *co, int n) {
   lua_pushvalue(L, -n - 1);
   lua_xmove(L, co, 1);
   lua_xmove(L, co, n + 1);
-  note_spawner(G, t);
-  return t;
 }
 
 struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
                                     int handle) {
-  struct lg_handle *h;
-  struct green_thread *t;
-  if (!handle) return make(L, G, n, NULL);
-  h = lg_new_handle(L, sizeof *h);
-  lua_insert(L, -n - 2);
-  t = make(L, G, n, h);
-  t->user_site = lg_site(L, G, 1); /* not for spawn_n: a third of it */
-  h->thread = t;
-  t->flags |= GREEN_HELD;
-  t->user_flags |= LG_HANDLED;
+  struct green_thread *t, *parent = lg_current(G);
+  int slot, heir = parent && parent->user_flags & LG_PASSES_ON;
+  uint32_t site = 0;
+  lua_State *co;
+  /* Everything of Lua's comes first, as it may raise; below the function. */
+  if (handle) {
+    site = lg_site(L, G, 1); /* not for spawn_n: a third of it */
+    lg_new_handle(L, G);
+    lua_insert(L, -n - 2);
+  }
+  if (unlikely(heir)) {
+    push_inheritance(L, G, parent);
+    lua_insert(L, -n - 2);
+  }
+  co = lg_get_coroutine(L, G, &slot);
+  if (unlikely(!lua_checkstack(co, n + LG_BASE + 4))) {
+    lg_give_back(G, co, slot);
+    luaL_error(L, "too many arguments for a green thread");
+  }
+  if (unlikely(!(t = green_thread_new(G->hub, G->thread_class)))) {
+    const char *elsewhere = green_elsewhere(G->hub);
+    lg_give_back(G, co, slot);
+    if (elsewhere) luaL_error(L, "cannot spawn %s", elsewhere);
+    luaL_error(L, "not enough memory for a green thread");
+  }
+  /* From here on nothing fails. */
+  t->user = co;
+  t->user_anchor = slot;
+  t->user_site = site;
+  t->user_spawner = parent ? (uint32_t)parent->id : 0;
+  fill_coroutine(L, co, n);
+  if (unlikely(heir)) {
+    t->user_rare = lg_anchor(L, G); /* a slot was left free for it */
+    t->user_flags |= LG_PASSES_ON;
+  }
+  if (handle) lg_attach_handle(L, G, t);
   return t;
 }
 
 void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
                      uint64_t at) {
-  struct green_thread *parent = lg_current(G);
   if (green_start(G->hub, t, at) < 0) {
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");
   }
   if (unlikely(green_hot(G->hub)->draining && !(t->flags & GREEN_OWED)))
     green_kill(G->hub, t); /* comes too late */
-  else if (unlikely(parent && parent->user_flags & LG_PASSES_ON))
-    inherit(L, G, t, parent); /* may raise */
 }
 
 void lg_start_owed(lua_State *L, struct lg *G, struct green_thread *t) {

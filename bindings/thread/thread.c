@@ -8,14 +8,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <string.h>
-
 #include "runtime/anchor.h"
 #include "runtime/force.h"
 #include "runtime/rare.h"
-#include "runtime/scopes.h"
+#include "thread/coroutine.h"
 #include "thread/end.h"
-#include "thread/join.h"
+#include "thread/name.h"
 #include "thread/thread.h"
 
 const char lg_no_yield[] = "attempt to yield from outside a coroutine";
@@ -51,45 +49,42 @@ static int take_traceback(lua_State *L) {
 
 /* Is the value on top of the dead coroutine the thread's own kill object? */
 static int is_own_kill(struct lg *G, struct green_thread *t, lua_State *co) {
-  int own = 0;
-  if (t->user_rare) {
-    lua_rawgeti(G->tables, 1, t->user_rare);
-    lua_rawgeti(G->tables, -1, RARE_KILLED);
-    lua_replace(G->tables, -2);
-    if (lua_checkstack(co, 1)) {
-      lua_xmove(G->tables, co, 1);
-      own = lua_rawequal(co, -1, -2) && !lua_isnil(co, -1);
-      lua_pop(co, 1);
-    } else {
-      lua_pop(G->tables, 1);
-    }
+  int own;
+  lg_peek_rare(G, t, RARE_KILLED);
+  if (lua_isnil(G->tables, -1) || !lua_checkstack(co, 1)) {
+    lua_pop(G->tables, 1);
+    return 0;
   }
+  lua_xmove(G->tables, co, 1);
+  own = lua_rawequal(co, -1, -2);
+  lua_pop(co, 1);
   return own;
 }
 
 /* Runs the pending to-be-closed variables on this worker. They may block: the
- * thread keeps the stack then. Afterwards the error, if any, is at index 1. */
+ * thread keeps the stack then. Afterwards the error, if any, is at index 1.
+ * The name is read from what is gone then. */
 static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
+  uint32_t site = lg_keep_name(G, t);
   int status;
+  assert(t->state == GREEN_RUNNING);
   t->user_flags |= LG_RESETTING;
   lg_watch_reset(G, t);
   status = lg_reset(co);
   t->user_flags &= (uint8_t)~LG_RESETTING;
+  t->since = site; /* nothing is waited for any more */
   return status;
 }
 
 static void has_failed(struct lg *G, struct green_thread *t, lua_State *co) {
   lg_protected(G, take_traceback, t);
-  lg_keep_name(G, t);
   reset(G, t, co);
   t->state = is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
 }
 
 /* Ended by force: handlers run without an error; one of their own counts. */
 static void was_forced(struct lg *G, struct green_thread *t, lua_State *co) {
-  int status;
-  lg_keep_name(G, t);
-  status = reset(G, t, co);
+  int status = reset(G, t, co);
   t->state =
       status == LUA_OK || is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
 }
@@ -98,41 +93,10 @@ static void was_forced(struct lg *G, struct green_thread *t, lua_State *co) {
 static void yielded_outside(struct lg *G, struct green_thread *t,
                             lua_State *co) {
   lg_protected(G, take_traceback, t);
-  lg_keep_name(G, t);
   reset(G, t, co);
   lua_settop(co, 0);
   lua_rawgetp(co, LUA_REGISTRYINDEX, lg_no_yield);
   t->state = GREEN_FAILED;
-}
-
-/* (G, t) on the helper: moves the outcome, and the function below it, to a
- * coroutine that nobody knows, and takes that for the thread's. The guard asks
- * whose coroutine it is, hence the order. */
-static int move_outcome(lua_State *L) {
-  struct lg *G = lua_touserdata(L, 1);
-  struct green_thread *t = lua_touserdata(L, 2);
-  lua_State *from = t->user, *to = lua_newthread(L);
-  int guard = t->state == GREEN_DONE ? LG_TRIPWIRE : 0,
-      n = lua_gettop(from) - guard;
-  luaL_checkstack(L, 1, "luagreen");
-  if (!lua_checkstack(to, n + guard))
-    return luaL_error(L, "not enough memory");
-  lua_settop(to, guard);
-  lua_xmove(from, to, n);
-  (void)lg_reset(from);
-  t->user = to;
-  lua_xmove(L, G->tables, 1);
-  lua_rawseti(G->tables, 1, t->user_anchor);
-  return 0;
-}
-
-/* Others have got the coroutine, and may resume or close it: that would call,
- * or drop, what is on its stack. What they find is a dead one. */
-static void hide_outcome(struct lg *G, struct green_thread *t) {
-  if (t->state == GREEN_KILLED)
-    (void)lg_reset(t->user);
-  else
-    lg_protected(G, move_outcome, t);
 }
 
 /* Lua 5.5: it has closed its own coroutine, and that counts as a return without
@@ -145,13 +109,6 @@ static void closed_itself(struct green_thread *t, lua_State *co) {
 }
 
 /* --- the worker's part --- */
-
-static int ended(struct lg *G, struct green_thread *t) {
-  lg_drop_scopes(G, t);
-  if (lg_has_waiter(t)) t->user_flags |= LG_AWAITED;
-  G->refuse = NULL; /* if a forced kill cut the warn function off */
-  return GREEN_ENDED;
-}
 
 /* lua_resume came back otherwise than by one of our waits or a return. */
 static void odd_end(struct lg *G, struct green_thread *t, lua_State *co,
@@ -170,13 +127,15 @@ static int was_closed(struct lg *G, struct green_thread *t) {
   if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
   t->on = NULL; /* a finalizer could collect it now */
   lg_note_closed(G, t);
+  t->since = 0;
   t->state = GREEN_KILLED;
-  return ended(G, t);
+  return GREEN_ENDED;
 }
 
 static int run_one(struct lg *G, struct green_thread *t) {
   lua_State *co = t->user;
   int nargs = 0, nresults, status;
+  assert(co && t->state == GREEN_RUNNING);
   if (unlikely(!(t->user_flags & LG_STARTED))) {
     t->user_flags |= LG_STARTED;
     nargs = lua_gettop(co) - LG_BASE - 1;
@@ -188,14 +147,14 @@ static int run_one(struct lg *G, struct green_thread *t) {
     t->user_flags &= (uint8_t)~LG_PARKED;
     return GREEN_PARKED;
   }
-  t->since = 0; /* nothing is waited for: see lg_free_early() */
+  t->since = 0; /* nothing is waited for: see record.h */
   if (unlikely(status != LUA_OK))
     odd_end(G, t, co, status);
   else if (nresults == 0 && unlikely(lua_gettop(co) < LG_BASE))
     closed_itself(t, co);
   if (likely(status == LUA_OK)) t->state = GREEN_DONE;
-  if (unlikely(t->user_flags & LG_EXPOSED)) hide_outcome(G, t);
-  return ended(G, t);
+  G->refuse = NULL; /* if a forced kill cut the warn function off */
+  return GREEN_ENDED;
 }
 
 static void run(struct green_hub *hub, struct green_thread *t) {
@@ -204,17 +163,18 @@ static void run(struct green_hub *hub, struct green_thread *t) {
   while (t);
 }
 
-/* Killed or cancelled before it started. A finalizer may do the same while the
- * name is made. */
+/* Killed or cancelled before it started. A finalizer may do the same where the
+ * place is looked up. */
 static void unstarted(struct green_hub *hub, struct green_thread *t) {
-  struct lg *G = lg_of(hub);
-  lua_State *co = t->user;
-  if (t->flags & GREEN_HELD) lg_keep_name(G, t);
-  if (t->user == co && t->state == GREEN_NEW) lua_settop(co, LG_TRIPWIRE);
+  uint64_t id = t->id;
+  uint32_t site = t->user_flags & LG_HANDLED ? lg_defined(lg_of(hub), t) : 0;
+  if (t->id != id || t->state != GREEN_NEW) return;
+  t->since = site;
+  lua_settop(t->user, LG_TRIPWIRE);
 }
 
 const struct green_class lg_thread_class = {"lua", run, unstarted,
-                                            lg_thread_ended};
+                                            lg_thread_ending, lg_thread_ended};
 
 /* Killed, forced, and alive after a second grace. */
 void lg_abandoned(struct green_hub *hub, struct green_thread *t) {

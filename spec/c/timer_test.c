@@ -87,7 +87,7 @@ static void run(struct green_hub *h, struct green_thread *t) {
 }
 
 static void test_start_at(void) {
-  static const struct green_class klass = {"later", run, NULL, NULL};
+  static const struct green_class klass = {"later", run, NULL, NULL, NULL};
   struct green_hub *h = open_hub();
   struct green_thread *t[3];
   uint64_t now = green_now();

@@ -32,7 +32,10 @@ describe("a pile that a finalizer reads while it is read", function()
       at_next(function() inner = next_of(pile) end)
       local outer = next_of(pile)
       collectgarbage "incremental"
-      assert.same({1, 2, 3}, {inner, outer, (next_of(pile))})
+      collectgarbage()
+      local all = {inner, outer, (next_of(pile))}
+      table.sort(all)
+      assert.same({1, 2, 3}, all)
       assert.is_nil((next_of(pile)))
     end)
 
@@ -42,7 +45,8 @@ describe("a pile that a finalizer reads while it is read", function()
       at_next(function() inner = next_of(pile) end)
       local outer = next_of(pile)
       collectgarbage "incremental"
-      assert.same({1}, {inner, outer})
+      collectgarbage()
+      assert.same({1, nil}, {inner or outer, inner and outer})
     end)
   end
 

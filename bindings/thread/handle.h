@@ -1,0 +1,65 @@
+/* handle.h - what Lua holds of a thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_HANDLE_H
+#define LG_HANDLE_H
+
+#include "runtime/state.h"
+
+/* The payload of a userdata with one user value. 16 bytes, as a million of
+ * them may stand beside their threads. */
+struct lg_handle {
+  union {
+    struct green_thread *thread; /* while it lives */
+    struct {
+      uint32_t spawner;       /* an id, or 0 */
+      uint16_t site, defined; /* where it was spawned, where its function is */
+    } past;
+  };
+  uint32_t id_low; /* of one that is over */
+  uint16_t id_high;
+  uint8_t state; /* GREEN_NEW: it lives; else how it ended */
+  uint8_t form;  /* of its outcome, see handle.c */
+};
+
+/* The handle at index 1, or raises; at any index, or NULL. */
+struct lg_handle *lg_self_handle(lua_State *L);
+struct lg_handle *lg_to_handle(lua_State *L, int index);
+/* The record of the thread; NULL: it is over. */
+static inline struct green_thread *lg_live(const struct lg_handle *h) {
+  return h->state == GREEN_NEW ? h->thread : NULL;
+}
+static inline uint64_t lg_handle_id(const struct lg_handle *h) {
+  const struct green_thread *t = lg_live(h);
+  return t ? t->id : (uint64_t)h->id_high << 32 | h->id_low;
+}
+/* of lg_self_handle() */
+struct green_thread *lg_self_thread(lua_State *L);
+
+/* Pushes a new handle, of no thread yet; may raise. Makes it the thread's;
+ * takes no slot unless the thread has none, then one must be free. */
+struct lg_handle *lg_new_handle(lua_State *L, struct lg *G);
+void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t);
+
+/* The thread has ended: what it came to goes over to its handle, which knows
+ * it no more. Never raises; any stack. */
+void lg_settle(struct lg *G, struct green_thread *t);
+
+/* Of a handle whose thread is over. Pushes join's shape (true, results... or
+ * false, error) and returns how many; its kill object; its name. The table of
+ * rare things of any handle; `make`: makes one, else perhaps pushes nothing
+ * and returns 0. All may raise. */
+int lg_push_end(lua_State *L, struct lg *G, int at);
+void lg_push_own_kill(lua_State *L, struct lg *G, int at);
+void lg_push_past_name(lua_State *L, struct lg *G, int at);
+int lg_handle_rare(lua_State *L, struct lg *G, int at, int make);
+
+/* A crew holds the record of a thread, so that it can read its outcome without
+ * a handle; it lets it go. Never raise. */
+void lg_keep_thread(struct green_thread *t);
+void lg_let_thread_go(struct lg *G, struct green_thread *t);
+
+void lg_open_handles(lua_State *L);
+
+#endif

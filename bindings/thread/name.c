@@ -1,0 +1,159 @@
+/* name.c - what a thread is called: the name that it was given, else where its
+ * function is defined, "file:line".
+ *
+ * The second is read from the thread's coroutine, and once that is gone from
+ * the number of the place (site.c). Other threads' coroutines are looked at
+ * only by functions that cannot raise.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "thread/name.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/anchor.h"
+#include "runtime/rare.h"
+#include "runtime/site.h"
+
+/* --- by the coroutine --- */
+
+/* The outermost level of a stack; 0: it has none. Going to a level costs its
+ * depth, and an overflown stack has 200,000: so it is searched for. */
+static int bottom(lua_State *co, lua_Debug *level) {
+  int low = 0, high = 1;
+  while (lua_getstack(co, high, level)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    int middle = low + (high - low) / 2;
+    if (lua_getstack(co, middle, level))
+      low = middle;
+    else
+      high = middle;
+  }
+  return lua_getstack(co, low, level);
+}
+
+/* Does the function stand where it was put when the coroutine was made? */
+static int is_at_base(const struct green_thread *t) {
+  return !(t->user_flags & LG_STARTED) || t->state == GREEN_DONE;
+}
+
+/* Tells of the thread's function; 0: it is none, or gone. */
+static int describe(const struct green_thread *t, lua_Debug *ar) {
+  lua_State *co = t->user;
+  if (!co) return 0;
+  if (!is_at_base(t)) return bottom(co, ar) && lua_getinfo(co, "S", ar);
+  if (!lua_isfunction(co, LG_BASE) || !lua_checkstack(co, 1)) return 0;
+  lua_pushvalue(co, LG_BASE);
+  return lua_getinfo(co, ">S", ar);
+}
+
+/* --- as text --- */
+
+void lg_push_site(lua_State *L, struct lg *G, uint32_t site) {
+  int line = 0;
+  const char *name = lg_site_name(G, site, &line);
+  if (name && line > 0)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushstring(L, name ? name : "?");
+}
+
+/* The same without Lua's memory. 0: it is unknown. */
+static int site_text(struct lg *G, uint32_t site, char *text, size_t size) {
+  int line = 0;
+  const char *name = lg_site_name(G, site, &line);
+  if (!name) return 0;
+  if (line > 0)
+    snprintf(text, size, "%s:%d", name, line);
+  else
+    snprintf(text, size, "%s", name);
+  return 1;
+}
+
+static void push_default_name(lua_State *L, struct lg *G,
+                              struct green_thread *t) {
+  lua_Debug ar;
+  if (t->state >= GREEN_DONE && t->since)
+    lg_push_site(L, G, (uint32_t)t->since);
+  else if (!describe(t, &ar))
+    lua_pushliteral(L, "?");
+  else if (ar.linedefined > 0)
+    lua_pushfstring(L, "%s:%d", ar.short_src, ar.linedefined);
+  else
+    lua_pushstring(L, ar.short_src);
+}
+
+void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t) {
+  luaL_checkstack(L, 4, "luagreen");
+  if (*green_name(t))
+    lua_pushstring(L, green_name(t));
+  else if (!lg_is_lua(t))
+    lua_pushliteral(L, "?");
+  else
+    push_default_name(L, G, t);
+}
+
+/* --- at the end --- */
+
+uint32_t lg_defined(struct lg *G, struct green_thread *t) {
+  lua_Debug ar;
+  if (t->state >= GREEN_DONE && t->since) return (uint32_t)t->since;
+  return describe(t, &ar) ? lg_definition(G, &ar) : 0;
+}
+
+uint32_t lg_keep_name(struct lg *G, struct green_thread *t) {
+  char text[LUA_IDSIZE + 16];
+  uint32_t site;
+  if (!G || !lg_is_lua(t)) return 0;
+  site = lg_defined(G, t);
+  if (!*green_name(t) && site_text(G, site, text, sizeof text))
+    green_set_name(G->hub, t, text); /* fails: it has none then */
+  return site;
+}
+
+/* (G, t) on the helper. */
+static int box_name(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  lg_make_rare(L, G, t);
+  lg_push_name(L, G, t);
+  lua_rawseti(L, -2, RARE_NAME);
+  return 0;
+}
+
+/* Has it a name of C's making that is not in its rare things yet? */
+static int is_unboxed(struct lg *G, struct green_thread *t) {
+  char text[LUA_IDSIZE + 16];
+  int boxed = lg_peek_rare(G, t, RARE_NAME) != LUA_TNIL;
+  lua_pop(G->tables, 1);
+  if (boxed || !*green_name(t)) return 0;
+  if (!lg_is_lua(t)) return 1;
+  return !site_text(G, (uint32_t)t->since, text, sizeof text) ||
+         strcmp(text, green_name(t)) != 0;
+}
+
+/* (G, t) on the helper. */
+static int box_stats(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct green_thread *t = lua_touserdata(L, 2);
+  struct green_account *a;
+  lg_make_rare(L, G, t);
+  a = lua_newuserdatauv(L, sizeof *a, 0);
+  green_account(G->hub, t, a);
+  lua_rawseti(L, -2, RARE_STATS);
+  return 0;
+}
+
+void lg_name_past(struct lg *G, struct green_thread *t) {
+  lua_Debug ar;
+  if (lg_is_lua(t) && t->state == GREEN_DONE && describe(t, &ar) &&
+      !(t->since = lg_definition(G, &ar)))
+    lg_protected(G, box_name, t); /* there are too many places */
+  if (likely(!t->cold)) return;
+  if (is_unboxed(G, t)) lg_protected(G, box_name, t);
+  if (green_accounts(G->hub)) lg_protected(G, box_stats, t);
+}
