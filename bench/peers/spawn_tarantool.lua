@@ -1,5 +1,5 @@
--- spawn_tarantool.lua spawn_n|spawn|wait - ns to make a fiber, run it and end it, in
--- batches of 100; "wait" also joins each.
+-- spawn_tarantool.lua spawn_n|spawn|wait - ns to make a fiber, to run and to
+-- end it, in batches of 100; "wait" also joins each.
 -- SPDX-License-Identifier: MIT
 local fiber = require "fiber"
 
