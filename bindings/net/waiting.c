@@ -75,8 +75,9 @@ int lg_write_try(struct lg *G, struct lg_socket *s) {
 
 int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline) {
-  int keep = lg_yield_or_keep(L, G, op);
-  int r = green_fd_turn_begin(G->hub, s->f, deadline, &op->kind);
+  int keep = lg_yield_or_keep(L, G, op), r;
+  if (!keep) lg_reserve_mark(L);
+  r = green_fd_turn_begin(G->hub, s->f, deadline, &op->kind);
   if (r < 0)
     return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
   return lg_park(L, G, op, keep);
@@ -98,6 +99,7 @@ int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline) {
   struct green_fd *f = watch(L, G, s);
   int keep, r;
+  lg_reserve_mark(L);
   /* A writer that has not had to wait so far has no turn yet. */
   green_fd_write_try(G->hub, f);
   if (lg_is_struck(G)) {

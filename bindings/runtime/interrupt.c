@@ -52,7 +52,7 @@ static int raise_k(lua_State *L, int status, lua_KContext ctx) {
 
 /* The others first: so a loop that swallows starves nobody. */
 static void lap_first(lua_State *L, struct lg *G, const struct lg_op *op) {
-  int keep = lg_keep_or_yield(L, G, op);
+  int keep = lg_keep_or_lap(L, G, op);
   green_lap_begin(G->hub, &op->kind);
   if (!keep) lg_leave_to_restart(L, G, raise_k); /* does not return */
   lg_stay(L, G);

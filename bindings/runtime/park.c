@@ -44,6 +44,19 @@ int lg_yield_or_keep(lua_State *L, struct lg *G, const struct lg_op *op) {
   return 0;
 }
 
+static int nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* Lua keeps what it needs for a call one level deeper once there was one, and
+ * never makes a stack smaller than its calls have reserved. */
+void lg_reserve_mark(lua_State *L) {
+  luaL_checkstack(L, LUA_MINSTACK + 4, "luagreen");
+  lua_pushcfunction(L, nothing);
+  lua_call(L, 0, 0);
+}
+
 /* Marks the end of the arguments of a call that starts again. */
 static const char END[] = "end";
 

@@ -18,10 +18,11 @@ static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {
 }
 
 /* Raises unless the caller may block here; then decides how it parks: 1, it
- * keeps its stack (and one more is reserved); 0, it leaves by yielding. */
+ * keeps its stack (and one more is reserved); 0, it leaves by yielding. For a
+ * lap; for a wait it comes with lg_reserve_mark(). */
 int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op);
-static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
-                                   const struct lg_op *op) {
+static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
+                                 const struct lg_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   struct green_thread *t = hot->current;
   /* A thread's own coroutine that may yield runs no finalizer and is not the
@@ -32,7 +33,20 @@ static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
          green_keep_reserve(G->hub) == 0;
 }
 
-/* The same for waits that are long anyway: leaves wherever that is legal. */
+/* Makes sure that one more call of a C function needs no memory: a thread that
+ * left closes its mark (wait.c) by one, when it has been woken and what it was
+ * woken with is not its own yet. Raises; runs no finalizers. */
+void lg_reserve_mark(lua_State *L);
+
+static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
+                                   const struct lg_op *op) {
+  int keep = lg_keep_or_lap(L, G, op);
+  if (!keep) lg_reserve_mark(L);
+  return keep;
+}
+
+/* The same for waits that are long anyway: leaves wherever that is legal. Of a
+ * mark nothing is said. */
 int lg_yield_or_keep(lua_State *L, struct lg *G, const struct lg_op *op);
 
 /* Main is about to block: what it makes in order to do so. */

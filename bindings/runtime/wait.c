@@ -104,7 +104,7 @@ int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
 
 int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op) {
   int r;
-  if (!lg_keep_or_yield(L, G, op)) {
+  if (!lg_keep_or_lap(L, G, op)) {
     r = green_lap_begin(G->hub, &op->kind);
     return unlikely(r < 0) ? refused(L, G, op, r) : lg_leave(L, G, wait_k);
   }
@@ -124,7 +124,7 @@ static int restart_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int lap_and_restart(lua_State *L, struct lg *G,
                            const struct lg_op *op) {
-  int keep = lg_keep_or_yield(L, G, op);
+  int keep = lg_keep_or_lap(L, G, op);
   green_lap_begin(G->hub, &op->kind);
   if (!keep) return lg_leave_to_restart(L, G, restart_k);
   lg_stay(L, G);

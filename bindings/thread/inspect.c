@@ -1,5 +1,5 @@
-/* inspect.c - what one can know of a thread: what it waits for, its stack, where
- * it was spawned.
+/* inspect.c - what one can know of a thread: what it waits for, its stack, and
+ * where it was spawned.
  *
  * Other threads' coroutines are looked at only by functions that cannot raise.
  *
