@@ -143,7 +143,7 @@ static int thread_index(lua_State *L) {
   return 1;
 }
 
-/* In the core, and as a string of Lua's, which the handle takes over at the end. */
+/* In the core, and as a string, which the handle takes over at the end. */
 static void set_name(lua_State *L, struct lg *G, const struct lg_handle *h,
                      const char *name) {
   lg_handle_rare(L, G, 1, 1);

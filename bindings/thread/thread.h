@@ -60,8 +60,8 @@ extern const struct green_class lg_thread_class;
 void lg_abandoned(struct green_hub *hub, struct green_thread *t);
 
 /* handle.c: pushes the handle of a thread that lives, or whose record a crew
- * holds; may raise. The thread of the handle at that index; NULL: it is over, or
- * there is none. */
+ * holds; may raise. The thread of the handle at that index; NULL: it is over,
+ * or there is none. */
 void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t);
 struct green_thread *lg_to_thread(lua_State *L, int index);
 /* join.c: what a thread came to whose record is held, as join returns it. */
