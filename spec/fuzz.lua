@@ -58,7 +58,7 @@ end
 local MISUSE <const> = {
   "already owned by this", "is owned by", "ended while", "more often than",
   "all of its", "sent already", "is closed", "wait for itself",
-  "a worker cannot wait", "cannot block", "is taken", "ring of dependencies",
+  "a worker cannot wait", "cannot block", "is taken", "cycle of dependencies",
   "error in error handling", -- of a forced close, before Lua 5.4.8
   "negative", "another's", "has ended", "has values",
 }

@@ -33,7 +33,7 @@ local Dag = {}
 
 --- Runs f(key, results, ...) in a new green thread; what it returns are the
 --- values of the key. Never switches. Raises when the key is taken, and when
---- the tasks would depend on each other in a ring.
+--- the tasks would depend on each other in a cycle.
 ---@param key any
 ---@param depends? any[]  keys
 ---@param f function

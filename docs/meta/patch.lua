@@ -16,9 +16,9 @@ local green = {}
 ---
 --- require: a module that another thread is loading is waited for (which is
 --- interruptible), and loaded once. If that load fails or its thread is killed,
---- the next in turn loads it. Modules that require each other in a ring, in one
---- thread or in several, get an error that names modules and threads, unless
---- they are in package.loaded already. Otherwise it is the stock one.
+--- the next in turn loads it. Modules that require each other in a cycle, in
+--- one thread or in several, get an error that names modules and threads,
+--- unless they are in package.loaded already. Otherwise it is the stock one.
 ---@param names? table<"require", boolean>
 ---@return green.patches originals  what was there before, by name
 function green.monkey_patch(names) end

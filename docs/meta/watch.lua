@@ -1,5 +1,5 @@
 ---@meta
--- Watching a program: dumps, rings, figures and limits.
+-- Watching a program: dumps, cycles, figures and limits.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -9,7 +9,7 @@ local green = {}
 --- Writes what the program does at this moment: a line with version, uptime and
 --- figures; for each live thread its id, name and status, what it waits for,
 --- since when, until when and where, its nearest timeout, its traceback, where
---- it was spawned and by whom; then the rings of threads that wait for each
+--- it was spawned and by whom; then the cycles of threads that wait for each
 --- other. Control characters in names are escaped. Never switches, unless the
 --- object's write does. Raises for anything that is no file.
 ---@param file? string|table|userdata  a name: added to the end of that file;
@@ -32,9 +32,9 @@ function green.dump(file) end
 ---@field idle number    seconds of them slept, nothing being ready; 0 on a
 --- host's loop
 
---- rings: one text for each ring of threads that wait for each other;
+--- cycles: one text for each cycle of threads that wait for each other;
 --- cycle is the first.
 ---@class green.deadlock
----@field rings? string[]  "#2 fetch -> lock of #3 store -> join of #2 fetch"
+---@field cycles? string[]  "#2 fetch -> lock of #3 store -> join of #2 fetch"
 
 return green

@@ -20,7 +20,7 @@ local check = require "green.runtime.check"
 local gate = require "green.net.gate"
 local outlet = require "green.runtime.outlet"
 local repl = require "green.runtime.repl"
-local rings = require "green.runtime.rings"
+local cycles = require "green.runtime.cycles"
 local telnet = require "green.net.telnet"
 local _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
   tostring, type =
@@ -86,7 +86,7 @@ function helpers.ps()
     local w = t:blocked()
     print(("%5d  %-8s  %7s  %-16s  %s%s"):format(t.id, t:status(),
       w and ("%.1f s"):format(now - w.since) or "-", awaited(w),
-      rings.one_line(t.name),
+      cycles.one_line(t.name),
       w and w.where and ", at " .. w.where or ""))
   end
 end

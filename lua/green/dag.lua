@@ -304,7 +304,7 @@ local function way(dag, from, to, path)
   path[#path] = nil
 end
 
---- What keeps a key from being spawned; nil if nothing does. No ring closes at
+--- What keeps a key from being spawned; nil if nothing does. No cycle closes at
 --- a key on which no task depends, so that a long chain is spawned quickly from
 --- its beginning.
 local function refusal(dag, key, depends)
@@ -315,7 +315,7 @@ local function refusal(dag, key, depends)
     local path = (wanted or from == key) and way(dag, from, key, {key})
     if path then
       for i, name in ipairs(path) do path[i] = text.of(name) end
-      return "a ring of dependencies: " .. table.concat(path, " <- ")
+      return "a cycle of dependencies: " .. table.concat(path, " <- ")
     end
   end
 end

@@ -305,7 +305,7 @@ local function await(t, limit, before)
   end
   if green.type(ended) ~= "deadlock" then return "interrupted", ended end
   return "deadlock: nothing can ever wake these green threads:" .. list(before)
-    .. (ended.cycle and "\n  in a ring: " .. ended.cycle or "")
+    .. (ended.cycle and "\n  in a cycle: " .. ended.cycle or "")
 end
 
 --- The traceback is of use where busted itself shows none.

@@ -110,7 +110,7 @@ describe("a graph of tasks", function()
     assert.same({y = {x = "posted"}}, d:wait {"y"})
   end)
 
-  it("refuses a key that is taken, and a ring", function()
+  it("refuses a key that is taken, and a cycle", function()
     local d = dag {a = 1}
     local function refused(text, ...)
       local ok, err = pcall(d.spawn, d, ...)

@@ -65,17 +65,17 @@ describe("green.dump", function()
     new:cancel()
   end)
 
-  it("shows the rings", function()
+  it("shows the cycles", function()
     local b
     local a = green.spawn(function() b:join() end)
     b = green.spawn(function() a:join() end)
     a.name, b.name = "a", "b"
     help.blocked(a, b)
-    assert.matches(("\nrings:\n  #%d a -> join of #%d b -> join of #%d a\n$")
+    assert.matches(("\ncycles:\n  #%d a -> join of #%d b -> join of #%d a\n$")
       :format(a.id, b.id, a.id):gsub("%-", "%%%0"), dump())
     a:kill()
     help.ended(a, b)
-    assert.is_nil(dump():find "rings:")
+    assert.is_nil(dump():find "cycles:")
   end)
 
   it("takes a time that grows with the threads, not with their square",

@@ -302,13 +302,13 @@ describe("a deadlock", function()
     green.shutdown()
   end)
 
-  it("shows a ring of joins, and each ring once", function()
+  it("shows a cycle of joins, and each cycle once", function()
     local b, d
     local a = green.spawn(function() b:join() end)
     b = green.spawn(function() a:wait() end)
     local c = green.spawn(function() d:join() end)
     d = green.spawn(function() c:join() end)
-    local e = green.spawn(function() a:join() end) -- leads to a ring, only
+    local e = green.spawn(function() a:join() end) -- leads to a cycle, only
     for name, t in pairs {a = a, b = b, c = c, d = d, e = e} do
       t.name = name
     end
@@ -319,13 +319,13 @@ describe("a deadlock", function()
     local two = ("#%d c -> join of #%d d -> join of #%d c"):format(c.id, d.id,
       c.id)
     assert.equal(one, err.cycle)
-    assert.same({one, two}, err.rings)
-    assert.matches("\n  in a ring: " .. one .. "\n  in a ring: " .. two,
+    assert.same({one, two}, err.cycles)
+    assert.matches("\n  in a cycle: " .. one .. "\n  in a cycle: " .. two,
       tostring(err), 1, true)
     green.shutdown()
   end)
 
-  it("shows a ring that main is part of", function()
+  it("shows a cycle that main is part of", function()
     local main = green.current()
     local t = green.spawn(function() main:join() end)
     t.name = "child"

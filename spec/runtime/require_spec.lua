@@ -187,7 +187,7 @@ describe("require", function()
     assert.matches("attempt to yield across a C%-call boundary", err)
   end)
 
-  it("names the ring of modules of one thread", function()
+  it("names the cycle of modules of one thread", function()
     local _ <close> = modules {a = "local x = require 'b' return x",
       b = "local x = require 'c' return x",
       c = "local x = require 'a' return x"}
@@ -202,7 +202,7 @@ describe("require", function()
     assert.equal(1, _G.LOADS)
   end)
 
-  it("names the ring of modules and threads", function()
+  it("names the cycle of modules and threads", function()
     local _ <close> = modules {
       x = "require 'green'.sleep(0.001) local y = require 'y' return y",
       y = "require 'green'.sleep(0.001) local x = require 'x' return x",

@@ -16,7 +16,7 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local errors = require "green.runtime.errors"
-local rings = require "green.runtime.rings"
+local cycles = require "green.runtime.cycles"
 local ipairs, load, math, pcall, table = ipairs, load, math, pcall, table
 
 --- Sessions that have to say a token: most at once, and seconds for each.
@@ -54,7 +54,7 @@ end
 local function name_of(conn)
   local ok, host, port = pcall(conn.getpeername, conn)
   if not ok or not host or host == "" then return "a local peer" end
-  if not port then return rings.one_line(host) end
+  if not port then return cycles.one_line(host) end
   return (host:find(":", 1, true) and "[%s]:%s" or "%s:%s"):format(host, port)
 end
 
@@ -143,7 +143,7 @@ end
 
 --- It was hung up on.
 function gate.hung_up(conn, why, line)
-  local shown = rings.one_line(line:sub(1, MOST_TOLD))
+  local shown = cycles.one_line(line:sub(1, MOST_TOLD))
   tell("first line", "hung up on %s: %s: %s", name_of(conn), why, shown)
 end
 

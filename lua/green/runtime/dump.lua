@@ -13,7 +13,7 @@ local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
-local rings = require "green.runtime.rings"
+local cycles = require "green.runtime.cycles"
 local ipairs, math, pcall, table, tostring, type =
   ipairs, math, pcall, table, tostring, type
 
@@ -46,11 +46,11 @@ local MOST_NAMES <const> = 10
 
 --- " on queue: 0x1234...", or what it comes to: " (lock of #3 store)".
 local function awaited(t, w)
-  local list, how = rings.edges(t, w)
+  local list, how = cycles.edges(t, w)
   if #list > 0 then
     local names = {}
     for i = 1, math.min(#list, MOST_NAMES) do
-      names[i] = rings.name(list[i])
+      names[i] = cycles.name(list[i])
     end
     if #list > MOST_NAMES then names[MOST_NAMES + 1] = "..." end
     return (" (%s %s)"):format(how, table.concat(names, ", "))
@@ -78,7 +78,7 @@ end
 
 local function describe(t, find)
   local limit = core.limit_of(t)
-  return ("%s: %s%s%s\n%s"):format(rings.name(t), t:status(), wait_text(t),
+  return ("%s: %s%s%s\n%s"):format(cycles.name(t), t:status(), wait_text(t),
     limit and (", timeout in %.3f s"):format(limit) or "", stack(t, find))
 end
 
@@ -96,12 +96,12 @@ local function dump_text(leave_out)
     if t ~= leave_out then
       local ok, text = pcall(describe, t, find)
       lines[#lines + 1] = ok and text
-        or ("#%d: %s"):format(t.id, rings.one_line(tostring(text)))
+        or ("#%d: %s"):format(t.id, cycles.one_line(tostring(text)))
     end
   end
-  local found = rings.find(list)
-  for i, ring in ipairs(found) do
-    lines[#lines + 1] = (i == 1 and "rings:\n  " or "  ") .. ring
+  local found = cycles.find(list)
+  for i, cycle in ipairs(found) do
+    lines[#lines + 1] = (i == 1 and "cycles:\n  " or "  ") .. cycle
   end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -116,7 +116,7 @@ local function write_file(path, text)
   return nil, err
 end
 
---- Writes what every live thread does, and the rings among them, to stderr,
+--- Writes what every live thread does, and the cycles among them, to stderr,
 --- to the end of the file of that name, or to an object with write. Never
 --- switches, unless that write does.
 ---@param file? string|userdata|table

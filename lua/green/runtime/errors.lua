@@ -8,7 +8,7 @@ local green = require "green"
 local check = require "green.runtime.check"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
-local rings = require "green.runtime.rings"
+local cycles = require "green.runtime.cycles"
 local text = require "green.runtime.text"
 local ipairs, pcall, rawequal, select, setmetatable, table, tostring =
   ipairs, pcall, rawequal, select, setmetatable, table, tostring
@@ -39,17 +39,17 @@ printable("green.killed", function(k)
   return k.reason == nil and "killed" or "killed: " .. text.of(k.reason)
 end, function(k) return k.reason end)
 printable("green.child_failed", function(c)
-  return ("group: %s failed: %s"):format(rings.name(c.thread),
+  return ("group: %s failed: %s"):format(cycles.name(c.thread),
     text.of(error_of(c.thread)))
 end, function(c) return error_of(c.thread) end)
 local deadlock = printable("green.deadlock", function(d)
   local lines = {"deadlock: nothing can ever wake these green threads:"}
   for _, t in ipairs(d.threads) do
     lines[#lines + 1] = ("  #%d %s: %s since %.3f s, at %s"):format(t.id,
-      rings.one_line(t.name), t.what, d.at - t.since, t.where or "?")
+      cycles.one_line(t.name), t.what, d.at - t.since, t.where or "?")
   end
-  for _, ring in ipairs(d.rings or {}) do
-    lines[#lines + 1] = "  in a ring: " .. ring
+  for _, cycle in ipairs(d.cycles or {}) do
+    lines[#lines + 1] = "  in a cycle: " .. cycle
   end
   return table.concat(lines, "\n")
 end)
@@ -67,8 +67,8 @@ function policy.deadlock(what, since, on)
   local mine = {what = what, since = since, where = core.place(), on = on}
   local d = setmetatable({threads = {}, at = core.now()}, deadlock)
   local me, all = green.current(), green.threads()
-  local found = rings.find(all, {[me] = mine})
-  if found[1] then d.cycle, d.rings = found[1], found end
+  local found = cycles.find(all, {[me] = mine})
+  if found[1] then d.cycle, d.cycles = found[1], found end
   for _, t in ipairs(all) do
     local w = t == me and mine or t:blocked()
     if w then
@@ -86,7 +86,7 @@ local function cause_text(t, err)
   if not cause or not rawequal(cause[1], err) or cause[2] == t then
     return ""
   end
-  return ("\ncaused by %s:\n%s"):format(rings.name(cause[2]),
+  return ("\ncaused by %s:\n%s"):format(cycles.name(cause[2]),
     cause[2]:traceback())
 end
 
@@ -96,7 +96,7 @@ function errors.spawn_text(t, find)
   if not by then return "" end
   local parent = find(by)
   return ("\nspawned %sby %s"):format(where and "at " .. where .. " " or "",
-    parent and rings.name(parent) or "#" .. by)
+    parent and cycles.name(parent) or "#" .. by)
 end
 
 --- The Lua stack of a thread: as it is now, or where its error was raised.
@@ -133,13 +133,13 @@ end
 local function print_error(err, t)
   if not report.begin() then return end
   report.write(("luagreen: green thread %s failed: %s\n%s\n"):format(
-    rings.name(t), indented(text.patient(err)), t:traceback()))
+    cycles.name(t), indented(text.patient(err)), t:traceback()))
 end
 
 --- A timeout was caught 1,000 times and is still pending.
 function policy.swallowed(timeout)
   report.line("green thread %s keeps swallowing its %s",
-    rings.name(green.current()), text.plain(timeout))
+    cycles.name(green.current()), text.plain(timeout))
 end
 
 local handler = print_error

@@ -2,16 +2,16 @@
 ---
 --- Today that is `require`. The stock one does not know which modules are being
 --- loaded: where a module's body blocks, a second thread that requires it loads
---- it once more. The guarded one makes it wait; a ring of modules that wait for
---- each other is an error that names it. A name is guarded exactly while its
---- loader runs, and let go however that ends.
+--- it once more. The guarded one makes it wait; a cycle of modules that wait
+--- for each other is an error that names it. A name is guarded exactly while
+--- its loader runs, and let go however that ends.
 ---
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local rings = require "green.runtime.rings"
+local cycles = require "green.runtime.cycles"
 local _G, math, pairs, rawget, select, setmetatable, table, tostring, type =
   _G, math, pairs, rawget, select, setmetatable, table, tostring, type
 
@@ -26,14 +26,14 @@ local loading = {}
 local innermost, awaited = {}, {}
 local NONE <const> = "no green thread"
 
------------------------------------------------------------------ rings --
+---------------------------------------------------------------- cycles --
 
 --- What a thread that waits for a module waits for: its loader.
-rings.awaited.event = function(on, _, t)
+cycles.awaited.event = function(on, _, t)
   local entry = awaited[t]
   if not entry or entry.over or entry.ended ~= on then return nil end
   return {entry.thread}, ("require of '%s' by"):format(
-    rings.one_line(entry.name))
+    cycles.one_line(entry.name))
 end
 
 --- Would waiting for it never end? Its thread waits for an entry of another,
@@ -52,22 +52,22 @@ end
 local function add_chain(entry, chain)
   local names, at = {}, innermost[entry.thread or NONE]
   while at do
-    table.insert(names, 1, ("'%s' (%s)"):format(rings.one_line(at.name),
-      at.thread and rings.name(at.thread) or NONE))
+    table.insert(names, 1, ("'%s' (%s)"):format(cycles.one_line(at.name),
+      at.thread and cycles.name(at.thread) or NONE))
     if at == entry then break end
     at = at.outer
   end
   table.move(names, 1, #names, #chain + 1, chain)
 end
 
-local function raise_ring(entry, me)
+local function raise_cycle(entry, me)
   local chain, at = {}, entry
   repeat
     add_chain(at, chain)
     local last = at.thread == me
     at = not last and awaited[at.thread]
   until not at
-  chain[#chain + 1] = ("'%s'"):format(rings.one_line(entry.name))
+  chain[#chain + 1] = ("'%s'"):format(cycles.one_line(entry.name))
   check.misuse("modules that require each other: %s",
     table.concat(chain, " -> "))
 end
@@ -127,7 +127,7 @@ local Waiting = {__close = function(w) awaited[w.thread] = nil end}
 local function wait_for(entry, me)
   if not me or not entry.thread then
     check.misuse("module '%s' is being loaded by %s, and cannot be waited for "
-      .. "here", entry.name, entry.thread and rings.name(entry.thread) or NONE)
+      .. "here", entry.name, entry.thread and cycles.name(entry.thread) or NONE)
   end
   local _ <close> = setmetatable({thread = me}, Waiting)
   awaited[me] = entry
@@ -156,7 +156,7 @@ local function guarded_require(...)
   end
   local value = loaded[name]
   if value then return value end
-  if entry then raise_ring(entry, me) end
+  if entry then raise_cycle(entry, me) end
   return guarded_load(name, me or green.current())
 end
 

@@ -1,20 +1,20 @@
---- Rings: threads that wait for each other, so that none of them will ever go
+--- Cycles: threads that wait for each other, so that none of them will ever go
 --- on. For the deadlock report and for dumps.
 ---
 --- An edge leads from a thread to each thread that it waits for. What waiting
---- for an object means is known by its kind: `rings.awaited[kind]`.
+--- for an object means is known by its kind: `cycles.awaited[kind]`.
 ---
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
 local ipairs, pcall, table = ipairs, pcall, table
 
-local rings = {}
+local cycles = {}
 
 --- Text of one line that may be shown, whatever is in it.
 ---@param text string
 ---@return string
-function rings.one_line(text)
+function cycles.one_line(text)
   return core.printable((text:gsub("%c", function(c)
     return c == "\n" and "\\n" or ("\\%d"):format(c:byte())
   end)))
@@ -23,8 +23,8 @@ end
 --- A thread, as "#2 fetch". Never raises.
 ---@param t green.thread
 ---@return string
-function rings.name(t)
-  return ("#%d %s"):format(t.id, rings.one_line(t.name))
+function cycles.name(t)
+  return ("#%d %s"):format(t.id, cycles.one_line(t.name))
 end
 
 local JOINS <const> = {
@@ -38,7 +38,7 @@ local JOINS <const> = {
 --- list of the threads that it waits for, or nil, and how to call the wait
 --- before their names.
 ---@type table<string, fun(on, w, t): green.thread[]?, string?>
-rings.awaited = {
+cycles.awaited = {
   thread = function(on, w)
     return {on}, JOINS[w.what]
   end,
@@ -55,7 +55,7 @@ local CREWS <const> = {pool = true, group = true, crew = true}
 local function is_held(t)
   local w = t:blocked()
   if not w or w.deadline or w.on == nil then return false end
-  return CREWS[core.type(w.on)] or #rings.edges(t, w) > 0
+  return CREWS[core.type(w.on)] or #cycles.edges(t, w) > 0
 end
 
 --- Does it wait for all of them?
@@ -77,17 +77,17 @@ local function members(crew, w, t)
   return list
 end
 
-function rings.awaited.pool(pool, w, t)
+function cycles.awaited.pool(pool, w, t)
   return members(pool, w, t), is_for_all(w) and "wait for the pool of"
     or "slot of"
 end
 
-function rings.awaited.group(group, w, t)
+function cycles.awaited.group(group, w, t)
   return members(group, w, t), is_for_all(w) and "wait for the group of"
     or "slot of"
 end
 
-function rings.awaited.crew(crew, w, t)
+function cycles.awaited.crew(crew, w, t)
   return members(crew, w, t), is_for_all(w) and "wait for" or "result of"
 end
 
@@ -96,27 +96,27 @@ end
 ---@param w? green.blocked  t:blocked() by default
 ---@return green.thread[]  list
 ---@return string? how
-function rings.edges(t, w)
+function cycles.edges(t, w)
   w = w or t:blocked()
   local kind = w and w.on ~= nil and core.type(w.on)
-  local awaited = kind and rings.awaited[kind]
+  local awaited = kind and cycles.awaited[kind]
   if not awaited then return {} end
   local ok, list, how = pcall(awaited, w.on, w, t)
   return ok and list or {}, how or kind .. " of"
 end
 
---- The ring that the path from index i on is, as text. It begins with the
+--- The cycle that the path from index i on is, as text. It begins with the
 --- thread of the lowest id, so that each has one form.
 local function ring_text(path, i)
   local n, first = #path - i + 1, i
   for k = i, #path do
     if path[k].thread.id < path[first].thread.id then first = k end
   end
-  local parts = {rings.name(path[first].thread)}
+  local parts = {cycles.name(path[first].thread)}
   for k = 0, n - 1 do
     local at, after = path[i + (first - i + k) % n],
       path[i + (first - i + k + 1) % n]
-    parts[#parts + 1] = ("%s %s"):format(at.how, rings.name(after.thread))
+    parts[#parts + 1] = ("%s %s"):format(at.how, cycles.name(after.thread))
   end
   return table.concat(parts, " -> ")
 end
@@ -126,7 +126,7 @@ end
 local function walk(start, waits, seen, found)
   local path = {}
   local function enter(t)
-    local list, how = rings.edges(t, waits[t])
+    local list, how = cycles.edges(t, waits[t])
     path[#path + 1] = {thread = t, list = list, how = how, next = 1}
     seen[t] = #path
   end
@@ -146,12 +146,12 @@ local function walk(start, waits, seen, found)
   end
 end
 
---- The rings among these threads and those that they wait for, each once:
+--- The cycles among these threads and those that they wait for, each once:
 --- "#2 fetch -> lock of #3 store -> join of #2 fetch".
 ---@param threads green.thread[]
 ---@param waits? table<green.thread, green.blocked>  instead of t:blocked()
 ---@return string[]
-function rings.find(threads, waits)
+function cycles.find(threads, waits)
   local seen, found = {}, {}
   for _, t in ipairs(threads) do
     if not seen[t] then walk(t, waits or {}, seen, found) end
@@ -159,4 +159,4 @@ function rings.find(threads, waits)
   return found
 end
 
-return rings
+return cycles

@@ -1,9 +1,9 @@
--- Rings of threads that wait for each other, for reports.
+-- Cycles of threads that wait for each other, for reports.
 --
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
-local rings = require "green.runtime.rings"
+local cycles = require "green.runtime.cycles"
 local help = require "spec.help"
 
 --- n blocked threads, named "a", "b", ...; they end with the block.
@@ -36,10 +36,10 @@ local function object(kind, methods)
   return setmetatable(methods or {}, {__name = "green." .. kind})
 end
 
-describe("rings", function()
+describe("cycles", function()
   it("are found among joins, each once, from the lowest id on", function()
     local t <close> = threads(5)
-    local found = rings.find({t[5], t[3], t[2], t[1], t[4]}, {
+    local found = cycles.find({t[5], t[3], t[2], t[1], t[4]}, {
       [t[1]] = joins(t[2]), [t[2]] = joins(t[3]), [t[3]] = joins(t[1]),
       [t[4]] = joins(t[1]), [t[5]] = joins(t[5]),
     })
@@ -55,26 +55,26 @@ describe("rings", function()
       return {[t[1]] = {what = "lock:acquire", on = lock}, [t[2]] = joins(t[1])}
     end
     assert.same({"a -> lock of b -> join of a"},
-      plain(rings.find(t, waits(held))))
-    assert.same({}, rings.find(t, waits(free)))
+      plain(cycles.find(t, waits(held))))
+    assert.same({}, cycles.find(t, waits(free)))
   end)
 
   it("go through what others add for their kind", function()
     local t <close> = threads(3)
     local thing = object("thing", {of = {t[2], t[3]}})
-    rings.awaited.thing = function(x) return x.of end
-    local found = plain(rings.find(t, {[t[3]] = {what = "use", on = thing},
+    cycles.awaited.thing = function(x) return x.of end
+    local found = plain(cycles.find(t, {[t[3]] = {what = "use", on = thing},
       [t[1]] = joins(t[3])}))
-    rings.awaited.thing = nil
+    cycles.awaited.thing = nil
     assert.same({"c -> thing of c"}, found)
   end)
 
-  --- The rings of a program in which nothing can go on.
+  --- The cycles of a program in which nothing can go on.
   local function deadlock(f)
     local ok, err = pcall(f)
     assert.is_false(ok)
     assert.equal("deadlock", green.type(err))
-    local found = plain(err.rings or {})
+    local found = plain(err.cycles or {})
     green.shutdown()
     return found
   end
@@ -133,12 +133,12 @@ describe("rings", function()
   it("ignore what cannot be asked, and what waits for no thread", function()
     local t <close> = threads(2)
     local broken = object("lock", {owner = function() error "odd" end})
-    assert.same({}, rings.find(t, {
+    assert.same({}, cycles.find(t, {
       [t[1]] = {what = "lock:acquire", on = broken},
       [t[2]] = {what = "event:wait", on = green.event()},
     }))
-    assert.same({}, rings.find(t))
-    assert.same({}, rings.find {})
+    assert.same({}, cycles.find(t))
+    assert.same({}, cycles.find {})
   end)
 
   it("are found at the end of long chains", function()
@@ -151,10 +151,10 @@ describe("rings", function()
     for i = 1, 20000 do
       waits[list[i]] = {on = t[1], next = list[i % 20000 + 1]}
     end
-    local former = rings.awaited.thread
-    rings.awaited.thread = function(_, w) return {w.next} end
-    local ok, found = pcall(rings.find, list, waits)
-    rings.awaited.thread = former
+    local former = cycles.awaited.thread
+    cycles.awaited.thread = function(_, w) return {w.next} end
+    local ok, found = pcall(cycles.find, list, waits)
+    cycles.awaited.thread = former
     assert.is_true(ok, found)
     assert.equal(1, #found)
   end)
