@@ -99,7 +99,7 @@ $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 
 # C tests see the core's own functions; those named lua_* the binding's, too.
 .PHONY: c-tests
-c-tests: $(C_TESTS) $(BUILD)/spec/eager_gc.so
+c-tests: $(C_TESTS) $(BUILD)/spec/eager_gc.so $(BUILD)/spec/failing.so
 
 $(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c spec/c/test.h \
                           $(BUILD)/libgreen_lua.a $(BUILD)/flags-link
@@ -113,6 +113,13 @@ $(BUILD)/spec/eager_gc.so: spec/c/eager_gc.c $(BUILD)/flags \
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -shared $(LDFLAGS) -Wl,-z,nodelete \
 	  $< -o $@
+
+# To be preloaded: the flags that check calls of libc would change their names.
+$(BUILD)/spec/failing.so: spec/c/failing.c $(BUILD)/flags \
+                          $(BUILD)/flags-lua $(BUILD)/flags-link
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -U_FORTIFY_SOURCE $(LUA_CFLAGS) -shared $(LDFLAGS) \
+	  $< -o $@ -ldl
 
 $(BUILD)/spec/%_test: spec/c/%_test.c spec/c/test.h $(BUILD)/libgreen.a \
                       $(BUILD)/flags-link

@@ -78,6 +78,7 @@ static void lose(struct green_hub *h, struct green_fd *f) {
 static int arm_first(struct green_hub *h, struct green_fd *f, int want) {
   uint32_t tag = ++h->epoll.tag ? h->epoll.tag : ++h->epoll.tag;
   int r = green__epoll_add(h, f->fd, tag, want);
+  if (r == UV_ENOSPC || r == UV_ENOMEM) h->refused++;
   if (r < 0) return r;
   f->tag = tag;
   h->armed_fds++;
@@ -278,6 +279,10 @@ void green__fds_close_all(struct green_hub *h) {
 
 int green_fd_number(const struct green_fd *f) {
   return f->fd;
+}
+
+uint32_t green_fd_refused(struct green_hub *h) {
+  return h->refused;
 }
 
 int green_fd_is_closed(const struct green_fd *f) {

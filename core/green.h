@@ -225,6 +225,9 @@ void green_fd_release(struct green_hub *hub, struct green_fd *f);
  * that wait for what it was, by whatever green_fd or green_wait_fd(), are woken
  * with UV_EBADF. Costs next to nothing where nobody does. */
 void green_fd_forget(struct green_hub *hub, int fd);
+/* How often the kernel has refused to watch one, for its limit or for memory
+ * (UV_ENOSPC, UV_ENOMEM of a wait). Whoever accepts connections may pause. */
+uint32_t green_fd_refused(struct green_hub *hub);
 /* Closed by now, in one of these ways? Then the number is somebody else's. */
 int green_fd_is_closed(const struct green_fd *f);
 
@@ -612,6 +615,11 @@ struct green_runtime {
 };
 void green_set_runtime(struct green_hub *hub,
                        const struct green_runtime *runtime);
+
+/* After a uv_async_t or a uv_signal_t was made on the hub's loop: registers its
+ * descriptor now, as libuv would abort the process if the kernel refused it
+ * later. 0, or why it does. */
+int green_loop_secure(struct green_hub *hub);
 
 /* A handle that the runtime has on the hub's loop: the hub waits for its close
  * callback, whose last act is green_handle_closed(). */

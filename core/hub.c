@@ -199,6 +199,9 @@ uv_loop_t *green_loop(struct green_hub *h) {
   h->uses_libuv = 1;
   return h->loop;
 }
+int green_loop_secure(struct green_hub *h) {
+  return green__libuv_secure(h->loop);
+}
 struct green_list *green_others(struct green_hub *h) {
   return &h->others;
 }
@@ -247,6 +250,8 @@ void green_stats(struct green_hub *h, struct green_stats *s) {
 }
 
 const char *green_strerror(int error) {
+  /* Of epoll; libuv would speak of a device. */
+  if (error == UV_ENOSPC) return "too many watched descriptors";
   if (error == GREEN_EDEADLK) return "deadlock: nothing can ever wake anybody";
   return uv_strerror(error);
 }

@@ -214,7 +214,7 @@ struct green_hub {
   uint32_t fds_room;
   struct green_fd *dirty_fds; /* the kernel is to be told before polling */
   struct green__epoll epoll;
-  uint32_t armed_fds, fd_waits;
+  uint32_t armed_fds, fd_waits, refused;
   struct green_list guests; /* anybody's descriptors: see guest.c */
   uint64_t verified, verified_switches; /* when they were last looked at */
   struct green_post *posts; /* open doors; door: their uv_async_t */

@@ -224,12 +224,14 @@ static void on_check(uv_check_t *check) {
   (void)check;
 }
 
-/* libuv says what it has to do only while some handle is active and counts. */
+/* libuv says what it has to do only while some handle is active and counts.
+ * What it tells the kernel it is made to tell now, while nobody minds. */
 static void keep_libuv_alive(struct green_hub *h) {
   uv_check_init(h->loop, &h->check);
   green__handle_opened(h, &h->check);
   uv_check_start(&h->check, on_check);
   uv_ref((uv_handle_t *)&h->check);
+  tend_libuv(h);
 }
 
 void green__loop_open(struct green_hub *h) {

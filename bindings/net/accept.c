@@ -17,33 +17,38 @@
 
 static const struct lg_op accept_op;
 
-/* Linux hands accept() the errors of the connection that broke meanwhile. */
-static int try_next(int error) {
-  switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case ENETDOWN:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENETUNREACH: return 1;
-    default: return 0;
-  }
+/* Errors of the listener itself, which last. All others are those of a
+ * connection that broke before it was accepted (Linux hands out any error of
+ * the network so, and a firewall's EPERM), or a lack that may pass. */
+static int lasts(int error) {
+  return error == EBADF || error == EINVAL || error == ENOTSOCK ||
+         error == EFAULT || error == ENOSYS;
+}
+
+static int is_lack(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+         error == ENOMEM;
+}
+
+/* So many broken connections in a row are passed over; an error that goes on
+ * longer, that of a network that is down, is the caller's. */
+enum { BROKEN = 128 };
+
+static int accept_next(int fd) {
+  int r, tries = 0;
+  do r = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  while (r < 0 && (errno == EINTR || (errno != EAGAIN && !lasts(errno) &&
+                                      !is_lack(errno) && ++tries < BROKEN)));
+  return r < 0 ? -errno : r;
 }
 
 /* The kernel looks for a free descriptor before it looks for a connection:
  * without the second, the lack of the first is no error. */
 static int accept_one(int fd) {
   struct pollfd p = {fd, POLLIN, 0};
-  int r, error;
-  do r = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  while (r < 0 && try_next(errno));
-  if (r >= 0) return r;
-  error = errno;
-  if ((error == EMFILE || error == ENFILE) && poll(&p, 1, 0) == 0)
-    return -EAGAIN;
-  return -error;
+  int r = accept_next(fd);
+  if ((r == -EMFILE || r == -ENFILE) && poll(&p, 1, 0) == 0) return -EAGAIN;
+  return r;
 }
 
 /* A connection waits in the listener: 1; else 0 or -errno. */
@@ -58,6 +63,20 @@ static int fetch_one(lua_State *L, struct lg_socket *s) {
   }
   if (r < 0) return r == -EAGAIN ? 0 : r;
   s->pending = r;
+  green_fd_forget(s->head.G->hub, r);
+  return 1;
+}
+
+static int accept_fails(lua_State *L, struct lg_socket *s, int code) {
+  s->lasting = (uint8_t)lasts(-code);
+  return lg_fail_text(L, lg_wait_error(s, code));
+}
+
+/* accept_may_pass(listener): the last error of accept is not the end. */
+int lg_l_accept_may_pass(lua_State *L) {
+  const struct lg_socket *s = lua_touserdata(L, 1);
+  lua_pushboolean(L, lg_is_socket(L, 1) && s->role == LG_SERVER &&
+                         s->fd >= 0 && !s->lasting);
   return 1;
 }
 
@@ -69,7 +88,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
     r = fetch_one(L, s);
     if (r == 0) return 0;
     if (s->fd < 0) return lg_push_closed(L);
-    if (r < 0) return lg_socket_fail(L, s, -r);
+    if (r < 0) return accept_fails(L, s, r);
     c = lg_socket_new(L, s->head.G, s->kind);
     if (likely(s->pending >= 0)) break;
     lua_pop(L, 1); /* a finalizer took it, or closed the listener */
@@ -86,7 +105,8 @@ static int accept_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   int r = lg_accept_now(L, s);
   if (r) return r;
   if (!lg_read_may_wait(s)) return lg_push_timeout(L);
-  return lg_read_wait(L, G, s, &accept_op);
+  r = lg_read_wait(L, G, s, &accept_op);
+  return likely(r >= 0) ? r : accept_fails(L, s, r);
 }
 
 int lg_socket_accept(lua_State *L) {
@@ -123,11 +143,18 @@ int lg_socket_stop_accept(lua_State *L) {
   return 1;
 }
 
+/* refused(): how often the kernel has refused to watch a descriptor. */
+int lg_l_refused(lua_State *L) {
+  lua_pushinteger(L, green_fd_refused(lg_get(L)->hub));
+  return 1;
+}
+
 int lg_socket_listen(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_MASTER);
   int backlog = lg_int_or(luaL_optnumber(L, 2, 32), INT_MAX);
   if (s->fd < 0) return lg_push_closed(L);
   if (listen(s->fd, backlog) < 0) return lg_socket_fail(L, s, errno);
+  lg_file_listens(s->file);
   lg_socket_become(L, 1, LG_SERVER);
   lua_pushinteger(L, 1);
   return 1;

@@ -67,10 +67,13 @@ static int connected(lua_State *L, struct lg *G, struct lg_socket *s, int r) {
   if (r < 0 && !is_answer(r)) {
     lg_socket_shut(s);
     lg_raise_code(L, G, r, "connect");
-    return lg_fail_text(L, green_strerror(r));
+    return lg_fail_text(L, lg_wait_error(s, r));
   }
   lg_socket_become(L, 1, LG_CLIENT);
-  if (r == UV_EBADF) return lg_push_closed(L);
+  if (r == UV_EBADF) {
+    lg_socket_lost(s);
+    return lg_push_closed(L);
+  }
   if (r == UV_ETIMEDOUT || r == ETIMEDOUT) return lg_push_timeout(L);
   if (r) return lg_socket_fail(L, s, r);
   lua_pushinteger(L, 1);
@@ -195,7 +198,8 @@ int lg_socket_bind_file(lua_State *L) {
   int r;
   if (why) return lg_fail_text(L, why);
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
-  if (r == 0) r = lg_file_bind(s->fd, &a.un, a.size, mode);
-  if (r == 0) s->file = lg_file_own(&a.un);
+  if (r == 0) r = lg_file_bind(s->fd, &a.un, a.size, mode, &s->file);
+  if (lg_socket_scarce(L, r) && s->fd >= 0)
+    r = lg_file_bind(s->fd, &a.un, a.size, mode, &s->file);
   return bound(L, s, r);
 }

@@ -52,6 +52,14 @@ const char *lg_lookup_error(int code) {
   }
 }
 
+const char *lg_wait_error(const struct lg_socket *s, int code) {
+  switch (code) {
+    case UV_EBADF: return "closed";
+    case UV_ENOSPC: return green_strerror(code); /* no device is full */
+    default: return lg_socket_error(s, -code); /* libuv's are those of errno */
+  }
+}
+
 int lg_fail_text(lua_State *L, const char *text) {
   lua_pushnil(L);
   lua_pushstring(L, text);

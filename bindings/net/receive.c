@@ -60,6 +60,11 @@ static int recv_buffered(lua_State *L, struct lg_socket *s, size_t n) {
   return 0;
 }
 
+static int recv_waits(lua_State *L, struct lg *G, struct lg_socket *s) {
+  int r = lg_read_wait(L, G, s, &recv_op);
+  return likely(r >= 0) ? r : lg_fail_text(L, lg_wait_error(s, r));
+}
+
 static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   size_t n = (size_t)lua_tointeger(L, 2);
   for (;;) {
@@ -71,7 +76,7 @@ static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
     if (got == 0) return lg_push_closed(L);
     if (got != -EAGAIN) return lg_socket_fail(L, s, (int)-got);
     if (!lg_read_may_wait(s)) return lg_push_timeout(L);
-    return lg_read_wait(L, G, s, &recv_op);
+    return recv_waits(L, G, s);
   }
 }
 
@@ -236,6 +241,14 @@ static int receive_ends(lua_State *L, struct lg_socket *s,
   return receive_fails(L, s, w, "closed");
 }
 
+static int receive_waits(lua_State *L, struct lg *G, struct lg_socket *s,
+                         const struct lg_wanted *w) {
+  int r;
+  s->wanted = *w;
+  r = lg_read_wait(L, G, s, &receive_op);
+  return likely(r >= 0) ? r : receive_fails(L, s, w, lg_wait_error(s, r));
+}
+
 static int receive_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   struct lg_wanted w = s->wanted; /* a finalizer may receive, too */
   int rounds, results;
@@ -252,8 +265,7 @@ static int receive_go(lua_State *L, struct lg *G, struct lg_socket *s) {
     if (!lg_read_may_wait(s)) return receive_fails(L, s, &w, "timeout");
     break;
   }
-  s->wanted = w;
-  return lg_read_wait(L, G, s, &receive_op);
+  return receive_waits(L, G, s, &w);
 }
 
 int lg_socket_receive(lua_State *L) {

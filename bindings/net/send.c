@@ -84,6 +84,7 @@ static ssize_t write_some(struct lg_socket *s, const char *data, size_t n) {
 static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
                    const struct piece *p, size_t done) {
   lua_Integer last = p->before + (lua_Integer)done;
+  int r;
   if (unlikely(s->fd < 0)) return send_ends(L, G, s, last, "closed");
   if (likely(done < p->size)) {
     ssize_t n = write_some(s, p->data + done, p->size - done);
@@ -97,7 +98,8 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   if (s->polls) return send_ends(L, G, s, last, "timeout");
   s->sending = 1;
   s->done = done;
-  return lg_write_wait(L, G, s, &send_op, send_deadline(L, s));
+  r = lg_write_wait(L, G, s, &send_op, send_deadline(L, s));
+  return likely(r >= 0) ? r : send_ends(L, G, s, last, lg_wait_error(s, r));
 }
 
 /* The write side is ours. If a former send never ended, the stream is broken
@@ -109,6 +111,12 @@ static int send_begin(lua_State *L, struct lg *G, struct lg_socket *s,
   return send_fails(
       L, p->before,
       lua_pushfstring(L, "send was cut after %I bytes", (lua_Integer)s->done));
+}
+
+static int send_waits_for_turn(lua_State *L, struct lg *G, struct lg_socket *s,
+                               lua_Integer last) {
+  int r = lg_write_turn(L, G, s, &turn_op, send_deadline(L, s));
+  return likely(r >= 0) ? r : send_fails(L, last, lg_wait_error(s, r));
 }
 
 int lg_socket_send(lua_State *L) {
@@ -127,13 +135,14 @@ int lg_socket_send(lua_State *L) {
   if (unlikely(s->fd < 0)) return send_fails(L, p.before, "closed");
   if (likely(lg_write_try(G, s))) return send_begin(L, G, s, &p);
   if (s->polls) return send_fails(L, p.before, "timeout");
-  return lg_write_turn(L, G, s, &turn_op, send_deadline(L, s));
+  return send_waits_for_turn(L, G, s, p.before);
 }
 
 static int send_woken(lua_State *L, struct lg *G, int reason) {
   struct lg_socket *s = lua_touserdata(L, 1);
   struct piece p = piece_of(L);
   if (likely(reason == GREEN_WOKEN)) return send_go(L, G, s, &p, s->done);
+  if (reason == GREEN_CLOSED) lg_socket_lost(s);
   return send_ends(L, G, s, p.before + (lua_Integer)s->done,
                    reason == GREEN_CLOSED ? "closed" : "timeout");
 }

@@ -108,18 +108,20 @@ int lg_socket_scarce(lua_State *L, int error) {
   return 1;
 }
 
-static int open_fd(lua_State *L, int family) {
+static int open_fd(lua_State *L, struct lg *G, int family) {
   int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   int fd = socket(family, type, 0);
   if (fd < 0 && lg_socket_scarce(L, errno)) fd = socket(family, type, 0);
-  return fd < 0 ? -errno : fd;
+  if (fd < 0) return -errno;
+  green_fd_forget(G->hub, fd);
+  return fd;
 }
 
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh) {
   int fd;
   if (s->fd >= 0 && s->family == family && !fresh) return 0;
-  fd = open_fd(L, family);
+  fd = open_fd(L, s->head.G, family);
   if (fd < 0) return -fd;
   lg_socket_shut(s);
   s->fd = fd;
@@ -151,25 +153,48 @@ void lg_socket_release(struct lg_socket *s) {
   s->fd = -1;
 }
 
+/* Its number was closed by strangers, and may be somebody else's by now. */
+static int is_lost(const struct lg_socket *s) {
+  return s->f && green_fd_is_closed(s->f);
+}
+
+int lg_socket_lost(struct lg_socket *s) {
+  if (likely(!is_lost(s))) return 0;
+  green_fd_release(s->head.G->hub, s->f);
+  s->f = NULL;
+  s->fd = -1;
+  return 1;
+}
+
 /* --- the end --- */
+
+/* Wakes all that wait for the descriptor, and closes it. */
+static void close_fd(struct green_hub *hub, struct lg_socket *s) {
+  int fd = is_lost(s) ? -1 : s->fd;
+  /* Waiters find the socket closed, and the core stops watching before the
+   * system can give the number out again. */
+  s->fd = -1;
+  if (s->f && hub)
+    green_fd_close(hub, s->f);
+  else if (hub)
+    green_fd_forget(hub, fd); /* a wait_fd or another object may watch it */
+  s->f = NULL;
+  if (fd >= 0) close(fd);
+}
 
 void lg_socket_shut(struct lg_socket *s) {
   struct green_hub *hub = s->head.G->hub;
   struct green_thread *reader = hub ? lg_socket_reader(s) : NULL;
-  int fd = s->fd;
-  if (fd >= 0 && s->layer) s->layer->shut(s);
-  /* Waiters find the socket closed, and the core stops watching before the
-   * system can give the number out again. */
-  s->fd = -1;
-  if (s->f && hub) green_fd_close(hub, s->f);
-  s->f = NULL;
-  if (fd >= 0) close(fd);
+  if (s->fd >= 0 && s->layer) s->layer->shut(s);
+  /* Before the descriptor: whoever replaces a file that nobody listens on
+   * must not find it, or it would be the new one that is removed. */
+  lg_file_remove(s->file);
+  s->file = NULL;
+  close_fd(hub, s);
   if (s->pending >= 0) close(s->pending);
   s->pending = -1;
   s->failed = 0;
   s->sending = s->resume = s->drained = 0;
-  lg_file_remove(s->file);
-  s->file = NULL;
   if (!reader) lg_buffer_drop(s); /* else its partial result */
 }
 

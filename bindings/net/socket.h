@@ -83,7 +83,8 @@ struct lg_socket {
   uint8_t polls;   /* a limit of 0: never waits */
   uint8_t drained; /* the last read left nothing */
   uint8_t sending, resume;
-  uint8_t closed; /* by close(); a new connect() opens it again */
+  uint8_t closed;  /* by close(); a new connect() opens it again */
+  uint8_t lasting; /* the last error of accept() was the listener's own */
   int failed;
   uint32_t max_line;   /* bytes of the longest line; 0: no bound */
   double block, total; /* settimeout's limits; < 0: none */
@@ -115,6 +116,8 @@ struct lg_net {
 /* The text of an errno, and of a look-up's UV_EAI_ code. */
 const char *lg_socket_error(const struct lg_socket *s, int error);
 const char *lg_lookup_error(int code);
+/* Of a code of the core's: why there is no waiting. */
+const char *lg_wait_error(const struct lg_socket *s, int code);
 /* nil, text: 2 */
 int lg_socket_fail(lua_State *L, const struct lg_socket *s, int error);
 int lg_fail_text(lua_State *L, const char *text);
@@ -124,11 +127,12 @@ void lg_socket_failed(struct lg_socket *s, int error);
 /* --- file.c: the file of a Unix listener --- */
 
 /* Binds fd to the address and gives the file that mode, unless it is negative.
- * A file that nobody listens on is replaced. 0, or an errno. */
+ * A file that nobody listens on is replaced. 0, or an errno. *file: what knows
+ * the file that was made; NULL: there is none. */
 int lg_file_bind(int fd, const struct sockaddr_un *un, socklen_t size,
-                 int mode);
-/* How the file that was made is known again; NULL: there is none. */
-struct lg_socket_file *lg_file_own(const struct sockaddr_un *un);
+                 int mode, struct lg_socket_file **file);
+/* The socket listens from now on. */
+void lg_file_listens(struct lg_socket_file *file);
 /* Removes the file, if it is still the same, and frees what knows it. */
 void lg_file_remove(struct lg_socket_file *file);
 
@@ -195,6 +199,8 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
 void lg_socket_adopt(struct lg_socket *s, int fd);
 /* Lets go of the descriptor without closing it. */
 void lg_socket_release(struct lg_socket *s);
+/* Has its number gone to somebody else, behind its back? Then it lets go. */
+int lg_socket_lost(struct lg_socket *s);
 /* Wakes the waiters, then closes the descriptor. Never raises. */
 void lg_socket_shut(struct lg_socket *s);
 /* Runs a full collection when descriptors ran out: garbage may hold some. */
@@ -252,7 +258,8 @@ static inline uint64_t lg_earlier(uint64_t a, uint64_t b) {
 
 /* On entry of every call that reads: raises if another thread reads. */
 void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s);
-/* Waits until there is something to read. The caller's last act: return it. */
+/* Waits until there is something to read. The caller's last act: return it,
+ * unless it is negative: a code, for the kernel does not let it wait. */
 int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                  const struct lg_op *op);
 /* After the wait: the socket at index 1. When time is up, what has come all the
@@ -268,7 +275,8 @@ int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t);
 int lg_write_try(struct lg *G, struct lg_socket *s);
 int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline);
-/* Waits until there is room to write. The caller's last act: return it. */
+/* Waits until there is room to write. The same; a negative code has given the
+ * turn up. */
 int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline);
 /* Gives the turn to the next writer. */
@@ -295,6 +303,8 @@ int lg_socket_bind_file(lua_State *L); /* bind_file(sock, path [, mode]) */
 int lg_socket_listen(lua_State *L);
 int lg_socket_accept(lua_State *L);
 int lg_socket_stop_accept(lua_State *L);
+int lg_l_refused(lua_State *L);
+int lg_l_accept_may_pass(lua_State *L);
 int lg_socket_setoption(lua_State *L);
 int lg_socket_getoption(lua_State *L);
 

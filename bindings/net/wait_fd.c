@@ -42,6 +42,12 @@ static int wait_failed(lua_State *L, struct lg *G, int code) {
   return lg_fail_text(L, green_strerror(code));
 }
 
+/* What a socket of ours has received already is there to be read. */
+static int has_bytes(lua_State *L, int event) {
+  return event == GREEN_READABLE && lg_is_socket(L, 1) &&
+         lg_buffered(lua_touserdata(L, 1)) > 0;
+}
+
 /* wait_fd(fd, "r" | "w" [, s]) */
 static int l_wait_fd(lua_State *L) {
   static const char *const names[] = {"r", "w", NULL};
@@ -50,7 +56,9 @@ static int l_wait_fd(lua_State *L) {
       luaL_checkoption(L, 2, NULL, names) ? GREEN_WRITABLE : GREEN_READABLE;
   uint64_t deadline = lg_limit(L, 3);
   int fd = fd_of(L), r;
-  if (deadline == 0) {
+  if (has_bytes(L, event)) {
+    r = 0;
+  } else if (deadline == 0) {
     r = try_fd(fd, event);
   } else {
     lg_may_keep(L, G, "wait_fd");

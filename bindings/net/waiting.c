@@ -16,12 +16,17 @@
 #include "thread/thread.h"
 
 /* The descriptor is watched from the first wait on, and stays so. */
-static struct green_fd *watch(lua_State *L, struct lg *G,
-                              struct lg_socket *s) {
-  int r = s->f ? 0 : green_fd_open(G->hub, s->fd, &s->f);
-  if (r < 0)
-    luaL_error(L, "cannot wait for the socket: %s", green_strerror(r));
-  return s->f;
+static int watch(struct lg *G, struct lg_socket *s) {
+  return likely(s->f) ? 0 : green_fd_open(G->hub, s->fd, &s->f);
+}
+
+/* What the world decides is a code; misuse raises. */
+static int cannot(lua_State *L, struct lg_socket *s, const struct lg_op *op,
+                  int code) {
+  if (code == UV_EBUSY || code == UV_EPERM)
+    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(code));
+  lg_socket_lost(s);
+  return code;
 }
 
 /* --- reading --- */
@@ -44,18 +49,16 @@ void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s) {
 int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                  const struct lg_op *op) {
   uint64_t at = lg_earlier(lg_end_of(s->block), s->read_end);
-  struct green_fd *f;
   int keep, r;
   if (lg_is_struck(G)) {
     lg_interrupt(L, G, op);
     return op->start(L); /* it was taken back; the socket may be closed, too */
   }
-  f = watch(L, G, s);
+  if (unlikely((r = watch(G, s)) < 0)) return cannot(L, s, op, r);
   keep = lg_yield_or_keep(L, G, op);
-  r = green_fd_wait_begin(G->hub, f, GREEN_READABLE, at, &op->kind);
-  if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(f));
-  if (r < 0)
-    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  r = green_fd_wait_begin(G->hub, s->f, GREEN_READABLE, at, &op->kind);
+  if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(s->f));
+  if (unlikely(r < 0)) return cannot(L, s, op, r);
   /* A collected socket closes its descriptor, which ends the wait. */
   return lg_park_unmarked(L, G, op, keep);
 }
@@ -64,6 +67,7 @@ struct lg_socket *lg_read_woken(lua_State *L, int reason) {
   struct lg_socket *s = lua_touserdata(L, 1);
   s->drained = 0;
   if (reason == GREEN_TIMEOUT) s->read_end = 0;
+  if (reason == GREEN_CLOSED) lg_socket_lost(s);
   return s;
 }
 
@@ -78,8 +82,7 @@ int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
   int keep = lg_yield_or_keep(L, G, op), r;
   if (!keep) lg_reserve_mark(L);
   r = green_fd_turn_begin(G->hub, s->f, deadline, &op->kind);
-  if (r < 0)
-    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+  if (unlikely(r < 0)) return cannot(L, s, op, r);
   return lg_park(L, G, op, keep);
 }
 
@@ -97,8 +100,10 @@ static int cannot_wait(lua_State *L, struct lg *G) {
 
 int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline) {
-  struct green_fd *f = watch(L, G, s);
-  int keep, r;
+  struct green_fd *f;
+  int keep, r = watch(G, s);
+  if (unlikely(r < 0)) return cannot(L, s, op, r);
+  f = s->f;
   lg_reserve_mark(L);
   /* A writer that has not had to wait so far has no turn yet. */
   green_fd_write_try(G->hub, f);
@@ -112,7 +117,7 @@ int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   r = green_fd_wait_begin(G->hub, f, GREEN_WRITABLE, deadline, &op->kind);
   if (r < 0) {
     green_fd_write_end(G->hub, f);
-    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(r));
+    return cannot(L, s, op, r);
   }
   return lg_park(L, G, op, keep);
 }

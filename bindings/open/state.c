@@ -75,15 +75,22 @@ static void make_tables(lua_State *L, struct lg *G) {
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
 }
 
+static int open_own(lua_State *L, struct green_hub **hub) {
+  struct green_options o;
+  int r;
+  memset(&o, 0, sizeof o);
+  env_number("LUAGREEN_MAX_STACKS", &o.max_stacks);
+  r = green_open(hub, &o);
+  if ((r != UV_EMFILE && r != UV_ENFILE) || lua_gc(L, LUA_GCCOUNT) < 0)
+    return r;
+  lua_gc(L, LUA_GCCOLLECT); /* garbage may hold descriptors */
+  return green_open(hub, &o);
+}
+
 static void open_hub(lua_State *L, struct lg *G, struct green_hub *hub) {
   int r = 0;
   G->own = hub == NULL;
-  if (!hub) {
-    struct green_options o;
-    memset(&o, 0, sizeof o);
-    env_number("LUAGREEN_MAX_STACKS", &o.max_stacks);
-    r = green_open(&hub, &o);
-  }
+  if (!hub) r = open_own(L, &hub);
   if (r < 0) luaL_error(L, "luagreen: no hub: %s", green_strerror(r));
   G->hub = hub;
   if (G->own) green_report_overflow(); /* a host asks for it itself */

@@ -69,6 +69,15 @@ const struct lg_waitable *lg_case_operation(lua_State *L, struct lg *G,
   return w;
 }
 
+/* What the kernel refuses is an outcome; all else is an error. */
+int lg_case_unlinked(lua_State *L, int code) {
+  if (code != UV_ENOSPC)
+    return luaL_error(L, "'select': %s", green_strerror(code));
+  lua_pushnil(L);
+  lua_pushstring(L, green_strerror(code));
+  return 2;
+}
+
 int lg_case_chosen(lua_State *L, int i, int results) {
   lua_pushinteger(L, i + 1);
   lua_insert(L, -results - 1);

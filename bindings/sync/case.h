@@ -29,4 +29,8 @@ int lg_case_error(lua_State *L, int arg, int i, const char *what);
 /* Inserts the number of the case below its results: how many there are now. */
 int lg_case_chosen(lua_State *L, int i, int results);
 
+/* A case could not be linked, or the wait not begin: nil and why, if that is
+ * what the kernel decided; else raises. */
+int lg_case_unlinked(lua_State *L, int code);
+
 #endif

@@ -223,11 +223,13 @@ static uint64_t earliest(const struct selection *s) {
 
 static int cannot_wait(lua_State *L, struct lg *G, struct selection *s, int i,
                        int error) {
+  int r;
   unlink_all(G->hub, s);
   withdraw(L, s, GREEN_INTERRUPT);
   if (error == UV_EBUSY && i < s->n)
     s->cases[i].w->busy(L, G, s->cases[i].object);
-  return luaL_error(L, "'select': %s", green_strerror(error));
+  if (error == UV_EBADF && (r = attempt(L, G, i)) >= 0) return r;
+  return lg_case_unlinked(L, error);
 }
 
 static int wait_for_any(lua_State *L, struct lg *G, int n, uint64_t deadline) {

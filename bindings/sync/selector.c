@@ -219,12 +219,14 @@ static void undo(struct green_hub *hub, struct green_thread *t) {
 
 static int cannot_wait(lua_State *L, struct lg *G, struct selector *s,
                        struct one *one, int error) {
+  int r;
   green_choice_leave(&s->choice);
   unlink_volatile(G->hub, s);
   s->waiter = NULL;
   if (error == UV_EBUSY && one && one->w->busy)
     one->w->busy(L, G, one->object);
-  return luaL_error(L, "'select': %s", green_strerror(error));
+  if (error == UV_EBADF && one && (r = ask(L, s, one->index)) >= 0) return r;
+  return lg_case_unlinked(L, error);
 }
 
 static int wait_for_any(lua_State *L, struct lg *G, struct selector *s) {

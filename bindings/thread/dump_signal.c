@@ -106,7 +106,8 @@ static int open_signal(struct lg *G, int name) {
   green_handle_opened(G->hub);
   lg_dump_signal_off(G);
   G->dump_signal = w;
-  return start(w);
+  r = green_loop_secure(G->hub);
+  return r < 0 ? r : start(w);
 }
 
 static int find_name(const char *s) {

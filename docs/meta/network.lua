@@ -217,8 +217,9 @@ function Socket:setsockname(host, port) end
 ---@overload fun(self: green.stream, backlog?: integer): nil, string
 function Socket:listen(backlog) end
 
---- Waits for a connection. Raises when another thread waits for one here.
---- Interruptible. May switch.
+--- Waits for a connection. One that broke before it was accepted is passed
+--- over. Raises when another thread waits for one here. Interruptible. May
+--- switch.
 ---@return green.connection
 ---@overload fun(self: green.listener): nil, "timeout"
 ---@overload fun(self: green.listener): nil, "closed"

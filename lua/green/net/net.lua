@@ -17,11 +17,13 @@ local math, pcall, rawequal, setmetatable, tonumber, type =
 --- A burst of clients is to find room while the server is busy; the kernel
 --- cuts the number to net.core.somaxconn.
 local BACKLOG <const> = 1024
---- Seconds between two tries to accept while descriptors are short.
+--- Seconds between two tries to accept while something is short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
 
 --- What passes by itself when connections end.
+local UNWATCHED <const> = "too many watched descriptors"
 local scarce = {
+  [UNWATCHED] = true,
   ["too many open files"] = true,
   ["too many open files in system"] = true,
   ["No buffer space available"] = true,
@@ -256,15 +258,15 @@ function Server:wait_room()
   end
 end
 
---- Descriptors are short: says so once for each burst, then waits longer
---- and longer; connections wait in the backlog. A single success does not
---- end a burst: one descriptor may come free and be taken again at once.
+--- Something is short, or the network is down: says so once for each burst,
+--- then waits longer and longer; connections wait in the backlog. A single
+--- success does not end a burst: one descriptor may come free and be taken
+--- again at once.
 function Server:back_off(err)
-  local now = green.now()
-  if not self.short or now - self.short > 2 * LAST_PAUSE then
+  if not self.short then
     report.line("serve: cannot accept: %s; trying again", err)
   end
-  self.short = now
+  self.short = green.now()
   self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
   green.sleep(self.pause)
 end
@@ -278,18 +280,37 @@ function Server:wait_threads(conn)
   repeat self:back_off("too many green threads") until not core.crowded()
 end
 
+--- Has a burst passed?
+function Server:recover()
+  if green.now() - self.short > 2 * LAST_PAUSE then
+    self.short, self.pause = nil, nil
+  end
+end
+
+--- The kernel's limit of watches strikes a connection when it first waits: its
+--- handler fails, and the next one's would.
+function Server:check_refused()
+  local refused = core.refused()
+  if refused ~= self.refused then
+    self.refused = refused
+    self:back_off(UNWATCHED)
+  end
+end
+
 function Server:run()
   while true do
     self:wait_room()
+    self:check_refused()
     if self.stopped then return true end
     local conn, err = self.listener:accept()
     if conn then
       if core.crowded() then self:wait_threads(conn) end
-      self.pause = nil
+      if self.short then self:recover() end
       self:start(conn)
     elseif err == "closed" or self.stopped then
       return true
-    elseif scarce[err] then
+    elseif err ~= "timeout"
+      and (scarce[err] or core.accept_may_pass(self.listener)) then
       self:back_off(err)
     else
       return nil, err
@@ -331,6 +352,7 @@ function green.serve(listener, handler, limit)
   local server <close> = setmetatable({
     listener = listener, handler = handler, pool = pool, running = 0,
     limit = not pool and limit or math.huge, stopped = false, over = false,
+    refused = core.refused(),
   }, Server)
   return server:run()
 end
