@@ -130,7 +130,7 @@ void green_lua_open(lua_State *L, struct green_hub *hub) {
   check_lua(L);
   check_abi(L);
   if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
-  check_hub(L, hub);
+  if (hub) check_hub(L, hub); /* else it will have one of its own */
   luaL_checkstack(L, 10, "luagreen");
   lg_new_state(L, hub);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
