@@ -277,9 +277,7 @@ static void init_condition(void) {
 /* The parent's writer writes what waits; a child starts with nothing. */
 static void in_child(void) {
   init_condition();
-  first = NULL;
-  last = &first;
-  waiting = 0;
+  while (first) remove_first();
   dropped = 0;
   writer = 0;
   pthread_mutex_unlock(&lock);

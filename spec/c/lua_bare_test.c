@@ -78,7 +78,8 @@ static lua_State *open_without(const char *list) {
     luaL_requiref(L, all[i].name, all[i].open, 1);
     lua_pop(L, 1);
   }
-  green_lua_open(L, NULL);
+  luaL_requiref(L, "green.core", luaopen_green_core, 0);
+  lua_pop(L, 1);
   return L;
 }
 

@@ -66,7 +66,8 @@ static lua_State *open_state(void) {
   if (!L) exit(1);
   luaL_openlibs(L);
   lua_register(L, "at_end", l_at_end);
-  green_lua_open(L, NULL);
+  luaL_requiref(L, "green.core", luaopen_green_core, 0);
+  lua_pop(L, 1);
   if (!run(L, PREPARE)) exit(1);
   return L;
 }

@@ -164,6 +164,7 @@ static int without_memory(void) {
   text[8191] = '\0';
   green__fail_alloc(1);
   put(text);
+  free(text);
   return 0;
 }
 
