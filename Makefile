@@ -15,6 +15,7 @@ ARCH := $(shell uname -m)
 OPT ?= -O2 -DNDEBUG
 SAN ?=
 VERSION := $(shell sed -n 's/.*GREEN_VERSION "\(.*\)"/\1/p' core/green.h)
+MAJOR := $(firstword $(subst ., ,$(VERSION)))
 
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
        -Wpointer-arith -Wundef -Wvla
@@ -87,9 +88,9 @@ $(BUILD)/libgreen_lua.a: $(CORE_OBJ) $(BIND_OBJ)
 	ar rcs $@ $^
 
 $(BUILD)/libgreen.so: $(CORE_OBJ) $(BUILD)/flags-link
-	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-soname,libgreen.so.0 -o $@ \
+	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-soname,libgreen.so.$(MAJOR) -o $@ \
 	  $(CORE_OBJ) $(UV_LIBS) -lpthread
-	@ln -sf $(@F) $@.0
+	@ln -sf $(@F) $@.$(MAJOR)
 
 # nodelete: look-ups run on detached OS threads that may outlive lua_close().
 $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
@@ -214,8 +215,8 @@ install: all install-module
 	  "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 $(BUILD)/libgreen.a "$(LIB)"
 	install -m 755 $(BUILD)/libgreen.so "$(LIB)/libgreen.so.$(VERSION)"
-	ln -sf libgreen.so.$(VERSION) "$(LIB)/libgreen.so.0"
-	ln -sf libgreen.so.0 "$(LIB)/libgreen.so"
+	ln -sf libgreen.so.$(VERSION) "$(LIB)/libgreen.so.$(MAJOR)"
+	ln -sf libgreen.so.$(MAJOR) "$(LIB)/libgreen.so"
 	tools/pkgconfig luagreen $(VERSION) '$(PREFIX)' \
 	  >"$(LIB)/pkgconfig/luagreen.pc"
 	install -m 644 $(BUILD)/libgreen_lua.a "$(LIB)/libgreen_lua$(LUA_VERSION).a"
@@ -230,6 +231,11 @@ install: all install-module
 	ln -sf luagreen-lua$(LUA_VERSION).pc "$(LIB)/pkgconfig/luagreen-lua.pc"
 	tools/runner '$(LUA)' "$(DESTDIR)$(INST_BINDIR)/$(RUNNER)"
 	ln -sf $(RUNNER) "$(DESTDIR)$(INST_BINDIR)/luagreen"
+
+# SOURCE_URL= where the tarball will be published; the place where it is, else.
+.PHONY: dist
+dist:
+	@SOURCE_URL='$(SOURCE_URL)' tools/dist '$(VERSION)' '$(BUILD)/dist'
 
 .PHONY: clean
 clean:
@@ -250,6 +256,7 @@ help:
 	@echo 'make docs       docs/reference.md, from docs/meta'
 	@echo 'make format     rewrites C files as .clang-format wants them'
 	@echo 'make install    PREFIX=/usr/local DESTDIR='
+	@echo 'make dist       a source tarball, its rockspec and its .src.rock'
 	@echo 'make env        eval "$$(make -s env)": a stock $(LUA) finds green'
 	@echo 'make deps       installs by apt-get what is missing'
 	@echo 'make clean      removes build/'

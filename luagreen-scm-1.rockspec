@@ -2,8 +2,10 @@
 rockspec_format = "3.0"
 package = "luagreen"
 version = "scm-1"
+-- Nothing has been published yet. `luarocks make` takes what lies here, and
+-- `luarocks install` what `make dist` has packed.
 source = {
-  url = "git+file://.",
+  url = "file://build/dist/luagreen-scm.tar.gz",
 }
 description = {
   summary = "Green threads for Lua 5.4 and 5.5, in C, on libuv",
