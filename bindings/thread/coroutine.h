@@ -29,7 +29,8 @@ void lg_forget(struct lg *G, struct green_thread *t);
 /* A crew holds the record, which has nothing to tell. */
 void lg_free_early(struct lg *G, struct green_thread *t);
 /* Others have got the coroutine, and may resume or close it: that would call,
- * or drop, what is on its stack. What they find is a dead one. */
+ * or drop, what is on its stack. What they find is a dead one. Not while they
+ * close it. */
 void lg_hide_outcome(struct lg *G, struct green_thread *t);
 
 #endif

@@ -132,7 +132,6 @@ void lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
   assert(lg_is_lua(t) && t->state >= GREEN_DONE);
   if (unlikely(t->scopes)) lg_drop_scopes(G, t);
   if (lg_has_waiter(t)) t->user_flags |= LG_AWAITED;
-  if (unlikely(t->user_flags & LG_EXPOSED)) lg_hide_outcome(G, t);
   if (t->user_flags & LG_HANDLED) lg_settle(G, t);
 }
 

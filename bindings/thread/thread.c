@@ -153,6 +153,7 @@ static int run_one(struct lg *G, struct green_thread *t) {
   else if (nresults == 0 && unlikely(lua_gettop(co) < LG_BASE))
     closed_itself(t, co);
   if (likely(status == LUA_OK)) t->state = GREEN_DONE;
+  if (unlikely(t->user_flags & LG_EXPOSED)) lg_hide_outcome(G, t);
   G->refuse = NULL; /* if a forced kill cut the warn function off */
   return GREEN_ENDED;
 }
