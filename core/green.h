@@ -391,8 +391,9 @@ struct green_thread {
   uint16_t deliveries;
   void *on;
   uint64_t since;
-  uint32_t slot;      /* in the timer heap; 0: not there */
-  uint32_t struck_ms; /* first delivery of the kill, ms since hub's opening */
+  uint32_t slot; /* in the timer heap; 0: not there */
+  uint32_t
+      struck_ms; /* when the kill came, then when it was delivered first */
   struct green_scope *scopes;
   struct green_list joiners;
   struct green__cold *cold;
@@ -501,6 +502,14 @@ enum green_reason green_keep(struct green_hub *hub);
  * on entry. */
 int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
                void *on, struct green_list *list, uint64_t deadline);
+
+/* The frames on the current thread's stack never go on, as if an error had
+ * passed them all: class.run is called for the thread on another stack, and
+ * there calls green_frames_left() first, which frees the one that was left.
+ * After green_keep_reserve(); threads of the runtime's only. Does not return.
+ */
+void green_leave_frames(struct green_hub *hub);
+void green_frames_left(struct green_hub *hub);
 
 /* A pointer of the runtime's that stays with the stack the current thread is
  * about to keep; NULL for a thread without a stack. */
@@ -611,6 +620,7 @@ struct green_runtime {
   void (*abandoned)(struct green_hub *hub, struct green_thread *thread);
   /* A thread of C code has ended; its joiners are woken after that. */
   void (*c_ended)(struct green_hub *hub, struct green_thread *thread);
+  void (*killed)(struct green_hub *hub, struct green_thread *thread);
   void (*alert)(struct green_hub *hub); /* after green_alert() */
 };
 void green_set_runtime(struct green_hub *hub,

@@ -98,6 +98,8 @@ int green__stacks_reserve(struct green_hub *h);
 struct green__stack *green__stack_take(struct green_hub *h,
                                        void (*entry)(void *stack));
 void green__stack_put(struct green_hub *h, struct green__stack *s);
+/* The same for one whose frames never go on: its next use starts anew. */
+void green__stack_left(struct green_hub *h, struct green__stack *s);
 /* Gives the memory of idle stacks beyond `keep` back to the system. */
 void green__stacks_trim(struct green_hub *h, uint32_t keep);
 /* Would a trim give anything back? */
@@ -184,6 +186,7 @@ struct green_hub {
   uint32_t step, stride;   /* switches that it will count; from 1 to 32 */
   int32_t left;            /* switches until a poll is due, as last counted */
   struct green__stack *on; /* the stack in use */
+  struct green__stack *left_frames; /* see green_leave_frames() */
   struct green_list ready;
   uint64_t now, last_poll; /* clock as last read; time of the last poll */
   struct green__heap heap;

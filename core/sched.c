@@ -197,6 +197,26 @@ void green__leave(struct green_hub *h) {
   }
 }
 
+/* Nothing is registered anywhere: the thread runs, and goes on running. */
+void green_leave_frames(struct green_hub *h) {
+  struct green_thread *t = h->hot.current;
+  struct green__stack *from = h->on, *to = green__stack_take(h, worker);
+  assert(t->flags & GREEN_RUNTIME && t->state == GREEN_RUNNING);
+  assert(t->stack == from && !h->left_frames);
+  from->owner = NULL;
+  from->user = NULL;
+  h->left_frames = from;
+  t->stack = NULL;
+  to->job = t;
+  switch_to(h, to);
+}
+
+void green_frames_left(struct green_hub *h) {
+  assert(h->left_frames && h->left_frames != h->on);
+  green__stack_left(h, h->left_frames);
+  h->left_frames = NULL;
+}
+
 int green_keep_reserve(struct green_hub *h) {
   if (green__unlikely(!h->hub_stack)) {
     int r = green__hub_stack(h);

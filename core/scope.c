@@ -149,7 +149,9 @@ int green_kill(struct green_hub *h, struct green_thread *t) {
   if (green_unstart(h, t)) return 1;
   if (!(t->flags & GREEN_STRUCK)) {
     t->flags |= GREEN_STRUCK;
-    green__look_soon(h); /* it may compute, and hold all others up */
+    t->struck_ms = green_ms(h); /* until it is delivered */
+    green__look_soon(h);        /* it may compute, and hold all others up */
+    if (h->runtime && h->runtime->killed) h->runtime->killed(h, t);
     green__interrupt(h, t);
   }
   return 1;

@@ -299,6 +299,12 @@ void green__stack_put(struct green_hub *h, struct green__stack *s) {
   p->warm++;
 }
 
+void green__stack_left(struct green_hub *h, struct green__stack *s) {
+  forget(s);
+  s->fresh = 1;
+  green__stack_put(h, s);
+}
+
 int green__stacks_surplus(const struct green_hub *h, uint32_t keep) {
   return h->stacks.warm > keep;
 }

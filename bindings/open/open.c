@@ -8,6 +8,7 @@
 #include "crew/crew.h"
 #include "net/socket.h"
 #include "open/open.h"
+#include "runtime/frames.h"
 #include "runtime/closing.h"
 #include "runtime/runtime.h"
 #include "runtime/scopes.h"
@@ -61,10 +62,11 @@ static void open_core(lua_State *L) {
   lg_open_tools(L);
   lg_open_config(L);
   lg_open_closing(L);
+  lg_open_frames(L);
   lg_open_strike(L);
   lg_open_scopes(L);
   lg_open_thread(L);
-  lg_open_nested(L);
+  lg_open_standard(L);
   lg_open_time(L);
   lg_open_turns(L);
   lg_open_event(L);

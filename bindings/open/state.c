@@ -12,6 +12,7 @@
 #include "net/socket.h"
 #include "open/open.h"
 #include "runtime/closing.h"
+#include "runtime/force.h"
 #include "runtime/sigint.h"
 #include "runtime/site.h"
 #include "sync/sync.h"
@@ -34,8 +35,8 @@ void lg_close_hub(lua_State *L, struct lg *G) {
     green_hot(hub)->draining = 0; /* the host's goes on */
 }
 
-static const struct green_runtime runtime = {NULL, lg_abandoned,
-                                             lg_guest_ended, lg_sigint_alert};
+static const struct green_runtime runtime = {
+    NULL, lg_abandoned, lg_guest_ended, lg_killed, lg_sigint_alert};
 
 static int hub_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);

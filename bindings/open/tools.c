@@ -173,8 +173,8 @@ static int l_isatty(lua_State *L) {
   return 1;
 }
 
-/* in_warn(on): the warn function runs, or not any more. Whether it may be
- * turned off again: blocking may have been refused already. */
+/* in_warn(on): a warn function of the program's runs, or not any more. Whether
+ * it may be turned off again: blocking may have been refused already. */
 static int l_in_warn(lua_State *L) {
   struct lg *G = lg_get(L);
   lua_pushboolean(L, !G->refuse);

@@ -1,11 +1,27 @@
 /* force.c - a kill that is swallowed, or computed past, is forced.
  *
- * A thread whose blocking call may yield yields for good and is reset by its
- * worker, past every pcall. One with C frames in the way gets a count hook of
- * random period that raises again and again, because a fixed period resonates
- * with a loop of pcalls. A killed thread that computes is watched by a count
- * hook, which gives the others their turn and forces it after the grace. When
- * a kill is to be forced is the core's decision (green_overdue).
+ * When is the core's decision (green_overdue); how depends on what lies on the
+ * stacks, for two rules of Lua must be kept. A coroutine is reset only while
+ * its hooks are on: they are the only means against a handler that computes for
+ * ever. And they stay off for good if an error is raised in a hook and no pcall
+ * catches it; a message handler runs below the hook. So
+ *
+ *   1. a thread that may yield yields for good, from a hook too, and is reset;
+ *   2. where C frames are in the way, the kill is raised again and again: in
+ *      blocking calls, and in a hook if a pcall is there, with a random period
+ *      because a fixed one resonates with a loop of pcalls;
+ *   3. half a grace later it leaves its frames as they are, past code that
+ *      would have put things in order, and is reset on another C stack;
+ *   4. where its hooks are off, which a blocking call may change, that comes
+ *      another quarter later: no handler is run then, which is reported.
+ *
+ * The watch is a count hook on the coroutines of a killed thread. It gives the
+ * others their turn while the thread computes, forces it, and follows it into
+ * the coroutines that it resumes. Out of its reach are finalizers, in which Lua
+ * turns hooks off, and a single call of a C function.
+ *
+ * Main and threads of C's cannot be reset: the kill is raised there whenever
+ * that is safe, and the others have their turns.
  *
  * Green threads only. Hooks find their state by the registry: they have no
  * upvalues.
@@ -13,6 +29,8 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/force.h"
+
+#include "runtime/frames.h"
 #include "runtime/object.h"
 #include "runtime/park.h"
 #include "runtime/refusal.h"
@@ -27,6 +45,12 @@ enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 /* For so long it may compute before the others get a turn. */
 enum { TURN_NS = 100000000 };
 
+static void watch(lua_State *L, lua_Debug *ar);
+
+static void set_watch(lua_State *L, int count) {
+  lua_sethook(L, watch, LUA_MASKCOUNT | LUA_MASKCALL, count);
+}
+
 static uint32_t random_period(struct lg *G) {
   G->seed ^= G->seed << 13;
   G->seed ^= G->seed >> 7;
@@ -34,40 +58,118 @@ static uint32_t random_period(struct lg *G) {
   return 1 + (uint32_t)(G->seed % MOST_PERIOD);
 }
 
-static void kill_hook(lua_State *L, lua_Debug *ar);
-
-static void arm(lua_State *L, struct lg *G) {
-  lua_sethook(L, kill_hook, LUA_MASKCOUNT, (int)random_period(G));
+static int is_resetting(const struct green_thread *t) {
+  return t->user_flags & LG_RESETTING;
 }
 
-static void raise_again(lua_State *L, struct lg *G) {
-  arm(L, G);
+/* Leaves by yielding; the worker sees that no wait was begun. */
+static int may_reset(lua_State *L, const struct green_thread *t) {
+  return lg_is_lua(t) && !is_resetting(t) && lg_may_yield(L, t);
+}
+
+/* Since the kill was struck; the drain of a closing hub waits for 8. */
+static int quarters_of_grace(struct lg *G, const struct green_thread *t,
+                             unsigned quarters) {
+  uint64_t quarter = green_config(G->hub)->grace / 4000000;
+  return green_ms(G->hub) - t->struck_ms >= quarters * quarter;
+}
+
+/* --- leaving the frames --- */
+
+static const struct green_wait_kind left = {"its end", NULL, NULL};
+static const struct green_wait_kind left_in_hook = {"its end", NULL, NULL};
+
+int lg_was_left(const struct green_thread *t) {
+  if (t->kind == &left) return LG_LEFT;
+  return t->kind == &left_in_hook ? LG_LEFT_IN_HOOK : LG_NOT_LEFT;
+}
+
+/* Only coroutines that it resumes by functions of Lua's own may lie between it
+ * and L: a library that calls lua_resume() keeps books of that, and a callback
+ * on the main Lua thread has main's frames below. Nor may a finalizer, which
+ * Lua's collector waits for. */
+static int may_leave(lua_State *L, struct lg *G,
+                     const struct green_thread *t) {
+  lua_State *co = lg_is_lua(t) ? t->user : NULL;
+  while (co && co != L) co = lg_resumed(co, G);
+  if (!co) return 0;
+  return lua_gc(L, LUA_GCCOUNT) >= 0 || green_hot(G->hub)->draining;
+}
+
+/* Returns where that may not be, or not yet, or no stack is left to go on. */
+static void leave_frames(lua_State *L, struct lg *G, struct green_thread *t) {
+  int hooks;
+  assert(t == lg_current(G) && t->flags & GREEN_FORCED);
+  if (!quarters_of_grace(G, t, 6) || !may_leave(L, G, t)) return;
+  hooks = lg_hooks_on(t->user);
+  if (!hooks && !quarters_of_grace(G, t, 7)) return;
+  if (green_keep_reserve(G->hub) < 0) return;
+  t->kind = hooks ? &left : &left_in_hook;
+  t->on = NULL;
+  green_leave_frames(G->hub);
+}
+
+void lg_force(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  assert(t->flags & GREEN_FORCED);
+  if (may_reset(L, t)) lua_yield(L, 0); /* does not return */
+  leave_frames(L, G, t);
+}
+
+/* --- in a hook --- */
+
+static void raise_in_hook(lua_State *L, struct lg *G) {
   lg_push_killed(L, G, lg_current(G));
   lua_error(L);
 }
 
-static int may_reset(lua_State *L, struct lg *G) {
-  struct green_thread *t = lg_current(G);
-  return !(t->user_flags & LG_RESETTING) && lg_may_yield(L, t);
+/* Will the hooks of L be on again after an error that is raised in one? Those
+ * who reset a coroutine, or call Lua from C, catch it as pcall does. */
+static int may_raise_in_hook(lua_State *L, struct lg *G,
+                             const struct green_thread *t) {
+  enum lg_catcher catcher = lg_catcher(L, G);
+  if (catcher != LG_BASE_OF_STATE) return catcher == LG_PCALL;
+  return lg_is_lua(t) ? is_resetting(t) && L == t->user : 1;
 }
 
-static void kill_hook(lua_State *L, lua_Debug *ar) {
-  struct lg *G = lg_find(L);
-  (void)ar;
-  if (G && G->hub && lg_current(G) && lg_current(G)->flags & GREEN_FORCED)
-    raise_again(L, G);
-  lua_sethook(L, NULL, 0, 0); /* inherited by a thread that is not killed */
+/* 1: the thread yields when the hook returns, which must be soon; 0: it could
+ * not be done, and the thread goes on. */
+static int force_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
+  if (may_reset(L, t)) {
+    lua_yield(L, 0); /* in a hook this returns, and Lua yields then */
+    return 1;
+  }
+  set_watch(L, (int)random_period(G));
+  leave_frames(L, G, t);
+  if (may_raise_in_hook(L, G, t)) raise_in_hook(L, G);
+  return 0;
 }
 
-/* Past every handler. In a blocking call that may yield: does not return; else
- * arms the hook, and the caller raises. */
-void lg_force(lua_State *L, struct lg *G) {
-  struct green_thread *t = lg_current(G);
-  lua_State *own = lg_own_state(G, t);
-  if (may_reset(L, G)) lua_yield(L, 0);
-  if (lua_gethook(L) != kill_hook) arm(L, G); /* else its count goes on */
-  if (own != L && lg_is_lua(t) && lua_gethook(own) != kill_hook) arm(own, G);
+/* Past the base it would be an error that nobody catches: the thread ends as by
+ * that. Below a handler of the program's it is left to the watch. */
+static int kill_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
+  int how = green_deliver(G->hub, GREEN_STRIKE_KILL, NULL);
+  lg_watch_killed(L, G);
+  if (how == GREEN_FORCE) return force_in_hook(L, G, t);
+  if (may_raise_in_hook(L, G, t)) raise_in_hook(L, G);
+  if (!may_reset(L, t) || lg_catcher(L, G) != LG_BASE_OF_STATE) return 0;
+  t->flags |= GREEN_FORCED;
+  lua_yield(L, 0);
+  return 1;
 }
+
+int lg_strike_in_hook(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(G->hub, t, &scope);
+  if (strike == GREEN_STRIKE_NONE || !lua_checkstack(L, 8)) return 0;
+  if (strike == GREEN_STRIKE_KILL) return kill_in_hook(L, G, t);
+  if (lg_catcher(L, G) == LG_HANDLER) return 0;
+  lg_push_strike(L, G, strike, scope);
+  return lua_error(L);
+}
+
+/* --- the watch --- */
 
 /* Has the running thread computed for so long, in real time, that the others
  * must have a turn? Shorter runs are never interrupted, killed or not. */
@@ -89,55 +191,73 @@ static void turn_of_killed(lua_State *L, struct lg *G, lua_Debug *ar) {
   if (!overruns(G)) return;
   if (lg_in_library(L, ar) || lg_refusal(L, G) ||
       green_keep_reserve(G->hub) < 0) {
-    lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT, (int)random_period(G));
+    set_watch(L, (int)random_period(G));
     return;
   }
-  if (lua_gethookcount(L) != WATCH_COUNT)
-    lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT, WATCH_COUNT);
+  if (lua_gethookcount(L) != WATCH_COUNT) set_watch(L, WATCH_COUNT);
   green_keep_note(G->hub, L);
   green_lap_begin(G->hub, &kind);
   green_keep(G->hub);
 }
 
-/* A killed thread that computes: gives the others a turn, and is forced when
- * the grace is over. */
-static void watch_hook(lua_State *L, lua_Debug *ar) {
+/* Is the kill to be forced now? One that was not delivered yet may be hidden by
+ * a shield. */
+static int is_due(struct lg *G, struct green_thread *t) {
+  struct green_scope *scope;
+  if (!t->deliveries && !(t->flags & GREEN_FORCED) &&
+      green_strikes(G->hub, t, &scope) != GREEN_STRIKE_KILL)
+    return 0;
+  return green_overdue(G->hub, t, is_resetting(t));
+}
+
+static void watch_coroutine(lua_State *co) {
+  if (lua_gethook(co) != watch) set_watch(co, WATCH_COUNT);
+}
+
+/* A coroutine that was made before the kill has no hook yet; one that was made
+ * since has inherited it, and takes it to whatever thread resumes it. */
+static void watch(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
   struct green_thread *t = G && G->hub ? lg_current(G) : NULL;
   if (!t || !(t->flags & GREEN_STRUCK)) {
     lua_sethook(L, NULL, 0, 0);
-    return;
+  } else if (ar->event != LUA_HOOKCOUNT) {
+    lua_State *co = lg_called(L, G, ar);
+    if (co) watch_coroutine(co);
+  } else if (!is_due(G, t) || !force_in_hook(L, G, t)) {
+    turn_of_killed(L, G, ar);
   }
-  if (green_overdue(G->hub, t, t->user_flags & LG_RESETTING)) {
-    if (may_reset(L, G)) {
-      lua_yield(L, 0); /* in a hook this returns, and Lua yields then */
-      return;
-    }
-    raise_again(L, G);
-  }
-  turn_of_killed(L, G, ar);
 }
 
-/* Called when a kill is about to be raised in L. */
+/* Down from one coroutine to the next that it resumes. */
+static void watch_chain(lua_State *co, struct lg *G) {
+  for (; co; co = lg_resumed(co, G)) watch_coroutine(co);
+}
+
+void lg_watch_thread(struct lg *G, struct green_thread *t) {
+  if (lg_is_lua(t) || t == green_main(G->hub))
+    watch_chain(lg_own_state(G, t), G);
+}
+
 void lg_watch_killed(lua_State *L, struct lg *G) {
-  struct green_thread *t = lg_current(G);
-  lua_State *own = lg_own_state(G, t);
-  if (!lg_is_lua(t) || lua_gethook(L) == kill_hook) return;
-  if (lua_gethook(L) != watch_hook)
-    lua_sethook(L, watch_hook, LUA_MASKCOUNT, WATCH_COUNT);
-  if (own != L && lua_gethook(own) != watch_hook)
-    lua_sethook(own, watch_hook, LUA_MASKCOUNT, WATCH_COUNT);
+  lg_watch_thread(G, lg_current(G));
+  watch_coroutine(L);
 }
 
-/* Its coroutine is about to be reset: handlers may compute for ever, too.
- * Those of a thread that was forced get a grace of their own. Never raises. */
-void lg_watch_reset(struct lg *G, struct green_thread *t) {
-  lua_State *co = t->user;
-  if (!(t->flags & GREEN_STRUCK)) {
+/* A hook that somebody else has there stays until the kill is delivered. */
+void lg_killed(struct green_hub *hub, struct green_thread *t) {
+  struct lg *G = lg_of(hub);
+  if (G && lg_is_lua(t) && !lua_gethook(t->user)) lg_watch_thread(G, t);
+}
+
+void lg_watch_reset(struct lg *G, lua_State *co) {
+  struct green_thread *t = lg_current(G);
+  if (t->flags & GREEN_STRUCK)
+    set_watch(co, WATCH_COUNT);
+  else
     lua_sethook(co, NULL, 0, 0);
-    return;
-  }
-  if (t->flags & GREEN_FORCED || !t->deliveries)
-    t->struck_ms = green_ms(G->hub);
-  lua_sethook(co, watch_hook, LUA_MASKCOUNT, WATCH_COUNT);
+}
+
+int lg_is_watched(lua_State *L) {
+  return lua_gethook(L) == watch;
 }

@@ -11,6 +11,7 @@
 #include "runtime/anchor.h"
 #include "runtime/closing.h"
 #include "runtime/force.h"
+#include "runtime/frames.h"
 #include "runtime/interrupt.h"
 #include "runtime/refusal.h"
 #include "runtime/strike.h"
@@ -67,10 +68,8 @@ void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op) {
   how = green_deliver(G->hub, strike, scope);
   if (strike == GREEN_STRIKE_SCOPE && scope->deliveries == MOST_SWALLOWED)
     report_swallowed(L, scope, G);
-  if (how == GREEN_FORCE)
-    lg_force(L, G);
-  else if (how == GREEN_LAP_FIRST && !lg_refusal(L, G))
-    lap_first(L, G, op);
+  if (how == GREEN_FORCE) lg_force(L, G);
+  if (how != GREEN_AT_ONCE && !lg_refusal(L, G)) lap_first(L, G, op);
   raise_visible(L, G);
 }
 
@@ -111,6 +110,10 @@ void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what) {
     lua_error(L);
   }
   if (code != UV_ECANCELED) return;
+  if (lg_below_hook(L)) {
+    lg_strike_in_hook(L, G);
+    return;
+  }
   if (t->flags & GREEN_FORCED) lg_force(L, G);
   raise_visible(L, G);
 }

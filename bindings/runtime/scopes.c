@@ -234,6 +234,14 @@ static int l_shield_begin(lua_State *L) {
   return 1;
 }
 
+/* nested(): does the caller run in a coroutine of the user's? */
+static int l_nested(lua_State *L) {
+  struct lg *G = lg_get(L);
+  struct green_thread *t = lg_current(G);
+  lua_pushboolean(L, t && lg_own_state(G, t) != L);
+  return 1;
+}
+
 static int shield_end(lua_State *L) {
   struct scope *s = lg_check_object(L, &shield_class, sizeof *s);
   if (s->scope.user) scope_close(s->object.G, s);
@@ -304,6 +312,7 @@ static int l_time_left(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"deadline", l_deadline},
                                      {"time_left", l_time_left},
+                                     {"nested", l_nested},
                                      {"scope_begin", l_scope_begin},
                                      {"scope_cancel", l_scope_cancel},
                                      {"scope_end", l_scope_end},

@@ -22,6 +22,11 @@
 
 enum { LG_POOL = 256, LG_DUTIES = 2 };
 
+/* Functions of Lua's own library, by which frames are known: see frames.c. */
+struct lg_functions {
+  lua_CFunction pcall, xpcall, resume, close, wrapped, traceback;
+};
+
 struct lg {
   struct green_hub *hub; /* NULL once closed */
   lua_State *main;       /* the main Lua thread */
@@ -43,7 +48,12 @@ struct lg {
   int duty_count;
   struct lg_sites *sites;             /* where threads are spawned */
   struct lg_dump_signal *dump_signal; /* while it is on */
-  uint64_t seed;                      /* of the random hook periods */
+  struct lg_functions known;
+  struct {
+    lua_Hook hook;
+    int mask, count;
+  } former;           /* of a coroutine that is to raise: see thread.c */
+  uint64_t seed;      /* of the random hook periods */
   const char *refuse; /* where blocking is refused just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t armed; /* SIGINT is ours, or was */

@@ -49,11 +49,18 @@ void lg_note_closed(struct lg *G, struct green_thread *t) {
   lg_protected(G, note_reason, t);
 }
 
+struct green_thread *lg_thread_in(struct lg *G, lua_State *co) {
+  struct green_thread *t = lg_current(G);
+  struct search s = {co, NULL};
+  if (t && lg_is_lua(t) && t->user == co) return t;
+  green_each(G->hub, match, &s);
+  return s.found;
+}
+
 /* The thread that is parked in a coroutine; or NULL. */
 static struct green_thread *parked_in(struct lg *G, lua_State *co) {
-  struct search s = {co, NULL};
-  green_each(G->hub, match, &s);
-  return s.found && !s.found->stack ? s.found : NULL;
+  struct green_thread *t = lg_thread_in(G, co);
+  return t && !t->stack ? t : NULL;
 }
 
 /* Called by the __close of a guard or a mark: the parked thread whose coroutine
@@ -79,14 +86,6 @@ static int guard_close(lua_State *L) {
   green_cut(G->hub, t);
   t->since = 0; /* nobody knows any more where its function is defined */
   green_bury(G->hub, t, GREEN_KILLED);
-  return 0;
-}
-
-/* expose(co): coroutine.running gave this coroutine away. */
-int lg_expose(lua_State *L) {
-  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  struct green_thread *t = G->hub ? lg_current(G) : NULL;
-  if (t && t->user == lua_tothread(L, 1)) t->user_flags |= LG_EXPOSED;
   return 0;
 }
 

@@ -9,8 +9,8 @@
 
 /* Once for each state. */
 void lg_open_coroutine(lua_State *L);
-/* A function for Lua. */
-int lg_expose(lua_State *L);
+/* The live thread whose coroutine it is; or NULL. Never raises. */
+struct green_thread *lg_thread_in(struct lg *G, lua_State *co);
 
 /* A coroutine and its anchor slot; one more slot is free then. May raise, and
  * is the last that runs finalizers. */

@@ -16,6 +16,7 @@
 #include "thread/join.h"
 #include "thread/links.h"
 #include "thread/name.h"
+#include "thread/reset.h"
 #include "thread/thread.h"
 
 /* --- ending it --- */
@@ -265,8 +266,6 @@ static const luaL_Reg functions[] = {{"spawn", lg_l_spawn},
                                      {"rare", lg_l_rare},
                                      {"output", lg_l_output},
                                      {"set_output", lg_l_set_output},
-                                     {"expose", lg_expose},
-                                     {"close_of", lg_close_of},
                                      {NULL, NULL}};
 
 static const luaL_Reg on_threads[] = {{"await_end", lg_thread_await_end},

@@ -2,102 +2,23 @@
  *
  * How a worker runs one, and how it ends. The resumed function is the user's
  * own: no trampoline, no protected call at the base, so that an idle thread
- * costs 1.2 KB. What has to happen at its end happens here on the worker,
- * outside lua_resume, where only functions that cannot raise may be used; the
- * rest goes through the helper coroutine.
+ * costs 1.2 KB. What has to happen at its end happens here and in reset.c, on
+ * the worker, outside lua_resume, where only functions that cannot raise may be
+ * used; the rest goes through the helper coroutine.
  *
  * SPDX-License-Identifier: MIT
  */
-#include "runtime/anchor.h"
 #include "runtime/force.h"
-#include "runtime/rare.h"
+#include "runtime/frames.h"
+#include "runtime/object.h"
 #include "thread/coroutine.h"
 #include "thread/end.h"
 #include "thread/name.h"
+#include "thread/reset.h"
 #include "thread/thread.h"
 
-const char lg_no_yield[] = "attempt to yield from outside a coroutine";
-
-/* --- how a thread ends --- */
-
-/* Did the error pass through a note of its traceback further in? The rare
- * things are on top of the stack. */
-static int was_noted(lua_State *L, lua_State *co) {
-  int same;
-  lua_getfield(L, -1, "traced");
-  if (lua_isnil(L, -1) || !lua_checkstack(co, 1)) {
-    lua_pop(L, 1);
-    return 0;
-  }
-  lua_pushvalue(co, -1);
-  lua_xmove(co, L, 1);
-  same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same;
-}
-
-/* fn(G, t) on the helper: where its error was raised. */
-static int take_traceback(lua_State *L) {
-  struct lg *G = lua_touserdata(L, 1);
-  struct green_thread *t = lua_touserdata(L, 2);
-  lg_make_rare(L, G, t);
-  if (was_noted(L, t->user)) return 0;
-  luaL_traceback(L, t->user, NULL, 0);
-  lua_rawseti(L, -2, RARE_TRACEBACK);
-  return 0;
-}
-
-/* Is the value on top of the dead coroutine the thread's own kill object? */
-static int is_own_kill(struct lg *G, struct green_thread *t, lua_State *co) {
-  int own;
-  lg_peek_rare(G, t, RARE_KILLED);
-  if (lua_isnil(G->tables, -1) || !lua_checkstack(co, 1)) {
-    lua_pop(G->tables, 1);
-    return 0;
-  }
-  lua_xmove(G->tables, co, 1);
-  own = lua_rawequal(co, -1, -2);
-  lua_pop(co, 1);
-  return own;
-}
-
-/* Runs the pending to-be-closed variables on this worker. They may block: the
- * thread keeps the stack then. Afterwards the error, if any, is at index 1.
- * The name is read from what is gone then. */
-static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
-  uint32_t site = lg_keep_name(G, t);
-  int status;
-  assert(t->state == GREEN_RUNNING);
-  t->user_flags |= LG_RESETTING;
-  lg_watch_reset(G, t);
-  status = lg_reset(co);
-  t->user_flags &= (uint8_t)~LG_RESETTING;
-  t->since = site; /* nothing is waited for any more */
-  return status;
-}
-
-static void has_failed(struct lg *G, struct green_thread *t, lua_State *co) {
-  lg_protected(G, take_traceback, t);
-  reset(G, t, co);
-  t->state = is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
-}
-
-/* Ended by force: handlers run without an error; one of their own counts. */
-static void was_forced(struct lg *G, struct green_thread *t, lua_State *co) {
-  int status = reset(G, t, co);
-  t->state =
-      status == LUA_OK || is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
-}
-
-/* coroutine.yield at the top level: nobody is there to yield to. */
-static void yielded_outside(struct lg *G, struct green_thread *t,
-                            lua_State *co) {
-  lg_protected(G, take_traceback, t);
-  reset(G, t, co);
-  lua_settop(co, 0);
-  lua_rawgetp(co, LUA_REGISTRYINDEX, lg_no_yield);
-  t->state = GREEN_FAILED;
-}
+/* In a row, of a C function that yields again when it goes on. */
+enum { MOST_YIELDS = 100 };
 
 /* Lua 5.5: it has closed its own coroutine, and that counts as a return without
  * values. What lay below them is gone, the guard too: an outcome of the usual
@@ -108,27 +29,76 @@ static void closed_itself(struct green_thread *t, lua_State *co) {
   t->user_flags |= LG_EXPOSED;
 }
 
+/* --- a yield to nobody --- */
+
+/* Fires as the function that yielded returns, and raises in its name. */
+static void refuse_yield(lua_State *L, lua_Debug *ar) {
+  struct lg *G = lg_find(L);
+  (void)ar;
+  lua_sethook(L, G->former.hook, G->former.mask, G->former.count);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_no_yield);
+  lua_error(L);
+}
+
+/* The coroutine goes on, to the error that the yield should have been, if
+ * something there catches it; without that the thread ends as by an error that
+ * nobody catches. *spent: yields since the last such error. */
+static int goes_on(struct lg *G, struct green_thread *t, lua_State *co,
+                   int *spent) {
+  if (t->flags & GREEN_FORCED || lg_catcher(co, G) == LG_BASE_OF_STATE)
+    return 0;
+  if (lua_gethook(co) == refuse_yield) return ++*spent < MOST_YIELDS;
+  *spent = 0;
+  G->former.hook = lua_gethook(co);
+  G->former.mask = lua_gethookmask(co);
+  G->former.count = lua_gethookcount(co);
+  lua_sethook(co, refuse_yield,
+              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  return 1;
+}
+
+static int resume(struct lg *G, struct green_thread *t, lua_State *co,
+                  int nargs, int *nresults) {
+  int status, spent = 0;
+  for (;;) {
+    status = lua_resume(co, NULL, nargs, nresults);
+    if (likely(status != LUA_YIELD || t->user_flags & LG_PARKED) ||
+        !goes_on(G, t, co, &spent))
+      return status;
+    lua_pop(co, *nresults);
+    nargs = 0;
+  }
+}
+
 /* --- the worker's part --- */
 
 /* lua_resume came back otherwise than by one of our waits or a return. */
-static void odd_end(struct lg *G, struct green_thread *t, lua_State *co,
-                    int status) {
+static void odd_end(struct lg *G, struct green_thread *t, int status) {
   if (status != LUA_YIELD)
-    has_failed(G, t, co);
+    lg_reset_failed(G, t);
   else if (t->flags & GREEN_FORCED)
-    was_forced(G, t, co);
+    lg_reset_forced(G, t);
   else
-    yielded_outside(G, t, co);
+    lg_reset_yielded(G, t);
 }
 
 /* Others have closed its coroutine, or are about to: a handler of that blocks,
  * and the thread was woken meanwhile. */
-static int was_closed(struct lg *G, struct green_thread *t) {
+static void was_closed(struct lg *G, struct green_thread *t) {
   if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
   t->on = NULL; /* a finalizer could collect it now */
   lg_note_closed(G, t);
   t->since = 0;
   t->state = GREEN_KILLED;
+}
+
+/* Its coroutine is not where lua_resume() left it. */
+static int not_parked(struct lg *G, struct green_thread *t) {
+  if (lg_was_left(t) == LG_NOT_LEFT)
+    was_closed(G, t);
+  else
+    lg_reset_left(G, t);
+  G->refuse = NULL;
   return GREEN_ENDED;
 }
 
@@ -140,16 +110,16 @@ static int run_one(struct lg *G, struct green_thread *t) {
     t->user_flags |= LG_STARTED;
     nargs = lua_gettop(co) - LG_BASE - 1;
   } else if (unlikely(lua_status(co) != LUA_YIELD)) {
-    return was_closed(G, t);
+    return not_parked(G, t);
   }
-  status = lua_resume(co, NULL, nargs, &nresults);
+  status = resume(G, t, co, nargs, &nresults);
   if (status == LUA_YIELD && t->user_flags & LG_PARKED) {
     t->user_flags &= (uint8_t)~LG_PARKED;
     return GREEN_PARKED;
   }
   t->since = 0; /* nothing is waited for: see record.h */
   if (unlikely(status != LUA_OK))
-    odd_end(G, t, co, status);
+    odd_end(G, t, status);
   else if (nresults == 0 && unlikely(lua_gettop(co) < LG_BASE))
     closed_itself(t, co);
   if (likely(status == LUA_OK)) t->state = GREEN_DONE;

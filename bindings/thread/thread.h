@@ -8,10 +8,6 @@
 
 #include "runtime/state.h"
 
-/* thread.c: what a thread fails with that yields to nobody; also its registry
- * key. */
-extern const char lg_no_yield[];
-
 /* belongings.c: functions for Lua. */
 int lg_l_rare(lua_State *L);
 int lg_l_output(lua_State *L);
@@ -34,9 +30,6 @@ int lg_l_spawn_n(lua_State *L);
 int lg_l_spawn_after(lua_State *L);
 int lg_l_report_later(lua_State *L);
 int lg_l_crowded(lua_State *L);
-
-/* close.c: a function for Lua. */
-int lg_close_of(lua_State *L);
 
 /* inspect.c */
 void lg_push_place(lua_State *L, lua_Debug *ar);
@@ -84,6 +77,6 @@ void lg_copy_inherited(lua_State *L, int from, int to);
  * stack; their first upvalue is G. */
 void lg_open_thread(lua_State *L);
 void lg_open_locals(lua_State *L);
-void lg_open_nested(lua_State *L);
+void lg_open_standard(lua_State *L);
 
 #endif

@@ -90,10 +90,13 @@ function Thread:wait(s) end
 function Thread:join(s) end
 
 --- Kills it: its interruptible calls raise the killed object from now on. One
---- that swallows it for config.grace is ended by force. Each time that it has
---- computed for 0.1 s without a break it gives the others a turn: the memory
---- model does not hold for it then. The first reason counts. Never switches, on
---- itself too.
+--- that swallows it for config.grace is ended by force, past every pcall; where
+--- a C function is in the way, as table.sort or that of a message handler, half
+--- a grace later, and without its <close> handlers if it computes there. Each
+--- time that it has computed for 0.1 s without a break it gives the others a
+--- turn: the memory model does not hold for it then. Nothing ends a finalizer,
+--- or a single call of a C function, such as string.rep or string.find. The
+--- first reason counts. Never switches, on itself too.
 ---@param reason? any
 ---@return boolean alive  true if it had not ended
 function Thread:kill(reason) end

@@ -1,57 +1,43 @@
 --- What luagreen replaces in the standard library, and why.
 ---
----   coroutine.running   marks the coroutine of a green thread as known to
----                       others, so that it is not used again for another one
----   coroutine.close     of the running one (Lua 5.5): the thread keeps its
----                       name
----   os.exit(c, true)    from a green thread: main closes the state, on the OS
----                       stack, after all others were killed and cleaned up
----   warn                blocking is refused while the warn function runs
+---   coroutine.running      the coroutine of a green thread is known to others
+---                          from now on, and not used again for another one
+---   coroutine.isyieldable  false at a green thread's base: nobody is there to
+---                          yield to
+---   coroutine.close        of the running one (Lua 5.5): the thread keeps its
+---                          name
+---   debug.sethook          not where a killed thread is watched, which could
+---                          compute for ever then
+---   os.exit(c, true)       from a green thread: main closes the state, on the
+---                          OS stack, after all others were killed and cleaned
+---                          up. The first code counts
+---   warn                   blocking is refused while the warn function runs
+---
+--- The replacements are in bindings/thread/standard.c.
 ---
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
 local green = require "green"
 local policy = require "green.runtime.policy"
-local _VERSION, error, pcall = _VERSION, error, pcall
+local _G, _VERSION = _G, _VERSION
 
 local HUGE <const> = math.huge
 
---- A host may have opened neither of these libraries.
-local coroutine, os = coroutine or {}, os or {}
-local running = coroutine.running
-local exit, stock_warn = os.exit, warn
+--- A host may have opened none of these libraries.
+local coroutine, debug, os = coroutine or {}, debug or {}, os or {}
+local exit = os.exit
 
-------------------------------------------------------------- coroutines --
+core.replace(coroutine, "running")
+core.replace(coroutine, "isyieldable")
+if _VERSION ~= "Lua 5.4" then core.replace(coroutine, "close") end
+core.replace(debug, "sethook")
+core.replace(os, "exit")
+core.replace(_G, "warn")
 
-local function note(co, main)
-  if not main then core.expose(co) end
-  return co, main
-end
-
-if running then
-  function coroutine.running()
-    return note(running())
-  end
-end
-
-if coroutine.close and _VERSION ~= "Lua 5.4" then
-  coroutine.close = core.close_of(coroutine.close)
-end
-
--------------------------------------------------------------- the process --
-
-local exit_code
-
-if exit then
-  function os.exit(code, closing)
-    if not closing then exit(code) end
-    exit_code = code
-    if core.exit_main() then green.sleep(HUGE) end
-    core.drain()
-    exit(code, true)
-  end
-end
+--- Of the first os.exit: a clean-up that calls it once more, for success, does
+--- not hide a failure.
+local leaving, exit_code
 
 --- Main, woken because another thread called os.exit.
 function policy.exit()
@@ -59,11 +45,13 @@ function policy.exit()
   exit(exit_code, true)
 end
 
-if stock_warn then
-  function _G.warn(...)
-    local mine = core.in_warn(true)
-    local ok, err = pcall(stock_warn, ...)
-    if mine then core.in_warn(false) end
-    if not ok then error(err, 0) end
+--- What os.exit does. To close the state is main's part.
+function policy.leave(code, closing)
+  if not leaving then exit_code = code end
+  if closing then
+    leaving = true
+    if core.exit_main() then green.sleep(HUGE) end
+    core.drain()
   end
+  exit(exit_code, closing)
 end

@@ -1,0 +1,35 @@
+/* frames.h - what stands on a Lua stack, as far as forcing a kill must know.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_FRAMES_H
+#define LG_FRAMES_H
+
+#include "runtime/state.h"
+
+/* Where an error that is raised in a hook of L goes. */
+enum lg_catcher {
+  LG_BASE_OF_STATE, /* past every frame that can be seen */
+  LG_PCALL,         /* it is caught, and hooks are on again */
+  LG_HANDLER        /* to a message handler, which would run below the hook */
+};
+enum lg_catcher lg_catcher(lua_State *L, struct lg *G);
+
+/* The coroutine that the function on top of L resumes, or closes; or NULL. */
+lua_State *lg_resumed(lua_State *L, struct lg *G);
+/* The same for a call that a hook of L was told of. */
+lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar);
+
+/* Is there a value in the frames of L that a <close> may stand for? */
+int lg_may_close(lua_State *L);
+
+/* Are the hooks of L on? They are off below a hook and, if an error passed from
+ * there to the base of L, for good. */
+int lg_hooks_on(lua_State *L);
+
+/* Was a C function called by a hook written in C? */
+int lg_below_hook(lua_State *L);
+
+void lg_open_frames(lua_State *L);
+
+#endif

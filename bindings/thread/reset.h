@@ -1,0 +1,19 @@
+/* reset.h - the coroutine of a thread that ends otherwise than by a return.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_RESET_H
+#define LG_RESET_H
+
+#include "runtime/state.h"
+
+/* What a thread fails with that yields to nobody; also its registry key. */
+extern const char lg_no_yield[];
+
+/* On the worker. Each runs the <close> handlers and sets the thread's state. */
+void lg_reset_failed(struct lg *G, struct green_thread *t);
+void lg_reset_forced(struct lg *G, struct green_thread *t);
+void lg_reset_yielded(struct lg *G, struct green_thread *t);
+void lg_reset_left(struct lg *G, struct green_thread *t);
+
+#endif
