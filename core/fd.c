@@ -325,12 +325,12 @@ static int may_wait(struct green_hub *h, struct green_fd *f, int event) {
   return want_event(h, f, event);
 }
 
-int green_fd_link_reader(struct green_hub *h, struct green_fd *f,
-                         struct green_node *node) {
-  int r = may_wait(h, f, GREEN_READABLE);
+int green_fd_link(struct green_hub *h, struct green_fd *f, int event,
+                  struct green_node *node) {
+  int r = may_wait(h, f, event);
   if (r < 0) return r;
   node->thread = h->hot.current;
-  green_list_add(&f->reader, node);
+  green_list_add(list_of(f, event), node);
   one_more(h);
   return 0;
 }

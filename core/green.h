@@ -210,6 +210,12 @@ int green_fd_wait(struct green_hub *hub, struct green_fd *f, int event,
                   uint64_t deadline);
 struct green_thread *green_fd_reader(struct green_fd *f);
 
+/* Blocks until one of n descriptors is ready: which one, from 0. UV_EINVAL for
+ * more than GREEN_MOST_FDS; UV_EBADF if one is closed meanwhile. */
+enum { GREEN_MOST_FDS = 16 };
+int green_fd_wait_any(struct green_hub *hub, struct green_fd *const *fds,
+                      int n, int event, uint64_t deadline);
+
 /* Writers take turns: between begin (blocks) and end a thread has the write
  * side for itself, first come first served. */
 int green_fd_write_begin(struct green_hub *hub, struct green_fd *f,
@@ -686,9 +692,10 @@ int green_fd_wait_begin(struct green_hub *hub, struct green_fd *f, int event,
                         uint64_t deadline, const struct green_wait_kind *kind);
 void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
 /* One of many things that the current thread waits for: links the node, as the
- * descriptor's only reader; ended by green_fd_unlink(), which unlinks it. */
-int green_fd_link_reader(struct green_hub *hub, struct green_fd *f,
-                         struct green_node *node);
+ * only one that waits for the event; ended by green_fd_unlink(), which unlinks
+ * it. */
+int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
+                  struct green_node *node);
 void green_fd_unlink(struct green_hub *hub, struct green_fd *f,
                      struct green_node *node);
 /* 0: the current thread has the write side; UV_EAGAIN: another has it. */

@@ -1,8 +1,9 @@
 /* connect.c - connecting and binding, by name or by path.
  *
- * Numeric addresses never go to the resolver. A connect tries every address
- * under one deadline; it always keeps its C stack, like every function of the
- * core's C shape, so it may hold lists in C variables.
+ * Numeric addresses never go to the resolver. Of several addresses the first to
+ * answer wins (race.c); where a socket has its descriptor already, they share
+ * what is left of the limit. A connect always keeps its C stack, like every
+ * function of the core's C shape, so it may hold lists in C variables.
  *
  * Green threads only, where they wait.
  *
@@ -20,6 +21,7 @@
 static int look_up(lua_State *L, struct lg *G, const char *host,
                    const char *port, int family, int flags, uint64_t deadline,
                    struct addrinfo **list) {
+  const char *what = flags & AI_PASSIVE ? "bind" : "connect";
   struct addrinfo hints;
   int r;
   memset(&hints, 0, sizeof hints);
@@ -28,10 +30,10 @@ static int look_up(lua_State *L, struct lg *G, const char *host,
   hints.ai_flags = flags;
   r = green_getaddrinfo(G->hub, host, port, &hints, 0, list);
   if (r != UV_ETIMEDOUT && r != UV_EPERM) return r;
-  lg_may_keep(L, G, "connect");
+  lg_may_keep(L, G, what);
   r = green_getaddrinfo(G->hub, host, port, &hints,
                         deadline ? deadline : GREEN_FOREVER, list);
-  if (r < 0) lg_raise_code(L, G, r, "connect");
+  if (r < 0) lg_raise_code(L, G, r, what);
   return r;
 }
 
@@ -80,23 +82,58 @@ static int connected(lua_State *L, struct lg *G, struct lg_socket *s, int r) {
   return 1;
 }
 
-static int goes_on(const struct lg_socket *s, int r) {
-  return r > 0 && !(s->polls && r == ETIMEDOUT) && r != EALREADY &&
-         r != EISCONN;
+static int count(const struct addrinfo *a, int family) {
+  int n = 0;
+  for (; a; a = a->ai_next) n += a->ai_family == family;
+  return n;
 }
 
-static int connect_list(lua_State *L, struct lg *G, struct lg_socket *s,
-                        const struct addrinfo *ai, uint64_t deadline) {
-  int bound = s->fd >= 0, tried = 0, r = EADDRNOTAVAIL;
-  for (; ai; ai = ai->ai_next) {
-    if (bound && ai->ai_family != s->family) continue;
-    r = lg_socket_need_fd(L, s, ai->ai_family, tried && !bound);
-    if (r == 0)
-      r = connect_one(L, G, s, ai->ai_addr, ai->ai_addrlen, deadline);
-    if (!goes_on(s, r)) break;
-    tried = 1;
+/* Each of n has an equal part of what is left of the limit. */
+static uint64_t share(uint64_t deadline, int n) {
+  uint64_t now = green_now();
+  if (n < 2 || deadline == GREEN_FOREVER || now >= deadline) return deadline;
+  return now + (deadline - now) / (uint64_t)n;
+}
+
+/* Forgets a connect that failed or goes on: the descriptor keeps its options
+ * and the address that it was given. Linux leaves an error behind. */
+static void disconnect(struct lg_socket *s) {
+  struct sockaddr a = {.sa_family = AF_UNSPEC};
+  socklen_t size = sizeof(int);
+  int error;
+  connect(s->fd, &a, sizeof a);
+  getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+}
+
+/* Is it worth while to try the next address? Without waiting it is not. */
+static int is_failure(const struct lg_socket *s, int r) {
+  return r == UV_ETIMEDOUT ||
+         (r > 0 && r != EALREADY && r != EISCONN && !s->polls);
+}
+
+/* The descriptor that it has (bound, or made for one family) tries the
+ * addresses of its family, one after the other. */
+static int connect_given(lua_State *L, struct lg *G, struct lg_socket *s,
+                         const struct addrinfo *a, uint64_t deadline) {
+  int left = count(a, s->family), r = EADDRNOTAVAIL;
+  for (; left > 0; a = a->ai_next) {
+    if (a->ai_family != s->family) continue;
+    r = connect_one(L, G, s, a->ai_addr, a->ai_addrlen, share(deadline, left));
+    left--;
+    if (!is_failure(s, r) || green_now() >= deadline) break;
+    if (left > 0) disconnect(s);
   }
   return r;
+}
+
+static int connect_any(lua_State *L, struct lg *G, struct lg_socket *s,
+                       const struct addrinfo *a, uint64_t deadline) {
+  int r;
+  if (s->connecting) return EALREADY;
+  if (s->fd >= 0) return connect_given(L, G, s, a, deadline);
+  if (a->ai_next && !s->polls) return lg_connect_race(L, s, a, deadline);
+  r = lg_socket_need_fd(L, s, a->ai_family, 0);
+  return r ? r : connect_one(L, G, s, a->ai_addr, a->ai_addrlen, deadline);
 }
 
 static int connect_unix(lua_State *L, struct lg *G, struct lg_socket *s,
@@ -138,7 +175,8 @@ int lg_socket_connect(lua_State *L) {
     lg_socket_become(L, 1, LG_CLIENT);
     return lg_fail_text(L, why);
   }
-  r = s->closed ? UV_EBADF : connect_list(L, G, s, list, deadline);
+  list = lg_addresses_in_turns(list);
+  r = s->closed ? UV_EBADF : connect_any(L, G, s, list, deadline);
   green_freeaddrinfo(list);
   return connected(L, G, s, r);
 }

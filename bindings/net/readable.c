@@ -19,7 +19,7 @@ static int link_reader(struct lg *G, void *object, struct green_node *node,
   struct lg_socket *s = object;
   int r = s->f ? 0 : green_fd_open(G->hub, s->fd, &s->f);
   if (r == 0 && green_fd_reader(s->f) == lg_current(G)) return 0;
-  if (r == 0) r = green_fd_link_reader(G->hub, s->f, node);
+  if (r == 0) r = green_fd_link(G->hub, s->f, GREEN_READABLE, node);
   if (r == UV_EBADF) lg_socket_lost(s); /* asked again, it says "closed" */
   if (r < 0) return r;
   s->drained = 0;

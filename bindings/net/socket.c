@@ -108,7 +108,7 @@ int lg_socket_scarce(lua_State *L, int error) {
   return 1;
 }
 
-static int open_fd(lua_State *L, struct lg *G, int family) {
+int lg_socket_open_fd(lua_State *L, struct lg *G, int family) {
   int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   int fd = socket(family, type, 0);
   if (fd < 0 && lg_socket_scarce(L, errno)) fd = socket(family, type, 0);
@@ -120,8 +120,9 @@ static int open_fd(lua_State *L, struct lg *G, int family) {
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh) {
   int fd;
+  if (s->connecting) return EALREADY;
   if (s->fd >= 0 && s->family == family && !fresh) return 0;
-  fd = open_fd(L, s->head.G, family);
+  fd = lg_socket_open_fd(L, s->head.G, family);
   if (fd < 0) return -fd;
   lg_socket_shut(s);
   s->fd = fd;
@@ -190,6 +191,7 @@ void lg_socket_shut(struct lg_socket *s) {
    * must not find it, or it would be the new one that is removed. */
   lg_file_remove(s->file);
   s->file = NULL;
+  if (hub && s->connecting) green_wake(hub, s->connecting, GREEN_CLOSED);
   close_fd(hub, s);
   if (s->pending >= 0) close(s->pending);
   s->pending = -1;

@@ -2,7 +2,7 @@
  *
  *   methods   stream.c                        the classes and their methods
  *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
- *   waiting   waiting.c                       one reader; writers in turn
+ *   waiting   waiting.c race.c                one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
  *   below     buffer.c address.c file.c errors.c
  *
@@ -76,8 +76,9 @@ struct lg_socket {
   struct lg_socket *next, **link; /* the state's list of all sockets */
   const struct lg_layer *layer;   /* NULL: none */
   struct green_fd *f;
-  int fd;          /* -1: closed, or not made yet */
-  int pending;     /* accepted, but not delivered; or -1 */
+  struct green_thread *connecting; /* it waits in race.c; else NULL */
+  int fd;                          /* -1: closed, or not made yet */
+  int pending;                     /* accepted, but not delivered; or -1 */
   int family;      /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
   uint8_t role;    /* LG_MASTER, LG_CLIENT or LG_SERVER */
   uint8_t polls;   /* a limit of 0: never waits */
@@ -192,7 +193,9 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
 void lg_socket_become(lua_State *L, int index, int role);
 /* Raises: what is at index 1 has none of these roles. */
 int lg_socket_misused(lua_State *L, int roles);
-/* Makes sure of a descriptor of that family: 0, or an errno. */
+/* A new descriptor of that family, or -errno; and makes sure that the socket
+ * has one: 0, or an errno. */
+int lg_socket_open_fd(lua_State *L, struct lg *G, int family);
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh);
 /* The descriptor becomes the socket's own; -1: it has none. */
@@ -285,12 +288,22 @@ void lg_write_end(struct lg *G, struct lg_socket *s);
 /* Waits that keep their C stack, so that C variables may hold lists: codes of
  * the core's. Raises where the caller may not block. */
 void lg_may_keep(lua_State *L, struct lg *G, const char *what);
+int lg_keep(lua_State *L, struct lg *G); /* the same: UV_EPERM */
 /* Until the connect under way is over. > 0: its errno. */
 int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                     uint64_t deadline);
 /* For a moment, each longer than the last. */
 int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
                      uint64_t deadline, uint64_t *pause);
+
+/* --- race.c --- */
+
+/* Puts the two families of a list in turns. */
+struct addrinfo *lg_addresses_in_turns(struct addrinfo *list);
+/* Connects a socket that has no descriptor to the first that answers: 0, an
+ * errno, or a code of the core's. */
+int lg_connect_race(lua_State *L, struct lg_socket *s,
+                    const struct addrinfo *list, uint64_t deadline);
 
 /* --- the calls: methods of LuaSocket's names --- */
 

@@ -133,7 +133,7 @@ void lg_may_keep(lua_State *L, struct lg *G, const char *what) {
 
 /* The same where a list of addresses is held: UV_EPERM, which is raised when
  * that is freed. What main makes to block was made on entry. */
-static int may_wait(lua_State *L, struct lg *G) {
+int lg_keep(lua_State *L, struct lg *G) {
   if (lg_refusal(L, G)) return UV_EPERM;
   green_keep_note(G->hub, L);
   return 0;
@@ -144,7 +144,7 @@ int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   socklen_t size = sizeof(int);
   int error = 0, r;
   if (s->polls) return ETIMEDOUT;
-  if ((r = may_wait(L, G)) < 0) return r;
+  if ((r = lg_keep(L, G)) < 0) return r;
   if (!s->f && (r = green_fd_open(G->hub, s->fd, &s->f)) < 0) return r;
   r = green_fd_wait(G->hub, s->f, GREEN_WRITABLE, deadline);
   if (r < 0) return r;
@@ -158,7 +158,7 @@ int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
   uint64_t now = green_now();
   int r;
   if (s->polls || now >= deadline) return ETIMEDOUT;
-  if ((r = may_wait(L, G)) < 0) return r;
+  if ((r = lg_keep(L, G)) < 0) return r;
   if (*pause < 100000000) *pause *= 2;
   r = green_sleep(G->hub, deadline - now < *pause ? deadline : now + *pause);
   if (r < 0) return r;

@@ -13,9 +13,11 @@ local green = {}
 ---@field bind? string      address to connect from
 ---@field nodelay? boolean  nothing is sent late; true
 
---- Connects to a TCP server, by every address of the name, or to a Unix one:
---- "unix:/path" without a port. A name that is empty, too long or holds a zero
---- byte is not known. Raises for unknown options and for a port that there
+--- Connects to a TCP server, or to a Unix one: "unix:/path" without a port. Of
+--- a name that has several addresses the first to answer wins: one that has not
+--- answered for a quarter of a second, or less if the limit is short, does not
+--- keep the next from being tried. A name that is empty, too long or holds a
+--- zero byte is not known. Raises for unknown options and for a port that there
 --- cannot be: "", "-1", 65536. Interruptible. May switch.
 ---@param host string
 ---@param port? integer|string  or the name of a service

@@ -418,6 +418,76 @@ static void test_open_at_end(void) {
   close(ends[1]);
 }
 
+struct many {
+  int ends[4][2];
+  struct green_fd *fds[4];
+  uint64_t deadline;
+};
+
+static void open_many(struct many *m) {
+  if (green_open(&hub, NULL) < 0) abort();
+  m->deadline = GREEN_FOREVER;
+  for (int i = 0; i < 4; i++) {
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, m->ends[i]) != 0) abort();
+    if (green_fd_open(hub, m->ends[i][0], &m->fds[i]) < 0) abort();
+  }
+}
+
+static void close_many(struct many *m) {
+  for (int i = 0; i < 4; i++) {
+    if (m->fds[i]) green_fd_close(hub, m->fds[i]);
+    close(m->ends[i][0]);
+    close(m->ends[i][1]);
+  }
+  green_close(hub);
+}
+
+static int waits_for_any(struct green_hub *h, void *arg) {
+  struct many *m = arg;
+  return green_fd_wait_any(h, m->fds, 4, GREEN_READABLE, m->deadline);
+}
+
+static void test_any(void) {
+  struct many m;
+  struct green_thread *t;
+  int good = 1;
+  open_many(&m);
+  for (int i = 0; i < 4; i++) {
+    t = spawn(waits_for_any, &m);
+    green_sleep(hub, 0);
+    put(m.ends[i][1], "x");
+    good &= join(t) == i && read(m.ends[i][0], &(char){0}, 1) == 1;
+  }
+  CHECK(good, "of several descriptors the one that is ready is told");
+  put(m.ends[2][1], "x");
+  CHECK(waits_for_any(hub, &m) == 2 &&
+            green_fd_wait_any(hub, m.fds, 4, GREEN_READABLE, 0) == 2,
+        "also one that was ready before");
+  if (read(m.ends[2][0], &(char){0}, 1) != 1) abort();
+  t = spawn(waits_for_any, &m);
+  green_sleep(hub, 0);
+  CHECK(reads(hub, m.fds[3]) == UV_EBUSY && green_fd_reader(m.fds[0]) == t,
+        "it is the only reader of all of them");
+  green_kill(hub, t);
+  CHECK(join(t) == UV_ECANCELED && !green_fd_reader(m.fds[0]),
+        "a kill ends that");
+  m.deadline = green_now() + 2 * MS;
+  CHECK(waits_for_any(hub, &m) == UV_ETIMEDOUT && green_now() >= m.deadline,
+        "so does a limit");
+  m.deadline = GREEN_FOREVER;
+  t = spawn(waits_for_any, &m);
+  green_sleep(hub, 0);
+  green_fd_close(hub, m.fds[1]);
+  m.fds[1] = NULL;
+  CHECK(join(t) == UV_EBADF, "and the close of one");
+  CHECK(green_fd_wait_any(hub, m.fds, 0, GREEN_READABLE, 0) == UV_EINVAL &&
+            green_fd_wait_any(hub, m.fds, GREEN_MOST_FDS + 1, GREEN_READABLE,
+                              0) == UV_EINVAL,
+        "none, or too many, are refused");
+  CHECK(hub->external == 0, "nothing is left of it");
+  close_many(&m);
+}
+
 static int child_is_refused(void) {
   struct green_fd *f;
   int bad = green_fd_open(hub, ends[0], &f) != UV_EPERM;
@@ -460,6 +530,7 @@ int main(int argc, char **argv) {
   test_wait_fd();
   test_file();
   test_open_at_end();
+  test_any();
   test_fork();
   return test_end();
 }

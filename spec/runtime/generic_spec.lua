@@ -96,6 +96,20 @@ local function disconnect(o)
   o.l:close()
 end
 
+--- The same, with so much sent that there is no room for more.
+local function stuffed()
+  local o = connected()
+  local chunk = ("x"):rep(65536)
+  while o.near:send(chunk) do end
+  return o
+end
+
+--- Makes room again; what is on its way comes a moment later.
+local function drain(o)
+  o.far:settimeout(0)
+  while o.far:recv(65536) do end
+end
+
 --- A limit as settimeout takes it, for which less than 0 is none.
 local function limited(sock, s)
   sock:settimeout(s and math.max(s, 0))
@@ -189,6 +203,14 @@ local things = {
     end,
     satisfy = function(o) assert(o.near:send("line\n")) end,
     close = function(o) o.far:close() end,
+  }, {
+    name = "socket:send", all = true, late = true, value = 1,
+    make = stuffed, clean = disconnect, satisfy = drain,
+    wait = function(o, s)
+      local last, err = limited(o.near, s):send("y")
+      return last, err
+    end,
+    close = function(o) o.near:close() end,
   }, {
     name = "select of a connection", single = true, late = true, value = true,
     make = connected, clean = disconnect,

@@ -90,8 +90,8 @@ local function connect_unix(path, opts)
 end
 
 --- Connects to a TCP server, or to a Unix one: "unix:/path" without a port.
---- Tries every address of the name; `timeout` (seconds) covers it all, the
---- look-up included. Interruptible. May switch.
+--- Of several addresses the first to answer wins; `timeout` (seconds) covers
+--- all of it, the look-up included. Interruptible. May switch.
 ---@param host string
 ---@param port? integer|string
 ---@param opts? {timeout: number, family: "inet"|"inet6", bind: string,
