@@ -28,6 +28,7 @@ local BEGINNINGS <const> = {
   ["HTTP/1.0"] = "POST / HTTP/1.0\r\n\r\n" .. BODY,
   ["http in lower case"] = "post / http/1.1\r\n\r\n" .. BODY,
   ["HTTP/2 by prior knowledge"] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" .. BODY,
+  ["HTTP/0.9"] = "GET /\r\n" .. BODY,
   ["an answer"] = "HTTP/1.1 200 OK\r\n\r\n" .. BODY,
   ["bare line feeds"] = request("POST /"):gsub("\r", ""),
   ["bare carriage returns"] = request("POST /"):gsub("\n", ""),

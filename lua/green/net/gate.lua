@@ -99,7 +99,16 @@ for word in ("HELO EHLO LHLO NOOP RSET QUIT HELP DATA USER PASS NICK CAPA STLS "
   GREETINGS[word] = true
 end
 
+local METHODS <const> = {}
+for word in ("GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT"):gmatch
+    "%S+" do
+  METHODS[word] = true
+end
+
+--- With the version of a protocol at its end, or as in the first HTTP.
 local function is_request(line)
+  local method = line:match "^(%u+)%s+/%S*%s*$"
+  if METHODS[method] then return true end
   local protocol = line:match "%s(%a[%w-]*)/%d+%.%d+%s*$"
   return protocol ~= nil and (protocol:upper() == "HTTP"
     or not protocol:find "%l") or line:lower():find "^http/%d" ~= nil

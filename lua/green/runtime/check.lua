@@ -91,6 +91,7 @@ function check.value(value, kind, n, what)
 end
 
 function check.callable(f, n, what)
+  if type(f) == "function" then return end
   check.value(f, "function", n, what)
 end
 

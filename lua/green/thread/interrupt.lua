@@ -8,6 +8,22 @@ local check = require "green.runtime.check"
 local error, rawequal, xpcall = error, rawequal, xpcall
 
 local TRACEBACK <const> = core.keys.traceback
+--- What is called often: a field of `core` itself costs another look-up.
+local interrupted <const>, nested <const> = core.interrupted, core.nested
+local rare_of <const>, shield_begin <const> = core.rare, core.shield_begin
+local timeout <const>, traceback <const> = core.timeout, core.traceback
+
+--- Message handler: an error that is raised again further out keeps the
+--- traceback of where it was raised first.
+local function note_traceback(err)
+  local rare = rare_of()
+  if rare then
+    rare[TRACEBACK] = traceback(nil, 2)
+    rare.traced = err
+  end
+  return err
+end
+core.note_traceback = note_traceback
 
 local function expired(to, ok, ...)
   to:cancel()
@@ -26,8 +42,8 @@ end
 function green.with_timeout(s, f, ...)
   check.limit(s, 1, "with_timeout")
   check.callable(f, 2, "with_timeout")
-  local to = core.timeout(s, nil, 2)
-  return expired(to, xpcall(f, core.note_traceback, ...))
+  local to = timeout(s, nil, 2)
+  return expired(to, xpcall(f, note_traceback, ...))
 end
 
 --- Runs f(...) with kills and outer timeouts held back, for at most s
@@ -39,15 +55,15 @@ end
 function green.shield(s, f, ...)
   check.limit(s, 1, "shield")
   check.callable(f, 2, "shield")
-  local _ <close> = core.shield_begin(s)
-  if core.nested() then return core.call(f, ...) end
+  local _ <close> = shield_begin(s)
+  if nested() then return core.call(f, ...) end
   return f(...)
 end
 
 local function pass(ok, ...)
   if ok then return true, ... end
   local err = ...
-  local pending = core.interrupted()
+  local pending = interrupted()
   if pending ~= nil and rawequal(err, pending) then error(err, 0) end
   return false, err
 end
@@ -57,16 +73,5 @@ end
 ---@return boolean ok
 ---@return any ...
 function green.pcall(f, ...)
-  return pass(xpcall(f, core.note_traceback, ...))
-end
-
---- Message handler: an error that is raised again further out keeps the
---- traceback of where it was raised first.
-function core.note_traceback(err)
-  local rare = core.rare()
-  if rare then
-    rare[TRACEBACK] = core.traceback(nil, 2)
-    rare.traced = err
-  end
-  return err
+  return pass(xpcall(f, note_traceback, ...))
 end
