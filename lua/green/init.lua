@@ -57,7 +57,7 @@ require "green.crew.resource_pool"
 require "green.net.net"
 require "green.runtime.patch"
 require "green.runtime.dump"
-require "green.runtime.host"
+require "green.runtime.standard"
 
 --- Modules that are loaded when they are first asked for: green.dag {...} and
 --- require "green.dag" {...} are the same.
