@@ -123,6 +123,10 @@ describe("the prompt of luagreen", function()
     end)
 
   it("finds the library wherever it is called from", function()
+    if (os.getenv "BUILD" or "build") ~= "build" then
+      pending "in a checkout it looks into build/"
+      return
+    end
     for _, command in ipairs {"cd bin && ./luagreen", "bin/luagreen",
                               "cd bin && " .. help.lua .. " luagreen",
                               "cd spec && ../bin/luagreen"} do
