@@ -2,8 +2,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local shell = require "spec.shell"
 local green = require "green"
+local help = require "spec.help"
+local shell = require "spec.shell"
 
 local function block(language)
   local file = assert(io.open "README.md")
@@ -25,20 +26,32 @@ describe("README.md", function()
   setup(function() dir = shell.scratch() end)
   teardown(function() shell.run("rm -rf %s", dir) end)
 
-  it("has a Lua server of 15 lines that serves", function()
-    local server = block "lua"
-    assert.is_true(lines(server) <= 15)
-    write(dir .. "/server.lua", server)
-    local pipe = io.popen(("timeout 20 %s %s/server.lua 0"):format(
-      shell.lua, dir))
-    local port = pipe:read("l"):match "%d+"
-    local conn = assert(green.connect("127.0.0.1", port))
-    conn:send("hello\n")
-    assert.equal("HELLO", (conn:receive()))
-    conn:send("stop\n")
-    assert.is_true(pipe:close())
-    conn:close()
-  end)
+  it("begins with ten lines of Lua that sort words for several clients",
+    function()
+      local server = block "lua"
+      assert.equal(10, lines(server))
+      write(dir .. "/server.lua", server)
+      local free <close> = assert(green.listen("127.0.0.1", 0))
+      local _, port = free:getsockname()
+      free:close()
+      local pipe = io.popen(("timeout 60 %s %s/server.lua %d >%s/log 2>&1 & "
+        .. "echo $!"):format(shell.lua, dir, port, dir))
+      local pid = pipe:read("l")
+      pipe:close()
+      local clients = {}
+      for i = 1, 2 do
+        help.wait_until(function()
+          clients[i] = green.connect("127.0.0.1", port)
+          return clients[i]
+        end)
+        clients[i]:send "the quick brown fox\n"
+      end
+      for i = 1, 2 do
+        assert.equal("brown fox quick the", (clients[i]:receive()))
+        clients[i]:close()
+      end
+      shell.run("kill " .. pid)
+    end)
 
   it("has a C program that embeds the library on its own loop", function()
     write(dir .. "/host.c", block "c")
