@@ -95,6 +95,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
   }
   c->family = s->family;
   c->fd = s->pending;
+  c->lingers = s->lingers; /* the kernel hands it on */
   c->max_line = s->head.G->net->max_client_line;
   s->pending = -1;
   lg_socket_become(L, -1, LG_CLIENT);

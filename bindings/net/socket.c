@@ -130,19 +130,28 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
   return 0;
 }
 
+void lg_socket_look_at_linger(struct lg_socket *s) {
+  struct linger value = {0, 0};
+  socklen_t size = sizeof value;
+  getsockopt(s->fd, SOL_SOCKET, SO_LINGER, &value, &size);
+  s->lingers = value.l_onoff && value.l_linger > 0;
+}
+
 void lg_socket_adopt(struct lg_socket *s, int fd) {
   struct sockaddr_storage a;
-  socklen_t size = sizeof a, length = sizeof(int);
-  int listening = 0;
-  assert(!s->f);
+  socklen_t size = sizeof a;
+  assert(!s->f && !s->connecting);
   s->fd = fd;
   s->failed = 0;
-  s->drained = s->sending = s->resume = s->closed = 0;
+  s->drained = s->sending = s->resume = s->closed = s->lingers = 0;
   if (fd < 0) return;
   if (getsockname(fd, (struct sockaddr *)&a, &size) == 0)
     s->family = a.ss_family;
-  getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
-  if (listening) /* accept4() has no MSG_DONTWAIT */
+  lg_socket_look_at_linger(s);
+  /* accept4() and connect() have no MSG_DONTWAIT. One that is connected needs
+   * neither, and its flags may be shared with others. */
+  size = sizeof a;
+  if (getpeername(fd, (struct sockaddr *)&a, &size) < 0)
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
@@ -169,6 +178,16 @@ int lg_socket_lost(struct lg_socket *s) {
 
 /* --- the end --- */
 
+/* Where a socket lingers, close() waits until the peer has all, even if the
+ * descriptor never blocks, and no thread would run meanwhile. The kernel sends
+ * what is left in any case. */
+static void close_now(int fd, int lingers) {
+  struct linger off = {0, 0};
+  if (unlikely(lingers))
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+  close(fd);
+}
+
 /* Wakes all that wait for the descriptor, and closes it. */
 static void close_fd(struct green_hub *hub, struct lg_socket *s) {
   int fd = is_lost(s) ? -1 : s->fd;
@@ -180,7 +199,7 @@ static void close_fd(struct green_hub *hub, struct lg_socket *s) {
   else if (hub)
     green_fd_forget(hub, fd); /* a wait_fd or another object may watch it */
   s->f = NULL;
-  if (fd >= 0) close(fd);
+  if (fd >= 0) close_now(fd, s->lingers);
 }
 
 void lg_socket_shut(struct lg_socket *s) {
@@ -193,10 +212,10 @@ void lg_socket_shut(struct lg_socket *s) {
   s->file = NULL;
   if (hub && s->connecting) green_wake(hub, s->connecting, GREEN_CLOSED);
   close_fd(hub, s);
-  if (s->pending >= 0) close(s->pending);
+  if (s->pending >= 0) close_now(s->pending, s->lingers);
   s->pending = -1;
   s->failed = 0;
-  s->sending = s->resume = s->drained = 0;
+  s->sending = s->resume = s->drained = s->lingers = 0;
   if (!reader) lg_buffer_drop(s); /* else its partial result */
 }
 

@@ -84,6 +84,7 @@ struct lg_socket {
   uint8_t polls;   /* a limit of 0: never waits */
   uint8_t drained; /* the last read left nothing */
   uint8_t sending, resume;
+  uint8_t lingers; /* the system's close() would wait */
   uint8_t closed;  /* by close(); a new connect() opens it again */
   uint8_t lasting; /* the last error of accept() was the listener's own */
   int failed;
@@ -200,6 +201,8 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh);
 /* The descriptor becomes the socket's own; -1: it has none. */
 void lg_socket_adopt(struct lg_socket *s, int fd);
+/* Sets s->lingers. */
+void lg_socket_look_at_linger(struct lg_socket *s);
 /* Lets go of the descriptor without closing it. */
 void lg_socket_release(struct lg_socket *s);
 /* Has its number gone to somebody else, behind its back? Then it lets go. */

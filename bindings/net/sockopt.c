@@ -80,8 +80,9 @@ static int number_arg(lua_State *L, lua_Number n) {
   return (int)n;
 }
 
-static int set_linger(lua_State *L, const struct lg_socket *s,
+static int set_linger(lua_State *L, struct lg_socket *s,
                       const struct option *o) {
+  int results;
   struct linger value;
   luaL_checktype(L, 3, LUA_TTABLE);
   luaL_argcheck(L, lua_getfield(L, 3, "on") == LUA_TBOOLEAN, 3,
@@ -90,7 +91,9 @@ static int set_linger(lua_State *L, const struct lg_socket *s,
   luaL_argcheck(L, lua_getfield(L, 3, "timeout") == LUA_TNUMBER, 3,
                 "number 'timeout' field expected");
   value.l_linger = number_arg(L, lua_tonumber(L, -1));
-  return set(L, s, o, &value, sizeof value);
+  results = set(L, s, o, &value, sizeof value);
+  if (s->fd >= 0) lg_socket_look_at_linger(s);
+  return results;
 }
 
 static int set_max_line(lua_State *L, struct lg_socket *s) {

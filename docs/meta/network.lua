@@ -80,7 +80,9 @@ local Connection = {}
 ---@class green.listener : green.stream
 local Listener = {}
 
---- Closes it: calls that wait for it end with "closed". Never switches.
+--- Closes it: calls that wait for it end with "closed". What was sent goes on
+--- its way, also if the option "linger" is set; with a timeout of 0 there the
+--- connection is reset. Never switches, nor waits for the peer.
 ---@return 1
 function Socket:close() end
 
@@ -146,7 +148,7 @@ function Socket:setoption(name, value) end
 ---| "tcp-fastopen"           length of the queue
 ---| "tcp-fastopen-connect"   0 or 1
 ---| "ipv6-v6only"            boolean
----| "linger"                 {on = boolean, timeout = seconds}
+---| "linger"                 {on = boolean, timeout = seconds}; 0: a reset
 ---| "recv-buffer-size"       bytes
 ---| "send-buffer-size"       bytes
 ---| "bindtodevice"           name of an interface
