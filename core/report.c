@@ -1,14 +1,14 @@
-/* report.c - what the library has to say on stderr when nobody asked.
+/* report.c - the library's messages on stderr.
  *
- * A report never holds up who makes it: what stderr does not take at once waits
- * in a queue, from which an OS thread writes that exists only as long as
- * something waits. Reports are limited in rate, and the queue in size; how many
- * were dropped is told afterwards. What a peer may have put into a text cannot
- * steer the terminal that shows it. At the end of the process what waits is
- * written as far as it goes, while its reader goes on reading.
+ * A report never holds up its maker: bytes that stderr does not take at once
+ * wait in a queue. An OS thread, which exists only as long as any wait, writes
+ * them. Reports are limited in rate, and the queue in size; a later report
+ * tells how many were dropped. Bytes of a peer in a text cannot steer the
+ * terminal that shows it. At the end of the process the queue is written for
+ * as long as its reader makes progress, within bounds.
  *
- * All of it belongs to the process, as stderr does, behind one lock that is
- * held for no longer than a write that does not block.
+ * All of this belongs to the process, as stderr does, behind one lock. No write
+ * that may block is made under it.
  *
  * Any stack, any OS thread; not in a signal handler.
  *
@@ -22,8 +22,8 @@
 
 #include "internal.h"
 
-/* So many at once, and so many in each second from then on: a screen or two of
- * tracebacks shows what is wrong, and a flood of them fills a disk. */
+/* Reports at once, and in each second from then on: a few screens of tracebacks
+ * show what is wrong, and a flood of them would fill a disk. */
 enum { BURST = 200, PER_SECOND = 20 };
 
 /* A text is cut after this, unless it is to be whole. */
@@ -75,7 +75,7 @@ static size_t sequence(const unsigned char *s, size_t left) {
   if (code < least[n] || code > 0x10ffff) return 0;
   if (code >= 0xd800 && code <= 0xdfff) return 0;
   if (code < 0xa0) return 0; /* C1: a control sequence in one character */
-  /* What turns the direction of the text around, or breaks lines. */
+  /* These turn the direction of the text around, or break lines. */
   if (code == 0x61c || (code >= 0x200e && code <= 0x200f) ||
       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069))
     return 0;
@@ -130,7 +130,7 @@ static int take_token(void) {
 
 static void *write_queue(void *unused);
 
-/* The lock is held in all that follows, unless they say otherwise. */
+/* The lock is held in the functions that follow. */
 static void start_writer(void) {
   pthread_t thread;
   pthread_attr_t attr;
@@ -165,7 +165,7 @@ static void remove_first(void) {
   green__free(t);
 }
 
-/* As much as goes without waiting. */
+/* Writes as much of the queue as goes without waiting. */
 static void write_now(void) {
   while (first) {
     struct text *t = first;
@@ -175,7 +175,7 @@ static void write_now(void) {
   }
 }
 
-/* Printable bytes: now, or later, or never. */
+/* Printable bytes are written now, later, or never. */
 static void emit(const char *bytes, size_t length) {
   size_t n = 0;
   if (!first) n = green__stderr_now(bytes, length);
@@ -195,7 +195,8 @@ static void tell_dropped(void) {
 
 /* --- the writer --- */
 
-/* Without the lock while it writes: that may take for ever. */
+/* Lets go of the lock while it writes, which may take for ever. The text stays
+ * the first: only the writer removes any. */
 static void write_piece(void) {
   struct text *t = first;
   size_t n = t->length - t->done;

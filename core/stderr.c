@@ -1,10 +1,10 @@
-/* stderr.c - writing on descriptor 2 without being stopped by whoever reads it.
+/* stderr.c - writes on descriptor 2 that its reader cannot hold up.
  *
- * Its open file is shared with the processes that we have it from and with our
- * children, so it is never made non-blocking: they would lose output. A pipe or
- * a terminal is opened once more for each report, as /proc/self/fd/2; that open
- * file is ours, and may be non-blocking. A socket knows a flag for each send.
- * Regular files and devices such as /dev/null take what they are given.
+ * Parent and children share its open file, so it is never made non-blocking:
+ * they would lose output. A pipe or a terminal is opened once more for each
+ * report, as /proc/self/fd/2; that open file is ours and non-blocking. A socket
+ * has a flag for each send. Regular files and devices such as /dev/null take
+ * everything.
  *
  * Any stack, any OS thread; green__stderr_now() also in a signal handler.
  *
@@ -47,7 +47,7 @@ static void quiet_end(const struct quiet *q) {
   errno = error;
 }
 
-/* How many bytes are done with: those that nobody will ever read are. */
+/* How many bytes are done with. Those that cannot be written are, too. */
 static size_t done_with(ssize_t n, size_t length) {
   if (n >= 0) return (size_t)n;
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0
@@ -63,8 +63,8 @@ static size_t write_quietly(int fd, const char *text, size_t length) {
   return done_with(n, length);
 }
 
-/* Where it cannot be opened again (no /proc, or it belongs to another user),
- * only an OS thread of its own can write without a risk: 0. */
+/* 0 if it cannot be opened again (no /proc, or it belongs to another user):
+ * then only an OS thread of its own can write without a risk. */
 static size_t write_reopened(const char *text, size_t length) {
   int fd =
       open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -27,13 +27,13 @@ local _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
   _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
   tostring, type
 
---- A second Ctrl-C within so many seconds kills the command.
+--- A second Ctrl-C within this many seconds kills the command.
 local IN_A_ROW <const> = 3
---- How long a command may go on after its client has left: one that has only
---- closed its sending side, such as nc -N, still gets what it asked for.
+--- How long a command may go on after its client has left: a client that has
+--- only closed its sending side, such as nc -N, still gets its answer.
 local AFTER_LEAVING <const> = 0.5
---- Bytes of a line, before a token was said and afterwards; and what may be
---- typed ahead, where each line counts as so many more.
+--- The length of a line, before the token and after it; and how many bytes may
+--- be typed ahead, where each line counts as PER_LINE more.
 local MOST_TOKEN <const>, MOST_LINE <const> = 1024, 64 * 1024
 local MOST_TYPED <const>, PER_LINE <const> = 1024 * 1024, 32
 local TRIES <const>, WRONG_PAUSE <const> = 3, 0.5
@@ -53,7 +53,7 @@ A new global stays in this session; _G.name = value makes it the program's.]]
 
 local backdoor = {}
 
--- What stands in a session's input beside lines.
+-- Items of a session's input besides lines.
 local END <const>, INTERRUPT <const> = {}, {}
 
 ------------------------------------------------------------------ helpers --
@@ -195,7 +195,7 @@ end
 
 ------------------------------------------------------------------- reader --
 
---- Each byte is looked at once and copied once, whatever pieces it comes in.
+--- Looks at each byte once and copies it once, whatever pieces it comes in.
 function Session:on_text(text)
   local from = 1
   while not self.over do
@@ -222,15 +222,15 @@ function Session:add(piece)
   end
 end
 
---- The line so far, which is dropped.
+--- Returns the line so far, and forgets it.
 function Session:take_partial()
   local line = table.concat(self.partial, "", 1, self.pieces)
   self.partial, self.pieces, self.length = {}, 0, 0
   return line
 end
 
---- The first line is looked at here, and not where lines are run: a Ctrl-C in a
---- request's body drops what was typed before it.
+--- Checks the first line here, before it is put into the input: a Ctrl-C in the
+--- body of a request would drop it there, and the rest of the body would run.
 function Session:end_line()
   local line = self:take_partial()
   if self.fresh and line:find "%S" then
@@ -249,20 +249,20 @@ function Session:refuse(why, line)
   self:give_up(why)
 end
 
---- It cannot go on with what the client sends.
+--- Ends the session because of the client's input.
 function Session:give_up(why)
   self:say(("\n%s\n"):format(why))
   self:stop(why)
 end
 
---- Ctrl-D: what was typed before it still runs.
+--- Ctrl-D: lines that were typed before it still run.
 function Session:eof()
   if self.ended then return end
   self.ended = true
   self.input:put(END)
 end
 
---- Ctrl-C: what was typed before it is dropped, as by a terminal.
+--- Ctrl-C: lines that were typed before it are dropped, as by a terminal.
 function Session:interrupt()
   local now, command = green.now(), self.command
   self:take_partial()
@@ -277,7 +277,8 @@ function Session:interrupt()
   self.struck = now
 end
 
---- A client that never stops to send takes turns with everybody else.
+--- Takes a turn after each piece, so that a client that never stops sending
+--- does not hold up other threads.
 function Session:read()
   while not self.over do
     local data = self.conn:recv(4096)
@@ -433,10 +434,10 @@ local function is_local(listener)
 end
 
 --- Serves sessions until the listener is closed. TCP only on the loopback
---- interface, unless opts.anywhere is true; and whoever comes from another
---- machine needs a token even then. Better is a Unix socket of mode "0600", as
---- every user of this machine, and every page in its browsers, can reach a port
---- of the loopback interface. Interruptible. May switch.
+--- interface, unless opts.anywhere is true; peers of other machines need a
+--- token even then. A Unix socket of mode "0600" is better: every user of this
+--- machine, and every page in its browsers, can reach a port of the loopback
+--- interface. Interruptible. May switch.
 ---@param listener userdata
 ---@param opts? {locals: table, token: string, banner: string,
 --- anywhere: boolean}

@@ -1,9 +1,9 @@
 --- Tasks that depend on each other's results: a graph without cycles, of keys.
 ---
---- `green.dag` is a constructor. A key has a node as soon as anybody
---- names it, be it only as something to wait for. A node is open until it has
---- values or an error, and never opens again but by kill(). All tasks start at
---- once; a task waits for what it depends on only when it asks for it:
+--- `green.dag` is a constructor. A key gets a node when it is first named, even
+--- if only as something to wait for. A node is open until it has values or an
+--- error; only kill() opens it again. All tasks start at once; a task waits for
+--- its dependencies only when it asks for them:
 ---
 ---   local d = green.dag {base = 1}
 ---   d:spawn("sum", {"base", "other"}, function(key, results)
@@ -12,13 +12,13 @@
 ---     return sum
 ---   end)
 ---
---- Results come one by one because a task may begin with what is there, and in
---- pcall's shape because one that failed need not end the others. Whoever does
---- not care calls results:wait(), which returns a table or raises.
+--- Results come one by one because a task may begin with those that are there,
+--- and as pcall returns them because a failure need not end the others. A task
+--- that needs neither calls results:wait(), which returns a table or raises.
 ---
---- Each loop has a queue of its own, into which a node that is decided puts
---- itself. So nothing is lost when a loop's thread is interrupted, and a call
---- later goes on with the same result.
+--- Each loop has a queue of its own, into which a node puts itself when it is
+--- decided. So no result is lost when the loop's thread is interrupted: the
+--- next call returns it.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -56,8 +56,8 @@ function error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
---- What those get that depend on a node: an error that came to the node from
---- another one makes the chain longer.
+--- The error for the tasks that depend on a node. If the node's own error came
+--- from another one, the chain gets longer.
 local function dag_error(key, err)
   local chain, cause = {key}, err
   if core.type(err) == "dag_error" then
@@ -112,7 +112,8 @@ local function node_of(dag, key)
   return node
 end
 
---- The node has values, or an error; all who wait for it hear of it.
+--- Gives the node its values or its error, and tells all loops that wait for
+--- it.
 local function decide(dag, node, ok, ...)
   node.ok, node.task = ok, nil
   if ok then
@@ -154,8 +155,8 @@ end
 
 ------------------------------------------------------------------- results --
 
---- What a number of keys come to, one by one: a generic-for iterator that is
---- an object.
+--- The results of some keys, one by one: an object that is also an iterator for
+--- the generic for.
 local Results = {}
 local results_mt = core.metatable "green.dag_results"
 results_mt.__index = Results
@@ -205,7 +206,7 @@ function results_mt:__call()
   if node then return node.key, outcome(node) end
 end
 
---- A loop that is left early is heard of no more.
+--- Takes a loop that is left early off the nodes it waited for.
 function results_mt:__close()
   for _, node in ipairs(self.nodes) do
     for i, queue in ipairs(node.listeners) do
@@ -214,8 +215,8 @@ function results_mt:__close()
   end
 end
 
---- The first values, by key; raises the first failure when it happens. What
---- had arrived before a limit or an interruption is there at the next call.
+--- The first values, by key; raises the first failure when it happens. Results
+--- that arrived before a limit or an interruption are there at the next call.
 --- Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return table?, "timeout"?
@@ -234,8 +235,8 @@ end
 
 --------------------------------------------------------------------- tasks --
 
---- A task is the run of one f. Its node may have been decided by others, or
---- belong to another task by now: then nobody wants to hear of this one.
+--- A task is one run of f. If its node was decided by others meanwhile, or
+--- belongs to another task, the task's result is dropped.
 local Task = {}
 
 function Task:__close(err)
@@ -270,8 +271,7 @@ local function taken(key)
   return ("the key '%s' is taken"):format(text.of(key))
 end
 
---- An error of the task belongs to the graph, unless it is not the key's any
---- more when it fails.
+--- An error of the task belongs to the graph as long as the task is its key's.
 local function start(dag, key, depends, f, ...)
   local task = setmetatable({dag = dag, depends = depends}, Task)
   local t = green.spawn(run, task, f, ...) -- nothing has happened if it raises
@@ -304,9 +304,9 @@ local function way(dag, from, to, path)
   path[#path] = nil
 end
 
---- What keeps a key from being spawned; nil if nothing does. No cycle closes at
---- a key on which no task depends, so that a long chain is spawned quickly from
---- its beginning.
+--- The reason why a key cannot be spawned, or nil. No cycle can close at a key
+--- on which no task depends, so a long chain is spawned quickly from its
+--- beginning.
 local function refusal(dag, key, depends)
   local node = dag.nodes[key]
   if node and is_taken(node) then return taken(key) end
@@ -364,7 +364,7 @@ function Dag:spawn_many(graph, f, ...)
   end
 end
 
---- All keys that anybody has named.
+--- All keys that have been named.
 local function all_keys(dag)
   local keys = {}
   for key in pairs(dag.nodes) do keys[#keys + 1] = key end
@@ -420,8 +420,8 @@ function Dag:get(key)
   return select(2, outcome(node))
 end
 
---- Kills the key's task and forgets what the key had: it may be spawned or
---- posted again, and whoever waits for it goes on waiting. Never switches.
+--- Kills the key's task and forgets its result: the key may be spawned or
+--- posted again, and threads that wait for it go on waiting. Never switches.
 ---@param key any
 ---@return boolean known
 function Dag:kill(key)
@@ -475,8 +475,8 @@ local function open_ones(dag, keys)
   return open
 end
 
---- What a task still lacks: a list of keys. Without a key, such a list for
---- each task that lacks something. Never switches.
+--- The list of keys for which a task still waits. Without a key, such a list
+--- for each task that waits for any. Never switches.
 ---@param key? any
 ---@return table
 function Dag:waiting_for(key)
@@ -492,7 +492,7 @@ function Dag:waiting_for(key)
   return lists
 end
 
---- How many tasks lack something. Never switches.
+--- How many tasks still wait for a key. Never switches.
 ---@return integer
 function Dag:waiting()
   local n = 0

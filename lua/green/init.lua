@@ -21,8 +21,8 @@ for _, name in ipairs {"math", "string", "table"} do
   end
 end
 
--- Whoever clears package.loaded and requires it once more gets the same face,
--- complete or on its way.
+-- A program that clears package.loaded and requires it once more gets the same
+-- face, complete or still being loaded.
 local green = core.face or {}
 local loaded = core.loaded()
 loaded["green"] = loaded["green"] or green

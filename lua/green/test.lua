@@ -2,9 +2,9 @@
 --- decides, a limit in real time, and a look at what was left behind.
 ---
 --- A run changes the clock, the order of the ready queue, the configuration
---- and the error handler, and puts all of them back, whatever ends it. It is
---- driven by the thread that calls it: the body runs in one of its own, so
---- that it can be looked at and killed from outside.
+--- and the error handler, and restores all of them, whatever ends it. The
+--- calling thread drives it: the body runs in a thread of its own, so that it
+--- can be watched and killed from outside.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -26,13 +26,13 @@ local test = {seed = 0}
 
 --- Seconds of real time that a body may take.
 local LIMIT <const> = 10
---- Seconds of real time in which what was killed has to end.
+--- Seconds of real time in which killed threads have to end.
 local KILL_LIMIT <const> = 2
---- The same for what is to go on until nobody can.
+--- Seconds of real time for threads to run until none of them can.
 local SETTLE_LIMIT <const> = 0.5
 --- Instructions between two looks at the real clock: some 10 ms.
 local STEPS <const> = 1000000
---- What libuv opens when it needs it, and keeps.
+--- Descriptors that libuv opens when it needs them, and keeps.
 local KEPT <const> = {
   ["anon_inode:[eventpoll]"] = true,
   ["anon_inode:[eventfd]"] = true,
@@ -104,7 +104,7 @@ local function note()
   }
 end
 
---- Sockets that nobody refers to any more are as good as closed.
+--- Unreachable sockets count as closed: a collection closes them.
 local function open_descriptors(before)
   local list = new_descriptors(before)
   if #list == 0 then return list end
@@ -113,7 +113,7 @@ local function open_descriptors(before)
   return new_descriptors(before)
 end
 
---- A timer counts by itself only when no thread is left that may hold it.
+--- Timers are told only when no thread is left that may own them.
 local function add_others(lines, before)
   local timers = green.stats().timers - before.timers
   if timers > 0 and #lines == 0 then
@@ -129,8 +129,8 @@ local function ends(t, s)
   return ok and ended
 end
 
---- Lets the others do what takes no time, and no longer: with a clock that
---- stands still, the shortest sleep ends when nobody else can go on.
+--- Lets other threads run as long as that takes no time: while the clock stands
+--- still, the shortest sleep ends when no other thread can go on.
 local function settle(before)
   if core.clock_frozen() then
     local pause <close> = green.spawn(green.sleep, 2e-9)
@@ -143,8 +143,8 @@ local function settle(before)
   end
 end
 
---- Kills what was left. Returns a line for each thread: what it was doing, and
---- whether it is still there.
+--- Kills the threads that were left. Returns a line for each: what it was
+--- doing, and whether it is still there.
 local function clear(before)
   local left = new_threads(before)
   local lines = each(left, describe)
@@ -158,8 +158,8 @@ local function clear(before)
   return lines
 end
 
---- Notes what is there. Returns a function that returns a list of lines: what
---- is there in addition when it is called. May switch then.
+--- Notes threads, timers and descriptors. Returns a function that returns a
+--- line for each that has been added since. That one may switch.
 ---@return fun(): string[]
 function test.leftovers()
   local before = note()
@@ -215,7 +215,7 @@ end
 
 ------------------------------------------------------------------- stage --
 
---- What a run changes, and puts back at its end.
+--- The state that a run changes and restores at its end.
 local Stage = {}
 Stage.__index = Stage
 
@@ -267,7 +267,7 @@ end
 
 -------------------------------------------------------------------- runs --
 
---- Ends a body that computes: the hub's timer comes only to those that block.
+--- Ends a body that computes: the hub's timer reaches only bodies that block.
 local function watch(limit)
   if not sethook or gethook() then return end
   local over = core.real_now() + limit
@@ -294,8 +294,8 @@ local function list(before)
   return indented(each(new_threads(before), describe))
 end
 
---- Waits for the body. Returns why it did not end, or nil, and what interrupted
---- the calling thread.
+--- Waits for the body. Returns the reason why it did not end, or nil, and the
+--- error that interrupted the calling thread.
 local function await(t, limit, before)
   local ok, ended = pcall(core.await_real, t, limit)
   if ok then
@@ -308,7 +308,7 @@ local function await(t, limit, before)
     .. (ended.cycle and "\n  in a cycle: " .. ended.cycle or "")
 end
 
---- The traceback is of use where busted itself shows none.
+--- Adds a traceback where busted itself shows none.
 local function failure_of(t)
   local outcome = table.pack(t:join(0))
   if outcome[1] then return nil, outcome end
@@ -317,8 +317,9 @@ local function failure_of(t)
   return err == nil and "nil" or err
 end
 
---- The error with a note: appended to a string, or to the message of one of
---- busted's failures, which must stay what it is; so must pending().
+--- The error with a note, which is appended to a string or to the message of
+--- one of busted's failures. That stays an object of its class; so does
+--- pending().
 local function noted(err, text)
   local mt = getmetatable(err)
   local kind = type(mt) == "table" and mt.__type
@@ -341,7 +342,7 @@ local function remarks(errors, seed)
     seed)
 end
 
---- What was wrong after a body that returned.
+--- The complaint about a body that returned, or nil.
 local function complaint(errors, left)
   if #left > 0 then return "left behind by the test:" .. indented(left) end
   if #errors > 0 then return "green threads of the test failed" end

@@ -1,14 +1,13 @@
---- Who may enter a backdoor.
+--- The door of the backdoor: which peers may enter.
 ---
---- Whoever reaches the port can do what the program can, so what reaches it is
---- looked at twice. Other machines need a token. And without a token a session
---- proves with its first line that somebody wants to talk Lua: a page in a
---- browser of this machine can make connections to this machine, too, and its
---- request, with a body of its choice, begins with a line of HTTP.
+--- A peer that enters can do whatever the program can. Other machines therefore
+--- need a token. Without a token, the first line of a session must be Lua: a
+--- page in a browser of this machine can connect, too, and its request, whose
+--- body it may choose, begins with a line of HTTP.
 ---
---- What is counted here is counted over all backdoors of the program: sessions
---- that have not been admitted yet, and wrong tokens. What was refused is told:
---- on stderr, or to the program's handler for errors.
+--- Sessions that wait to be admitted, and wrong tokens, are counted over all
+--- backdoors of the program. Refusals are told: on stderr, or to the program's
+--- handler for errors.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -19,23 +18,23 @@ local errors = require "green.runtime.errors"
 local cycles = require "green.runtime.cycles"
 local ipairs, load, math, pcall, table = ipairs, load, math, pcall, table
 
---- Sessions that have to say a token: most at once, and seconds for each.
+--- Sessions that have to send a token: how many at once, and seconds for each.
 local MOST_WAITING <const>, ADMISSION_TIME <const> = 8, 60
---- Sessions without a token that have not said anything yet: they need no time
---- limit, but a page can make very many.
+--- Sessions without a token that have sent nothing yet: a person may take any
+--- time, but a page could make very many.
 local MOST_SILENT <const> = 64
---- Guesses at a token: so many at once, then one in so many seconds.
+--- Guesses at a token: ten at once, then one each second.
 local GUESSES <const>, GUESS_PAUSE <const> = 10, 1
---- Of what a peer has sent, so many bytes are told.
+--- At most this many bytes of a peer's line are told.
 local MOST_TOLD <const> = 60
---- The same is told once in so many seconds.
+--- Seconds between two messages of the same kind.
 local TOLD_PAUSE <const> = 1
 
 local gate = {ADMISSION_TIME = ADMISSION_TIME}
 
 ------------------------------------------------------------------- telling --
 
---- By kind: when it was told last, and how often it came since.
+--- By kind: the time of the last message, and how many were left out since.
 local told = {}
 
 --- Never switches.
@@ -50,7 +49,7 @@ local function tell(kind, format, ...)
   errors.notice(("backdoor: " .. format):format(...) .. (more or ""))
 end
 
---- "127.0.0.1:40312", or what else it is.
+--- "127.0.0.1:40312", or "a local peer".
 local function name_of(conn)
   local ok, host, port = pcall(conn.getpeername, conn)
   if not ok or not host or host == "" then return "a local peer" end
@@ -68,15 +67,15 @@ function gate.is_loopback(host)
   return host == "::1" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
 end
 
---- Does the peer of a TCP connection sit at another machine? What is no TCP is
---- the program's own affair.
+--- Is the peer of a TCP connection on another machine? Other kinds of
+--- connections are the program's own affair.
 local function is_foreign(conn)
   if green.type(conn) ~= "tcp{client}" then return false end
   local host = conn:getpeername()
   return not (host and gate.is_loopback(host))
 end
 
---- May it have a session? Without a token only this machine may.
+--- May it have a session? Peers of other machines only with a token.
 ---@return boolean
 function gate.may_enter(conn, token)
   if token or not is_foreign(conn) then return true end
@@ -84,7 +83,8 @@ function gate.may_enter(conn, token)
   return false
 end
 
---- Is it enough to reach the port, so that the first line has to be looked at?
+--- Does it take no more than a TCP connection to get here? Then the first line
+--- is looked at.
 ---@return boolean
 function gate.is_open(conn, token)
   return not token and green.type(conn) == "tcp{client}"
@@ -92,7 +92,7 @@ end
 
 ---------------------------------------------------------------- first lines --
 
---- How other protocols begin a conversation, where it would be Lua.
+--- First words of other protocols that would be Lua.
 local GREETINGS <const> = {}
 for word in ("HELO EHLO LHLO NOOP RSET QUIT HELP DATA USER PASS NICK CAPA STLS "
   .. "STARTTLS OPTIONS PING STATS"):gmatch "%S+" do
@@ -124,9 +124,9 @@ local function is_lua(line)
   return loads("return " .. line) or loads(line)
 end
 
---- Why a session is to be hung up on because of a piece of its first line, as
---- soon as that has come: no person types such characters, but they are in the
---- first bytes of TLS. nil: it is not.
+--- A reason to hang up because of a piece of the first line, as soon as it has
+--- arrived; or nil. A person does not type such characters, but the first bytes
+--- of TLS hold some.
 ---@param piece string
 ---@param open boolean
 ---@return string?
@@ -136,8 +136,8 @@ function gate.objection_to_piece(piece, open)
   end
 end
 
---- Why a session is to be hung up on because of its first line; nil: it is not.
---- `open`: the line is all that is known of the peer.
+--- A reason to hang up because of the first line, or nil. `open`: nothing else
+--- is known of the peer.
 ---@param line string
 ---@param open boolean
 ---@return string?
@@ -150,7 +150,7 @@ function gate.objection(line, open)
   if not is_lua(line) then return "a first line that is not Lua" end
 end
 
---- It was hung up on.
+--- Tells that a session ended because of its first line.
 function gate.hung_up(conn, why, line)
   local shown = cycles.one_line(line:sub(1, MOST_TOLD))
   tell("first line", "hung up on %s: %s: %s", name_of(conn), why, shown)
@@ -159,7 +159,7 @@ end
 ------------------------------------------------------------------ admission --
 
 --- Sessions that have not been admitted, the oldest first: those that have to
---- say a token, and those that have said nothing.
+--- send a token, and those without one that have sent nothing.
 local waiting, silent = {}, {}
 
 local function remove(list, session)
@@ -168,8 +168,8 @@ local function remove(list, session)
   end
 end
 
---- A session comes to the door. When there are too many, the oldest goes: who
---- has a token says it soon.
+--- Adds a session. When there are too many, the oldest is hung up on: a peer
+--- with a token sends it soon.
 function gate.arrive(session, token)
   local list = token and waiting or silent
   list[#list + 1] = session
@@ -180,7 +180,7 @@ function gate.arrive(session, token)
   oldest:stop("too many sessions wait to be admitted")
 end
 
---- It was admitted, or has left.
+--- Removes a session that was admitted, or has ended.
 function gate.leave(session)
   remove(waiting, session)
   remove(silent, session)
@@ -188,12 +188,13 @@ end
 
 -------------------------------------------------------------------- guesses --
 
---- Guesses that may be made at once now, below 0 while some wait for their
---- turn, and when that was so.
+--- How many guesses may be made at once at the time guesses_at; below 0 while
+--- some wait for their turn.
 local guesses, guesses_at = GUESSES, core.now()
 local wrong = 0
 
---- Waits until it may guess. May switch. False: that would take too long.
+--- Waits until the session may guess; returns false at once if that would take
+--- more than s seconds. May switch.
 ---@param s number  seconds
 ---@return boolean
 function gate.may_guess(s)
@@ -210,7 +211,7 @@ function gate.may_guess(s)
   return true
 end
 
---- Compares in a time that tells nothing about where they differ.
+--- Compares in a time that does not depend on where they differ.
 local function same(given, secret)
   local differ = #given ~ #secret
   for i = 1, #secret do
@@ -219,7 +220,7 @@ local function same(given, secret)
   return differ == 0
 end
 
---- Is it the token? A right one costs nothing.
+--- Is it the token? A right guess does not count.
 ---@param conn userdata
 ---@param given string
 ---@param token string

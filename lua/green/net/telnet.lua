@@ -17,7 +17,7 @@ local IAC <const>, WILL <const>, WONT <const> = 255, 251, 252
 local DO <const>, DONT <const>, SB <const>, SE <const> = 253, 254, 250, 240
 local ECHO <const>, TIMING_MARK <const> = 1, 6
 
---- Commands without an option that mean something here.
+--- The commands without an option that have a meaning here.
 local signals = {
   [236] = "eof",        -- EOF, of line mode
   [238] = "interrupt",  -- ABORT
@@ -36,7 +36,7 @@ local controls = {[3] = "interrupt", [4] = "eof"}
 local Filter = {}
 Filter.__index = Filter
 
---- Makes a filter; what it finds goes to these functions, in order.
+--- Makes a filter, which calls these functions in the order of the bytes.
 ---@param sinks {on_text: function, on_signal: function, send: function}
 ---@return green.telnet.Filter
 function telnet.filter(sinks)
@@ -44,8 +44,8 @@ function telnet.filter(sinks)
     send = sinks.send, state = Filter.text}, Filter)
 end
 
--- A state is a method: given the data and where it stands, it returns where
--- it stands then. It sets self.state when it changes.
+-- A state is a method: it takes the data and an index, and returns the index
+-- from which the next state goes on. It sets self.state to change the state.
 
 function Filter:text(data, i)
   local special = data:find("[\3\4\r\255]", i)
@@ -90,8 +90,8 @@ function Filter:command(data, i)
   return i + 1
 end
 
---- WONT and DONT need no answer, as nothing was ever agreed to; DO ECHO is the
---- answer to our own offer.
+--- WONT and DONT need no answer, because nothing was ever agreed to. DO ECHO is
+--- the answer to our own offer.
 function Filter:option(data, i)
   local option, verb = data:byte(i), self.verb
   self.state = Filter.text
@@ -124,8 +124,8 @@ function Filter:feed(data)
   while i <= #data do i = self.state(self, data, i) end
 end
 
---- Asks the client not to show what is typed (true), or to show it again: the
---- offer to echo it ourselves, which we do not do.
+--- Asks the client to hide typed text (true), or to show it again, by an offer
+--- to echo it ourselves, which we do not do.
 ---@param on boolean
 function Filter:hide(on)
   self.hiding = on

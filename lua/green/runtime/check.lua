@@ -1,5 +1,5 @@
---- Arguments of public functions that are written in Lua: what is wrong with
---- them is said in the words of those in C, and where the program called the
+--- Checks the arguments of public functions that are written in Lua. Errors
+--- have the words of those in C, and name the line where the program called the
 --- library, however many functions of the library are in between.
 ---
 --- SPDX-License-Identifier: MIT
@@ -75,7 +75,7 @@ end
 local shown = {integer = "number", seconds = "number", number = "number",
                family = "string", mode = "string number"}
 
---- What was there instead.
+--- A description of a value that does not fit.
 local function got(value, kind)
   if shown[kind] and shown[kind]:find(type(value), 1, true) then
     return check.shown(value)

@@ -1,8 +1,8 @@
 --- green.dump: everything about every live thread, as text.
 ---
---- One piece of text is made first, without a switch, so that it shows one
---- moment; then it is written. What is odd about one thread (a name of several
---- lines, a __tostring that raises) must not spoil the rest: none is called,
+--- The whole text is made first, without a switch, so that it shows one moment;
+--- then it is written. An odd thread (a name of several lines, an object with a
+--- __tostring that raises) must not spoil the rest: no __tostring is called,
 --- and each thread is described in a protected call.
 ---
 --- SPDX-License-Identifier: MIT
@@ -41,10 +41,10 @@ local function header()
     s.idle, table.concat(parts, ", "))
 end
 
---- Of the threads that one waits for, so many are named.
+--- At most this many of the threads that a thread waits for are named.
 local MOST_NAMES <const> = 10
 
---- " on queue: 0x1234...", or what it comes to: " (lock of #3 store)".
+--- " on queue: 0x1234...", or whom that means: " (lock of #3 store)".
 local function awaited(t, w)
   local list, how = cycles.edges(t, w)
   if #list > 0 then
@@ -68,8 +68,8 @@ local function wait_text(t)
     w.where and ", at " .. w.where or "")
 end
 
---- What t:traceback() says of a live thread; find_thread() would look at
---- all of them for each.
+--- As t:traceback(), for a live thread, but with a quicker find_thread(), which
+--- looks at all threads each time.
 local function stack(t, find)
   local text = (core.stack_text(t) or "stack traceback:\n\t(none)")
     .. errors.spawn_text(t, find)
@@ -82,7 +82,7 @@ local function describe(t, find)
     limit and (", timeout in %.3f s"):format(limit) or "", stack(t, find))
 end
 
---- A function that gives the thread of an id.
+--- Returns a function from an id to its thread.
 local function finder(list)
   local by_id = {}
   for _, t in ipairs(list) do by_id[t.id] = t end
@@ -116,9 +116,9 @@ local function write_file(path, text)
   return nil, err
 end
 
---- Writes what every live thread does, and the cycles among them, to stderr,
---- to the end of the file of that name, or to an object with write. Never
---- switches, unless that write does.
+--- Writes a description of every live thread, and of the cycles among them, to
+--- stderr, to the end of the file of that name, or to an object with write.
+--- Never switches, unless that write does.
 ---@param file? string|userdata|table
 ---@return true? ok, string? err
 function green.dump(file)

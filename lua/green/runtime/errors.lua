@@ -61,8 +61,8 @@ function green.is_timeout(err)
   return err == "timeout" or core.type(err) == "timeout"
 end
 
---- The error object that main gets when nothing can wake anybody; what main
---- waited in, since when, and for what object.
+--- The error object that main gets when nothing can wake any thread. The
+--- arguments: the operation in which main waited, since when, on which object.
 function policy.deadlock(what, since, on)
   local mine = {what = what, since = since, where = core.place(), on = on}
   local d = setmetatable({threads = {}, at = core.now()}, deadlock)
@@ -90,7 +90,8 @@ local function cause_text(t, err)
     cause[2]:traceback())
 end
 
---- Where it was spawned, and by whom. `find` gives the thread of an id.
+--- The place where it was spawned, and its spawner. `find` returns the thread
+--- of an id.
 function errors.spawn_text(t, find)
   local where, by = core.spawned_at(t)
   if not by then return "" end
@@ -99,9 +100,9 @@ function errors.spawn_text(t, find)
     parent and cycles.name(parent) or "#" .. by)
 end
 
---- The Lua stack of a thread: as it is now, or where its error was raised.
---- Ends with where it was spawned and, for an error that came out of a wait
---- for another thread, with that one's.
+--- The Lua stack of a thread: as it is now, or as it was where its error was
+--- raised. Then the place of its spawn and, if the error came out of a wait for
+--- another thread, that thread's traceback.
 ---@return string
 core.metatable("green.thread").__methods.traceback = function(t)
   local stack = (core.stack_text(t) or "stack traceback:\n\t(none)")
@@ -110,8 +111,8 @@ core.metatable("green.thread").__methods.traceback = function(t)
   return stack .. cause_text(t, error_of(t))
 end
 
---- For xpcall: the error as a string with the traceback of the place where
---- it was raised, followed by its causes in other threads.
+--- For xpcall: the error as a string, with a traceback of the place where it
+--- was raised and those of its causes in other threads.
 ---@param err? any
 ---@return string
 function green.traceback(err)
@@ -122,14 +123,13 @@ end
 
 ------------------------------------------------------------- on_error --
 
---- A text of several lines is seen to be one: none of them looks like the begin
---- of a report.
+--- Indents the further lines of a message, so that none of them looks like the
+--- beginning of another report.
 local function indented(message)
   return (message:gsub("\n(%S)", "\n  %1"))
 end
 
---- What becomes of an error that nobody waits for, unless a program says
---- otherwise. May switch.
+--- The default handler of errors for which no thread waits. May switch.
 local function print_error(err, t)
   if not report.begin() then return end
   report.write(("luagreen: green thread %s failed: %s\n%s\n"):format(
@@ -144,8 +144,8 @@ end
 
 local handler = print_error
 
---- Where errors go that nobody waits for: f(err, thread), in a green thread
---- of its own; it may block. Returns the handler so far.
+--- Sets the handler of errors for which no thread waits: f(err, thread), in a
+--- green thread of its own; it may block. Returns the former handler.
 ---@param f? function
 ---@return function
 function green.on_error(f)
@@ -157,7 +157,7 @@ function green.on_error(f)
   return former
 end
 
---- Error values that are no failures: nobody hears of them.
+--- Error values that are not failures: they are never reported.
 local silent = setmetatable({}, {__mode = "k"})
 
 function errors.silence(value)
@@ -173,15 +173,15 @@ function errors.report(err, t)
   if handler ~= print_error then print_error(err, t) end
 end
 
---- The base of a thread that is made for it.
+--- The base of a thread that is made for one report.
 function policy.report(err, t)
   text.own_thread()
   errors.report(err, t)
 end
 
---- Something that whoever looks after the program should know, and that is no
---- thread's failure: a line on stderr or, where the program has a handler for
---- errors, an error for that. Never switches.
+--- Tells the program's operator something that is no thread's failure: as a
+--- line on stderr or, if the program has a handler for errors, as an error for
+--- that. Never switches.
 ---@param message string
 function errors.notice(message)
   if handler == print_error then

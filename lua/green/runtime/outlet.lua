@@ -1,8 +1,8 @@
 --- An outlet: the output of a green thread that goes to a client.
 ---
---- What is written waits in the outlet; a sender, in a thread of its own, takes
---- it from there. So printing does not switch, and a client that takes nothing
---- holds up nobody for long.
+--- Written text waits in the outlet; a sender, in a thread of its own, takes it
+--- from there. So printing does not switch, and a client that takes nothing
+--- holds up other threads only for a while.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -10,15 +10,15 @@ local _ENV <const> = require "green.runtime.std"
 local green = require "green"
 local setmetatable, table = setmetatable, table
 
---- Bytes that may wait for a slow client before whoever prints waits, too.
+--- When more bytes than this wait for a slow client, printing waits, too.
 local MOST_WAITING <const> = 256 * 1024
---- A client that takes nothing of a piece of this size in so many seconds is
+--- A client that does not take a piece of this size within STALL seconds is
 --- given up.
 local PIECE <const>, STALL <const> = 16 * 1024, 10
 
---- What waits to be sent to a client. Writing never switches until very much
---- waits, so that code which only prints is not cut in two by it. After the
---- client is gone, writing does nothing.
+--- Text that waits to be sent to a client. Writing does not switch until very
+--- much waits, so code that only prints is not cut in two. After the client has
+--- gone, writing does nothing.
 ---@class green.Outlet
 ---@field conn userdata
 ---@field lost function     called once when the client does not take more
@@ -59,7 +59,7 @@ function Outlet:write(text)
   send_event(self, "filled")
 end
 
---- What a finalizer writes while the text is made stays.
+--- Text that a finalizer writes meanwhile stays for the next time.
 local function take_all(self)
   local n = #self
   local text = table.concat(self, "", 1, n)
@@ -104,7 +104,7 @@ function Outlet:run()
   end
 end
 
---- No more will be written; what waits is still sent.
+--- No more will be written; waiting text is still sent.
 function Outlet:finish()
   self.closing = true
   send_event(self, "filled")

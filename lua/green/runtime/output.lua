@@ -2,14 +2,14 @@
 ---
 --- A green thread may have an output of its own; threads that it spawns from
 --- then on inherit it (bindings/thread/spawn.c). When the first sink is set,
---- print and io.write are replaced, once, and look for it at each call: in all
---- other threads they do what they did before. io.stdout:write and copies of
---- print that were made earlier are not redirected.
+--- print and io.write are replaced, once. The replacements look for a sink at
+--- each call; in a thread without one they do what print and io.write did.
+--- io.stdout:write and earlier copies of print are not redirected.
 ---
 --- While a sink runs, print and io.write of its thread go to the process's
---- stdout: a sink may print. One that raises is taken off its thread, and what
---- was to be printed goes to stdout; but what strikes the thread while the sink
---- blocks is raised by print, as by any call that may switch.
+--- stdout, so a sink may print. A sink that raises is taken off its thread, and
+--- the text goes to stdout. But print raises an interruption that strikes the
+--- thread while the sink blocks, as any call that may switch does.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -23,13 +23,13 @@ local _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
   _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
   tostring, type
 
---- A host may not have opened io: then there is print alone.
+--- A host may not have opened io; then there is only print.
 local io = io or {}
 local stock_write <const> = io.write
 local plain_print, plain_write = print, io.write
 
---- Has the thread been struck by this error, so that it is none of the
---- sink's? A throw is not pending any more: see bindings/runtime/strike.c.
+--- Is this error an interruption of the thread, and none of the sink's own? A
+--- throw is not pending any more: see bindings/runtime/strike.c.
 local function struck(err, rare)
   return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
     or core.type(err) == "deadlock"
@@ -79,7 +79,7 @@ end
 --- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
 local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
 
---- What io.write makes of its arguments.
+--- The texts that io.write makes of its arguments.
 local function texts_of(...)
   local parts = {...}
   for i = 1, select("#", ...) do

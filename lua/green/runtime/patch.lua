@@ -1,10 +1,10 @@
---- Existing code on green threads: what monkey_patch replaces.
+--- monkey_patch: existing code on green threads.
 ---
---- Today that is `require`. The stock one does not know which modules are being
---- loaded: where a module's body blocks, a second thread that requires it loads
---- it once more. The guarded one makes it wait; a cycle of modules that wait
---- for each other is an error that names it. A name is guarded exactly while
---- its loader runs, and let go however that ends.
+--- Today it replaces `require` alone. The stock function does not know which
+--- modules are being loaded: while a module's body blocks, a second thread that
+--- requires the module loads it once more. The replacement makes that thread
+--- wait; a cycle of modules that wait for each other is an error that names
+--- them. A name is guarded exactly while its loader runs, however that ends.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -18,17 +18,17 @@ local _G, math, pairs, rawget, select, setmetatable, table, tostring, type =
 local loaded <const> = core.loaded()
 local package = package or {}
 
---- What is being loaded: by name, its name, its thread (nil: none runs
---- here), an event for those who wait, and the entry that the same thread
---- was loading before, which requires it.
+--- The modules that are being loaded, by name. An entry has its name, its
+--- thread (nil: none runs here), an event for the threads that wait, and the
+--- entry that the same thread was loading before, which requires it.
 local loading = {}
---- By thread: the entry that it loads, innermost, and the one it waits for.
+--- By thread: the innermost entry that it loads, and the one it waits for.
 local innermost, awaited = {}, {}
 local NONE <const> = "no green thread"
 
 ---------------------------------------------------------------- cycles --
 
---- What a thread that waits for a module waits for: its loader.
+--- A thread that waits for a module waits for the thread that loads it.
 cycles.awaited.event = function(on, _, t)
   local entry = awaited[t]
   if not entry or entry.over or entry.ended ~= on then return nil end
@@ -47,8 +47,7 @@ local function leads_to(entry, me)
   return false
 end
 
---- The modules from entry to what its thread loads innermost, outermost
---- first.
+--- The modules from this entry to the innermost of its thread, outermost first.
 local function add_chain(entry, chain)
   local names, at = {}, innermost[entry.thread or NONE]
   while at do
@@ -74,9 +73,9 @@ end
 
 --------------------------------------------------------------- loading --
 
--- Searchers and loaders are called from C, as by the stock require: their
--- errors name no place then, and nobody can yield out of a module's body,
--- which nobody might ever go on with.
+-- Searchers and loaders are called from C, as the stock require does: then
+-- their errors name no place, and a module's body cannot yield to a coroutine
+-- that may never resume it.
 
 --- The first loader that package.searchers find, and its data.
 local function find_loader(name)
@@ -98,7 +97,7 @@ local function find_loader(name)
     #messages > 0 and "\n\t" .. table.concat(messages, "\n\t") or "")
 end
 
---- What the stock require does once it knows that it must load.
+--- Does what the stock require does once it knows that it must load.
 local function load_module(name)
   local loader, data = find_loader(name)
   local value = core.call(loader, name, data)
@@ -148,7 +147,7 @@ local function guarded_require(...)
   local me, entry = nil, loading[name]
   if entry then
     me = green.current()
-    -- Loads fail, and are killed: whoever comes next then tries.
+    -- A load may fail or be killed: then the next thread tries.
     while entry and not leads_to(entry, me) do
       wait_for(entry, me)
       entry = loading[name]
@@ -162,7 +161,7 @@ end
 
 --------------------------------------------------------------- patches --
 
---- By name: puts the replacement in place, and returns what was there.
+--- By name: puts the replacement in place and returns the original.
 local patches = {}
 local originals = {}
 
@@ -184,8 +183,8 @@ local function check_names(names)
   end
 end
 
---- Replaces functions of the standard library by those that know of green
---- threads: those that are named, or all. Never switches.
+--- Replaces functions of the standard library, those named or all, by functions
+--- that know of green threads. Never switches.
 ---@param names? table<string, boolean>
 ---@return table<string, any> originals
 function green.monkey_patch(names)

@@ -1,12 +1,12 @@
---- What C calls by name: where errors go, what a deadlock says, and so on. The
---- modules that decide it add their functions here.
+--- Functions that C calls by name. The modules that decide where errors go,
+--- what a deadlock says and so on add theirs here.
 ---
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
 
 --- deadlock(what, since, on)   the error that main gets
---- report(err, thread)         an error that nobody waits for
+--- report(err, thread)         an error for which no thread waits
 --- swallowed(timeout)          it was caught 1,000 times
 --- child_failed(group, thread) the first failure in a group
 --- exit()                      main, because another thread called os.exit

@@ -1,14 +1,15 @@
---- What the prompts share: the backdoor's, and that of bin/luagreen.
+--- The common part of the prompts: the backdoor's and that of bin/luagreen.
 ---
---- When a chunk is complete, how its values are shown and what an error looks
---- like is as in the stock interpreter, with two friendlier cases: an
---- expression may span lines, too, and its values are printed all the same.
+--- Chunks, values and errors are treated as by the stock interpreter, with two
+--- friendlier cases: an expression may span lines, too, and its values are
+--- printed all the same.
 ---
---- Only the compiler knows whether a chunk is complete, and it begins at the
---- beginning each time: 10,000 lines of one function would take it 50 million
---- lines. So a long chunk is also read line by line for what is still open in
---- it. While anything is, or while lines that follow are there already and it
---- was compiled often enough, it is compiled only when it has doubled.
+--- Only the compiler knows whether a chunk is complete, and it starts at the
+--- beginning each time: for one function of 10,000 lines it would read 50
+--- million lines. So a scanner, which reads each line of a long chunk once,
+--- looks for blocks, brackets and strings that are still open. While there are
+--- any, the chunk is compiled only when its size has doubled. The same holds
+--- while further lines are there already and it was compiled often enough.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -26,7 +27,7 @@ local MOST_WORK <const> = 20
 
 ------------------------------------------------------------------- scanning --
 
---- What opens something that has to be closed, and what closes it.
+--- Words and brackets that open something (1), and those that close it (-1).
 local DEPTH <const> = {["function"] = 1, ["do"] = 1, ["if"] = 1, ["repeat"] = 1,
   ["end"] = -1, ["until"] = -1, ["("] = 1, ["["] = 1, ["{"] = 1, [")"] = -1,
   ["]"] = -1, ["}"] = -1}
@@ -117,7 +118,7 @@ end
 
 --------------------------------------------------------------------- chunks --
 
---- What was typed so far of a chunk.
+--- The lines of a chunk that were typed so far.
 ---@class green.repl.Chunk
 ---@field name string    chunk name
 ---@field env table      its _ENV

@@ -1,8 +1,8 @@
---- Reports: what the library has to say when nobody asked, on stderr.
+--- Reports: messages of the library on stderr that nobody has asked for.
 ---
---- They never block, are limited in rate, and what a peer may have put into
---- them cannot steer a terminal: core/report.c. A program that puts an object
---- with `write` in the place of io.stderr gets them there.
+--- They never block and are limited in rate, and bytes of a peer in them cannot
+--- steer a terminal: see core/report.c. A program that puts an object with
+--- `write` in the place of io.stderr gets them there.
 ---
 --- SPDX-License-Identifier: MIT
 
