@@ -159,6 +159,7 @@ static int append(const char *bytes, size_t length) {
 
 static void remove_first(void) {
   struct text *t = first;
+  assert(t && waiting >= t->length);
   first = t->next;
   if (!first) last = &first;
   waiting -= t->length;
@@ -203,6 +204,7 @@ static void write_piece(void) {
   pthread_mutex_unlock(&lock);
   n = green__stderr_wait(t->bytes + t->done, n < PIECE ? n : PIECE);
   pthread_mutex_lock(&lock);
+  assert(writer && first == t);
   t->done += n;
   written += n;
   if (t->done == t->length) remove_first();
