@@ -11,9 +11,8 @@ end
 
 --- The compiler that lists its code; nil: there is none.
 local luac
-for _, name in ipairs {"luac" .. shell.lua:gsub("^.*lua", ""), "luac5.4",
-                       "luac"} do
-  if not luac and os.execute("command -v " .. name .. " >/dev/null") then
+for _, name in ipairs {"luac5.4", "luac5.5", "luac"} do
+  if not luac and os.execute(name .. " -p lua/green/init.lua 2>/dev/null") then
     luac = name
   end
 end

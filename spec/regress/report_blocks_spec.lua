@@ -9,7 +9,7 @@ local function run(text, reader)
   f:write(text)
   f:close()
   local pipe = io.popen(("exec 3>&1; { timeout 60 %s %s 2>&1 >&3 3>&-; } | %s")
-    :format(os.getenv "LUA" or "lua5.4", path, reader))
+    :format(require "spec.shell".lua, path, reader))
   local out = pipe:read "a"
   pipe:close()
   os.remove(path)

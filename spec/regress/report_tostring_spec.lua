@@ -9,7 +9,7 @@ local function run(text)
   f:write(text)
   f:close()
   local pipe = io.popen(("timeout 60 %s %s 2>&1"):format(
-    os.getenv "LUA" or "lua5.4", path))
+    require "spec.shell".lua, path))
   local out = pipe:read "a"
   local ok = pipe:close()
   os.remove(path)
