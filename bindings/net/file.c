@@ -61,22 +61,32 @@ static int is_there(int fd, const char *path) {
          a.st_ino == b.st_ino;
 }
 
-/* The lock's descriptor, or -errno. Where it is held somebody is about to
- * listen. */
+/* 1, or 0: somebody else has it, who is about to listen. A file system that has
+ * no locks must do without. */
+static int hold(int fd) {
+  int r;
+  do r = flock(fd, LOCK_EX | LOCK_NB);
+  while (r < 0 && errno == EINTR);
+  return r == 0 || errno != EWOULDBLOCK;
+}
+
+/* Files that others remove before they are locked, in a row. */
+enum { MOST_TRIES = 100 };
+
+/* The lock's descriptor, or -errno. */
 static int lock(const char *path) {
   char name[PATH_SIZE + 8];
+  int tries;
   lock_path(path, name);
-  for (;;) {
-    int fd = open_lock(name), error;
+  for (tries = 0; tries < MOST_TRIES; tries++) {
+    int fd = open_lock(name), held;
     if (fd < 0) return fd;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-      error = errno == EWOULDBLOCK ? EADDRINUSE : errno;
-      close(fd);
-      return -error;
-    }
-    if (is_there(fd, name)) return fd;
+    held = hold(fd);
+    if (held && is_there(fd, name)) return fd;
     close(fd);
+    if (!held) break;
   }
+  return -EADDRINUSE;
 }
 
 /* Gives it up, and its file. A negative one was never held. */

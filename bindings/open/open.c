@@ -97,8 +97,9 @@ int luaopen_green_core(lua_State *L) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.core") == LUA_TTABLE)
     return 1;
   G = lg_find(L);
-  if (G && !G->hub) return luaL_error(L, "luagreen: the state is closing");
-  if (!G) lg_new_state(L, NULL);
+  if (G && !G->hub && G->drained)
+    return luaL_error(L, "luagreen: the state is closing");
+  if (!G || !G->hub) lg_new_state(L, NULL); /* again, if that raised before */
   open_core(L);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.core");

@@ -21,14 +21,17 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,18 +43,25 @@
 enum call {
   ACCEPT4,
   BIND,
+  CHMOD,
   CLOSE,
   CONNECT,
+  DUP3,
   EPOLL_CREATE1,
   EPOLL_CTL,
   EPOLL_WAIT,
   EVENTFD,
+  FCHMOD,
   FCNTL,
+  FLOCK,
+  FSTAT,
   GETADDRINFO,
+  GETNAMEINFO,
   GETPEERNAME,
   GETSOCKNAME,
   GETSOCKOPT,
   LISTEN,
+  LSTAT,
   MADVISE,
   MMAP,
   MPROTECT,
@@ -62,16 +72,22 @@ enum call {
   SEND,
   SETSOCKOPT,
   SHUTDOWN,
+  SIGALTSTACK,
   SOCKET,
+  UNLINK,
   CALLS
 };
 
 static const char *const names[CALLS] = {
-    "accept4",     "bind",        "close",      "connect",  "epoll_create1",
-    "epoll_ctl",   "epoll_wait",  "eventfd",    "fcntl",    "getaddrinfo",
-    "getpeername", "getsockname", "getsockopt", "listen",   "madvise",
-    "mmap",        "mprotect",    "open",       "poll",     "pthread_create",
-    "recv",        "send",        "setsockopt", "shutdown", "socket"};
+    "accept4",     "bind",        "chmod",          "close",
+    "connect",     "dup3",        "epoll_create1",  "epoll_ctl",
+    "epoll_wait",  "eventfd",     "fchmod",         "fcntl",
+    "flock",       "fstat",       "getaddrinfo",    "getnameinfo",
+    "getpeername", "getsockname", "getsockopt",     "listen",
+    "lstat",       "madvise",     "mmap",           "mprotect",
+    "open",        "poll",        "pthread_create", "recv",
+    "send",        "setsockopt",  "shutdown",       "sigaltstack",
+    "socket",      "unlink"};
 
 static struct {
   long calls[CALLS];
@@ -123,6 +139,11 @@ EXPORT int bind(int fd, const struct sockaddr *a, socklen_t n) {
                                                                         n);
 }
 
+EXPORT int chmod(const char *path, mode_t mode) {
+  if (fails(CHMOD)) return fail();
+  return ((int (*)(const char *, mode_t))real(CHMOD))(path, mode);
+}
+
 EXPORT int close(int fd) {
   int failing = fails(CLOSE);
   int r = ((int (*)(int))real(CLOSE))(fd);
@@ -135,6 +156,11 @@ EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n) {
   r = ((int (*)(int, const struct sockaddr *, socklen_t))real(CONNECT))(fd, a,
                                                                         n);
   return failing && r < 0 && errno == EINPROGRESS ? fail() : r;
+}
+
+EXPORT int dup3(int from, int to, int flags) {
+  if (fails(DUP3)) return fail();
+  return ((int (*)(int, int, int))real(DUP3))(from, to, flags);
 }
 
 EXPORT int epoll_create1(int flags) {
@@ -161,6 +187,11 @@ EXPORT int eventfd(unsigned int n, int flags) {
   return ((int (*)(unsigned int, int))real(EVENTFD))(n, flags);
 }
 
+EXPORT int fchmod(int fd, mode_t mode) {
+  if (fails(FCHMOD)) return fail();
+  return ((int (*)(int, mode_t))real(FCHMOD))(fd, mode);
+}
+
 EXPORT int fcntl(int fd, int command, ...) {
   va_list list;
   void *arg;
@@ -169,6 +200,21 @@ EXPORT int fcntl(int fd, int command, ...) {
   va_end(list);
   if (fails(FCNTL)) return fail();
   return ((int (*)(int, int, ...))real(FCNTL))(fd, command, arg);
+}
+
+EXPORT int flock(int fd, int how) {
+  if (fails(FLOCK)) return fail();
+  return ((int (*)(int, int))real(FLOCK))(fd, how);
+}
+
+EXPORT int fstat(int fd, struct stat *st) {
+  if (fails(FSTAT)) return fail();
+  return ((int (*)(int, struct stat *))real(FSTAT))(fd, st);
+}
+
+EXPORT int lstat(const char *path, struct stat *st) {
+  if (fails(LSTAT)) return fail();
+  return ((int (*)(const char *, struct stat *))real(LSTAT))(path, st);
 }
 
 /* Planned with the number of an EAI_ code, or EAI_SYSTEM's errno. */
@@ -182,6 +228,15 @@ EXPORT int getaddrinfo(const char *node, const char *service,
   return ((int (*)(const char *, const char *, const struct addrinfo *,
                    struct addrinfo **))real(GETADDRINFO))(node, service, hints,
                                                           list);
+}
+
+EXPORT int getnameinfo(const struct sockaddr *a, socklen_t size, char *host,
+                       socklen_t hosts, char *port, socklen_t ports,
+                       int flags) {
+  if (fails(GETNAMEINFO)) return plan.error < 0 ? plan.error : EAI_SYSTEM;
+  return ((int (*)(const struct sockaddr *, socklen_t, char *, socklen_t,
+                   char *, socklen_t, int))real(GETNAMEINFO))(
+      a, size, host, hosts, port, ports, flags);
 }
 
 typedef int name_function(int, struct sockaddr *, socklen_t *);
@@ -274,9 +329,19 @@ EXPORT int shutdown(int fd, int how) {
   return ((int (*)(int, int))real(SHUTDOWN))(fd, how);
 }
 
+EXPORT int sigaltstack(const stack_t *new, stack_t *old) {
+  if (fails(SIGALTSTACK)) return fail();
+  return ((int (*)(const stack_t *, stack_t *))real(SIGALTSTACK))(new, old);
+}
+
 EXPORT int socket(int family, int type, int protocol) {
   if (fails(SOCKET)) return fail();
   return ((int (*)(int, int, int))real(SOCKET))(family, type, protocol);
+}
+
+EXPORT int unlink(const char *path) {
+  if (fails(UNLINK)) return fail();
+  return ((int (*)(const char *))real(UNLINK))(path);
 }
 
 /* ------------------------------------------------------------ for plans -- */
@@ -290,6 +355,7 @@ static const struct {
               {"EADDRNOTAVAIL", EADDRNOTAVAIL},
               {"EAGAIN", EAGAIN},
               {"EBADF", EBADF},
+              {"EBUSY", EBUSY},
               {"ECONNABORTED", ECONNABORTED},
               {"ECONNREFUSED", ECONNREFUSED},
               {"ECONNRESET", ECONNRESET},
@@ -303,6 +369,7 @@ static const struct {
               {"ENETUNREACH", ENETUNREACH},
               {"ENFILE", ENFILE},
               {"ENOBUFS", ENOBUFS},
+              {"ENOLCK", ENOLCK},
               {"ENOMEM", ENOMEM},
               {"ENONET", ENONET},
               {"ENOPROTOOPT", ENOPROTOOPT},

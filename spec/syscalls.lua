@@ -1,0 +1,493 @@
+--- System calls that fail, one after the other, in programs that use all of the
+--- library.
+---
+---   lua5.4 spec/syscalls.lua [SECONDS [SEED]]   so many random cases
+---   lua5.4 spec/syscalls.lua all [SCENARIO]     every case
+---   lua5.4 spec/syscalls.lua SCENARIO CALL N ERROR TIMES      that one
+---
+--- A case is a scenario, a system call, its how-many-th that fails, with what
+--- error, and how often in a row. The scenario runs in a forked child, once
+--- while calls fail, when its calls may return errors and its threads raise
+--- them, and once more after that, when all must be well. Nothing may be lost
+--- or come twice, nothing be left (threads, descriptors), no call may wait for
+--- ever, and the child must end by itself.
+---
+--- SPDX-License-Identifier: MIT
+
+local preload = require "spec.preload"
+
+local syscalls = {}
+
+--- Runs in a Lua of its own, before which spec/c/failing.c stands.
+local PROGRAM <const> = [==[
+local random = math.random
+local LACKS <const> = {"EMFILE", "ENFILE", "ENOMEM"}
+local ERRORS <const> = {
+  accept4 = {"EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EPERM", "EPROTO",
+    "ECONNABORTED", "ENETDOWN", "EINTR", "EAGAIN", "ETIMEDOUT"},
+  bind = {"EADDRINUSE", "EACCES", "ENOMEM", "ENOBUFS"},
+  chmod = {"EPERM", "EIO"},
+  close = {"EINTR", "EIO"},
+  connect = {"EINTR", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH",
+    "EADDRNOTAVAIL", "EAGAIN", "ENOBUFS", "EPERM"},
+  dup3 = {"EBUSY", "EINTR"},
+  epoll_create1 = LACKS,
+  epoll_ctl = {"ENOSPC", "ENOMEM"},
+  epoll_wait = {"EINTR"},
+  eventfd = LACKS,
+  fchmod = {"EPERM"},
+  fcntl = {"EINTR", "ENOMEM"},
+  flock = {"EINTR", "EAGAIN", "ENOLCK"},
+  fstat = {"ENOMEM"},
+  getaddrinfo = {"EAI_AGAIN", "EAI_MEMORY", "EAI_FAIL", "EMFILE", "ENOMEM"},
+  getnameinfo = {"EAI_MEMORY", "ENOMEM"},
+  getpeername = {"ENOBUFS", "ENOTCONN"},
+  getsockname = {"ENOBUFS"},
+  getsockopt = {"ENOBUFS", "ENOMEM"},
+  listen = {"EADDRINUSE", "ENOBUFS"},
+  lstat = {"ENOMEM", "EACCES"},
+  madvise = {"ENOMEM", "EAGAIN", "EINVAL"},
+  mmap = {"ENOMEM"},
+  mprotect = {"ENOMEM"},
+  open = {"EMFILE", "ENFILE", "EACCES", "ENOMEM"},
+  poll = {"EINTR", "ENOMEM"},
+  pthread_create = {"EAGAIN"},
+  recv = {"EINTR", "EAGAIN", "ENOMEM", "ENOBUFS", "ECONNRESET", "ETIMEDOUT"},
+  send = {"EINTR", "EAGAIN", "ENOMEM", "ENOBUFS", "EPIPE", "ECONNRESET",
+    "none"},
+  setsockopt = {"ENOBUFS", "ENOMEM"},
+  shutdown = {"ENOTCONN", "ENOBUFS"},
+  sigaltstack = {"ENOMEM", "EPERM"},
+  socket = {"EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EACCES"},
+  unlink = {"EBUSY", "EACCES"},
+}
+
+local green
+local strict -- all must be well
+local may_time_out -- a call is planned to say so
+local may_leave -- a file, which cannot be removed
+
+--- What a call of the library returned: passed on; an error is one of the
+--- world's, in words, and none at all if all must be well.
+local function well(first, err, ...)
+  if first then return first, err, ... end
+  if type(err) ~= "string" or err == "" then
+    error("no words for the error: " .. tostring(err), 2)
+  end
+  if err == "timeout" and not may_time_out then
+    error("a call has waited for ever", 2)
+  end
+  if strict then error("not well: " .. err, 2) end
+  error(setmetatable({}, {__tostring = function() return err end}), 0)
+end
+
+--- An error that came out of a thread: of the world, or of ours.
+local unexpected
+local function look_at(err)
+  local text = tostring(err)
+  if type(err) == "table" or green.type(err) == "killed" then return end
+  for _, word in ipairs {"attempt to", "for ever", "no words", "wrong",
+    "not well", "bad argument", "stack traceback"} do
+    if text:find(word, 1, true) then unexpected = unexpected or text end
+  end
+  if strict then unexpected = unexpected or text end
+end
+
+local function try(f, ...)
+  local ok, err = pcall(f, ...)
+  if not ok then look_at(err) end
+  return ok
+end
+
+--- Threads that all come to their end.
+local function all(list)
+  for _, t in ipairs(list) do
+    local ok, err = t:join(20)
+    if not ok then
+      if err == "timeout" then error("a thread waits for ever", 0) end
+      look_at(err)
+    end
+  end
+end
+
+--- A thread, or none if the system has nothing to make it of.
+local threads
+local function spawn(f, ...)
+  local ok, t = pcall(green.spawn, f, ...)
+  if ok then threads[#threads + 1] = t else look_at(t) end
+end
+
+--- Runs body(spawn); then its threads end.
+local function together(body)
+  local outer = threads
+  threads = {}
+  local ok, err = pcall(body)
+  all(threads)
+  threads = outer
+  if not ok then error(err, 0) end
+end
+
+local function patient(sock)
+  sock:settimeout(15)
+  return sock
+end
+
+--- Echoes; whatever goes wrong closes the connection.
+local function echo(conn)
+  for line in patient(conn):lines() do well(conn:send(line .. "\n")) end
+end
+
+--- What cannot be sent brings no answer.
+local function send(conn, data)
+  local ok, err = conn:send(data)
+  if not ok then conn:close() end
+  well(ok, err)
+end
+
+--- Sends lines and checks what comes back: the same, or nothing more.
+local function talk(host, port, n)
+  local c <close> = well(green.connect(host, port, {timeout = 15}))
+  patient(c)
+  for i = 1, n do
+    local line = ("%d:%s"):format(i, ("x"):rep(i == n and 300000 or 10 * i))
+    local sent = green.spawn(send, c, line .. "\n")
+    local got, err = c:receive()
+    if got and got ~= line then error("wrong line", 0) end
+    all {sent}
+    well(got, err)
+  end
+end
+
+local function serve(listener, clients)
+  local server = green.spawn(green.serve, listener, echo)
+  together(clients)
+  local _, outcome = server:join(0)
+  if outcome ~= "timeout" then
+    error("wrong: serve has ended: " .. tostring(outcome), 0)
+  end
+  listener:close()
+  all {server}
+end
+
+local scenario = {}
+
+function scenario.tcp()
+  local listener = well(green.listen("127.0.0.1", 0))
+  local _ <close> = listener
+  local _, port = well(listener:getsockname())
+  serve(listener, function()
+    for _ = 1, 3 do spawn(talk, "127.0.0.1", port, 4) end
+  end)
+end
+
+function scenario.name()
+  local listener = well(green.listen("localhost", 0))
+  local _ <close> = listener
+  local _, port = well(listener:getsockname())
+  serve(listener, function()
+    for _ = 1, 2 do spawn(talk, "localhost", port, 2) end
+  end)
+end
+
+function scenario.unix()
+  local path = os.tmpname()
+  os.remove(path)
+  local listener = well(green.listen("unix:" .. path, nil, {mode = "0600"}))
+  do
+    local _ <close> = listener
+    serve(listener, function()
+      for _ = 1, 2 do spawn(talk, "unix:" .. path, nil, 3) end
+    end)
+  end
+  for _, name in ipairs {path, path .. ".lock"} do
+    if os.remove(name) and not may_leave then
+      error("wrong: left is " .. name, 0)
+    end
+  end
+end
+
+function scenario.wait_fd()
+  local a, b = failing.pair()
+  local closed <close> = setmetatable({}, {__close = function()
+    failing.close(a)
+    failing.close(b)
+  end})
+  assert(closed)
+  together(function()
+    spawn(function()
+      for _ = 1, 3 do
+        well(green.wait_fd(a, "r", 15))
+        if failing.read(a) ~= "x" then error("wrong byte", 0) end
+        failing.write(a, "y")
+      end
+    end)
+    spawn(function()
+      for _ = 1, 3 do
+        well(green.wait_fd(b, "w", 15))
+        failing.write(b, "x")
+        well(green.wait_fd(b, "r", 15))
+        if failing.read(b) ~= "y" then error("wrong byte", 0) end
+      end
+    end)
+    green.sleep(0.002)
+    -- Whatever failed, nobody waits any longer than this.
+    if not strict then
+      green.sleep(0.02)
+      failing.write(a, "y") failing.write(b, "x")
+      green.sleep(0.01)
+      for _, t in ipairs(threads) do t:kill() end
+    end
+  end)
+  well(green.wait_fd(0 + failing.file_fd, "r"))
+end
+
+function scenario.select()
+  local listener = well(green.listen("127.0.0.1", 0))
+  local _ <close> = listener
+  local _, port = well(listener:getsockname())
+  local queue = green.queue(5)
+  local c <close> = well(green.connect("127.0.0.1", port))
+  local i, conn = well(green.select({queue, listener}, 15))
+  if i ~= 2 then error("wrong case", 0) end
+  local guard <close> = conn
+  assert(guard)
+  together(function()
+    spawn(function()
+      green.sleep(0.001)
+      send(c, "hello\n")
+    end)
+    i = well(green.select({conn, queue}, 15))
+    if i ~= 1 then error("wrong case", 0) end
+    local line = well(patient(conn):receive())
+    if line ~= "hello" then error("wrong line", 0) end
+    local selector = green.selector {queue, conn, listener}
+    c:close()
+    if well(selector:select(15)) ~= 2 then error("wrong case", 0) end
+    selector:close()
+  end)
+end
+
+--- Each of them keeps its C stack while it waits.
+function scenario.stacks()
+  together(function()
+    for _ = 1, 100 do
+      spawn(function()
+        local n = 0
+        table.sort({3, 1, 2, 5, 4}, function(x, y)
+          if n == 0 then green.sleep(0.001) end
+          n = n + 1
+          return x < y
+        end)
+        if n == 0 then error("wrong count", 0) end
+      end)
+    end
+  end)
+end
+
+function scenario.timers()
+  local began = green.now()
+  together(function()
+    for i = 1, 20 do
+      spawn(function()
+        local got, err = green.with_timeout(0.003, green.sleep,
+          i % 2 == 0 and 15 or 0)
+        if i % 2 == 0 and not (got == nil and err == "timeout") then
+          error("wrong outcome of a limit", 0)
+        end
+      end)
+    end
+    local t = green.ticker(0.001)
+    for _ = 1, 3 do well(t:wait(15)) end
+    t:close()
+  end)
+  if green.now() - began > 10 then error("wrong: late", 0) end
+end
+
+function scenario.signal()
+  if not try(green.config, {dump_signal = "USR2"}) and strict then
+    error("wrong: no signal", 0)
+  end
+  green.sleep(0.001)
+  green.config {dump_signal = false}
+end
+
+function scenario.pool()
+  local pool = green.pool(5)
+  for i = 1, 30 do
+    pool:spawn_n(function()
+      green.sleep(0.0001 * i)
+      local s <close> = well(green.listen("127.0.0.1", 0))
+      well(s:getsockname())
+    end)
+  end
+  if not pool:wait(15) then error("a pool waits for ever", 0) end
+end
+
+local function descriptors()
+  collectgarbage()
+  collectgarbage()
+  local list, n = require "green.core".open_descriptors(), 0
+  for _ in pairs(list) do n = n + 1 end
+  return n, list
+end
+
+local function act(name)
+  local ok, err = pcall(scenario[name])
+  if not ok then look_at(err) end
+  for _, t in ipairs(green.threads()) do
+    if t ~= green.current() then
+      t:kill()
+      if not t:join(15) and t:status() == "blocked" then
+        error("a thread does not end: " .. t:traceback(), 0)
+      end
+    end
+  end
+  if not green.wait_others(15) then error("threads do not end", 0) end
+  if unexpected then error(unexpected, 0) end
+end
+
+--- In a forked child. With `plan` calls fail.
+local function child(name, plan, opening)
+  failing.file_fd = failing.file()
+  -- It says so itself, or takes a connection along that is waited for.
+  may_time_out = plan and (plan[3] == "ETIMEDOUT" or plan[1] == "accept4")
+  may_leave = plan and (plan[1] == "unlink" or plan[1]:find "stat")
+  if plan and opening then failing.plan(table.unpack(plan)) end
+  local ok
+  ok, green = pcall(require, "green")
+  if not ok then
+    look_at = nil
+    local counts = failing.off()
+    local err = green
+    package.loaded.green = nil
+    green = require "green"
+    if not err:find "luagreen: " then error(err, 0) end
+    assert(counts)
+  end
+  green.on_error(function(err) look_at(err) end)
+  act "signal" -- libuv makes its pipe at the first
+  local before = descriptors()
+  if plan and not opening then failing.plan(table.unpack(plan)) end
+  if not plan then failing.watch() end
+  act(name)
+  local counts = failing.off()
+  strict, may_time_out, may_leave = true, false, false
+  act(name)
+  local after, list = descriptors()
+  if after ~= before then
+    for fd, what in pairs(list) do print(fd, what) end
+    error(("%d descriptors are left"):format(after - before), 0)
+  end
+  if not plan then
+    for call, n in pairs(counts) do print("count", call, n) end
+  end
+  os.exit(true, true)
+end
+
+local function names()
+  local list = {}
+  for name in pairs(scenario) do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+--- The counts of the calls of a scenario in which nothing fails.
+local function count(name)
+  local how, code, out = failing.child(60, function() child(name) end)
+  if how ~= "exit" or code ~= 0 then
+    print(("not ok: %s, undisturbed: %s %d\n%s"):format(name, how, code, out))
+    os.exit(1)
+  end
+  local counts = {}
+  for call, n in out:gmatch "count\t(%S+)\t(%d+)" do
+    counts[call] = math.tointeger(tonumber(n))
+  end
+  return counts
+end
+
+local bad = 0
+local function run(name, call, n, err, times)
+  local opening = name == "opening"
+  local how, code, out = failing.child(60, function()
+    child(opening and "tcp" or name, {call, n, err, times}, opening)
+  end)
+  if how == "exit" and code == 0 then return end
+  bad = bad + 1
+  print(("not ok: %s %s %d %s %d: %s %d\n%s"):format(name, call, n, err, times,
+    how, code, out))
+end
+
+local function sorted(set)
+  local list = {}
+  for key in pairs(set) do list[#list + 1] = key end
+  table.sort(list)
+  return list
+end
+
+local mode, second = arg[1], arg[2]
+if arg[5] then
+  run(arg[1], arg[2], math.tointeger(tonumber(arg[3])), arg[4],
+    math.tointeger(tonumber(arg[5])))
+  os.exit(bad == 0)
+end
+local list, counts, done = names(), {}, 0
+list[#list + 1] = "opening"
+for _, name in ipairs(list) do
+  counts[name] = name == "opening" and {epoll_create1 = 1, eventfd = 9,
+    epoll_ctl = 4, mmap = 8, mprotect = 6, madvise = 4, open = 2, fcntl = 2,
+    sigaltstack = 2}
+    or count(name)
+end
+if mode == "all" then
+  for _, name in ipairs(second and {second} or list) do
+    for _, call in ipairs(sorted(counts[name])) do
+      local most = counts[name][call]
+      for n = 1, most, most > 60 and most // 40 or 1 do
+        for _, err in ipairs(ERRORS[call]) do
+          for _, times in ipairs {1, 4} do
+            run(name, call, n, err, times)
+            done = done + 1
+          end
+        end
+      end
+    end
+  end
+else
+  math.randomseed(math.tointeger(tonumber(second)))
+  local over = os.time() + tonumber(mode)
+  while os.time() < over do
+    local name = list[random(#list)]
+    local calls = sorted(counts[name])
+    local call = calls[random(#calls)]
+    local most = counts[name][call]
+    if most > 0 then
+      local errors = ERRORS[call]
+      run(name, call, random(most), errors[random(#errors)],
+        random(2) == 1 and 1 or random(2, 8))
+      done = done + 1
+    end
+  end
+end
+print(("%d cases, %d failed"):format(done, bad))
+os.exit(bad == 0)
+]==]
+
+--- Runs random cases for so many seconds; raises with those that failed, else
+--- returns the last line.
+function syscalls.run_for(seconds, seed)
+  return preload.run(PROGRAM, ("%d %d"):format(seconds, seed), seconds + 100)
+end
+
+if arg and arg[0] and arg[0]:find "syscalls%.lua$" then
+  local arguments = {}
+  for i = 1, #arg do arguments[i] = arg[i] end
+  if #arguments == 0 then arguments[1] = "10" end
+  if #arguments == 1 and tonumber(arguments[1]) then arguments[2] = "1" end
+  local ok, out = pcall(preload.run, PROGRAM, table.concat(arguments, " "),
+    100000)
+  preload.clean()
+  print(out)
+  os.exit(ok)
+end
+
+return syscalls
