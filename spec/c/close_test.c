@@ -140,7 +140,7 @@ static void on_abandoned(struct green_hub *h, struct green_thread *t) {
   reported++;
 }
 
-static const struct green_runtime runtime = {NULL, on_abandoned, NULL, NULL};
+static const struct green_runtime runtime = {.abandoned = on_abandoned};
 
 /* 20 that compute for 20 ms at a time, a grace of 100 ms: 5 turns, and one that
  * was under way, twice. */
@@ -253,7 +253,7 @@ static void test_retired(void) {
 
 static void test_drained(void) {
   struct green_hub *h = open_hub(GREEN_DRIVE_LOOP, 0);
-  struct green_thread *t;
+  struct green_thread *t = NULL;
   int result;
   green_spawn(h, NULL, sleeps, NULL);
   uv_run(&loop, UV_RUN_NOWAIT);
