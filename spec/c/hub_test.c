@@ -433,7 +433,7 @@ static void on_deadlock(struct green_hub *h) {
 }
 
 static void test_deadlock(void) {
-  static const struct green_runtime runtime = {on_deadlock, NULL, NULL, NULL};
+  static const struct green_runtime runtime = {.deadlock = on_deadlock};
   struct green_hub *h = open_hub();
   struct green_thread *t = spawn(h, sleeps_for_ever, NULL);
   CHECK(green_join(h, t, GREEN_FOREVER, NULL) == GREEN_EDEADLK,

@@ -243,7 +243,7 @@ static void on_abandoned(struct green_hub *h, struct green_thread *t) {
 }
 
 static void test_abandoned(void) {
-  static const struct green_runtime runtime = {NULL, on_abandoned, NULL, NULL};
+  static const struct green_runtime runtime = {.abandoned = on_abandoned};
   struct green_hub *h = open_on_loop();
   int left;
   green_config(h)->grace = MS;
