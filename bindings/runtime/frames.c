@@ -132,7 +132,8 @@ static lua_State *target(lua_State *L, struct lg *G, lua_Debug *ar) {
       lua_pop(L, 1);
     }
     lua_pop(L, 1);
-  } else if (f == G->known.resume || f == G->known.close) {
+  } else if (f == G->known.resume || f == G->known.close ||
+             f == G->known.stands_for_close) {
     if (lua_getlocal(L, ar, 1)) {
       co = lua_tothread(L, -1);
       lua_pop(L, 1);

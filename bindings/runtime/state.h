@@ -22,9 +22,11 @@
 
 enum { LG_POOL = 256, LG_DUTIES = 2 };
 
-/* Functions of Lua's own library, by which frames are known: see frames.c. */
+/* Functions of Lua's own library, by which frames are known: see frames.c. What
+ * stands for close in 5.5 is called in its frame. */
 struct lg_functions {
-  lua_CFunction pcall, xpcall, resume, close, wrapped, traceback;
+  lua_CFunction pcall, xpcall, resume, close, stands_for_close, wrapped,
+      traceback;
 };
 
 struct lg {

@@ -123,6 +123,7 @@ static int l_replace(lua_State *L) {
       lua_getupvalue(L, 3, 1))
     return 0;
   while (strcmp(r->name, name) != 0) r++;
+  if (r->func == l_close) lg_get(L)->known.stands_for_close = l_close;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 3);
   lua_pushcclosure(L, r->func, 2);
