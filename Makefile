@@ -28,8 +28,11 @@ LUA_RELEASE = $(call once,LUA_RELEASE,tools/headers lua '$(CC)' $(LUA_CFLAGS))
 LUA_VERSION = $(basename $(LUA_RELEASE))
 # glibc's checks need an optimizer, and sanitizers have better ones.
 FORTIFY = $(if $(filter -O0,$(OPT))$(SAN),,-D_FORTIFY_SOURCE=2)
+# Nothing writable that a call goes through: tables are read-only once loaded.
+HARD_LINK = -Wl,-z,relro,-z,now
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(FORTIFY) $(OPT) -g $(WARN) \
-             -fPIC -fvisibility=hidden -fstack-clash-protection $(SAN) \
+             -fPIC -fvisibility=hidden -fstack-clash-protection \
+             -fstack-protector-strong $(SAN) \
              $(UV_CFLAGS) $(CFLAGS)
 
 ifeq ($(SWITCH),)
@@ -88,14 +91,15 @@ $(BUILD)/libgreen_lua.a: $(CORE_OBJ) $(BIND_OBJ)
 	ar rcs $@ $^
 
 $(BUILD)/libgreen.so: $(CORE_OBJ) $(BUILD)/flags-link
-	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-soname,libgreen.so.$(MAJOR) -o $@ \
+	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) \
+	  -Wl,-soname,libgreen.so.$(MAJOR) -o $@ \
 	  $(CORE_OBJ) $(UV_LIBS) -lpthread
 	@ln -sf $(@F) $@.$(MAJOR)
 
 # nodelete: look-ups run on detached OS threads that may outlive lua_close().
 $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 	@mkdir -p $(@D)
-	$(CC) -shared $(SAN) $(LDFLAGS) -Wl,-z,nodelete -o $@ \
+	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) -Wl,-z,nodelete -o $@ \
 	  $(CORE_OBJ) $(BIND_OBJ) $(UV_LIBS) -lpthread
 
 # C tests see the core's own functions; those named lua_* the binding's, too.
