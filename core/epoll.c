@@ -109,12 +109,23 @@ int green__libuv_secure(uv_loop_t *loop) {
 enum { LIBUV_DESCRIPTORS = 8 };
 
 int green__libuv_has_room(void) {
-  int fd[LIBUV_DESCRIPTORS], i, r = 0;
+  int fd[LIBUV_DESCRIPTORS], i, most = 0, r = 0;
   for (i = 0; i < LIBUV_DESCRIPTORS && r == 0; i++)
-    if ((fd[i] = eventfd(0, EFD_CLOEXEC)) < 0) r = -errno;
+    if ((fd[i] = eventfd(0, EFD_CLOEXEC)) < 0)
+      r = -errno;
+    else if (fd[i] > most)
+      most = fd[i];
   if (r < 0) i--;
   while (i-- > 0) close(fd[i]);
-  return r;
+  return r < 0 ? r : green__libuv_has_memory(most);
+}
+
+/* libuv's table of watchers has a pointer for each number, and room for twice
+ * as many. Up to 1.50 it aborts if there is no memory for that. */
+int green__libuv_has_memory(int fd) {
+  void *probe = green__alloc(((size_t)fd + 2) * 2 * sizeof(void *));
+  green__free(probe);
+  return probe ? 0 : UV_ENOMEM;
 }
 
 /* --- opening, anew, closing --- */

@@ -117,6 +117,8 @@ size_t green_stack_default(void);
 struct green_stats {
   uint64_t switches, polls, sleeps, spawned;
   uint64_t uptime, idle; /* ns since opening; of them slept in polls */
+  uint64_t memory; /* bytes that the library's hubs in this process have from
+                      the system, without C stacks, libuv's and a runtime's */
   uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
 };
 void green_stats(struct green_hub *hub, struct green_stats *stats);

@@ -18,7 +18,8 @@
 static void on_watch(uv_poll_t *watch, int status, int events);
 
 static int start_watch(struct green_hub *h) {
-  int r;
+  int r = green__libuv_has_memory(h->epoll.fd);
+  if (r < 0) return r;
   uv_poll_start(&h->watch, UV_READABLE, on_watch);
   r = green__libuv_register(h->loop, h->epoll.fd);
   if (r < 0) uv_poll_stop(&h->watch);
@@ -45,6 +46,7 @@ static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
   if (green_now() >= green__guests_due(h)) green__guests_verify(h);
   green__arm_timer(h);
+  green__tend_surplus(h);
   if (h->fd_waits)
     uv_ref((uv_handle_t *)&h->watch);
   else
@@ -65,9 +67,7 @@ static void batch(struct green_hub *h) {
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
-  struct green_hub *h = prepare->data;
-  batch(h);
-  green__watch_surplus(h);
+  batch(prepare->data);
 }
 
 static void on_check(uv_check_t *check) {

@@ -25,7 +25,7 @@ static void set_defaults(struct green_options *o) {
 }
 
 static int adopt_main(struct green_hub *h) {
-  struct green_thread *t = green__record(h, &main_class);
+  struct green_thread *t = green__thread_new(h, &main_class);
   if (!t) return UV_ENOMEM;
   if (green_set_name(h, t, "main") < 0) return UV_ENOMEM;
   t->flags |= GREEN_HELD;
@@ -60,7 +60,8 @@ static int init_loop(struct green_hub *h) {
 static void init_fields(struct green_hub *h) {
   h->next_id = 1;
   h->tick = h->stride = 1;
-  h->timer_at = GREEN_FOREVER;
+  h->trim_ms = 5000;
+  h->timer_at = h->trim_at = GREEN_FOREVER;
   h->os_thread = green__os_thread;
   h->forks = green__global_forked();
   h->opened = h->now = h->last_poll = green_now();
@@ -72,10 +73,11 @@ static void init_fields(struct green_hub *h) {
   green__stack_adopt(&h->os_stack);
 }
 
-/* What can fail, in order; green__hub_free() undoes whatever was done. Stacks
+/* What can fail, in order; hub_free() undoes whatever was done. Stacks
  * are made now: main is to be able to block when memory has become short. */
 static int init(struct green_hub *h) {
   int r = green__stacks_init(h, &h->options);
+  if (r == 0) r = green__heap_init(h);
   if (r < 0) return r;
   if (h->options.drive == GREEN_DRIVE_MAIN) {
     r = adopt_main(h);
@@ -83,7 +85,8 @@ static int init(struct green_hub *h) {
   } else {
     h->hub_stack = &h->os_stack;
   }
-  if (r == 0) r = green__stacks_reserve(h);
+  if (r == 0) r = green__stacks_spares(h);
+  if (r == 0) r = green__stacks_reserve(h, 1);
   if (r == 0) r = init_loop(h);
   return r < 0 ? r : green__epoll_open(h);
 }
@@ -91,7 +94,7 @@ static int init(struct green_hub *h) {
 /* A loop of its own that is still in use, by what the host began while the
  * threads cleaned up, stays where it is. */
 static void hub_free(struct green_hub *h) {
-  green__threads_free(h);
+  green__records_free(h);
   green__free(h->heap.at);
   green__free(h->fds);
   green__epoll_close(h);
@@ -240,6 +243,7 @@ void green_stats(struct green_hub *h, struct green_stats *s) {
   s->spawned = h->next_id - 1;
   s->uptime = green_now() - h->opened;
   s->idle = h->idle_ns;
+  s->memory = green__memory();
   s->live = h->live;
   s->ready = h->hot.ready;
   s->kept = h->hot.kept;

@@ -23,14 +23,21 @@
 
 /* --------------------------------------------------------------- memory -- */
 
-/* memory.c: malloc and friends; a test may make the n-th call fail. */
+/* memory.c: malloc and friends; a test may make some calls fail. */
 void *green__alloc(size_t size); /* zeroed */
 void *green__realloc(void *ptr, size_t size);
 void green__free(void *ptr);
 void *green__map(size_t size); /* pages for stacks, or NULL */
 void green__unmap(void *base, size_t size);
-/* The n-th next of the above fails, once; n <= 0: none does. For tests. */
+void *green__map_aligned(size_t size); /* to its size, a power of two */
+/* Bytes that the hubs of the process have from the above, without stacks; and
+ * what is to be added to that. */
+size_t green__memory(void);
+void green__memory_count(long bytes);
+/* The n-th next of the above fails, once; n <= 0: none does. And `times` in a
+ * row. For tests. */
 void green__fail_alloc(long n);
+void green__fail_allocs(long n, long times);
 
 /* --------------------------------------------------------------- stderr -- */
 
@@ -55,12 +62,12 @@ struct green__stack {
   void *user;                 /* the runtime's, while a thread is kept */
   struct green_thread *owner; /* whom the overflow report names */
   struct green_thread *job;   /* what a worker is to run when switched to */
-  struct green__stack *next;  /* in the idle pool, or in the free list */
+  struct green__stack *next, *prev; /* among the idle ones, hottest first */
   struct green_hub *hub;
-  char *low, *high; /* usable bytes [low, high) */
-  uint32_t index;
-  uint8_t fresh; /* context must be made before use */
-  uint8_t cold;  /* has nothing that a trim would give back */
+  struct green__slab *slab; /* NULL: a single one */
+  char *low, *high;         /* usable bytes [low, high) */
+  uint8_t fresh;            /* context must be made before use */
+  uint8_t blank;            /* has nothing that a trim would give back */
   uint32_t valgrind_id;
   void (*entry)(void *stack); /* what a fresh context runs; NULL: OS stack */
   struct green__stack *came;  /* who jumped here last (AddressSanitizer) */
@@ -70,20 +77,24 @@ struct green__stack {
 
 struct green__slab {                  /* 64 stacks in one mmap */
   _Atomic(struct green__slab *) next; /* process-wide list, append-only */
-  _Atomic(char *) base; /* NULL: no memory, the record is spare */
-  size_t size, slot;    /* bytes in all, bytes of a slot */
-  uint32_t count, used;
+  _Atomic(char *) base;       /* NULL: no memory, the record is spare */
+  size_t size, slot;          /* bytes in all, bytes of a slot */
+  uint32_t count, used, idle; /* slots; made into stacks; in the pool */
   _Atomic(struct green_hub *) hub;
   uint8_t guard;               /* enum green_guard of its stacks */
   struct green__slab *sibling; /* next of the same hub */
 };
 
-struct green__stacks {       /* a hub's stacks */
-  struct green__stack *idle; /* LIFO: the hottest first */
-  struct green__slab *slabs;
+struct green__stacks {              /* a hub's stacks */
+  struct green__stack *idle;        /* LIFO: the hottest first */
+  struct green__stack *last_filled; /* of those with memory to give back */
+  struct green__stack *spare; /* for clean-up, when nothing else is left */
+  struct green__slab *slabs;  /* newest first */
   size_t size, slot;
-  uint32_t total, idle_count, max;
-  uint32_t warm;          /* idle ones that a trim may make cold */
+  uint32_t total, max; /* without spares */
+  uint32_t idle_count, filled;
+  uint32_t spares, most_spares;
+  uint32_t whole;         /* slabs of which all stacks are idle */
   enum green_guard guard; /* resolved: never AUTO */
 };
 
@@ -91,8 +102,11 @@ struct green__stacks {       /* a hub's stacks */
  * canary) overrides the guard. 0 or UV_ENOTSUP. */
 int green__stacks_init(struct green_hub *h, const struct green_options *o);
 void green__stacks_free(struct green_hub *h, int keep_all);
-/* Makes sure that the idle pool is not empty. 0 or UV_ENOMEM. */
-int green__stacks_reserve(struct green_hub *h);
+/* Sets some apart for clean-up. 0 or UV_ENOMEM. */
+int green__stacks_spares(struct green_hub *h);
+/* Makes sure that the idle pool is not empty. 0 or UV_ENOMEM. For clean-up,
+ * even beyond the limit, or by a spare. */
+int green__stacks_reserve(struct green_hub *h, int cleans_up);
 /* Takes one from the idle pool (must not be empty); its context is ready to
  * run `entry(stack)`, or is where the worker left itself. */
 struct green__stack *green__stack_take(struct green_hub *h,
@@ -100,9 +114,9 @@ struct green__stack *green__stack_take(struct green_hub *h,
 void green__stack_put(struct green_hub *h, struct green__stack *s);
 /* The same for one whose frames never go on: its next use starts anew. */
 void green__stack_left(struct green_hub *h, struct green__stack *s);
-/* Gives the memory of idle stacks beyond `keep` back to the system. */
-void green__stacks_trim(struct green_hub *h, uint32_t keep);
-/* Would a trim give anything back? */
+/* Gives the memory of idle stacks beyond `keep` back to the system, of about
+ * `most` of them. Returns 1 if more could be given back. */
+int green__stacks_trim(struct green_hub *h, uint32_t keep, uint32_t most);
 int green__stacks_surplus(const struct green_hub *h, uint32_t keep);
 /* A stack for the hub itself, outside the pool, `size` usable bytes. */
 struct green__stack *green__stack_single(struct green_hub *h, size_t size,
@@ -153,6 +167,11 @@ struct green__heap {
 };
 int green__heap_add(struct green_hub *h, uintptr_t owner, uint64_t deadline);
 void green__heap_remove(struct green_hub *h, uint32_t slot);
+/* Room for some deadlines from the start. 0 or UV_ENOMEM. */
+int green__heap_init(struct green_hub *h);
+/* Gives room that is not needed back; would it? */
+void green__heap_trim(struct green_hub *h);
+int green__heap_surplus(const struct green_hub *h);
 /* Fires everything due at `now`. */
 void green__timers_fire(struct green_hub *h, uint64_t now);
 
@@ -171,7 +190,7 @@ struct green__cold { /* a thread's rare things, made on first use */
   uint64_t left; /* hub's clock when it began to wait; 0: it did not */
 };
 
-struct green__thread_slab;
+struct green__record_slab;
 
 struct green__epoll {
   int fd;
@@ -192,9 +211,9 @@ struct green_hub {
   struct green__heap heap;
   struct green_options options;
   struct green__stacks stacks;
-  struct green__stack *hub_stack; /* NULL until main first blocks */
-  struct green__stack os_stack;   /* main's, or the host's */
-  struct green_thread *main;      /* NULL unless GREEN_DRIVE_MAIN */
+  struct green__stack *hub_stack;
+  struct green__stack os_stack; /* main's, or the host's */
+  struct green_thread *main;    /* NULL unless GREEN_DRIVE_MAIN */
   const struct green_runtime *runtime;
   uv_loop_t *loop;
   uv_loop_t own_loop;
@@ -203,17 +222,20 @@ struct green_hub {
   uv_check_t check;     /* after I/O; on MAIN drive it keeps libuv alive, */
   uv_idle_t idle;       /* and no sleeping while threads are ready */
   uv_poll_t watch;      /* of epoll, in a loop that is not polled by us */
-  uv_timer_t trim;      /* one shot, only on surplus */
-  uint64_t poll_pause;  /* no poll sooner than this after the last */
-  uint64_t timer_at;    /* deadline the uv_timer is armed for */
+  uv_timer_t trim; /* on another loop than its own, while there is surplus */
+  uint64_t poll_pause; /* no poll sooner than this after the last */
+  uint64_t timer_at;   /* deadline the uv_timer is armed for */
+  uint64_t trim_at;    /* when surplus memory is given back */
+  uint32_t trim_ms;    /* that long after it was seen */
   uint32_t live, external, open_handles;
   uint64_t next_id, switches, polls, opened;
   uint64_t idle_ns;         /* slept in polls, on a loop of its own */
   struct green_list others; /* threads that wait to be the only one */
   struct green_thread *drainer;
-  struct green__thread_slab *thread_slabs;
-  struct green_thread *free_threads, *reserved; /* by their user */
-  struct green_fd **fds;                        /* by descriptor number */
+  struct green__record_slab *record_slabs, *room; /* all; those with room */
+  struct green_thread *reserved;                  /* by their `user` */
+  uint32_t idle_records; /* slabs without a thread, which a trim gives back */
+  struct green_fd **fds; /* by descriptor number */
   uint32_t fds_room;
   struct green_fd *dirty_fds; /* the kernel is to be told before polling */
   struct green__epoll epoll;
@@ -256,11 +278,11 @@ void green__poll_done(struct green_hub *h, int slept);
  * found to be quick. */
 void green__look_soon(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
-/* loop.c: the timers, and whether the one that trims is to be armed. */
+/* loop.c: its handles, and memory that is not needed any more. */
 void green__loop_open(struct green_hub *h);
 void green__loop_rest(struct green_hub *h); /* stops them */
 void green__loop_close(struct green_hub *h);
-void green__watch_surplus(struct green_hub *h);
+void green__tend_surplus(struct green_hub *h);
 /* host.c: the handles of a host's loop, or of one for steps. */
 int green__host_open(struct green_hub *h);
 void green__host_rest(struct green_hub *h); /* stops them */
@@ -273,13 +295,23 @@ void green__interrupt(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state);
 /* A new record, of a class of the core's. */
-struct green_thread *green__record(struct green_hub *h,
-                                   const struct green_class *klass);
+struct green_thread *green__thread_new(struct green_hub *h,
+                                       const struct green_class *klass);
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
 void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);
+/* scope.c: may what runs take from the reserves? */
+int green__cleans_up(const struct green_hub *h);
 int green__result(struct green_hub *h, int reason);
-void green__threads_free(struct green_hub *h);
+/* record.c: memory for a record, or NULL; and back. */
+struct green_thread *green__record_take(struct green_hub *h);
+void green__record_put(struct green_hub *h, struct green_thread *t);
+void green__records_free(struct green_hub *h);
+int green__records_surplus(const struct green_hub *h);
+/* Gives at most so many slabs back. Returns 1 if more could be. */
+int green__records_trim(struct green_hub *h, uint32_t most);
+/* thread.c: frees the record and what it has. */
+void green__thread_free(struct green_hub *h, struct green_thread *t);
 
 /* fd.c: tells the kernel what it is not to watch any more. */
 void green__fds_reconcile(struct green_hub *h);
@@ -310,8 +342,10 @@ int green__epoll_wait(struct green_hub *h, int ms);
  * it has for uv_async_t and signals: it would abort. 0, or an error. */
 int green__libuv_register(uv_loop_t *loop, int fd);
 int green__libuv_secure(uv_loop_t *loop);
-/* Are there as many descriptors as opening a loop takes? 0, or an error. */
+/* Are there as many descriptors as opening a loop takes, and the memory? And
+ * the memory for a watch of that number? 0, or an error: libuv would abort. */
 int green__libuv_has_room(void);
+int green__libuv_has_memory(int fd);
 
 int green__post_open(struct green_hub *h, struct green_post **post,
                      int counted);

@@ -20,8 +20,10 @@
 enum { HUB_STACK_SIZE = 256 * 1024 };
 /* A poll that took longer slept: threads that waited across it are not hot. */
 enum { SLEPT_NS = 50000 };
-/* Idle stacks beyond this many are trimmed after TRIM_MS. */
-enum { KEEP_IDLE = 16, TRIM_MS = 5000 };
+/* Idle stacks beyond this many, and other memory that is not in use, are given
+ * back after the hub's trim_ms, in steps of half a millisecond each TRIM_ON_MS:
+ * so many stacks, and so many slabs of records. */
+enum { KEEP_IDLE = 16, TRIM_ON_MS = 10, TRIM_MOST = 256, TRIM_SLABS = 32 };
 
 /* --- a loop that is not polled here --- */
 
@@ -111,6 +113,7 @@ static void sleep_for(struct green_hub *h, uint64_t ms) {
 
 static void poll_sleeping(struct green_hub *h) {
   uint64_t before = h->now, at = next_time(h);
+  if (at > h->trim_at) at = h->trim_at;
   sleep_for(h, at == GREEN_FOREVER ? at : ms_until(at));
   h->now = green_now();
   if (h->now - before > SLEPT_NS) h->hot.sleeps++;
@@ -119,9 +122,8 @@ static void poll_sleeping(struct green_hub *h) {
 
 /* What is there already. With nothing to watch that costs nothing. */
 static void pass(struct green_hub *h) {
-  int libuv = h->uses_libuv || uv_is_active((void *)&h->trim);
-  if (libuv) tend_libuv(h);
-  if (libuv || h->armed_fds) wait(h, 0);
+  if (h->uses_libuv) tend_libuv(h);
+  if (h->uses_libuv || h->armed_fds) wait(h, 0);
 }
 
 /* With threads ready. Polling must not take more than a 16th of the time:
@@ -168,17 +170,53 @@ static void stuck(struct green_hub *h) {
   }
 }
 
-/* --- surplus stacks are given back by a timer that is armed only then --- */
+/* --- surplus memory is given back some time later ---
+ *
+ * Where the hub goes round by itself, or is stepped, it looks at the time; on a
+ * host's loop there is a timer, which does not keep the loop alive. */
 
-static void on_trim(uv_timer_t *timer) {
-  green__stacks_trim(timer->data, KEEP_IDLE);
+static int trim(struct green_hub *h) {
+  int more = green__stacks_trim(h, KEEP_IDLE, TRIM_MOST);
+  more |= green__records_trim(h, TRIM_SLABS);
+  green__heap_trim(h);
+  return more;
 }
 
-void green__watch_surplus(struct green_hub *h) {
-  if (h->stacks.idle_count <= KEEP_IDLE || uv_is_active((void *)&h->trim) ||
-      !green__stacks_surplus(h, KEEP_IDLE))
-    return;
-  uv_timer_start(&h->trim, on_trim, TRIM_MS, 0);
+static int has_surplus(const struct green_hub *h) {
+  if (green__likely(h->stacks.idle_count <= KEEP_IDLE &&
+                    h->idle_records == 0 && h->heap.room <= 64))
+    return 0;
+  return green__stacks_surplus(h, KEEP_IDLE) || green__records_surplus(h) ||
+         green__heap_surplus(h);
+}
+
+static uint64_t in_ms(const struct green_hub *h, uint64_t ms) {
+  return h->now + ms * 1000000;
+}
+
+static void trim_by_time(struct green_hub *h) {
+  if (h->trim_at == GREEN_FOREVER) {
+    if (has_surplus(h)) h->trim_at = in_ms(h, h->trim_ms);
+  } else if (h->now >= h->trim_at) {
+    h->trim_at = trim(h) ? in_ms(h, TRIM_ON_MS) : GREEN_FOREVER;
+  }
+}
+
+static void on_trim(uv_timer_t *timer) {
+  if (trim(timer->data)) uv_timer_start(timer, on_trim, TRIM_ON_MS, 0);
+}
+
+static void trim_by_timer(struct green_hub *h) {
+  if (!has_surplus(h) || uv_is_active((void *)&h->trim)) return;
+  uv_update_time(h->loop);
+  uv_timer_start(&h->trim, on_trim, h->trim_ms, 0);
+}
+
+void green__tend_surplus(struct green_hub *h) {
+  if (h->options.drive == GREEN_DRIVE_LOOP)
+    trim_by_timer(h);
+  else
+    trim_by_time(h);
 }
 
 /* --- going round --- */
@@ -188,18 +226,17 @@ static void go_round(struct green_hub *h) {
   green__fds_reconcile(h);
   h->now = green_now();
   green__timers_fire(h, h->now);
+  green__tend_surplus(h);
   if (green__list_empty(&h->ready) && h->now >= green__guests_due(h))
     green__guests_verify(h);
   if (!green__list_empty(&h->ready)) {
     poll_passing(h);
   } else if (h->heap.count + h->external == 0) {
     stuck(h);
+  } else if (h->frozen && h->heap.count) {
+    poll_frozen(h);
   } else {
-    green__watch_surplus(h);
-    if (h->frozen && h->heap.count)
-      poll_frozen(h);
-    else
-      poll_sleeping(h);
+    poll_sleeping(h);
   }
   green__timers_fire(h, h->now);
   green__poll_done(h, h->hot.sleeps != sleeps);
@@ -235,25 +272,28 @@ static void keep_libuv_alive(struct green_hub *h) {
 }
 
 void green__loop_open(struct green_hub *h) {
-  uv_timer_init(h->loop, &h->trim);
-  green__handle_opened(h, &h->trim);
   if (h->options.drive == GREEN_DRIVE_MAIN) {
     keep_libuv_alive(h);
     return;
   }
+  uv_timer_init(h->loop, &h->trim);
+  green__handle_opened(h, &h->trim);
   uv_timer_init(h->loop, &h->timer);
   green__handle_opened(h, &h->timer);
   uv_ref((uv_handle_t *)&h->timer); /* active only while a deadline is armed */
 }
 
 void green__loop_rest(struct green_hub *h) {
+  if (h->options.drive == GREEN_DRIVE_MAIN) return;
   uv_timer_stop(&h->trim);
-  if (h->options.drive != GREEN_DRIVE_MAIN) uv_timer_stop(&h->timer);
+  uv_timer_stop(&h->timer);
 }
 
 void green__loop_close(struct green_hub *h) {
-  int own = h->options.drive == GREEN_DRIVE_MAIN;
+  if (h->options.drive == GREEN_DRIVE_MAIN) {
+    uv_close((uv_handle_t *)&h->check, green__handle_closed);
+    return;
+  }
   uv_close((uv_handle_t *)&h->trim, green__handle_closed);
-  uv_close(own ? (uv_handle_t *)&h->check : (uv_handle_t *)&h->timer,
-           green__handle_closed);
+  uv_close((uv_handle_t *)&h->timer, green__handle_closed);
 }

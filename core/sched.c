@@ -218,11 +218,8 @@ void green_frames_left(struct green_hub *h) {
 }
 
 int green_keep_reserve(struct green_hub *h) {
-  if (green__unlikely(!h->hub_stack)) {
-    int r = green__hub_stack(h);
-    if (r < 0) return r;
-  }
-  return green__likely(h->stacks.idle) ? 0 : green__stacks_reserve(h);
+  if (green__likely(h->stacks.idle)) return 0;
+  return green__stacks_reserve(h, green__cleans_up(h));
 }
 
 enum green_reason green_keep(struct green_hub *h) {

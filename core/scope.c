@@ -182,6 +182,19 @@ int green_take_throw(struct green_hub *h, struct green_thread *t) {
   return error;
 }
 
+/* A killed thread, one that was struck, or that shields what it does: it ends
+ * something, which must not fail for want of a stack. So must not what is owed
+ * to ended threads, and main, who would have to end all others. */
+int green__cleans_up(const struct green_hub *h) {
+  const struct green_thread *t = h->hot.current;
+  const struct green_scope *s;
+  if (!t || t == h->main || h->hot.draining) return 1;
+  if (t->flags & (GREEN_STRUCK | GREEN_OWED)) return 1;
+  for (s = t->scopes; s; s = s->outer)
+    if (s->cancelled || s->kind == GREEN_SHIELD) return 1;
+  return 0;
+}
+
 /* --- scopes --- */
 
 static void expired(struct green_hub *h, struct green_timer *timer) {

@@ -2,9 +2,11 @@
  *
  * Owns a hub's slabs and its pool of idle stacks. A slab is one mapping of up
  * to 64 slots, each used when first needed; nothing but address space is taken
- * before. Idle stacks are LIFO: the hot ones first, then those that a trim made
- * cold, so a trim stops at the first cold one. The struct of a stack lies in
- * the stack's own slot and stays readable until the slab is unmapped.
+ * before. Idle stacks are LIFO: the `filled` first ones have memory that a trim
+ * would give back, the others are blank but for their struct. That lies in the
+ * stack's own slot and stays readable until the slab is unmapped, which a trim
+ * does when all stacks of a slab are idle. A few stacks are kept apart, as
+ * spares for clean-up when no other stack can be had.
  *
  * Any stack of the hub's OS thread, but trim and free only while none of the
  * stacks concerned runs: on the hub's stack or on the OS stack.
@@ -35,9 +37,10 @@
 enum {
   SLAB_STACKS = 64,
   FIRST_STACKS = 8, /* a small program never needs a whole slab */
+  SPARES = 4,
   COLOURS = 64,
   LINE = 64,         /* of the cache */
-  STRUCT_ROOM = 128, /* for struct green__stack, in whole lines */
+  STRUCT_ROOM = 192, /* for struct green__stack, in whole lines */
   CANARY_WORDS = 128 /* 1 KB without a gap: what frames below that size
                          leave behind cannot step over it */
 };
@@ -150,14 +153,13 @@ struct green__stack *green__slab_stack(const struct green__slab *slab,
   return (void *)(end - (i % COLOURS) * LINE - STRUCT_ROOM);
 }
 
-static void init_stack(struct green__stack *s, struct green_hub *h, char *base,
-                       uint32_t index) {
+static void init_stack(struct green__stack *s, struct green_hub *h,
+                       char *base) {
   memset(s, 0, sizeof *s);
   s->low = base + GREEN__GUARD_SIZE;
   s->high = (char *)s;
   s->hub = h;
-  s->index = index;
-  s->fresh = s->cold = 1;
+  s->fresh = s->blank = 1;
   tell_valgrind(s);
 }
 
@@ -168,13 +170,19 @@ static char *map_slots(size_t slot, uint32_t *count) {
   return base;
 }
 
+/* How many the next slab has. Clean-up goes beyond the limit by few. */
+static uint32_t slab_count(const struct green__stacks *p) {
+  uint32_t count = p->slabs ? SLAB_STACKS : FIRST_STACKS;
+  if (p->total >= p->max) return FIRST_STACKS;
+  return count < p->max - p->total ? count : p->max - p->total;
+}
+
 static int add_slab(struct green_hub *h) {
   struct green__stacks *p = &h->stacks;
   struct green__slab *slab = green__global_slab(h);
-  uint32_t count = p->slabs ? SLAB_STACKS : FIRST_STACKS;
+  uint32_t count = slab_count(p);
   char *base;
   if (!slab) return UV_ENOMEM;
-  if (count > p->max - p->total) count = p->max - p->total;
   base = map_slots(p->slot, &count);
   if (!base) {
     atomic_store(&slab->hub, NULL);
@@ -190,27 +198,33 @@ static int add_slab(struct green_hub *h) {
   slab->slot = p->slot;
   slab->size = count * p->slot;
   slab->count = count;
-  slab->used = 0;
+  slab->used = slab->idle = 0;
   slab->sibling = p->slabs;
   p->slabs = slab;
   atomic_store(&slab->base, base);
   return 0;
 }
 
-/* Puts the next unused slot into the pool. Only the newest slab has any. */
-static void carve(struct green_hub *h, struct green__slab *slab) {
-  struct green__stacks *p = &h->stacks;
-  uint32_t i = slab->used;
-  struct green__stack *s = green__slab_stack(slab, i);
-  char *base = atomic_load(&slab->base) + i * slab->slot;
-  init_stack(s, h, base, i);
+/* The next unused slot, or NULL. Only the newest slab has any. */
+static struct green__stack *carve(struct green_hub *h) {
+  struct green__slab *slab = h->stacks.slabs;
+  struct green__stack *s;
+  char *base;
+  if (!slab || slab->used == slab->count) return NULL;
+  s = green__slab_stack(slab, slab->used);
+  base = atomic_load(&slab->base) + slab->used * slab->slot;
+  init_stack(s, h, base);
+  s->slab = slab;
   if (install_guard(base, GREEN__GUARD_SIZE, slab->guard) != 0)
     s->canary = (uint64_t *)(void *)s->low - CANARY_WORDS;
   slab->used++;
-  p->total++;
-  p->idle_count++;
-  s->next = p->idle;
-  p->idle = s;
+  return s;
+}
+
+/* A stack that was never used, or NULL. */
+static struct green__stack *make_stack(struct green_hub *h) {
+  struct green__stack *s = carve(h);
+  return s || add_slab(h) < 0 ? s : carve(h);
 }
 
 static void drop_stack(struct green__stack *s) {
@@ -231,10 +245,107 @@ static void drop_slab(struct green__slab *slab) {
   atomic_store(&slab->hub, NULL);
 }
 
+/* ----------------------------------------------------------- idle stacks -- */
+
+static int is_whole(const struct green__slab *slab) {
+  return slab->idle == slab->used;
+}
+
+static void pool_add(struct green__stacks *p, struct green__stack *s) {
+  s->prev = NULL;
+  s->next = p->idle;
+  if (p->idle) p->idle->prev = s;
+  p->idle = s;
+  p->idle_count++;
+  s->slab->idle++;
+  if (is_whole(s->slab)) p->whole++;
+  if (s->blank) return;
+  if (p->filled++ == 0) p->last_filled = s;
+}
+
+static void pool_remove(struct green__stacks *p, struct green__stack *s) {
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    p->idle = s->next;
+  if (s->next) s->next->prev = s->prev;
+  p->idle_count--;
+  if (is_whole(s->slab)) p->whole--;
+  s->slab->idle--;
+  if (s->blank) return;
+  p->filled--;
+  if (p->last_filled == s) p->last_filled = s->prev;
+}
+
+/* All but what lies in a page with the struct. The worker's frames are lost,
+ * so the next use starts anew. */
+static void chill(struct green__stack *s) {
+  char *from = s->canary ? page_of(s->canary) : s->low;
+  forget(s);
+  madvise(from, (size_t)(page_of(s) - from), MADV_DONTNEED);
+  s->fresh = s->blank = 1;
+}
+
+static void chill_last(struct green__stacks *p) {
+  struct green__stack *s = p->last_filled;
+  assert(s && !s->blank && (!s->next || s->next->blank));
+  chill(s);
+  p->filled--;
+  p->last_filled = s->prev;
+}
+
+/* --- what a trim gives back --- */
+
+/* Is there a slab that can go, and leave so many idle ones? */
+static int has_surplus_slab(const struct green__stacks *p, uint32_t keep) {
+  return p->whole > 0 && p->idle_count >= keep + SLAB_STACKS;
+}
+
+static void give_back(struct green__stacks *p, struct green__slab *slab) {
+  for (uint32_t i = 0; i < slab->used; i++)
+    pool_remove(p, green__slab_stack(slab, i));
+  p->total -= slab->used;
+  drop_slab(slab);
+}
+
+/* How many stacks that were. */
+static uint32_t give_back_slabs(struct green__stacks *p, uint32_t keep,
+                                uint32_t most) {
+  struct green__slab **at = &p->slabs, *slab;
+  uint32_t n = 0;
+  while (n < most && has_surplus_slab(p, keep) && (slab = *at)) {
+    if (!is_whole(slab)) {
+      at = &slab->sibling;
+      continue;
+    }
+    *at = slab->sibling;
+    n += slab->used;
+    give_back(p, slab);
+  }
+  return n;
+}
+
+int green__stacks_surplus(const struct green_hub *h, uint32_t keep) {
+  return h->stacks.filled > keep || has_surplus_slab(&h->stacks, keep);
+}
+
+int green__stacks_trim(struct green_hub *h, uint32_t keep, uint32_t most) {
+  struct green__stacks *p = &h->stacks;
+  uint32_t n = give_back_slabs(p, keep, most);
+  for (; n < most && p->filled > keep; n++) chill_last(p);
+  return green__stacks_surplus(h, keep);
+}
+
 /* ----------------------------------------------------------------- pool -- */
 
 size_t green_stack_default(void) {
   return DEFAULT_SIZE;
+}
+
+static void add_spare(struct green__stacks *p, struct green__stack *s) {
+  s->next = p->spare;
+  p->spare = s;
+  p->spares++;
 }
 
 int green__stacks_init(struct green_hub *h, const struct green_options *o) {
@@ -246,6 +357,17 @@ int green__stacks_init(struct green_hub *h, const struct green_options *o) {
   p->slot = round_up(GREEN__GUARD_SIZE + p->size + GREEN__TOP_SIZE, page);
   p->max = o->max_stacks ? o->max_stacks : 131072;
   return choose_guard(p, o);
+}
+
+int green__stacks_spares(struct green_hub *h) {
+  struct green__stacks *p = &h->stacks;
+  p->most_spares = SPARES;
+  while (p->spares < SPARES) {
+    struct green__stack *s = make_stack(h);
+    if (!s) return UV_ENOMEM;
+    add_spare(p, s);
+  }
+  return 0;
 }
 
 /* With keep_all the slabs stay mapped for good, as threads that could not be
@@ -263,15 +385,23 @@ void green__stacks_free(struct green_hub *h, int keep_all) {
   memset(&h->stacks, 0, sizeof h->stacks);
 }
 
-int green__stacks_reserve(struct green_hub *h) {
+static struct green__stack *take_spare(struct green__stacks *p) {
+  struct green__stack *s = p->spare;
+  if (!s) return NULL;
+  p->spare = s->next;
+  p->spares--;
+  return s;
+}
+
+int green__stacks_reserve(struct green_hub *h, int cleans_up) {
   struct green__stacks *p = &h->stacks;
+  struct green__stack *s = NULL;
   if (p->idle) return 0;
-  if (p->total >= p->max) return UV_ENOMEM;
-  if (!p->slabs || p->slabs->used == p->slabs->count) {
-    int r = add_slab(h);
-    if (r < 0) return r;
-  }
-  carve(h, p->slabs);
+  if (p->total < p->max || cleans_up) s = make_stack(h);
+  if (!s && cleans_up) s = take_spare(p);
+  if (!s) return UV_ENOMEM;
+  p->total++;
+  pool_add(p, s);
   return 0;
 }
 
@@ -279,51 +409,31 @@ struct green__stack *green__stack_take(struct green_hub *h,
                                        void (*entry)(void *stack)) {
   struct green__stacks *p = &h->stacks;
   struct green__stack *s = p->idle;
-  assert(s);
-  p->idle = s->next;
-  p->idle_count--;
-  if (!s->cold) p->warm--;
-  s->cold = 0;
+  assert(s && s->hub == h && !s->owner);
+  pool_remove(p, s);
+  s->blank = 0;
   if (green__unlikely(s->fresh)) make_fresh(s, entry);
   return s;
 }
 
+/* A spare that was used is replaced by the next one that can be spared. */
 void green__stack_put(struct green_hub *h, struct green__stack *s) {
   struct green__stacks *p = &h->stacks;
-  assert(!s->cold && s->hub == h);
+  assert(!s->blank && s->hub == h && s->slab);
   green__stack_check(s); /* while it is known who ran there */
   s->owner = NULL;
-  s->next = p->idle;
-  p->idle = s;
-  p->idle_count++;
-  p->warm++;
+  if (green__likely(p->spares == p->most_spares || !p->idle)) {
+    pool_add(p, s);
+  } else {
+    p->total--;
+    add_spare(p, s);
+  }
 }
 
 void green__stack_left(struct green_hub *h, struct green__stack *s) {
   forget(s);
   s->fresh = 1;
   green__stack_put(h, s);
-}
-
-int green__stacks_surplus(const struct green_hub *h, uint32_t keep) {
-  return h->stacks.warm > keep;
-}
-
-/* All but what lies in a page with the struct. The worker's frames are lost,
- * so the next use starts anew. */
-static void chill(struct green__stack *s) {
-  char *from = s->canary ? page_of(s->canary) : s->low;
-  forget(s);
-  madvise(from, (size_t)(page_of(s) - from), MADV_DONTNEED);
-  s->fresh = s->cold = 1;
-}
-
-void green__stacks_trim(struct green_hub *h, uint32_t keep) {
-  struct green__stacks *p = &h->stacks;
-  struct green__stack *s = p->idle;
-  for (uint32_t i = 0; s && i < keep; i++) s = s->next;
-  for (; s && !s->cold; s = s->next) chill(s);
-  if (p->warm > keep) p->warm = keep;
 }
 
 /* --------------------------------------------------------- single, sizes -- */
@@ -337,7 +447,7 @@ struct green__stack *green__stack_single(struct green_hub *h, size_t size,
   if (!base) return NULL;
   install_guard(base, GREEN__GUARD_SIZE, GREEN_GUARD_MPROTECT);
   s = (void *)(base + slot - STRUCT_ROOM);
-  init_stack(s, h, base, 0);
+  init_stack(s, h, base);
   make_fresh(s, entry);
   return s;
 }

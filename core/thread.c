@@ -1,8 +1,7 @@
-/* thread.c - the records of green threads, their beginning and their end.
+/* thread.c - the beginning and the end of green threads, and what one can know
+ * of them.
  *
- * Records are carved from slabs of 64 KB, which are the list of all threads
- * and stay mapped until the hub is freed; a free record has no class. A record
- * outlives its thread only while somebody holds it (GREEN_HELD).
+ * A record outlives its thread only while somebody holds it (GREEN_HELD).
  *
  * Any stack of the hub's OS thread.
  *
@@ -12,36 +11,12 @@
 
 #include "internal.h"
 
-enum { SLAB_THREADS = 65000 / sizeof(struct green_thread) };
-
-struct green__thread_slab {
-  struct green__thread_slab *next;
-  struct green_thread threads[SLAB_THREADS];
-};
-
-static int more_records(struct green_hub *h) {
-  struct green__thread_slab *slab = green__alloc(sizeof *slab);
-  size_t i;
-  if (!slab) return UV_ENOMEM;
-  slab->next = h->thread_slabs;
-  h->thread_slabs = slab;
-  for (i = SLAB_THREADS; i-- > 0;) {
-    slab->threads[i].user = h->free_threads;
-    h->free_threads = &slab->threads[i];
-  }
-  return 0;
-}
-
-struct green_thread *green__record(struct green_hub *h,
-                                   const struct green_class *klass) {
+struct green_thread *green__thread_new(struct green_hub *h,
+                                       const struct green_class *klass) {
   struct green_thread *t;
   if (!green__at_home(h)) return NULL;
-  t = h->free_threads;
-  if (green__unlikely(!t)) {
-    if (more_records(h) < 0) return NULL;
-    t = h->free_threads;
-  }
-  h->free_threads = t->user;
+  t = green__record_take(h);
+  if (green__unlikely(!t)) return NULL;
   memset(t, 0, sizeof *t);
   t->node.thread = t;
   t->klass = klass;
@@ -56,37 +31,18 @@ struct green_thread *green__record(struct green_hub *h,
 
 struct green_thread *green_thread_new(struct green_hub *h,
                                       const struct green_class *klass) {
-  struct green_thread *t = green__record(h, klass);
+  struct green_thread *t = green__thread_new(h, klass);
   if (green__likely(t)) t->flags = GREEN_RUNTIME;
   return t;
 }
 
-int green_reserve(struct green_hub *h) {
-  struct green_thread *t;
-  if (!h->free_threads && more_records(h) < 0) return UV_ENOMEM;
-  t = h->free_threads;
-  h->free_threads = t->user;
-  t->user = h->reserved;
-  h->reserved = t;
-  return 0;
-}
-
-void green_unreserve(struct green_hub *h) {
-  struct green_thread *t = h->reserved;
-  h->reserved = t->user;
-  t->user = h->free_threads;
-  h->free_threads = t;
-}
-
-static void record_free(struct green_hub *h, struct green_thread *t) {
+void green__thread_free(struct green_hub *h, struct green_thread *t) {
   if (t->cold) {
     green__free(t->cold->name);
     green__free(t->cold);
   }
   t->cold = NULL;
-  t->klass = NULL;
-  t->user = h->free_threads;
-  h->free_threads = t;
+  green__record_put(h, t);
 }
 
 int green_start(struct green_hub *h, struct green_thread *t, uint64_t at) {
@@ -114,12 +70,12 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   if (h->live == 1) green_wake_all(h, &h->others, GREEN_WOKEN);
   if (h->drainer) green__drain_check(h);
   t->flags |= GREEN_OVER;
-  if (!(t->flags & GREEN_HELD)) record_free(h, t);
+  if (!(t->flags & GREEN_HELD)) green__thread_free(h, t);
 }
 
 void green_forget(struct green_hub *h, struct green_thread *t) {
   t->flags &= (uint8_t)~GREEN_HELD;
-  if (t->flags & GREEN_OVER) record_free(h, t);
+  if (t->flags & GREEN_OVER) green__thread_free(h, t);
 }
 
 void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
@@ -187,7 +143,7 @@ int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {
   struct green_thread *t;
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
-  t = green__record(h, &c_class);
+  t = green__thread_new(h, &c_class);
   if (!t) return UV_ENOMEM;
   memcpy(&t->on, &fn, sizeof fn); /* free until the first wait */
   t->user = arg;
@@ -268,26 +224,4 @@ size_t green_stack_left(struct green_hub *h) {
   char here;
   if (!h->on->low) return SIZE_MAX; /* the OS stack: nobody knows */
   return (size_t)(&here - h->on->low);
-}
-
-void green_each(struct green_hub *h,
-                void (*f)(struct green_thread *thread, void *arg), void *arg) {
-  struct green__thread_slab *slab;
-  size_t i;
-  for (slab = h->thread_slabs; slab; slab = slab->next)
-    for (i = 0; i < SLAB_THREADS; i++) {
-      struct green_thread *t = &slab->threads[i];
-      if (t->klass && t->state < GREEN_DONE) f(t, arg);
-    }
-}
-
-void green__threads_free(struct green_hub *h) {
-  struct green__thread_slab *slab;
-  while ((slab = h->thread_slabs)) {
-    size_t i;
-    for (i = 0; i < SLAB_THREADS; i++)
-      if (slab->threads[i].cold) record_free(h, &slab->threads[i]);
-    h->thread_slabs = slab->next;
-    green__free(slab);
-  }
 }

@@ -55,8 +55,13 @@ static void down(struct green__heap *heap, uint32_t slot,
   put(heap, slot, e);
 }
 
-static int grow(struct green__heap *heap) {
-  uint32_t room = heap->room ? heap->room * 2 : 64;
+/* --- room --- */
+
+/* The last slots are for clean-up, which sets itself limits, and is not to fail
+ * when memory has become short. */
+enum { FIRST_ROOM = 64, RESERVED = 16 };
+
+static int set_room(struct green__heap *heap, uint32_t room) {
   struct green__entry *at =
       green__realloc(heap->at, (size_t)room * sizeof *at);
   if (!at) return UV_ENOMEM;
@@ -65,11 +70,33 @@ static int grow(struct green__heap *heap) {
   return 0;
 }
 
+int green__heap_init(struct green_hub *h) {
+  return set_room(&h->heap, FIRST_ROOM);
+}
+
+static int make_room(struct green_hub *h) {
+  struct green__heap *heap = &h->heap;
+  int r = set_room(heap, heap->room * 2);
+  if (r < 0 && heap->count + 1 < heap->room && green__cleans_up(h)) return 0;
+  return r;
+}
+
+int green__heap_surplus(const struct green_hub *h) {
+  return h->heap.room > FIRST_ROOM && h->heap.count < h->heap.room / 8;
+}
+
+void green__heap_trim(struct green_hub *h) {
+  while (green__heap_surplus(h))
+    if (set_room(&h->heap, h->heap.room / 2) < 0) return;
+}
+
+/* --- adding and removing --- */
+
 int green__heap_add(struct green_hub *h, uintptr_t owner, uint64_t deadline) {
   struct green__heap *heap = &h->heap;
   struct green__entry e = {deadline, heap->seq, owner};
-  if (green__unlikely(heap->count + 1 >= heap->room)) {
-    int r = grow(heap);
+  if (green__unlikely(heap->count + 1 + RESERVED >= heap->room)) {
+    int r = make_room(h);
     if (r < 0) return r;
   }
   heap->seq++;

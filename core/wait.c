@@ -119,19 +119,22 @@ static int interrupted(struct green_hub *h, enum green_strike strike,
   return strike == GREEN_STRIKE_THROW ? green_take_throw(h, t) : UV_ECANCELED;
 }
 
+/* Not inlined: the common case has no local whose address is taken, and so no
+ * stack protector. */
+static __attribute__((noinline)) int enter_pending(struct green_hub *h) {
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(h, h->hot.current, &scope);
+  if (strike) return interrupted(h, strike, scope);
+  return --h->hot.budget < 0 ? lap(h) : 0;
+}
+
 /* On entry of each: what is pending strikes first, before any effect; a thread
  * whose calls never have to wait goes round when its budget is spent. */
 int green__enter(struct green_hub *h) {
-  struct green_thread *t;
-  struct green_scope *scope;
-  enum green_strike strike;
   int r = may_block(h);
   if (r < 0) return r;
-  t = h->hot.current;
-  if (t->pending && (strike = green_strikes(h, t, &scope)))
-    return interrupted(h, strike, scope);
-  if (green__unlikely(--h->hot.budget < 0)) return lap(h);
-  return 0;
+  if (green__unlikely(h->hot.current->pending)) return enter_pending(h);
+  return green__unlikely(--h->hot.budget < 0) ? lap(h) : 0;
 }
 
 int green__result(struct green_hub *h, int reason) {

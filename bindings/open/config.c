@@ -194,7 +194,7 @@ static int l_stats(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_stats s;
   green_stats(G->hub, &s);
-  lua_createtable(L, 0, 15);
+  lua_createtable(L, 0, 16);
   field(L, "switches", s.switches);
   field(L, "polls", s.polls);
   field(L, "sleeps", s.sleeps);
@@ -206,6 +206,7 @@ static int l_stats(lua_State *L) {
   field(L, "idle_stacks", s.idle_stacks);
   field(L, "timers", s.timers);
   field(L, "external", s.external);
+  field(L, "memory", s.memory);
   field(L, "buffered", lg_buffer_total(G->net));
   seconds_field(L, "uptime", s.uptime);
   seconds_field(L, "idle", s.idle);

@@ -41,6 +41,8 @@ function green.config(options) end
 ---@field idle_stacks integer  those not in use
 ---@field timers integer       armed
 ---@field external integer     things outside that can wake a thread
+---@field memory integer       bytes that the library has from the system, for
+--- all states of the process: not Lua's, not libuv's, not C stacks
 ---@field buffered integer     bytes that sockets received and nobody read yet
 ---@field guard string         how stacks are guarded
 ---@field switch string        how stacks are switched

@@ -7,6 +7,7 @@
  */
 #include "../../core/internal.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static void worker(void *stack) {
 }
 
 static struct green__stack *take(void) {
-  if (green__stacks_reserve(&hub) < 0) return NULL;
+  if (green__stacks_reserve(&hub, 0) < 0) return NULL;
   return green__stack_take(&hub, worker);
 }
 
@@ -257,7 +258,7 @@ static void test_trim(void) {
   CHECK(before >= 300 * 1024, "the bytes that a thread has touched are known");
   CHECK(green__stacks_surplus(&hub, 1) && !green__stacks_surplus(&hub, 2),
         "it is known whether a trim would give anything back");
-  green__stacks_trim(&hub, 1);
+  green__stacks_trim(&hub, 1, UINT32_MAX);
   after = green__stack_touched(s);
   CHECK(after <= 2 * (size_t)sysconf(_SC_PAGESIZE),
         "a trim gives the memory of idle stacks back");
@@ -272,7 +273,7 @@ static void test_trim_canary(void) {
   struct green__stack *s;
   open_hub(GREEN_GUARD_CANARY, SMALL, 0);
   s = run(10000);
-  green__stacks_trim(&hub, 0);
+  green__stacks_trim(&hub, 0, UINT32_MAX);
   CHECK(run(10000) == s && run(10000) == s,
         "a trimmed stack has its canary again");
   close_hub();
@@ -284,9 +285,63 @@ static void test_many_trims(void) {
   for (int i = 0; i < 100; i++) {
     run(20000);
     good += dug > 1;
-    green__stacks_trim(&hub, 0);
+    green__stacks_trim(&hub, 0, UINT32_MAX);
   }
   CHECK(good == 100, "a stack can be trimmed again and again");
+  close_hub();
+}
+
+/* What a burst has left: 200 stacks in slabs of 8 and 64, one of them in use. */
+static void test_slabs_go(void) {
+  struct green__stack *s[200], *last;
+  int steps = 0, before;
+  open_hub(GREEN_GUARD_AUTO, SMALL, 0);
+  before = lines_of_maps();
+  for (int i = 0; i < 200; i++) s[i] = take();
+  last = s[199];
+  for (int i = 0; i < 199; i++) green__stack_put(&hub, s[i]);
+  CHECK(hub.stacks.whole == 3 && green__stacks_surplus(&hub, 16),
+        "slabs of which all stacks are idle are known");
+  while (green__stacks_trim(&hub, 16, 64)) steps++;
+  CHECK(steps > 1 && hub.stacks.total < 16 + 64 + 64 &&
+            hub.stacks.idle_count == hub.stacks.total - 1 &&
+            !green__global_find(s[100]) && green__global_find(last),
+        "and given back step by step, but not below one that is used");
+  CHECK(lines_of_maps() <= before + 3 * 64, "their mappings are gone");
+  for (int i = 0; i < 199; i++) s[i] = take();
+  CHECK(hub.stacks.idle_count == 0 && hub.stacks.total == 200,
+        "the pool grows again");
+  for (int i = 0; i < 199; i++) green__stack_put(&hub, s[i]);
+  green__stack_put(&hub, last);
+  CHECK(run(10000) == last && dug > 1, "with stacks that work");
+  green__stacks_trim(&hub, 0, UINT32_MAX);
+  CHECK(hub.stacks.total < 64 && !green__stacks_surplus(&hub, 0),
+        "when all are idle, less than a slab stays");
+  close_hub();
+}
+
+static void test_spares(void) {
+  open_hub(GREEN_GUARD_AUTO, SMALL, 2);
+  struct green__stack *s = NULL;
+  if (green__stacks_spares(&hub) < 0) abort();
+  CHECK(hub.stacks.total == 0 && hub.stacks.idle_count == 0,
+        "spares do not count");
+  take(), take();
+  CHECK(green__stacks_reserve(&hub, 0) == UV_ENOMEM, "nor go to everybody");
+  CHECK(green__stacks_reserve(&hub, 1) == 0, "clean-up goes beyond the limit");
+  green__stack_take(&hub, worker);
+  green__fail_allocs(1, LONG_MAX);
+  for (int i = 0; i < 20 && green__stacks_reserve(&hub, 1) == 0; i++)
+    s = green__stack_take(&hub, worker);
+  CHECK(s && hub.stacks.spares == 0 && hub.stacks.total >= 3 + 4,
+        "and has the spares when there is no memory for others");
+  green__fail_allocs(1, 0);
+  green__stack_put(&hub, s);
+  CHECK(hub.stacks.spares == 0, "the pool is not emptied for them");
+  s = (green__stacks_reserve(&hub, 1), green__stack_take(&hub, worker));
+  if (green__stacks_reserve(&hub, 1) < 0) abort();
+  green__stack_put(&hub, s);
+  CHECK(hub.stacks.spares == 1, "but fills them up when there are others");
   close_hub();
 }
 
@@ -310,7 +365,7 @@ static void test_limits(void) {
   int good = 0;
   open_hub(GREEN_GUARD_AUTO, SMALL, 10);
   for (int i = 0; i < 10; i++) good += take() != NULL;
-  CHECK(good == 10 && green__stacks_reserve(&hub) == UV_ENOMEM,
+  CHECK(good == 10 && green__stacks_reserve(&hub, 0) == UV_ENOMEM,
         "beyond max_stacks there is UV_ENOMEM");
   CHECK(hub.stacks.total == 10, "and nothing happened");
   close_hub();
@@ -325,7 +380,7 @@ static void test_no_memory(void) {
   before = lines_of_maps();
   do {
     green__fail_alloc(++tries);
-    r = green__stacks_reserve(&hub);
+    r = green__stacks_reserve(&hub, 0);
     if (r < 0 && (r != UV_ENOMEM || hub.stacks.total != 0)) break;
   } while (r < 0 && tries < 10);
   green__fail_alloc(0);
@@ -492,6 +547,8 @@ int main(void) {
   test_trim();
   test_trim_canary();
   test_many_trims();
+  test_slabs_go();
+  test_spares();
   test_places();
   test_limits();
   test_no_memory();
