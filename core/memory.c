@@ -1,9 +1,9 @@
 /* memory.c - where the core's memory comes from.
  *
  * The C allocator, and mmap for stacks and records. What libuv allocates is not
- * counted: its allocator is the process's, and may be the host's. A test may make the n-th next call
- * fail; that costs one predictable branch and is always compiled in, so that
- * what is tested is what is shipped.
+ * counted: its allocator is the process's, and may be the host's. A test may
+ * make calls fail; that costs one predictable branch and is always compiled in,
+ * so that what is tested is what is shipped.
  *
  * Any stack, any OS thread; not in a signal handler.
  *
