@@ -35,43 +35,49 @@ static int sentinel_gc(lua_State *L) {
   return 0;
 }
 
-/* The next sentinel, as an object without a metatable: it is as old as its
- * metatable. */
+/* A sentinel to be: an object without a metatable, as it is as old as that. */
 static int make_spare(lua_State *L) {
   lua_newuserdatauv(L, 1, 0);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
   return 0;
 }
 
-/* Pushes the spare, or nothing (0): memory is short, and main blocks all the
- * same. */
-static int push_spare(lua_State *L) {
-  if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.spare") == LUA_TUSERDATA)
-    return 1;
-  lua_pop(L, 1);
-  lua_pushcfunction(L, make_spare);
-  if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
-    lua_pop(L, 1);
-    return 0;
-  }
-  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
-  return 1;
-}
-
-/* Replaces the sentinel by a younger one, if threads were spawned since. Makes
- * nothing but the next spare, which was made here the last time. The fields
- * are there from the beginning: to set them takes no memory. */
-void lg_sentinel(lua_State *L, struct lg *G) {
-  if (likely(G->sentinel_spawns == green_hot(G->hub)->spawns)) return;
-  if (!lua_checkstack(L, 6) || !push_spare(L)) return;
+/* The object on top of the stack, which it pops, is the sentinel from now on.
+ * Takes no memory: the fields are there from the beginning. */
+static void be_sentinel(lua_State *L) {
   luaL_setmetatable(L, "green.sentinel");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, 1);
   lua_pop(L, 1);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.sentinel");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
+}
+
+/* Makes a sentinel, and the spare if it was used. */
+static int make_sentinel(lua_State *L) {
+  lua_newuserdatauv(L, 1, 0);
+  be_sentinel(L);
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.spare") != LUA_TUSERDATA)
+    make_spare(L);
+  return 0;
+}
+
+/* Replaces the sentinel by a younger one, if threads were spawned since. When
+ * memory is short the spare takes its place, or the old one remains: main can
+ * block all the same, and does not try again until there are other threads. */
+void lg_sentinel(lua_State *L, struct lg *G) {
+  if (likely(G->sentinel_spawns == green_hot(G->hub)->spawns)) return;
+  if (!lua_checkstack(L, 6)) return;
+  lua_pushcfunction(L, make_sentinel);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.spare") == LUA_TUSERDATA)
+      be_sentinel(L);
+    else
+      lua_pop(L, 1);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
+  }
   G->sentinel_spawns = green_hot(G->hub)->spawns;
 }
 
