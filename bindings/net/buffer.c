@@ -27,6 +27,8 @@
  * it no buffer of a socket's own is needed. */
 enum { MOST_SCRATCH = 4 * LG_SCRATCH };
 
+enum { SHOWN = 4 << 20 }; /* to malloc: 2 MB would do at 50 connections */
+
 /* --- memory --- */
 
 /* Of the state's allocator, whose limit holds for what peers make us keep. */
@@ -48,7 +50,18 @@ static void short_of_memory(lua_State *L, int tries) {
     luaL_error(L, "not enough memory");
 }
 
+/* Messages of some KB are strings that come and go. When they free the top of
+ * its heap, glibc's malloc gives it back to the system and asks for it again,
+ * page by page: a quarter of an echo of 16 KB was that. It keeps as much as
+ * twice the largest block that it mapped apart and saw freed, so it is shown
+ * one. A host's process is the host's affair. */
+static void show_malloc(void) {
+  void *volatile block = malloc(SHOWN);
+  free(block);
+}
+
 void lg_buffer_open(lua_State *L, struct lg_net *net) {
+  if (lg_find(L)->own) show_malloc();
   net->scratch = malloc(LG_SCRATCH);
   if (!net->scratch) luaL_error(L, "not enough memory");
   net->scratch_room = LG_SCRATCH;

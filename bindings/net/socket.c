@@ -85,13 +85,12 @@ static const char *role_name(int roles) {
   }
 }
 
-/* Upvalue 2 of every method is the name of its kind, "tcp". */
+/* Methods have no upvalues: what is no socket at all was to be of TCP. */
 int lg_socket_misused(lua_State *L, int roles) {
-  const char *kind = lua_tostring(L, lua_upvalueindex(2));
+  const struct lg_socket *s = lua_touserdata(L, 1);
+  const char *kind = lg_is_socket(L, 1) ? s->kind->name : "tcp";
   return luaL_argerror(
-      L, 1,
-      lua_pushfstring(L, "%s{%s} expected", kind ? kind : "socket",
-                      role_name(roles)));
+      L, 1, lua_pushfstring(L, "%s{%s} expected", kind, role_name(roles)));
 }
 
 uint64_t lg_socket_deadline(const struct lg_socket *s) {

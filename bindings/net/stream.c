@@ -137,52 +137,57 @@ static int socket_setstats(lua_State *L) {
 
 /* --- making the classes --- */
 
-static const luaL_Reg methods[] = {{"accept", lg_socket_accept},
+/* A wait needs the first upvalue of the function that waits. The others have
+ * none, so that they are no objects for the collector. */
+static const luaL_Reg waiting[] = {{"accept", lg_socket_accept},
                                    {"bind", lg_socket_bind},
-                                   {"close", socket_close},
                                    {"connect", lg_socket_connect},
-                                   {"dirty", socket_dirty},
-                                   {"getfamily", socket_getfamily},
-                                   {"getfd", socket_getfd},
-                                   {"getoption", lg_socket_getoption},
-                                   {"getpeername", lg_socket_getpeername},
-                                   {"getsockname", lg_socket_getsockname},
-                                   {"getstats", socket_getstats},
-                                   {"gettimeout", socket_gettimeout},
-                                   {"listen", lg_socket_listen},
                                    {"receive", lg_socket_receive},
                                    {"recv", lg_socket_recv},
                                    {"send", lg_socket_send},
-                                   {"setfd", socket_setfd},
-                                   {"setoption", lg_socket_setoption},
                                    {"setpeername", lg_socket_connect},
                                    {"setsockname", lg_socket_bind},
-                                   {"setstats", socket_setstats},
-                                   {"settimeout", socket_settimeout},
-                                   {"shutdown", socket_shutdown},
                                    {NULL, NULL}};
+static const luaL_Reg others[] = {{"close", socket_close},
+                                  {"dirty", socket_dirty},
+                                  {"getfamily", socket_getfamily},
+                                  {"getfd", socket_getfd},
+                                  {"getoption", lg_socket_getoption},
+                                  {"getpeername", lg_socket_getpeername},
+                                  {"getsockname", lg_socket_getsockname},
+                                  {"getstats", socket_getstats},
+                                  {"gettimeout", socket_gettimeout},
+                                  {"listen", lg_socket_listen},
+                                  {"setfd", socket_setfd},
+                                  {"setoption", lg_socket_setoption},
+                                  {"setstats", socket_setstats},
+                                  {"settimeout", socket_settimeout},
+                                  {"shutdown", socket_shutdown},
+                                  {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__close", socket_close},
                                 {"__gc", lg_socket_gc},
                                 {"__tostring", socket_tostring},
                                 {NULL, NULL}};
 
-/* Sets functions in the table on top of the stack, which know what the kind is
- * called. */
-static void set_functions(lua_State *L, const struct lg_socket_kind *kind,
-                          const luaL_Reg *functions) {
-  lua_pushstring(L, kind->name);
-  lg_setfuncs(L, functions, 1);
+/* Copies the table at that index into the one on top of the stack. */
+static void copy_all(lua_State *L, int from) {
+  for (lua_pushnil(L); lua_next(L, from);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
 }
 
-/* The metatable is found by the address of its class. */
-static void open_class(lua_State *L, const struct lg_socket_kind *kind,
-                       const struct lg_class *klass) {
-  lua_newtable(L);
+/* With the methods on top of the stack. The metatable is found by the address
+ * of its class. */
+static void open_class(lua_State *L, const struct lg_class *klass) {
+  int methods = lua_gettop(L);
+  lua_createtable(L, 0, 5);
   lua_pushstring(L, klass->name);
   lua_setfield(L, -2, "__name");
-  set_functions(L, kind, meta);
+  luaL_setfuncs(L, meta, 0);
   lua_newtable(L);
-  set_functions(L, kind, methods);
+  copy_all(L, methods);
   lua_pushstring(L, klass->name);
   lua_setfield(L, -2, "class");
   lua_setfield(L, -2, "__index");
@@ -190,9 +195,13 @@ static void open_class(lua_State *L, const struct lg_socket_kind *kind,
 }
 
 static void open_kind(lua_State *L, const struct lg_socket_kind *kind) {
-  open_class(L, kind, &kind->master);
-  open_class(L, kind, &kind->client);
-  open_class(L, kind, &kind->server);
+  lua_newtable(L);
+  lg_setfuncs(L, waiting, 0);
+  luaL_setfuncs(L, others, 0);
+  open_class(L, &kind->master);
+  open_class(L, &kind->client);
+  open_class(L, &kind->server);
+  lua_pop(L, 1);
 }
 
 /* --- functions --- */
