@@ -44,7 +44,11 @@ describe("a program with few descriptors left", function()
         assert.matches("^%d+%s+exit%s+[01]%s", line)
       end
       if line:find "works" then works = works + 1 end
-      if line:find "no hub: too many open files" then refused = refused + 1 end
+      -- The hub may have taken the last one: a module's file is not opened.
+      if line:find "no hub: too many open files"
+        or line:find "module 'green[%w.]*' not found" then
+        refused = refused + 1
+      end
     end
     assert.falsy(out:find "signal")
     assert.equal(24, works + refused, out)

@@ -33,7 +33,7 @@ describe("coroutine.yield at a green thread's base", function()
       return (select(2, xpcall(function() coroutine.yield() end,
         debug.traceback)))
     end)
-    assert.matches("in function 'coroutine.yield'", text)
+    assert.matches("in %w+ '[%w.]*yield'", text) -- "in field", says 5.5
     assert.matches("stray_yield_spec.lua:%d+: in function", text)
   end)
 
