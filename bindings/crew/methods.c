@@ -101,14 +101,14 @@ static int crew_fields(lua_State *L) {
 /* One whose members live is anchored: then the state is closing, unless they
  * came by another finalizer of this very cycle. */
 static int crew_gc(lua_State *L) {
-  struct crew *crew = lua_touserdata(L, 1);
+  struct crew *crew = lg_to_crew(L, 1);
   struct member *m;
-  if (crew->live > 0 && crew->revived) {
+  if (lua_gc(L, LUA_GCCOUNT) < 0 && crew->live > 0 && crew->revived) {
     lua_getmetatable(L, 1);
     lua_setmetatable(L, 1); /* to be finalized once more */
     return 0;
   }
-  lg_finalizing(L, crew->object.G, crew->live > 0);
+  if (!lg_finalizing(L, crew->object.G, crew->live > 0)) return 0;
   while ((m = crew->living)) {
     lg_crew_delist(m);
     if (!crew->in_order) free(m);

@@ -222,7 +222,7 @@ int lg_socket_gc(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
   lua_rawgetp(L, -1, s);
-  lg_finalizing(L, s->head.G, lua_rawequal(L, -1, 1));
+  if (!lg_finalizing(L, s->head.G, lua_rawequal(L, -1, 1))) return 0;
   lg_socket_shut(s);
   lg_buffer_drop(s);
   delist(s);

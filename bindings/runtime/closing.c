@@ -24,8 +24,11 @@ int lg_drain(lua_State *L, struct lg *G) {
   return left;
 }
 
-void lg_finalizing(lua_State *L, struct lg *G, int in_table) {
+/* Lua's collector is at rest while a function runs that it has not called. */
+int lg_finalizing(lua_State *L, struct lg *G, int in_table) {
+  if (lua_gc(L, LUA_GCCOUNT) >= 0) return 0;
   if (in_table) lg_drain(L, G);
+  return 1;
 }
 
 static int sentinel_gc(lua_State *L) {

@@ -148,7 +148,7 @@ static int lock_gc(lua_State *L) {
   if (!G->hub) return 0;
   lua_rawgetp(L, LUA_REGISTRYINDEX, LOCKS);
   lua_rawgetp(L, -1, l);
-  lg_finalizing(L, G, lua_rawequal(L, -1, 1));
+  if (!lg_finalizing(L, G, lua_rawequal(L, -1, 1))) return 0;
   if (l->owner) take_away(l);
   l->finalized = 1;
   return 0;

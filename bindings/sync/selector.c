@@ -441,9 +441,8 @@ static int selector_close(lua_State *L) {
 static int selector_gc(lua_State *L) {
   struct selector *s = lua_touserdata(L, 1);
   if (!s || lua_rawlen(L, 1) < sizeof *s || s->object.klass != &selector_class)
-    return 0;
-  lg_finalizing(L, s->object.G, s->waiter != NULL);
-  if (s->waiter) return 0; /* called by hand */
+    luaL_typeerror(L, 1, selector_class.name);
+  if (!lg_finalizing(L, s->object.G, s->waiter != NULL)) return 0;
   drop_all(s->object.G, s);
   s->closed = 1;
   return 0;

@@ -5,11 +5,20 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local ipairs, math, table = ipairs, math, table
+local ipairs, math, setmetatable, table = ipairs, math, setmetatable, table
 
 local TIED <const> = core.keys.tied
 
 local mt = core.metatable("green.thread")
+
+--- A handle has no finalizer; code that calls one by hand finds one that does
+--- nothing. It stands behind the metatable, where the collector does not look:
+--- a finalizer in it would double the price of a spawn.
+setmetatable(mt, {__index = {__gc = function(t)
+  if core.type(t) ~= "thread" then
+    check.bad(1, "__gc", "green thread expected")
+  end
+end}})
 
 --- Closing a handle kills the thread and joins it, whatever ends the block;
 --- it never raises. The join is shielded, and bounded, because the thread
