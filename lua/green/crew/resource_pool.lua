@@ -26,8 +26,8 @@ local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
-local error, math, pairs, pcall, rawequal, setmetatable, table, xpcall =
-  error, math, pairs, pcall, rawequal, setmetatable, table, xpcall
+local error, math, next, pairs, pcall, rawequal, setmetatable, table, xpcall =
+  error, math, next, pairs, pcall, rawequal, setmetatable, table, xpcall
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
@@ -61,20 +61,33 @@ lease_mt.__index = Lease
 
 --------------------------------------------------------------- permits --
 
---- A lease for the permit that was just got.
-local function hold(pool)
-  pool.out = pool.out + 1
-  return setmetatable({pool = pool, held = true, owner = green.current()},
-    lease_mt)
+--- Gives the permit of a lease back when its item has been destroyed.
+local Dying = {}
+
+--- A lease, made before its permit is got: with memory short, nothing may fail
+--- between that and hold().
+local function new_lease(pool)
+  local lease = setmetatable({pool = pool, owner = green.current()}, lease_mt)
+  if pool.options.destroy then
+    lease.guard = setmetatable({lease = lease}, Dying)
+  end
+  return lease
 end
 
+--- It holds the permit that was just got.
+local function hold(lease)
+  lease.held = true
+  lease.pool.out = lease.pool.out + 1
+end
+
+--- With memory short put may raise: nothing has changed then.
 local function release(pool)
-  pool.out = pool.out - 1
   if pool.total > pool.max then
     pool.total = pool.total - 1
   elseif not pool.closed then
     pool.permits:put(true, 0)
   end
+  pool.out = pool.out - 1
   if pool.out == 0 and pool.gone then
     pool.gone:send()
     pool.gone = nil
@@ -89,14 +102,19 @@ end
 
 -------------------------------------------------------------- destroying --
 
-local Dying = {}
-
 function Dying:__close()
   local lease = self.lease
-  lease.dying = false
+  if not lease.dying then return end
+  lease.dying = false -- first: finalizers that run in release() may come here
+  local ok, err = true, nil
+  if not lease.held then ok, err = pcall(release, lease.pool) end
+  if not ok then
+    lease.dying = true
+    error(err, 0) -- reclaim() tries again
+  end
+  lease.pool.doomed[lease] = nil
   if lease.over then lease.over:send() end
   lease.over = nil
-  if not lease.held then release(lease.pool) end
 end
 
 local function bounded(f, item)
@@ -112,25 +130,30 @@ end
 
 --- destroy, while the permit waits. Its error is its thread's.
 local function destroy(_, lease, item)
-  local _ <close> = setmetatable({lease = lease}, Dying)
+  local _ <close> = lease.guard
   shielded(lease.pool.options.destroy, item)
 end
 
+--- Between the end of the link and the guard, which was made with the lease,
+--- nothing allocates: with memory short, one of them gives the permit back.
 local function destroyer(lease, item)
   green.current():unlink(destroy)
-  destroy(nil, lease, item)
+  local _ <close> = lease.guard
+  shielded(lease.pool.options.destroy, item)
 end
 
 --- Destroys the item of the lease in a thread of its own. Links run also for
 --- a thread that was killed before it ran, and while the program ends.
 local function doom(lease)
   local pool, item = lease.pool, lease.entry.item
+  if pool.options.destroy then pool.doomed[lease] = false end
   lease.entry = nil
   pool.live = pool.live - 1
   if not pool.options.destroy then return end
   lease.dying = true
   local ok, t = pcall(green.spawn, destroyer, lease, item)
   if ok then
+    pool.doomed[lease] = t
     t.name = "resource_pool destroy"
     t:link(destroy, lease, item)
   else -- there are too many threads, or none any more: the state closes
@@ -139,10 +162,21 @@ local function doom(lease)
   end
 end
 
---- Takes the oldest idle item with a permit that was just got; what hold
---- makes may run finalizers, and they may have leased the last.
-local function doom_oldest(pool)
-  local lease = hold(pool)
+--- With no memory at all neither the thread nor its link runs: the permits of
+--- such threads come back when somebody asks for one.
+local function reclaim(pool)
+  for lease, t in pairs(pool.doomed) do
+    local status = t and t:status()
+    if status == "failed" or status == "killed" then
+      Dying.__close(lease.guard)
+    end
+  end
+end
+
+--- Takes the oldest idle item with a permit that was just got for the lease.
+--- Finalizers may have leased the last one meanwhile.
+local function doom_oldest(pool, lease)
+  hold(lease)
   lease.entry = table.remove(pool.idle, 1)
   if lease.entry then doom(lease) end
   let_go(lease)
@@ -155,11 +189,13 @@ local function expired(pool, entry)
     and pool.live > (opts.min or 0)
 end
 
---- Nobody is hurried for it: an item that is to go needs a free permit.
+--- An item that is to go needs a free permit.
 local function prune(pool)
   local entry = pool.idle[1]
-  while entry and expired(pool, entry) and pool.permits:get(0) do
-    doom_oldest(pool)
+  while entry and expired(pool, entry) do
+    local lease = new_lease(pool)
+    if not pool.permits:get(0) then return end
+    doom_oldest(pool, lease)
     entry = pool.idle[1]
   end
 end
@@ -223,9 +259,11 @@ end
 --- The item of this permit is being destroyed: goes on with another permit
 --- if nobody waits for one, else with this when it can be used again.
 local function go_on(pool, search, deadline)
+  local other = new_lease(pool)
   if pool.permits:get(0) then
+    hold(other)
     let_go(search.lease)
-    search.lease = hold(pool)
+    search.lease = other
     return true
   end
   local lease = search.lease
@@ -278,9 +316,13 @@ end
 function Pool:lease(s)
   s = check.limit(s, 1, "lease")
   local deadline = deadline_of(s)
+  if next(self.doomed) then reclaim(self) end
+  local lease = new_lease(self)
+  local guard = setmetatable({lease = lease}, Search)
   local ok, err = core.lease_get(self.permits, s)
   if not ok then return nil, err end
-  local search <close> = setmetatable({lease = hold(self)}, Search)
+  hold(lease)
+  local search <close> = guard
   return find(self, search, deadline)
 end
 
@@ -336,11 +378,12 @@ end
 
 --- Takes one permit away: a free one now, else the next that comes back.
 local function shrink(pool)
+  local lease = new_lease(pool)
   if not pool.permits:get(0) then return end
   if #pool.idle < pool.total - pool.out then
     pool.total = pool.total - 1
   else
-    doom_oldest(pool)
+    doom_oldest(pool, lease)
   end
 end
 
@@ -381,7 +424,8 @@ function Pool:close(s)
   if not s or s > 0 then core.checkpoint() end
   self.closed = true
   self.permits:close()
-  while #self.idle > 0 do doom_oldest(self) end
+  reclaim(self)
+  while #self.idle > 0 do doom_oldest(self, new_lease(self)) end
   if self.out == 0 then return true end
   self.gone = self.gone or green.event()
   return self.gone:wait(s)
@@ -397,7 +441,8 @@ function green.resource_pool(opts)
   local max = math.tointeger(copy.max or 4)
   check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
   local pool = setmetatable({options = copy, max = max, total = max, out = 0,
-    live = 0, idle = {}, permits = core.queue(), closed = false}, pool_mt)
+    live = 0, idle = {}, doomed = {}, permits = core.queue(), closed = false},
+    pool_mt)
   for _ = 1, max do pool.permits:put(true, 0) end
   return pool
 end
