@@ -571,7 +571,8 @@ struct green_scope {
   struct green_scope *outer, *inner;
   struct green_thread *thread; /* NULL: not open */
   struct green_timer timer;
-  /* Optional: 0 hides a cancelled scope for now (it rests). */
+  uint64_t deadline;
+  /* Optional: 0 while the scope rests, which neither strikes nor hides. */
   int (*awake)(struct green_hub *hub, struct green_scope *scope);
   uint8_t kind, cancelled;
   uint16_t deliveries;
@@ -583,6 +584,13 @@ int green_scope_open(struct green_hub *hub, struct green_scope *scope,
                      enum green_scope_kind kind, uint64_t deadline);
 void green_scope_close(struct green_hub *hub, struct green_scope *scope);
 void green_scope_cancel(struct green_hub *hub, struct green_scope *scope);
+/* An open one: from now on it has this deadline and is not cancelled. */
+int green_scope_restart(struct green_hub *hub, struct green_scope *scope,
+                        uint64_t deadline);
+/* An open one is the current thread's now, right outside of `inner`; NULL:
+ * innermost. If it is cancelled it strikes the next wait. No shield. */
+void green_scope_move(struct green_hub *hub, struct green_scope *scope,
+                      struct green_scope *inner);
 /* Is it, or has its deadline passed (which cancels it now, not only when the
  * hub next polls)? */
 int green_scope_cancelled(struct green_hub *hub, struct green_scope *scope);
@@ -612,11 +620,9 @@ int green_overdue(struct green_hub *hub, struct green_thread *thread,
 int green_thrown(const struct green_thread *thread);
 /* Takes the thrown code; clears it. */
 int green_take_throw(struct green_hub *hub, struct green_thread *thread);
-/* After a scope was changed by hand. */
-void green_pending_update(struct green_hub *hub, struct green_thread *thread);
 /* Milliseconds since the hub opened: the scale of struck_ms. */
 uint32_t green_ms(struct green_hub *hub);
-/* The nearest deadline among the open, visible timeouts. */
+/* The nearest deadline among the visible timeouts, passed or not. */
 uint64_t green_scope_deadline(struct green_hub *hub,
                               struct green_thread *thread);
 

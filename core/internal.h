@@ -292,6 +292,8 @@ void green__account_left(struct green_hub *h, struct green_thread *t);
 void green__account_next(struct green_hub *h, struct green_thread *t);
 void green__wait_end(struct green_hub *h, struct green_thread *t);
 void green__interrupt(struct green_hub *h, struct green_thread *t);
+/* Might anything strike it? To be called after any change. */
+void green__pending_update(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state);
 /* A new record, of a class of the core's. */

@@ -21,20 +21,24 @@
  * pcall for each of a few hundred clients is legitimate. */
 enum { MOST_DELIVERIES = 1000 };
 
-static int hides(struct green_hub *h, const struct green_thread *t,
-                 const struct green_scope *s) {
-  return s->kind == GREEN_SHIELD && !s->cancelled &&
-         !(t->flags & GREEN_FORCED) && h->hot.draining < 2;
+/* What strikes just now, or might: a scope may rest or wake at any moment. */
+enum which { NOW, EVER };
+
+static int is_awake(struct green_hub *h, struct green_scope *s) {
+  return !s->awake || s->awake(h, s);
 }
 
-/* Which cancelled scopes count: those that are awake, or those that rest, too.
- */
-enum which { AWAKE, ANY };
+static int hides(struct green_hub *h, const struct green_thread *t,
+                 struct green_scope *s, enum which which) {
+  if (s->kind != GREEN_SHIELD || s->cancelled) return 0;
+  if (t->flags & GREEN_FORCED || h->hot.draining >= 2) return 0;
+  return which == NOW ? is_awake(h, s) : !s->awake;
+}
 
 static int counts(struct green_hub *h, struct green_scope *s,
                   enum which which) {
   if (s->kind == GREEN_SHIELD || !s->cancelled) return 0;
-  return which == ANY || !s->awake || s->awake(h, s);
+  return which == EVER || is_awake(h, s);
 }
 
 static enum green_strike strikes(struct green_hub *h, struct green_thread *t,
@@ -44,7 +48,8 @@ static enum green_strike strikes(struct green_hub *h, struct green_thread *t,
   *scope = NULL;
   for (s = t->scopes; s; s = s->outer) {
     /* What lies further out, and the kill and a throw, are hidden as well. */
-    if (hides(h, t, s)) return *scope ? GREEN_STRIKE_SCOPE : GREEN_STRIKE_NONE;
+    if (hides(h, t, s, which))
+      return *scope ? GREEN_STRIKE_SCOPE : GREEN_STRIKE_NONE;
     if (counts(h, s, which)) *scope = s; /* the outermost one is found last */
   }
   if (t->flags & GREEN_STRUCK) return GREEN_STRIKE_KILL;
@@ -62,10 +67,9 @@ static int is_timed(const struct green_thread *t) {
   return s ? PENDING_TIME : 0;
 }
 
-/* A scope that rests counts here: `awake` can change at any moment. */
-void green_pending_update(struct green_hub *h, struct green_thread *t) {
+void green__pending_update(struct green_hub *h, struct green_thread *t) {
   struct green_scope *scope;
-  int strike = strikes(h, t, &scope, ANY) ? PENDING_STRIKE : 0;
+  int strike = strikes(h, t, &scope, EVER) ? PENDING_STRIKE : 0;
   t->pending = (uint8_t)(strike | is_timed(t));
 }
 
@@ -86,22 +90,23 @@ static void look_at_clock(struct green_hub *h, struct green_thread *t) {
   uint64_t now = h->hot.budget % 8 ? green__now_coarse() : green_now();
   struct green_scope *s;
   int found = 0;
+  if (!h->heap.count || h->heap.at[1].deadline > now) return;
   for (s = t->scopes; s; s = s->outer)
     if (is_over(h, s, now)) cancel(h, s), found = 1;
-  if (found) green_pending_update(h, t);
+  if (found) green__pending_update(h, t);
 }
 
 enum green_strike green_strikes(struct green_hub *h, struct green_thread *t,
                                 struct green_scope **scope) {
   if (t->pending & PENDING_TIME && t == h->hot.current) look_at_clock(h, t);
-  if (t->pending != PENDING_TIME) return strikes(h, t, scope, AWAKE);
+  if (t->pending != PENDING_TIME) return strikes(h, t, scope, NOW);
   *scope = NULL;
   return GREEN_STRIKE_NONE;
 }
 
 void green__interrupt(struct green_hub *h, struct green_thread *t) {
   struct green_scope *scope;
-  green_pending_update(h, t);
+  green__pending_update(h, t);
   if (t->pending && t->state == GREEN_BLOCKED && !(t->flags & GREEN_DEAF) &&
       green_strikes(h, t, &scope))
     green_wake(h, t, GREEN_INTERRUPT);
@@ -177,7 +182,7 @@ int green_take_throw(struct green_hub *h, struct green_thread *t) {
   int error = t->cold ? t->cold->thrown : 0;
   if (error) {
     t->cold->thrown = 0;
-    green_pending_update(h, t);
+    green__pending_update(h, t);
   }
   return error;
 }
@@ -201,6 +206,27 @@ static void expired(struct green_hub *h, struct green_timer *timer) {
   green_scope_cancel(h, green__container(timer, struct green_scope, timer));
 }
 
+/* Right outside of `inner`, or innermost. */
+static void link_scope(struct green_scope *s, struct green_thread *t,
+                       struct green_scope *inner) {
+  struct green_scope **from = inner ? &inner->outer : &t->scopes;
+  assert(!inner || inner->thread == t);
+  s->thread = t;
+  s->inner = inner;
+  s->outer = *from;
+  if (s->outer) s->outer->inner = s;
+  *from = s;
+}
+
+static void unlink_scope(struct green_scope *s) {
+  if (s->outer) s->outer->inner = s->inner;
+  if (s->inner)
+    s->inner->outer = s->outer;
+  else
+    s->thread->scopes = s->outer;
+  s->thread = NULL;
+}
+
 int green_scope_open(struct green_hub *h, struct green_scope *s,
                      enum green_scope_kind kind, uint64_t deadline) {
   struct green_thread *t;
@@ -208,6 +234,7 @@ int green_scope_open(struct green_hub *h, struct green_scope *s,
   s->timer.slot = 0;
   s->timer.fire = expired;
   s->awake = NULL;
+  s->deadline = deadline;
   s->kind = (uint8_t)kind;
   s->cancelled = 0;
   s->deliveries = 0;
@@ -215,13 +242,9 @@ int green_scope_open(struct green_hub *h, struct green_scope *s,
     int r = green_timer_start(h, &s->timer, deadline);
     if (r < 0) return r;
   }
-  s->thread = t;
-  s->inner = NULL;
-  s->outer = t->scopes;
-  if (s->outer) s->outer->inner = s;
-  t->scopes = s;
+  link_scope(s, t, NULL);
   if (s->timer.slot) t->pending |= PENDING_TIME;
-  if (kind == GREEN_SHIELD) green_pending_update(h, t);
+  if (kind == GREEN_SHIELD) green__pending_update(h, t);
   return 0;
 }
 
@@ -229,12 +252,7 @@ void green_scope_close(struct green_hub *h, struct green_scope *s) {
   struct green_thread *t = s->thread;
   if (!t) return;
   green_timer_stop(h, &s->timer);
-  if (s->outer) s->outer->inner = s->inner;
-  if (s->inner)
-    s->inner->outer = s->outer;
-  else
-    t->scopes = s->outer;
-  s->thread = NULL;
+  unlink_scope(s);
   if (s->cancelled || s->kind == GREEN_SHIELD)
     green__interrupt(h, t);
   else if (t->pending)
@@ -247,6 +265,31 @@ void green_scope_cancel(struct green_hub *h, struct green_scope *s) {
   green__interrupt(h, s->thread);
 }
 
+int green_scope_restart(struct green_hub *h, struct green_scope *s,
+                        uint64_t deadline) {
+  int r;
+  assert(s->thread);
+  s->deadline = deadline;
+  s->cancelled = 0;
+  s->deliveries = 0;
+  r = green_timer_start(h, &s->timer, deadline);
+  green__pending_update(h, s->thread);
+  return r;
+}
+
+void green_scope_move(struct green_hub *h, struct green_scope *s,
+                      struct green_scope *inner) {
+  struct green_thread *from = s->thread, *to = h->hot.current;
+  assert(from && s != inner && s->kind != GREEN_SHIELD);
+  unlink_scope(s);
+  link_scope(s, to, inner);
+  /* A wait is interrupted by what happens during it: so it happens anew. */
+  if (s->cancelled && green_timer_start(h, &s->timer, 1) == 0)
+    s->cancelled = 0;
+  green__pending_update(h, from);
+  green__pending_update(h, to);
+}
+
 int green_scope_cancelled(struct green_hub *h, struct green_scope *s) {
   if (is_over(h, s, green_now())) green_scope_cancel(h, s);
   return s->cancelled;
@@ -255,9 +298,9 @@ int green_scope_cancelled(struct green_hub *h, struct green_scope *s) {
 uint64_t green_scope_deadline(struct green_hub *h, struct green_thread *t) {
   uint64_t nearest = GREEN_FOREVER;
   struct green_scope *s;
-  for (s = t->scopes; s && !hides(h, t, s); s = s->outer) {
-    uint64_t at = s->cancelled ? 0 : green_timer_deadline(h, s->timer.slot);
-    if (s->kind == GREEN_SCOPE_TIMEOUT && at < nearest) nearest = at;
-  }
+  for (s = t->scopes; s && !hides(h, t, s, NOW); s = s->outer)
+    if (s->kind == GREEN_SCOPE_TIMEOUT && s->deadline < nearest &&
+        is_awake(h, s))
+      nearest = s->deadline;
   return nearest;
 }

@@ -7,6 +7,7 @@
  */
 #include "runtime/interrupt.h"
 #include "runtime/limits.h"
+#include "runtime/nested.h"
 #include "runtime/object.h"
 #include "runtime/park.h"
 #include "runtime/refusal.h"
@@ -18,6 +19,7 @@ static struct lg *may_keep(lua_State *L, const char *what) {
   why = lg_refusal(L, G);
   if (why) luaL_error(L, "'%s' cannot block %s", what, why);
   if (lg_current(G) == green_main(G->hub)) lg_main_blocks(L, G);
+  if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);
   green_keep_note(G->hub, L);
   return G;
 }

@@ -84,6 +84,10 @@ int lg_was_left(const struct green_thread *t) {
   return t->kind == &left_in_hook ? LG_LEFT_IN_HOOK : LG_NOT_LEFT;
 }
 
+static int in_finalizer(lua_State *L, struct lg *G) {
+  return lua_gc(L, LUA_GCCOUNT) < 0 && !green_hot(G->hub)->draining;
+}
+
 /* Only coroutines that it resumes by functions of Lua's own may lie between it
  * and L: a library that calls lua_resume() keeps books of that, and a callback
  * on the main Lua thread has main's frames below. Nor may a finalizer, which
@@ -92,8 +96,7 @@ static int may_leave(lua_State *L, struct lg *G,
                      const struct green_thread *t) {
   lua_State *co = lg_is_lua(t) ? t->user : NULL;
   while (co && co != L) co = lg_resumed(co, G);
-  if (!co) return 0;
-  return lua_gc(L, LUA_GCCOUNT) >= 0 || green_hot(G->hub)->draining;
+  return co && !in_finalizer(L, G);
 }
 
 /* Returns where that may not be, or not yet, or no stack is left to go on. */
@@ -188,7 +191,10 @@ static int overruns(struct lg *G) {
  * one may find it there every time. */
 static void turn_of_killed(lua_State *L, struct lg *G, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"kill watch", NULL, NULL};
-  if (!overruns(G)) return;
+  if (!overruns(G)) {
+    if (lua_gethookcount(L) != WATCH_COUNT) set_watch(L, WATCH_COUNT);
+    return;
+  }
   if (lg_in_library(L, ar) || lg_refusal(L, G) ||
       green_keep_reserve(G->hub) < 0) {
     set_watch(L, (int)random_period(G));
@@ -239,9 +245,17 @@ void lg_watch_thread(struct lg *G, struct green_thread *t) {
     watch_chain(lg_own_state(G, t), G);
 }
 
+/* To ask whether hooks are on starts the count of instructions anew. A thread
+ * that is struck again and again must not escape the watch by that: hence the
+ * random period. */
 void lg_watch_killed(lua_State *L, struct lg *G) {
-  lg_watch_thread(G, lg_current(G));
-  watch_coroutine(L);
+  struct green_thread *t = lg_current(G);
+  int dies = L == t->user && !in_finalizer(L, G) && !lg_hooks_on(L) &&
+             lg_catcher(L, G) == LG_BASE_OF_STATE;
+  /* Below a hook of the program's: its hooks stay off. */
+  G->lost_hooks = dies ? t : NULL;
+  lg_watch_thread(G, t);
+  set_watch(L, (int)random_period(G));
 }
 
 /* A hook that somebody else has there stays until the kill is delivered. */

@@ -151,6 +151,19 @@ lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar) {
   return target(L, G, ar);
 }
 
+/* The state's userdata is the first upvalue of each function of ours. */
+int lg_is_innermost(lua_State *L, struct lg *G) {
+  lua_Debug ar;
+  int ours;
+  if (!lua_getstack(L, 0, &ar) || !function_of(L, &ar)) return 1;
+  if (!lua_checkstack(L, 2)) return 0;
+  lua_getinfo(L, "f", &ar);
+  if (!lua_getupvalue(L, -1, 1)) lua_pushnil(L);
+  ours = lua_touserdata(L, -1) == G;
+  lua_pop(L, 2);
+  return ours;
+}
+
 static int may_close_in(lua_State *L, lua_Debug *ar) {
   int n;
   for (n = 1; lua_getlocal(L, ar, n); n++) {

@@ -25,7 +25,7 @@ static void report_swallowed(lua_State *L, struct green_scope *scope,
   luaL_checkstack(L, 6, "luagreen");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   lua_getfield(L, -1, "swallowed");
-  lg_push_anchored(L, G, (int)scope->user);
+  lg_push_scope_object(L, G, scope);
   lua_call(L, 1, 0);
   lua_pop(L, 1);
 }

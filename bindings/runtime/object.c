@@ -53,10 +53,18 @@ void *lg_self_error(lua_State *L) {
   return NULL;
 }
 
-void lg_weak_table(lua_State *L) {
+static void push_weak(lua_State *L, const char *mode) {
   lua_newtable(L);
   lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
+  lua_pushstring(L, mode);
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
+}
+
+void lg_weak_table(lua_State *L) {
+  push_weak(L, "v");
+}
+
+void lg_ephemerons(lua_State *L) {
+  push_weak(L, "k");
 }

@@ -11,6 +11,7 @@ struct lg *lg_find(lua_State *L); /* or NULL */
 /* Pops the userdata of the state: lg_find() and lg_setfuncs() find it. */
 void lg_keep_state(lua_State *L);
 void lg_weak_table(lua_State *L); /* pushes one of weak values */
+void lg_ephemerons(lua_State *L); /* of weak keys, which keep the values */
 
 void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
 /* Makes a metatable `name` with __index = methods, whose functions have the

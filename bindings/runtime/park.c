@@ -13,6 +13,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/closing.h"
+#include "runtime/nested.h"
 #include "runtime/refusal.h"
 #include "runtime/sigint.h"
 #include "runtime/wait.h"
@@ -28,6 +29,7 @@ int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op) {
   const char *why = lg_refusal(L, G);
   if (why) luaL_error(L, "'%s' cannot block %s", op->kind.name, why);
   if (hot->current == green_main(G->hub)) lg_main_blocks(L, G);
+  if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);
   if (green_keep_reserve(G->hub) < 0)
     luaL_error(L, "'%s' cannot block here: no C stack left for it (%d kept)",
                op->kind.name, (int)hot->kept);

@@ -2,8 +2,9 @@
  *
  * Each is a userdata around a green_scope. An open one is anchored by slot,
  * because the thread's chain points into it, and has no __gc (it would triple
- * the price of a timeout). Invariant: scope.user is the anchor's slot exactly
- * while the scope is in a chain, else 0.
+ * the price of a timeout). One that was made in a coroutine of the program's is
+ * kept alive by that, and has one: see nested.c. Invariant: scope.user is the
+ * slot exactly while the scope is open, else 0.
  *
  * Where Lua runs; lg_drop_scopes() on any stack.
  *
@@ -11,91 +12,121 @@
  */
 #include "runtime/anchor.h"
 #include "runtime/limits.h"
+#include "runtime/nested.h"
 #include "runtime/object.h"
 #include "runtime/scopes.h"
 #include "runtime/site.h"
 
 #include <string.h>
 
-struct scope {
-  struct lg_object object;
-  struct green_scope scope; /* .user is the anchor's slot, 0: closed */
-  double seconds;           /* < 0: never */
-  uint64_t thread;
-  uint32_t site; /* where it was made */
-};
-
 static const struct lg_class timeout_class = {"green.timeout", NULL, NULL};
 static const struct lg_class shield_class = {"green.shield", NULL, NULL};
 static const struct lg_class scope_class = {"green.scope", NULL, NULL};
 
-static struct scope *self(lua_State *L) {
-  return lg_check_object(L, &timeout_class, sizeof(struct scope));
+static struct lg_scope *self(lua_State *L) {
+  return lg_check_object(L, &timeout_class, sizeof(struct lg_scope));
 }
 
-static struct scope *of_core(struct green_scope *scope) {
-  return (struct scope *)((char *)scope - offsetof(struct scope, scope));
+static struct lg_scope *of_core(struct green_scope *scope) {
+  return (struct lg_scope *)((char *)scope - offsetof(struct lg_scope, scope));
 }
 
 /* --- opening and closing --- */
 
-static void scope_close(struct lg *G, struct scope *s) {
+static void scope_close(struct lg *G, struct lg_scope *s) {
+  assert(s->scope.user);
   green_scope_close(G->hub, &s->scope);
+  if (s->nested) lg_unnest(G, s);
   lg_release(G, (int)s->scope.user);
   s->scope.user = 0;
 }
 
-/* The core closes what an ended thread left open; its anchors go here. */
+/* A timeout of a coroutine that may yet go on, in another thread, is only out
+ * of the chain. */
 void lg_drop_scopes(struct lg *G, struct green_thread *t) {
-  while (t->scopes) scope_close(G, of_core(t->scopes));
+  while (t->scopes) {
+    struct lg_scope *s = of_core(t->scopes);
+    if (s->nested && s->scope.kind == GREEN_SCOPE_TIMEOUT && lg_may_wake(G, s))
+      green_scope_close(G->hub, &s->scope);
+    else
+      scope_close(G, s);
+  }
 }
 
-/* A timeout made in a user's coroutine rests while that is suspended. A dead
- * coroutine's timeout never strikes again. On any stack: must not raise. */
-static int awake(struct green_hub *hub, struct green_scope *scope) {
-  struct lg *G = lg_of(hub);
-  lua_Debug ar;
-  lua_State *co;
-  lua_rawgeti(G->tables, 2, scope->user);
-  co = lua_tothread(G->tables, -1);
-  lua_pop(G->tables, 1);
-  return co && lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar);
+/* The __gc of those that a coroutine keeps alive. Called by hand, on an open
+ * one, it is cancel(). */
+static int nested_gc(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct lg_scope *s = lua_touserdata(L, 1);
+  if (!G->hub || !s || lua_rawlen(L, 1) < sizeof *s) return 0;
+  if (s->object.klass != &timeout_class && s->object.klass != &shield_class &&
+      s->object.klass != &scope_class)
+    return 0;
+  if (s->scope.user) scope_close(G, s);
+  return 0;
 }
 
-static void remember_coroutine(lua_State *L, struct lg *G, struct scope *s) {
-  luaL_checkstack(L, 3, "luagreen");
-  lua_pushvalue(G->tables, 2);
-  lua_xmove(G->tables, L, 1);
-  lua_pushthread(L);
-  lua_rawseti(L, -2, s->scope.user);
-  lua_pop(L, 1);
+/* Pushes the metatable of such scopes: that of all others, which is on top and
+ * popped, with a __gc. Made when it is first asked for, as the Lua part adds
+ * fields. */
+static void push_nested_meta(lua_State *L, const struct lg_class *klass) {
+  static const luaL_Reg gc[] = {{"__gc", nested_gc}, {NULL, NULL}};
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, klass) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, -3);) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, -4);
+    }
+    lg_setfuncs(L, gc, 0);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, klass);
+  }
+  lua_remove(L, -2);
 }
 
-static struct scope *new_scope(lua_State *L, struct lg *G,
-                               const struct lg_class *klass, int values) {
-  struct scope *s = lua_newuserdatauv(L, sizeof *s, values);
+static int is_nested(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  return t && L != lg_own_state(G, t);
+}
+
+/* The metatable is on top of the stack, and is replaced by the userdata. */
+static struct lg_scope *new_scope(lua_State *L, struct lg *G,
+                                  const struct lg_class *klass, int values) {
+  int nested = is_nested(L, G);
+  struct lg_scope *s;
+  luaL_checkstack(L, 6, "luagreen");
+  if (nested) push_nested_meta(L, klass);
+  s = lua_newuserdatauv(L, sizeof *s, nested ? 2 : values);
   memset(s, 0, sizeof *s);
   s->object.klass = klass;
   s->object.G = G;
+  lua_insert(L, -2);
+  lua_setmetatable(L, -2);
   return s;
 }
 
 /* Opens the scope on top of the stack for the current thread. */
-static void scope_open(lua_State *L, struct lg *G, struct scope *s,
+static void scope_open(lua_State *L, struct lg *G, struct lg_scope *s,
                        enum green_scope_kind kind, uint64_t deadline) {
   struct green_thread *t = lg_current(G);
-  int r;
+  int r, nested = is_nested(L, G);
+  assert(!s->scope.user);
   if (!t) luaL_error(L, "no green thread runs here");
-  lua_pushvalue(L, -1);
+  if (nested)
+    lua_pushboolean(L, 1);
+  else
+    lua_pushvalue(L, -1);
   s->scope.user = (uint32_t)lg_anchor(L, G);
   s->thread = t->id;
-  if (L != lg_own_state(G, t)) remember_coroutine(L, G, s);
+  if (nested) lg_nest(L, G, s);
   r = green_scope_open(G->hub, &s->scope, kind, deadline);
   if (r < 0) {
     scope_close(G, s);
     luaL_error(L, "timeout: %s", green_strerror(r));
   }
-  if (kind != GREEN_SHIELD && L != lg_own_state(G, t)) s->scope.awake = awake;
+  if (nested) s->scope.awake = lg_awake;
 }
 
 /* --- timeouts --- */
@@ -119,15 +150,14 @@ static int l_timeout(lua_State *L) {
   struct lg *G = lg_get(L);
   double seconds = seconds_arg(L, 1);
   int level = (int)luaL_optinteger(L, 3, 1);
-  struct scope *s;
+  struct lg_scope *s;
   luaL_argcheck(L, lua_type(L, 2) != LUA_TBOOLEAN || lua_toboolean(L, 2), 2,
                 "false is no error; see with_timeout");
   lua_settop(L, 2);
+  lua_pushvalue(L, lua_upvalueindex(2));
   s = new_scope(L, G, &timeout_class, lua_isnil(L, 2) ? 0 : 1);
   s->seconds = seconds;
   s->site = lg_site(L, G, level);
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
   if (!lua_isnil(L, 2)) {
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, 1);
@@ -137,28 +167,34 @@ static int l_timeout(lua_State *L) {
 }
 
 static int timeout_cancel(lua_State *L) {
-  struct scope *s = self(L);
+  struct lg_scope *s = self(L);
   if (s->scope.user) scope_close(s->object.G, s);
   return 0;
+}
+
+/* One of a coroutine whose thread has ended waits for the next: no chain. */
+static void restart(lua_State *L, struct lg *G, struct lg_scope *s) {
+  int r = 0;
+  if (s->scope.thread) {
+    r = green_scope_restart(G->hub, &s->scope, when(s->seconds));
+  } else {
+    s->scope.deadline = when(s->seconds);
+    s->scope.cancelled = 0;
+  }
+  if (r < 0) luaL_error(L, "timeout: %s", green_strerror(r));
 }
 
 /* From now, for the given or the former time; not for one that has expired or
  * was cancelled in another thread. */
 static int timeout_restart(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct scope *s = self(L);
-  struct green_thread *t = s->scope.thread;
+  struct lg_scope *s = self(L);
+  struct green_thread *t = lg_current(G);
   if (!lua_isnoneornil(L, 2)) s->seconds = seconds_arg(L, 2);
-  if (t) {
-    int r;
-    s->scope.cancelled = 0;
-    s->scope.deliveries = 0;
-    r = green_timer_start(G->hub, &s->scope.timer, when(s->seconds));
-    if (r < 0) luaL_error(L, "timeout: %s", green_strerror(r));
-    green_pending_update(G->hub, t);
+  if (s->scope.user) {
+    restart(L, G, s);
     return 0;
   }
-  t = lg_current(G);
   luaL_argcheck(L, t && s->thread == t->id, 1,
                 "a timeout of another green thread");
   lua_settop(L, 1);
@@ -167,12 +203,15 @@ static int timeout_restart(lua_State *L) {
 }
 
 static int timeout_expired(lua_State *L) {
-  struct scope *s = self(L);
-  lua_pushboolean(L, green_scope_cancelled(s->object.G->hub, &s->scope));
+  struct lg_scope *s = self(L);
+  struct green_scope *scope = &s->scope;
+  if (scope->user && !scope->thread && scope->deadline <= green_now())
+    scope->cancelled = 1;
+  lua_pushboolean(L, green_scope_cancelled(s->object.G->hub, scope));
   return 1;
 }
 
-static void push_site(lua_State *L, struct scope *s) {
+static void push_site(lua_State *L, struct lg_scope *s) {
   int line = 0;
   const char *name = lg_site_name(s->object.G, s->site, &line);
   if (name)
@@ -183,7 +222,7 @@ static void push_site(lua_State *L, struct scope *s) {
 
 /* Fields; methods come first. */
 static int timeout_index(lua_State *L) {
-  struct scope *s = self(L);
+  struct lg_scope *s = self(L);
   const char *key = lua_tostring(L, 2);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(3)) != LUA_TNIL || !key) return 1;
@@ -225,9 +264,9 @@ static void open_timeout(lua_State *L) {
 static int l_shield_begin(lua_State *L) {
   struct lg *G = lg_get(L);
   double seconds = seconds_arg(L, 1);
-  struct scope *s = new_scope(L, G, &shield_class, 0);
+  struct lg_scope *s;
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  s = new_scope(L, G, &shield_class, 0);
   scope_open(
       L, G, s, GREEN_SHIELD,
       seconds < 0 ? green_now() + green_config(G->hub)->grace : when(seconds));
@@ -243,7 +282,7 @@ static int l_nested(lua_State *L) {
 }
 
 static int shield_end(lua_State *L) {
-  struct scope *s = lg_check_object(L, &shield_class, sizeof *s);
+  struct lg_scope *s = lg_check_object(L, &shield_class, sizeof *s);
   if (s->scope.user) scope_close(s->object.G, s);
   return 0;
 }
@@ -255,15 +294,16 @@ static const luaL_Reg shield_meta[] = {{"__close", shield_end}, {NULL, NULL}};
 /* scope_begin(): the calling thread is struck once it is cancelled. */
 static int l_scope_begin(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct scope *s = new_scope(L, G, &scope_class, 1);
-  luaL_setmetatable(L, scope_class.name);
+  struct lg_scope *s;
+  luaL_getmetatable(L, scope_class.name);
+  s = new_scope(L, G, &scope_class, 1);
   scope_open(L, G, s, GREEN_SCOPE_GROUP, GREEN_FOREVER);
   return 1;
 }
 
 /* scope_cancel(scope, err): what it is struck with. */
 static int l_scope_cancel(lua_State *L) {
-  struct scope *s = lg_check_object(L, &scope_class, sizeof *s);
+  struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
   luaL_checkany(L, 2);
   lua_settop(L, 2);
   lua_setiuservalue(L, 1, 1);
@@ -272,14 +312,14 @@ static int l_scope_cancel(lua_State *L) {
 }
 
 static int l_scope_end(lua_State *L) {
-  struct scope *s = lg_check_object(L, &scope_class, sizeof *s);
+  struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
   if (s->scope.user) scope_close(s->object.G, s);
   return 0;
 }
 
 /* scope_open(scope): is its thread still in it? */
 static int l_scope_is_open(lua_State *L) {
-  struct scope *s = lg_check_object(L, &scope_class, sizeof *s);
+  struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
   lua_pushboolean(L, s->scope.user != 0);
   return 1;
 }

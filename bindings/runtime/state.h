@@ -32,12 +32,13 @@ struct lg_functions {
 struct lg {
   struct green_hub *hub; /* NULL once closed */
   lua_State *main;       /* the main Lua thread */
-  lua_State *tables;     /* never runs: [1] anchors, [2] nested coroutines */
+  lua_State *tables;     /* never runs: [1] anchors; others: nested.c */
   lua_State *helper;     /* never resumed: protected calls of workers */
   uint32_t keep_stacks;  /* N of the keep-or-yield policy */
   uint32_t max_threads;  /* UINT32_MAX: no limit */
   uint32_t sentinel_spawns;
-  int *free_slots; /* of the anchors table */
+  uint32_t nested_scopes; /* open ones of the program's coroutines */
+  int *free_slots;        /* of the anchors table */
   int free_count, slots, room;
   struct lg_net *net; /* what all sockets share */
   int pool_count;
@@ -54,8 +55,9 @@ struct lg {
   struct {
     lua_Hook hook;
     int mask, count;
-  } former;           /* of a coroutine that is to raise: see thread.c */
-  uint64_t seed;      /* of the random hook periods */
+  } former; /* of a coroutine that is to raise: see thread.c */
+  struct green_thread *lost_hooks; /* its coroutine dies below a hook now */
+  uint64_t seed;                   /* of the random hook periods */
   const char *refuse; /* where blocking is refused just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t armed; /* SIGINT is ours, or was */

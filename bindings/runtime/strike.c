@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/nested.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "runtime/strike.h"
@@ -46,9 +47,17 @@ void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t) {
 
 /* --- scopes and throws --- */
 
+void lg_push_scope_object(lua_State *L, struct lg *G,
+                          struct green_scope *scope) {
+  lg_push_anchored(L, G, (int)scope->user);
+  if (lua_isuserdata(L, -1)) return;
+  lua_pop(L, 1); /* its coroutine keeps it alive, not the slot */
+  lg_push_nested(L, G, scope->user);
+}
+
 static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
   assert(scope && scope->user);
-  lg_push_anchored(L, G, (int)scope->user);
+  lg_push_scope_object(L, G, scope);
   if (lua_getiuservalue(L, -1, 1) <= LUA_TNIL)
     lua_pop(L, 1);
   else

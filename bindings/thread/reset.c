@@ -105,10 +105,11 @@ static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
 void lg_reset_failed(struct lg *G, struct green_thread *t) {
   lua_State *co = t->user;
   lg_protected(G, take_traceback, t);
-  if (!(t->flags & GREEN_STRUCK) || lg_hooks_on(co))
+  if (G->lost_hooks != t)
     reset(G, t, co);
   else
-    report_skipped(G, t); /* an error of a hook of the program's */
+    report_skipped(G, t);
+  G->lost_hooks = NULL;
   t->state = is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
 }
 

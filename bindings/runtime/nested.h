@@ -1,0 +1,37 @@
+/* nested.h - scopes that belong to a coroutine of the program's.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_NESTED_H
+#define LG_NESTED_H
+
+#include "runtime/object.h"
+
+/* A timeout, shield or group's scope: see scopes.c. */
+struct lg_scope {
+  struct lg_object object;
+  struct green_scope scope; /* .user is a slot of the anchors, 0: closed */
+  double seconds;           /* < 0: never */
+  uint64_t thread;          /* the id of the one that made it */
+  uint32_t site;            /* where */
+  uint8_t nested;           /* made in a coroutine of the program's */
+};
+
+/* The userdata on top of L, with two user values and its slot, belongs to the
+ * coroutine L from now on. May raise; lg_unnest() undoes what was done. */
+void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s);
+
+/* The following never raise, on any stack. It does not belong to it any more. */
+void lg_unnest(struct lg *G, struct lg_scope *s);
+/* Is its coroutine alive, suspended or not? */
+int lg_may_wake(struct lg *G, const struct lg_scope *s);
+/* green_scope's: does the coroutine run, in that very thread? */
+int lg_awake(struct green_hub *hub, struct green_scope *scope);
+/* Pushes the userdata of an open one; L has room. */
+void lg_push_nested(lua_State *L, struct lg *G, uint32_t slot);
+
+/* The current thread is about to wait in L, which is not its own coroutine: the
+ * scopes of the coroutines that run in it are this thread's now. */
+void lg_move_scopes(lua_State *L, struct lg *G);
+
+#endif
