@@ -20,8 +20,8 @@ lua_State *lg_resumed(lua_State *L, struct lg *G);
 /* The same for a call that a hook of L was told of. */
 lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar);
 
-/* Does no coroutine run further down: is the function on top of L one of Lua, or
- * the library's own? */
+/* Does no coroutine run further down: is the function on top of L one of Lua,
+ * or the library's own? */
 int lg_is_innermost(lua_State *L, struct lg *G);
 
 /* Is there a value in the frames of L that a <close> may stand for? */

@@ -21,7 +21,8 @@ struct lg_scope {
  * coroutine L from now on. May raise; lg_unnest() undoes what was done. */
 void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s);
 
-/* The following never raise, on any stack. It does not belong to it any more. */
+/* The following never raise, on any stack. It belongs to its coroutine no
+ * longer. */
 void lg_unnest(struct lg *G, struct lg_scope *s);
 /* Is its coroutine alive, suspended or not? */
 int lg_may_wake(struct lg *G, const struct lg_scope *s);

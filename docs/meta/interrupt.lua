@@ -16,10 +16,10 @@ local Timeout = {}
 
 --- From s seconds on, the calling thread's interruptible calls raise the
 --- timeout, or err, until it is cancelled. Of calls that do not have to wait,
---- up to eight may get through first. One made in a coroutine goes with that: it
---- rests while the coroutine is suspended, strikes the thread that goes on with
---- it, and is dropped when it is. Never switches. Raises when err is false or s
---- is NaN.
+--- up to eight may get through first. One made in a coroutine goes with that:
+--- it rests while the coroutine is suspended, strikes the thread that goes on
+--- with it, and is dropped when it is. Never switches. Raises when err is false
+--- or s is NaN.
 ---@param s? number  seconds; nil: never
 ---@param err? any   raised in its place
 ---@return green.timeout
