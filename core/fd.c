@@ -285,6 +285,10 @@ uint32_t green_fd_refused(struct green_hub *h) {
   return h->refused;
 }
 
+int green_fd_check(struct green_hub *h, struct green_fd *f) {
+  return f->closed ? UV_EBADF : green__fd_verify(h, f);
+}
+
 int green_fd_is_closed(const struct green_fd *f) {
   return f->closed;
 }

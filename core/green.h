@@ -236,6 +236,10 @@ void green_fd_forget(struct green_hub *hub, int fd);
 /* How often the kernel has refused to watch one, for its limit or for memory
  * (UV_ENOSPC, UV_ENOMEM of a wait). Whoever accepts connections may pause. */
 uint32_t green_fd_refused(struct green_hub *hub);
+/* For a thread that was woken for nothing: the number may lead elsewhere, and
+ * the events be those of the old file, which lives on. 0, or UV_EBADF: it does,
+ * and f is closed. */
+int green_fd_check(struct green_hub *hub, struct green_fd *f);
 /* Closed by now, in one of these ways? Then the number is somebody else's. */
 int green_fd_is_closed(const struct green_fd *f);
 

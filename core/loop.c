@@ -151,6 +151,7 @@ static void poll_frozen(struct green_hub *h) {
   green__guests_verify(h);
   pass(h);
   while (green__list_empty(&h->ready) && passed < patience(h)) {
+    green__fds_reconcile(h); /* or what nobody waits for ends each sleep */
     sleep_for(h, (patience(h) - passed + 999999) / 1000000);
     passed = uv_hrtime() - start;
   }

@@ -38,7 +38,8 @@ function preload.run(text, arguments, seconds)
   local so = preload.library()
   file:write(("package.cpath = %q .. ';' .. package.cpath\n"):format(
     so:gsub("spec/failing%.so$", "?.so")))
-  file:write("local failing = require 'spec.failing'\n", text)
+  file:write("local failing = require 'spec.failing'\n",
+    "if os.getenv 'LUAGREEN_EAGER_GC' then require 'spec.eager_gc' end\n", text)
   file:close()
   local pipe = assert(io.popen(
     ("LD_PRELOAD=\"$LD_PRELOAD %s\" timeout -s KILL %d %s %s %s 2>&1"):format(

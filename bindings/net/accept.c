@@ -63,6 +63,7 @@ static int fetch_one(lua_State *L, struct lg_socket *s) {
   }
   if (r < 0) return r == -EAGAIN ? 0 : r;
   s->pending = r;
+  s->woken = 0;
   green_fd_forget(s->head.G->hub, r);
   return 1;
 }

@@ -37,6 +37,17 @@ static int busy(lua_State *L, struct lg *G, void *object) {
   return lg_second_reader(L, G, green_fd_reader(s->f));
 }
 
+/* The attempt after a wait. One that fails after all may have been woken by
+ * what its number led to before. */
+static int fetch(lua_State *L, struct lg_socket *s, int reason,
+                 int attempt(lua_State *L, struct lg *G, void *object,
+                             int at)) {
+  int r;
+  if (reason == GREEN_CLOSED) return lg_push_closed(L);
+  r = attempt(L, s->head.G, s, 0);
+  return r < 0 && lg_socket_doubt(s) ? lg_push_closed(L) : r;
+}
+
 /* --- a listener: accept --- */
 
 static int accept_attempt(lua_State *L, struct lg *G, void *object, int at) {
@@ -47,8 +58,8 @@ static int accept_attempt(lua_State *L, struct lg *G, void *object, int at) {
 
 static int accept_fetch(lua_State *L, struct lg *G, void *object, int at,
                         int reason) {
-  if (reason == GREEN_CLOSED) return lg_push_closed(L);
-  return accept_attempt(L, G, object, at);
+  (void)G, (void)at;
+  return fetch(L, object, reason, accept_attempt);
 }
 
 const struct lg_waitable lg_accept_waitable = {
@@ -73,8 +84,8 @@ static int readable_attempt(lua_State *L, struct lg *G, void *object, int at) {
 
 static int readable_fetch(lua_State *L, struct lg *G, void *object, int at,
                           int reason) {
-  if (reason == GREEN_CLOSED) return lg_push_closed(L);
-  return readable_attempt(L, G, object, at);
+  (void)G, (void)at;
+  return fetch(L, object, reason, readable_attempt);
 }
 
 const struct lg_waitable lg_readable_waitable = {

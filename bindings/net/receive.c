@@ -37,6 +37,7 @@ static ssize_t fill(lua_State *L, struct lg_socket *s, size_t n) {
     if (got < 0) got = -errno;
     s->drained = got > 0 && (size_t)got < n;
   }
+  s->woken &= got <= 0;
   if (likely(got > 0))
     lg_buffer_filled(s, (size_t)got);
   else if (got < 0)

@@ -89,6 +89,8 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   if (likely(done < p->size)) {
     ssize_t n = write_some(s, p->data + done, p->size - done);
     if (n < 0 && n != -EAGAIN) return send_breaks(L, G, s, last, (int)-n);
+    if (n < 0 && s->sending && lg_socket_doubt(s))
+      return send_ends(L, G, s, last, "closed");
     if (n < 0) n = 0;
     s->sent += (uint64_t)n;
     done += (size_t)n;

@@ -167,6 +167,11 @@ static int is_lost(const struct lg_socket *s) {
   return s->f && green_fd_is_closed(s->f);
 }
 
+int lg_socket_doubt(struct lg_socket *s) {
+  if (s->f) green_fd_check(s->head.G->hub, s->f);
+  return lg_socket_lost(s);
+}
+
 int lg_socket_lost(struct lg_socket *s) {
   if (likely(!is_lost(s))) return 0;
   green_fd_release(s->head.G->hub, s->f);

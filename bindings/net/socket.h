@@ -83,6 +83,7 @@ struct lg_socket {
   uint8_t role;    /* LG_MASTER, LG_CLIENT or LG_SERVER */
   uint8_t polls;   /* a limit of 0: never waits */
   uint8_t drained; /* the last read left nothing */
+  uint8_t woken;   /* a wait has ended, and nothing been read since */
   uint8_t sending, resume;
   uint8_t lingers; /* the system's close() would wait */
   uint8_t closed;  /* by close(); a new connect() opens it again */
@@ -205,6 +206,9 @@ void lg_socket_adopt(struct lg_socket *s, int fd);
 void lg_socket_look_at_linger(struct lg_socket *s);
 /* Lets go of the descriptor without closing it. */
 void lg_socket_release(struct lg_socket *s);
+/* It was ready, and is not after all: whether its number leads elsewhere. Then
+ * it lets go. */
+int lg_socket_doubt(struct lg_socket *s);
 /* Has its number gone to somebody else, behind its back? Then it lets go. */
 int lg_socket_lost(struct lg_socket *s);
 /* Wakes the waiters, then closes the descriptor. Never raises. */

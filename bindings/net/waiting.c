@@ -54,6 +54,8 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
     lg_interrupt(L, G, op);
     return op->start(L); /* it was taken back; the socket may be closed, too */
   }
+  if (unlikely(s->woken) && lg_socket_doubt(s)) return UV_EBADF;
+  s->woken = 0;
   if (unlikely((r = watch(G, s)) < 0)) return cannot(L, s, op, r);
   keep = lg_yield_or_keep(L, G, op);
   r = green_fd_wait_begin(G->hub, s->f, GREEN_READABLE, at, &op->kind);
@@ -66,6 +68,7 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
 struct lg_socket *lg_read_woken(lua_State *L, int reason) {
   struct lg_socket *s = lua_touserdata(L, 1);
   s->drained = 0;
+  s->woken = reason == GREEN_WOKEN;
   if (reason == GREEN_TIMEOUT) s->read_end = 0;
   if (reason == GREEN_CLOSED) lg_socket_lost(s);
   return s;

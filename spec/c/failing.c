@@ -28,6 +28,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -330,7 +331,7 @@ EXPORT int shutdown(int fd, int how) {
 }
 
 EXPORT int sigaltstack(const stack_t *new, stack_t *old) {
-  if (fails(SIGALTSTACK)) return fail();
+  if (new &&fails(SIGALTSTACK)) return fail();
   return ((int (*)(const stack_t *, stack_t *))real(SIGALTSTACK))(new, old);
 }
 
@@ -539,12 +540,15 @@ static int l_limit(lua_State *L) {
 
 /* ------------------------------------------------------------- children -- */
 
-/* sleeper(): a forked child with all descriptors, which does nothing; and
- * kill(pid) ends it. */
+/* sleeper(): a forked child with all descriptors but the standard ones, which
+ * does nothing, and goes with its parent; and kill(pid) ends it. */
 static int l_sleeper(lua_State *L) {
   pid_t pid = fork();
-  if (pid == 0)
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int i = 0; i < 3; i++) syscall(SYS_close, i);
     for (;;) pause();
+  }
   lua_pushinteger(L, pid);
   return 1;
 }
@@ -627,6 +631,7 @@ static const luaL_Reg functions[] = {{"child", l_child},
 
 EXPORT int luaopen_spec_failing(lua_State *L);
 int luaopen_spec_failing(lua_State *L) {
+  signal(SIGPIPE, SIG_IGN); /* write() to a pipe that nobody reads */
   luaL_newlib(L, functions);
   return 1;
 }
