@@ -34,7 +34,7 @@ void green__drain_check(struct green_hub *h) {
   if (h->drainer && others(h) == 0) green_wake(h, h->drainer, GREEN_WOKEN);
 }
 
-/* What is owed to an ended thread still runs: its links, its error report. */
+/* Threads owed to an ended one still run: its links, its error report. */
 static void ask(struct green_thread *t, void *arg) {
   struct green_hub *h = arg;
   if (is_other(h, t) && !(t->flags & GREEN_OWED)) green_kill(h, t);

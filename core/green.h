@@ -45,7 +45,7 @@ struct green_scope;
 
 /* ------------------------------------------------------------------ hub -- */
 
-/* Who makes the hub go round. */
+/* Who drives the hub. */
 enum green_drive {
   GREEN_DRIVE_MAIN, /* the calling stack becomes the main green thread; when
                        it blocks, others run. The loop is the hub's own. */
@@ -135,7 +135,7 @@ void green_report(const char *format, ...)
  * not limited by itself. */
 int green_report_begin(void);
 void green_report_put(const char *text, size_t length, int whole);
-/* What of a text may be shown on a terminal, and may stand in a log: valid
+/* Copies the part of a text that a terminal or a log may show: valid
  * UTF-8, tabs and newlines; the rest as \xNN. Returns the size, also without
  * `to`. */
 size_t green_printable(char *to, const char *text, size_t length);
@@ -274,8 +274,8 @@ int green_report_overflow(void);
 
 /* ================= for runtimes on top of the core ======================= */
 
-/* What follows is for a runtime that runs its own kind of thread, such as the
- * Lua binding. Ordinary C programs need nothing of it. */
+/* The rest is for a runtime that runs its own kind of thread, such as the Lua
+ * binding. Ordinary C programs need nothing of it. */
 
 struct green_link {
   struct green_link *next, *prev;
@@ -414,7 +414,7 @@ struct green_thread {
   uint32_t user_site, user_spawner;
 };
 
-/* What a runtime reads at every call: a hub begins with it. */
+/* The fields that a runtime reads at every call: a hub begins with them. */
 struct green_hot {
   struct green_thread *current; /* NULL on the hub's and the host's stack */
   int32_t budget;  /* calls that may still succeed without going round */
@@ -491,7 +491,7 @@ void green_bury(struct green_hub *hub, struct green_thread *thread,
  * first call, with NULL in it, stays where it is, and is freed with the
  * record. NULL: no memory. */
 void **green_extra(struct green_hub *hub, struct green_thread *thread);
-/* What it holds; NULL if it was never made. */
+/* Its value; NULL if it was never made. */
 void *green_extra_value(const struct green_thread *thread);
 
 /* Registers a wait of the current thread: in `list` (may be NULL) and with a
@@ -599,15 +599,15 @@ void green_scope_move(struct green_hub *hub, struct green_scope *scope,
  * hub next polls)? */
 int green_scope_cancelled(struct green_hub *hub, struct green_scope *scope);
 
-/* What strikes a thread. */
+/* The kinds of strike. */
 enum green_strike {
   GREEN_STRIKE_NONE,
   GREEN_STRIKE_KILL,
   GREEN_STRIKE_SCOPE,
   GREEN_STRIKE_THROW
 };
-/* What is visible now: outermost first, then a throw. Of the running thread,
- * a scope whose deadline has passed is cancelled first. */
+/* The strike that is visible now: outermost first, then a throw. Of the running
+ * thread, a scope whose deadline has passed is cancelled first. */
 enum green_strike green_strikes(struct green_hub *hub,
                                 struct green_thread *thread,
                                 struct green_scope **scope);
@@ -632,7 +632,7 @@ uint64_t green_scope_deadline(struct green_hub *hub,
 
 /* ------------------------------------------------------------- hooks -- */
 
-/* What a runtime is told; each may be NULL. */
+/* Events that a runtime is told of; each may be NULL. */
 struct green_runtime {
   void (*deadlock)(struct green_hub *hub); /* before main is woken for it */
   void (*abandoned)(struct green_hub *hub, struct green_thread *thread);
@@ -674,7 +674,7 @@ uint64_t green_clock_frozen(struct green_hub *hub);
  * order that the seed decides; 0: the first, as ever. */
 void green_shuffle(struct green_hub *hub, uint64_t seed);
 
-/* What is counted of a thread while accounting is on. */
+/* The counts of a thread while accounting is on. */
 struct green_account {
   uint64_t switches; /* how often it was switched to */
   uint64_t running;  /* ns of real time that it ran */

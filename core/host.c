@@ -26,7 +26,7 @@ static int start_watch(struct green_hub *h) {
   return r;
 }
 
-/* What is stale in the hub's list is so in the loop's. */
+/* The loop's copy is stale whenever the hub's list is. */
 static void renew(struct green_hub *h) {
   uv_poll_stop(&h->watch);
   green__fds_renew(h);

@@ -1,7 +1,7 @@
 /* hub.c - the life of a hub: opening, closing, and what one can know of it.
  *
- * What makes it go round is in loop.c (a loop of its own) and host.c (a host's
- * loop, or steps); how its threads are ended is in drain.c.
+ * loop.c (a loop of its own) and host.c (a host's loop, or steps) drive it;
+ * drain.c ends its threads.
  *
  * The OS thread's own stack, while no green thread but main is current.
  *
@@ -73,8 +73,8 @@ static void init_fields(struct green_hub *h) {
   green__stack_adopt(&h->os_stack);
 }
 
-/* What can fail, in order; hub_free() undoes whatever was done. Stacks
- * are made now: main is to be able to block when memory has become short. */
+/* The steps that can fail, in order; hub_free() undoes those that were taken.
+ * Stacks are made now, so that main can block when memory has become short. */
 static int init(struct green_hub *h) {
   int r = green__stacks_init(h, &h->options);
   if (r == 0) r = green__heap_init(h);
@@ -197,7 +197,7 @@ int green_close(struct green_hub *h) {
 
 /* --- looking at it --- */
 
-/* Whoever asks may make handles in it. */
+/* The caller may make handles in it. */
 uv_loop_t *green_loop(struct green_hub *h) {
   h->uses_libuv = 1;
   return h->loop;

@@ -120,7 +120,7 @@ static void poll_sleeping(struct green_hub *h) {
   h->idle_ns += h->now - before;
 }
 
-/* What is there already. With nothing to watch that costs nothing. */
+/* Takes the events that are there already. With nothing to watch it is free. */
 static void pass(struct green_hub *h) {
   if (h->uses_libuv) tend_libuv(h);
   if (h->uses_libuv || h->armed_fds) wait(h, 0);

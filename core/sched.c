@@ -141,7 +141,7 @@ static void begin(struct green_hub *h, struct green__stack *s,
   running(h, t);
 }
 
-/* What comes next is left in s->job, for the worker's loop, unless the class
+/* The next thread is left in s->job, for the worker's loop, unless the class
  * can go on with it in the same call: returning and calling again costs a
  * mispredicted return after each lua_yield (7 ns of 80). */
 struct green_thread *green_pass(struct green_hub *h, struct green_thread *t,
@@ -269,7 +269,7 @@ void green_shuffle(struct green_hub *h, uint64_t seed) {
   h->tick = 1;
 }
 
-/* What wakes after a sleep may be anything: the first one is looked at. */
+/* Any thread may wake after a sleep: the first one is looked at. */
 void green__poll_done(struct green_hub *h, int slept) {
   h->polls++;
   h->last_poll = h->now;

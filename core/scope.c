@@ -21,7 +21,8 @@
  * pcall for each of a few hundred clients is legitimate. */
 enum { MOST_DELIVERIES = 1000 };
 
-/* What strikes just now, or might: a scope may rest or wake at any moment. */
+/* Strikes at this moment, or possible ones: a scope may rest or wake at any
+ * time. */
 enum which { NOW, EVER };
 
 static int is_awake(struct green_hub *h, struct green_scope *s) {
@@ -47,7 +48,7 @@ static enum green_strike strikes(struct green_hub *h, struct green_thread *t,
   struct green_scope *s;
   *scope = NULL;
   for (s = t->scopes; s; s = s->outer) {
-    /* What lies further out, and the kill and a throw, are hidden as well. */
+    /* Scopes further out, the kill and a throw are hidden as well. */
     if (hides(h, t, s, which))
       return *scope ? GREEN_STRIKE_SCOPE : GREEN_STRIKE_NONE;
     if (counts(h, s, which)) *scope = s; /* the outermost one is found last */

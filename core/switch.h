@@ -4,7 +4,7 @@
  * business (on the stack itself). Backends are whole files chosen by the
  * build: switch/x86_64.S, switch/aarch64.S, switch/ucontext.c.
  *
- * What survives a switch is what the ABI calls callee-saved. The floating
+ * A switch preserves what the ABI calls callee-saved. The floating
  * point environment (mxcsr, x87 control word, fpcr) belongs to the OS thread:
  * saving it cost 29 ns a switch, twice the switch itself.
  *

@@ -127,6 +127,7 @@ int lg_crew_add(lua_State *L) {
 /* One that lives is a member no more; its error is its own. */
 static void let_go(struct crew *crew, struct member *m) {
   green_list_remove(&m->watch.node);
+  assert(!m->over && crew->live > 0);
   lg_crew_delist(m);
   crew->live--;
   if (crew->keeps) lg_let_thread_go(crew->object.G, m->thread);

@@ -62,6 +62,7 @@ static int fetch_one(lua_State *L, struct lg_socket *s) {
     r = accept_one(s->fd);
   }
   if (r < 0) return r == -EAGAIN ? 0 : r;
+  assert(s->pending < 0); /* else a descriptor would be lost */
   s->pending = r;
   s->woken = 0;
   green_fd_forget(s->head.G->hub, r);

@@ -132,7 +132,7 @@ static int bind_with_mode(int fd, const struct sockaddr_un *un, socklen_t size,
    * it never exists with more rights than asked for. */
   if (mode >= 0 && fchmod(fd, (mode_t)mode) < 0) return errno;
   r = bind_anew(fd, un, size);
-  /* What the umask took away. */
+  /* The rights that the umask took away. */
   if (r == 0 && mode >= 0 && *un->sun_path &&
       chmod(un->sun_path, (mode_t)mode) < 0) {
     r = errno;

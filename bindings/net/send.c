@@ -14,7 +14,7 @@
 
 static const struct lg_op send_op, turn_op;
 
-/* What is to be sent of the string at index 2. */
+/* The part of the string at index 2 that is to be sent. */
 struct piece {
   const char *data;
   size_t size;
@@ -92,12 +92,14 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
     if (n < 0 && s->sending && lg_socket_doubt(s))
       return send_ends(L, G, s, last, "closed");
     if (n < 0) n = 0;
+    assert((size_t)n <= p->size - done);
     s->sent += (uint64_t)n;
     done += (size_t)n;
     last += (lua_Integer)n;
   }
   if (likely(done == p->size)) return send_ends(L, G, s, last, NULL);
   if (s->polls) return send_ends(L, G, s, last, "timeout");
+  assert(done < p->size); /* a send that has ended must not look cut */
   s->sending = 1;
   s->done = done;
   r = lg_write_wait(L, G, s, &send_op, send_deadline(L, s));

@@ -26,7 +26,7 @@
 #include "runtime/object.h"
 #include "runtime/wait.h"
 
-/* What an object may do just now: LuaSocket's objects change it in place. */
+/* The role of an object just now: LuaSocket's objects change it in place. */
 enum { LG_MASTER = 1, LG_CLIENT = 2, LG_SERVER = 4, LG_ANY_ROLE = 7 };
 
 /* Bytes of the scratch buffer at first: the most that recv() returns. */
@@ -53,7 +53,7 @@ struct lg_layer {
 
 enum lg_pattern { LG_LINE, LG_WHOLE_LINE, LG_ALL, LG_COUNT };
 
-/* What a call of receive asks for, besides its prefix. */
+/* The request of a call of receive, besides its prefix. */
 struct lg_wanted {
   enum lg_pattern pattern;
   size_t n;      /* COUNT: bytes, without the prefix's */
@@ -102,7 +102,7 @@ struct lg_socket {
   struct lg_socket_file *file; /* of a Unix listener that made it */
 };
 
-/* What all sockets of a state share. */
+/* The part that all sockets of a state share. */
 struct lg_net {
   struct lg_socket *sockets; /* all that are not finalized */
   struct lg_socket *holder;  /* whose bytes lie in the scratch; NULL: none */

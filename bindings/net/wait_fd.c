@@ -42,7 +42,7 @@ static int wait_failed(lua_State *L, struct lg *G, int code) {
   return lg_fail_text(L, green_strerror(code));
 }
 
-/* What a socket of ours has received already is there to be read. */
+/* Bytes that a socket of ours has received already can be read. */
 static int has_bytes(lua_State *L, int event) {
   return event == GREEN_READABLE && lg_is_socket(L, 1) &&
          lg_buffered(lua_touserdata(L, 1)) > 0;

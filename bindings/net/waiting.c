@@ -20,7 +20,7 @@ static int watch(struct lg *G, struct lg_socket *s) {
   return likely(s->f) ? 0 : green_fd_open(G->hub, s->fd, &s->f);
 }
 
-/* What the world decides is a code; misuse raises. */
+/* A refusal of the world's is a code; misuse raises. */
 static int cannot(lua_State *L, struct lg_socket *s, const struct lg_op *op,
                   int code) {
   if (code == UV_EBUSY || code == UV_EPERM)

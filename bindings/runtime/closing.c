@@ -20,6 +20,7 @@ int lg_drain(lua_State *L, struct lg *G) {
   G->drained = 1;
   green_keep_note(G->hub, L);
   left = green_drain(G->hub);
+  assert(G->drained == 1); /* nothing drains from within a drain */
   G->drained = 2;
   return left;
 }

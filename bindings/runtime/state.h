@@ -46,7 +46,7 @@ struct lg {
   int pool_slot[LG_POOL];
   const struct green_class *thread_class; /* of threads that are coroutines */
   int handle_class;                       /* their metatable in the registry */
-  /* What a thread must give up at its end: see lg_at_thread_end(). */
+  /* Called at the end of each thread: see lg_at_thread_end(). */
   void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
   int duty_count;
   struct lg_sites *sites;             /* where threads are spawned */

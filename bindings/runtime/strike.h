@@ -11,13 +11,13 @@
  * libuv's. */
 enum { LG_THROWN = -0x4c55 };
 
-/* What is raised: of the current thread. */
+/* The value to raise in the current thread. */
 void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
                     struct green_scope *scope);
 /* The timeout, or the scope of a group. */
 void lg_push_scope_object(lua_State *L, struct lg *G,
                           struct green_scope *scope);
-/* What was thrown with this code, which the core has given out; takes it. */
+/* The value thrown with this code, which the core has given out; takes it. */
 void lg_push_thrown(lua_State *L, struct lg *G, int code);
 /* The kill object of the thread with that id, whose rare things are on top and
  * stay there; of a live thread. */

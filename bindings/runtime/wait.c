@@ -22,7 +22,7 @@ static __attribute__((noinline)) int go_on_slow(lua_State *L, struct lg *G,
                                                 int reason) {
   int cut_off = reason == GREEN_INTERRUPT || reason == GREEN_DEADLOCK ||
                 reason == GREEN_EXIT;
-  /* What is above GREEN_EXIT is the operation's own (queue.c has one). */
+  /* Reasons above GREEN_EXIT are the operation's own (queue.c has one). */
   if (cut_off && op->interrupted) op->interrupted(L, G);
   if (G->exiting && lg_current(G) == green_main(G->hub)) lg_exit(L, G);
   if (reason == GREEN_DEADLOCK) return lg_raise_deadlock(L, lg_current(G));
@@ -61,8 +61,8 @@ static int leave_marked(lua_State *L, struct lg *G, lua_KFunction k) {
   return lg_leave(L, G, k);
 }
 
-/* What a foreign resume passed lies above the mark. lua_settop() would close
- * it, too, but in Lua 5.4.4 sets a wrong top if that moves the stack. */
+/* Values passed by a foreign resume lie above the mark. lua_settop() would
+ * close it, too, but in Lua 5.4.4 sets a wrong top if that moves the stack. */
 static int marked_k(lua_State *L, int status, lua_KContext ctx) {
   struct lg *G = lg_back(L, ctx);
   int top = lua_gettop(L);

@@ -7,7 +7,7 @@
 
 #include "runtime/park.h"
 
-/* What a blocking function of Lua is: see wait.c. */
+/* A blocking function of Lua: see wait.c. */
 struct lg_op {
   struct green_wait_kind kind;
   lua_CFunction start; /* the function itself, called again after a lap */

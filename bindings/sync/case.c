@@ -69,7 +69,7 @@ const struct lg_waitable *lg_case_operation(lua_State *L, struct lg *G,
   return w;
 }
 
-/* What the kernel refuses is an outcome; all else is an error. */
+/* A refusal of the kernel's is an outcome; all else is an error. */
 int lg_case_unlinked(lua_State *L, int code) {
   if (code != UV_ENOSPC)
     return luaL_error(L, "'select': %s", green_strerror(code));

@@ -78,7 +78,7 @@ static void cancel_tied(struct lg *G, struct green_thread *t) {
   lua_pop(T, 1);
 }
 
-/* What belonged to the thread dies with it, though a handle may live on. */
+/* The thread's belongings die with it, though a handle may live on. */
 static void drop_fields(struct lg *G, struct green_thread *t) {
   static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED,
                              RARE_TIED,   RARE_OWNED,  RARE_THROWN,

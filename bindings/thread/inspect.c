@@ -128,7 +128,7 @@ static void seconds(lua_State *L, const char *name, uint64_t ns) {
   lua_setfield(L, -2, name);
 }
 
-/* What was counted of one that is over is in a userdata in its rare things. */
+/* The counts of an ended thread are in a userdata among its rare things. */
 static void figures(lua_State *L, struct lg *G, const struct lg_handle *h,
                     struct green_account *a) {
   struct green_thread *t = lg_live(h);

@@ -1,7 +1,7 @@
 /* join.c - waiting for a thread, and what it came to.
  *
- * Who waits has the handle on its stack, to which the outcome has gone over by
- * the time that it is woken.
+ * The waiter has the handle on its stack, and the outcome has moved into that
+ * by the time it is woken.
  *
  * SPDX-License-Identifier: MIT
  */

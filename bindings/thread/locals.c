@@ -151,7 +151,7 @@ static void push_spares(lua_State *L) {
   }
 }
 
-/* What is made is made first, as finalizers may set fields there. */
+/* Allocates first, since finalizers may set fields there. */
 void lg_copy_inherited(lua_State *L, int from, int to) {
   int fields, copy, spares;
   lua_Integer n = 0;

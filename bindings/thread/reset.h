@@ -7,7 +7,7 @@
 
 #include "runtime/state.h"
 
-/* What a thread fails with that yields to nobody; also its registry key. */
+/* The error of a thread that yields to nobody; also its registry key. */
 extern const char lg_no_yield[];
 
 /* On the worker. Each runs the <close> handlers and sets the thread's state. */

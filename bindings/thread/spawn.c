@@ -107,7 +107,7 @@ struct lg *lg_may_spawn(lua_State *L) {
 }
 
 /* A storm of spawns is to end in an error, not in a machine without memory.
- * What is owed to ended threads (reports, links) is not counted out. */
+ * Threads owed to ended ones (reports, links) are not refused. */
 static int is_crowded(struct lg *G) {
   return unlikely(green_live(G->hub) >= G->max_threads);
 }

@@ -31,7 +31,7 @@ core.face = green
 
 green._VERSION = "luagreen " .. core.version()
 
---- What C alone provides; the modules below add the rest.
+--- Functions written in C; the modules below add the rest.
 for _, name in ipairs {
   "spawn", "spawn_n", "spawn_after", "current", "find_thread", "sleep",
   "wait_others", "now", "timeout", "interrupted", "deadline",

@@ -103,6 +103,9 @@ static void test_kinds(void) {
       "  green.sleep(1e9) end)\n"
       "green.sleep(0)",
       1, "a thread that blocks in <close>: the others run");
+}
+
+static void test_kinds_that_resist(void) {
   test_kind(
       "green.spawn(function()\n"
       "  local g <close> = guard()\n"
@@ -339,6 +342,7 @@ static void test_sequence(void) {
 
 int main(void) {
   test_kinds();
+  test_kinds_that_resist();
   test_from_thread();
   test_in_child();
   test_elsewhere();

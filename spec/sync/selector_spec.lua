@@ -263,7 +263,6 @@ describe("a selector", function()
   it("works over a thousand random puts as a select does", function()
     local q, total, sum = queues(100), 0, 0
     local s = green.selector(q)
-    local done = green.event()
     local t = green.spawn(function()
       while true do
         local _, v = s:select()
@@ -279,7 +278,6 @@ describe("a selector", function()
     green.sleep(0.001)
     q[100]:put "end"
     t:wait()
-    done:send()
     assert.equal(total, sum)
   end)
 end)

@@ -20,7 +20,7 @@ local BACKLOG <const> = 1024
 --- Seconds between two tries to accept while something is short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
 
---- What passes by itself when connections end.
+--- An error that passes by itself when connections end.
 local UNWATCHED <const> = "too many watched descriptors"
 local scarce = {
   [UNWATCHED] = true,

@@ -33,9 +33,9 @@ local JOINS <const> = {
   ["close of a green thread"] = "close of",
 }
 
---- What stands for a thread's wait: by the kind of the object, a function of
---- the object, what waiting() tells and the thread that waits. It returns a
---- list of the threads that it waits for, or nil, and how to call the wait
+--- The meaning of a thread's wait: by the kind of the object, a function of
+--- the object, of what blocked() tells and of the thread that waits. It returns
+--- a list of the threads that it waits for, or nil, and how to call the wait
 --- before their names.
 ---@type table<string, fun(on, w, t): green.thread[]?, string?>
 cycles.awaited = {

@@ -1,4 +1,4 @@
---- What luagreen replaces in the standard library, and why.
+--- The functions of the standard library that luagreen replaces, and why.
 ---
 ---   coroutine.running      the coroutine of a green thread is known to others
 ---                          from now on, and not used again for another one
@@ -45,7 +45,7 @@ function policy.exit()
   exit(exit_code, true)
 end
 
---- What os.exit does. To close the state is main's part.
+--- The work of os.exit. Closing the state is main's part.
 function policy.leave(code, closing)
   if not leaving then exit_code = code end
   if closing then

@@ -8,7 +8,7 @@ local check = require "green.runtime.check"
 local error, rawequal, xpcall = error, rawequal, xpcall
 
 local TRACEBACK <const> = core.keys.traceback
---- What is called often: a field of `core` itself costs another look-up.
+--- Called often: a field of `core` itself would cost another look-up.
 local interrupted <const>, nested <const> = core.interrupted, core.nested
 local rare_of <const>, shield_begin <const> = core.rare, core.shield_begin
 local timeout <const>, traceback <const> = core.timeout, core.traceback
