@@ -266,7 +266,9 @@ static void test_elsewhere(void) {
   if ((pid = fork()) == 0) {
     status = strangers(L, "in a forked child");
     fflush(stdout);
-    _exit(status);
+    /* What the child has of its parent's memory is nobody's leak. */
+    execlp(status == 0 ? "true" : "false", "child", (char *)NULL);
+    _exit(1);
   }
   waitpid(pid, &status, 0);
   CHECK(status == 0, "and in a forked child");

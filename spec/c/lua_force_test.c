@@ -183,14 +183,21 @@ static void test_books(void) {
 /* The library's own books would be wrong for ever: the thread lives on, and so
  * do all others. */
 static void test_foreign_resume(void) {
+  static const char starves[] =
+      "a thread below a foreign lua_resume() starves nobody";
   int closed = 0;
-  const char *said = killed(
-      "step(coroutine.create(function() "
-      "while true do pcall(green.sleep, 1) end end))",
-      0, &closed);
-  CHECK(strcmp(said, "killed") == 0 || strcmp(said, "ready") == 0 ||
-            strcmp(said, "blocked") == 0,
-        "a thread below a foreign lua_resume() starves nobody");
+  const char *said;
+  if (WITH_TSAN) {
+    SKIP(starves, "TSan keeps the frames that each of many errors leaves");
+  } else {
+    said = killed(
+        "step(coroutine.create(function() "
+        "while true do pcall(green.sleep, 1) end end))",
+        0, &closed);
+    CHECK(strcmp(said, "killed") == 0 || strcmp(said, "ready") == 0 ||
+              strcmp(said, "blocked") == 0,
+          starves);
+  }
   said = killed("step(coroutine.create(function() green.sleep(100) end))", 0,
                 &closed);
   CHECK(strcmp(said, "done") == 0 && entered == left,

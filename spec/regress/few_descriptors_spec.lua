@@ -62,7 +62,8 @@ describe("a program with few descriptors left", function()
       collectgarbage "stop"
       failing.limit(next + 30)
       local n = 0
-      while io.open("/dev/null") do n = n + 1 end
+      -- Bounded: an eager collector (spec/c/eager_gc.c) does not stop.
+      while n < 1000 and io.open("/dev/null") do n = n + 1 end
       collectgarbage "restart"
       collectgarbage "stop"
       assert(n > 20)
