@@ -1,0 +1,423 @@
+--- Random programs that talk over streams, against a model of what arrives.
+---
+---   lua5.4 spec/fuzz_net.lua [SECONDS [FIRST]]   programs FIRST and on
+---   LUAGREEN_SEED=n lua5.4 spec/fuzz_net.lua     that one
+---   FUZZ_TRACE=1                                 prints each move
+---
+--- Green threads send, several at once on one stream, read by every call there
+--- is, set limits, are killed and struck by timeouts, shut and close. Whatever
+--- happens, a stream delivers the bytes that its sends tell of, in the order of
+--- the calls, each once: nothing is lost, repeated or put elsewhere. A stream
+--- that was shut in peace and read to its end delivers all of them.
+---
+--- SPDX-License-Identifier: MIT
+
+local green = require "green"
+local test = require "green.test"
+local core = require "green.core"
+
+local random = math.random
+local TRACE <const> = os.getenv "FUZZ_TRACE"
+
+local function one_in(n) return random(n) == 1 end
+local function pick(list) return list[random(#list)] end
+
+---------------------------------------------------------------- content --
+
+--- Bytes with short and long lines, and zeros. No "\r", which "l" drops. The
+--- length is a prime: what is repeated or left out shows.
+local function make_content()
+  local bytes = {}
+  for i = 1, 65521 do
+    local r = random(60)
+    bytes[i] = r <= 2 and "\n" or r == 3 and "\0" or
+      string.char(random(32, 255))
+  end
+  local few = random(20000)
+  for i = few, few + 9000 do -- one line of some length
+    if bytes[i] == "\n" then bytes[i] = "-" end
+  end
+  return table.concat(bytes)
+end
+
+local content
+
+local function some_bytes()
+  local n = pick {0, 1, random(50), random(5000), random(65521)}
+  local i = random(#content - n + 1)
+  return content:sub(i, i + n - 1)
+end
+
+---------------------------------------------------------------- streams --
+
+--- One direction of a connection.
+---   log     the sends, in the order of their calls: {data =, n =}; n is how
+---           many bytes went, nil while that is not known
+---   got     the pieces that were read, in order
+---   reader  a call of a reader is under way
+---   over    it was read to its end; broken: it may end anywhere
+local Stream = {}
+Stream.__index = Stream
+
+local function new_stream(name, from, to)
+  return setmetatable({name = name, from = from, to = to, log = {}, got = {}},
+    Stream)
+end
+
+--- Does `rest` hold what the sends from number i on have sent? A send whose
+--- count is not known has sent nothing, or what then is the end.
+function Stream:fits(rest, i)
+  local at = 1
+  for k = i, #self.log do
+    local s = self.log[k]
+    if s.n then
+      local have = rest:sub(at, at + s.n - 1)
+      if have ~= s.data:sub(1, #have) then
+        return false, ("send %d, of %d bytes"):format(k, s.n)
+      end
+      if #have < s.n then
+        -- The rest did not arrive: right where the stream was broken.
+        return self.broken or not self.over, ("send %d: %d of %d bytes")
+          :format(k, #have, s.n)
+      end
+      at = at + s.n
+    elseif self:fits(rest:sub(at), k + 1) then
+      return true
+    else
+      local have = rest:sub(at)
+      return have == s.data:sub(1, #have), ("send %d, which was cut"):format(k)
+    end
+  end
+  return at > #rest, ("%d bytes that nobody sent"):format(#rest - at + 1)
+end
+
+------------------------------------------------------------------ world --
+
+local World = {}
+World.__index = World
+
+function World:trace(text, ...)
+  if TRACE then
+    print(("%.6f #%d "):format(green.now(), green.current().id) ..
+      text:format(...))
+  end
+end
+
+function World:fail(text, ...)
+  local line = text:format(...)
+  self:trace("FAILED: %s", line)
+  self.failures[#self.failures + 1] = debug.traceback(line, 2)
+end
+
+--- One of them that has not been closed, or any.
+function World:stream() return pick(self.streams) end
+
+--- A limit of the socket, or a timeout around the call, or neither. Returns what
+--- pcall returns.
+function World:limited(sock, f)
+  local how = random(6)
+  if how == 1 then
+    sock:settimeout(pick {0, 0.0005, 0.01}, pick {"b", "t"})
+    local r = table.pack(pcall(f))
+    sock:settimeout(nil, "b")
+    sock:settimeout(nil, "t")
+    return table.unpack(r, 1, r.n)
+  elseif how == 2 then
+    local to <close> = green.timeout(pick {0, 0.0005, 0.01})
+    return pcall(f)
+  end
+  return pcall(f)
+end
+
+--- Of a reader's results: pieces are noted.
+function Stream:take(piece)
+  if piece and piece ~= "" then self.got[#self.got + 1] = piece end
+end
+
+local ENDS <const> = {closed = true, ["connection reset by peer"] = true,
+  ["Connection reset by peer"] = true, ["broken pipe"] = true}
+
+function World:ended(s, err)
+  if err == "closed" then
+    s.over = true
+  elseif err ~= "timeout" and err ~= "line too long" and
+    not err:find "is already being read" then
+    if not ENDS[err] then self:fail("%s: %s", s.name, err) end
+    s.broken = true
+  end
+end
+
+------------------------------------------------------------------ moves --
+
+local moves = {}
+
+local READS <const> = {}
+
+function READS.recv(w, s)
+  local n = pick {1, 100, 65536}
+  local ok, data, err = w:limited(s.to, function() return s.to:recv(n) end)
+  if not ok then return end
+  s:take(data)
+  if data and (#data > n or #data == 0) then
+    w:fail("%s: recv(%d) gave %d bytes", s.name, n, #data)
+  end
+  if not data then w:ended(s, err) end
+end
+
+local function received(w, s, pattern, prefix)
+  local ok, data, err, partial = w:limited(s.to, function()
+    return s.to:receive(pattern, prefix)
+  end)
+  if not ok then return end -- what came stays
+  local text = data or partial
+  if not text then return w:fail("%s: no partial: %s", s.name, err) end
+  local before = prefix or ""
+  if text:sub(1, #before) ~= before then
+    w:fail("%s: the prefix is missing", s.name)
+  end
+  text = text:sub(#before + 1)
+  if err == "line too long" then text = "" end -- it stays
+  s:take(text)
+  if data and pattern == "l" then s:take("\n") end
+  if data and pattern == "L" and text:sub(-1) ~= "\n" then
+    w:fail("%s: a line without its end", s.name)
+  end
+  if math.type(pattern) and data and
+    #data ~= math.max(pattern, #before) then
+    w:fail("%s: %d bytes for %d", s.name, #data, pattern)
+  end
+  if data and pattern == "a" then s.over = true end
+  if not data then w:ended(s, err) end
+end
+
+function READS.line(w, s)
+  received(w, s, "l", one_in(3) and "prefix" or nil)
+end
+function READS.whole_line(w, s)
+  received(w, s, "L", one_in(3) and "prefix" or nil)
+end
+function READS.count(w, s)
+  received(w, s, pick {0, 1, random(200), random(70000)},
+    one_in(3) and "prefix" or nil)
+end
+function READS.all(w, s)
+  if one_in(3) then received(w, s, "a") end
+end
+
+function READS.chunks(w, s)
+  local ok, err = w:limited(s.to, function()
+    local n = random(3)
+    for data in s.to:chunks(pick {7, 3000}) do
+      s:take(data)
+      n = n - 1
+      if n == 0 then return end
+    end
+    s.over = true
+  end)
+  if not ok and type(err) == "string" then
+    w:ended(s, err:gsub("^[^:]*:%d+: ", ""))
+  end
+end
+
+local READ_NAMES <const> = {"recv", "line", "whole_line", "count", "all",
+  "chunks"}
+
+function moves.read(w)
+  local s = w:stream()
+  local name = pick(READ_NAMES)
+  -- Another reader is told so, unless the first has been struck just now.
+  if s.reader and not one_in(4) then return end
+  w:trace("%s: %s", s.name, name)
+  s.reader = s.reader or green.current()
+  local _ <close> = setmetatable({}, {__close = function()
+    if s.reader == green.current() then s.reader = nil end
+    w:trace("%s: %s: over", s.name, name)
+  end})
+  READS[name](w, s)
+end
+
+function moves.send(w)
+  local s = w:stream()
+  local data = some_bytes()
+  local i, j = 1, #data
+  if one_in(4) and #data > 10 then
+    i, j = random(#data // 2), random(#data // 2, #data)
+  end
+  local note = {data = data:sub(i, j)}
+  s.log[#s.log + 1] = note
+  w:trace("%s: send %d: %d bytes", s.name, #s.log, #note.data)
+  local ok, last, err, sent = w:limited(s.from, function()
+    return s.from:send(data, i, j)
+  end)
+  if not ok then return end -- nothing was sent, or it was cut
+  note.n = (last or sent) - i + 1
+  if not last and err ~= "timeout" then
+    -- It is not told how much of what was sent arrives once the peer resets.
+    if not (err == "closed" or ENDS[err] or err:find "cut after") then
+      w:fail("%s: send: %s", s.name, err)
+    end
+  elseif last and last ~= math.max(j, i - 1) then
+    w:fail("%s: send: %d for %d", s.name, last, j)
+  end
+  if note.n < 0 or note.n > #note.data then
+    w:fail("%s: send: %d of %d bytes", s.name, note.n, #note.data)
+  end
+  w:trace("%s: sent %d", s.name, note.n)
+end
+moves.send_again = moves.send
+
+function moves.pause() green.sleep(random() / 300) end
+
+function moves.yield() green.sleep(0) end
+
+function moves.kill(w)
+  local t = pick(w.threads)
+  if t ~= green.current() and one_in(3) then
+    w:trace("kill #%d", t.id)
+    t:kill(0)
+  end
+end
+
+function moves.shut(w)
+  if not one_in(15) then return end
+  local s = w:stream()
+  w:trace("%s: shut", s.name)
+  s.from:shutdown("send")
+end
+
+--- Both directions end anywhere.
+function moves.close(w)
+  if not one_in(40) then return end
+  local s = w:stream()
+  w:trace("%s: close", s.name)
+  s.broken, s.back.broken = true, true
+  s.to:close()
+end
+
+function moves.listen(w)
+  if not one_in(5) or #w.streams > 12 then return end
+  w:connect(pick {"inet", "unix"})
+end
+
+function moves.spawn(w)
+  if #w.threads < 40 and one_in(4) then w:spawn(random(8)) end
+end
+
+local NAMES <const> = {}
+for name in pairs(moves) do NAMES[#NAMES + 1] = name end
+table.sort(NAMES)
+for _ = 1, 4 do NAMES[#NAMES + 1] = "read" end
+
+----------------------------------------------------------------- actors --
+
+function World:spawn(n)
+  local t = green.spawn(function()
+    for _ = 1, n do
+      moves[pick(NAMES)](self)
+      if self.ending then return end
+    end
+  end)
+  self.threads[#self.threads + 1] = t
+end
+
+--- A pair of connected streams.
+function World:connect(kind)
+  local path = kind == "unix" and os.tmpname()
+  if path then os.remove(path) end
+  local l <close> = assert(path and green.listen("unix:" .. path) or
+    not path and green.listen("127.0.0.1", 0))
+  local host, port = l:getsockname()
+  local a = assert(green.connect(path and "unix:" .. path or host,
+    not path and port or nil))
+  local b = assert(l:accept())
+  if one_in(2) then -- the kernel keeps little: sends wait
+    a:setoption("send-buffer-size", 4096)
+    b:setoption("send-buffer-size", 4096)
+    a:setoption("recv-buffer-size", 4096)
+    b:setoption("recv-buffer-size", 4096)
+  end
+  self.n = self.n + 1
+  local there = new_stream(("%s%d >"):format(kind, self.n), a, b)
+  local back = new_stream(("%s%d <"):format(kind, self.n), b, a)
+  there.back, back.back = back, there
+  table.insert(self.streams, there)
+  table.insert(self.streams, back)
+  self:trace("%s, %s", there.name, back.name)
+end
+
+--- Reads what is left, in a thread of its own for each stream, and compares.
+function World:finish()
+  self.ending = true
+  for _, t in ipairs(self.threads) do t:kill() end
+  for _, t in ipairs(self.threads) do t:join() end
+  local group <close> = green.group()
+  for _, s in ipairs(self.streams) do
+    group:spawn(function()
+      if s.to:getfd() < 0 then return end
+      s.from:shutdown("send")
+      while not s.over and not s.broken do
+        local data, err = s.to:recv(65536)
+        s:take(data)
+        if not data then self:ended(s, err) end
+      end
+    end)
+  end
+  group:wait()
+  for _, s in ipairs(self.streams) do
+    local text = table.concat(s.got)
+    local ok, why = s:fits(text, 1)
+    if not ok then self:fail("%s: %d bytes read: %s", s.name, #text, why) end
+    s.from:close()
+    s.to:close()
+  end
+end
+
+local function program()
+  content = make_content()
+  local w = setmetatable({streams = {}, threads = {}, failures = {}, n = 0},
+    World)
+  green.on_error(function(err) w:fail("an actor failed: %s", err) end)
+  for _ = 1, random(3) do w:connect(pick {"inet", "unix"}) end
+  for _ = 1, random(2, 10) do w:spawn(random(5, 40)) end
+  for _ = 1, random(5) do
+    green.sleep(random() / 100)
+    if one_in(4) then collectgarbage() end
+    for _ = 1, random(3) do w:spawn(random(20)) end
+  end
+  w:finish()
+  if #w.failures > 0 then error(table.concat(w.failures, "\n\n"), 0) end
+end
+
+local fuzz = {}
+
+--- Runs the program of that seed; raises what is wrong with it.
+function fuzz.run(seed)
+  test.run(program, {seed = seed, limit = 20})
+end
+
+--- Runs one program after the other, for so many seconds of real time, `most`
+--- of them; report(seed, pcall's results). Returns how many.
+function fuzz.run_for(seconds, first, report, most)
+  local over, n = core.real_now() + seconds, 0
+  while n < (most or math.huge) and core.real_now() < over do
+    report(first + n, pcall(fuzz.run, first + n))
+    n = n + 1
+  end
+  return n
+end
+
+if arg and arg[0] and arg[0]:find "fuzz_net%.lua$" then
+  local seed = math.tointeger(tonumber(os.getenv "LUAGREEN_SEED" or ""))
+  if seed then return fuzz.run(seed) end
+  local first, bad = math.tointeger(tonumber(arg[2] or 1)), 0
+  local n = fuzz.run_for(tonumber(arg[1] or 10), first, function(s, ok, err)
+    if not ok then
+      bad = bad + 1
+      print(("seed %d: %s\n"):format(s, err))
+    end
+  end)
+  print(("%d programs from seed %d, %d failed"):format(n, first, bad))
+  os.exit(bad == 0, true)
+end
+
+return fuzz
