@@ -96,7 +96,7 @@ end
 local World = {}
 World.__index = World
 
-function World:trace(text, ...)
+local function trace(text, ...)
   if TRACE then
     print(("%.6f #%d "):format(green.now(), green.current().id) ..
       text:format(...))
@@ -105,16 +105,14 @@ end
 
 function World:fail(text, ...)
   local line = text:format(...)
-  self:trace("FAILED: %s", line)
+  trace("FAILED: %s", line)
   self.failures[#self.failures + 1] = debug.traceback(line, 2)
 end
 
---- One of them that has not been closed, or any.
 function World:stream() return pick(self.streams) end
 
---- A limit of the socket, or a timeout around the call, or neither. Returns what
---- pcall returns.
-function World:limited(sock, f)
+--- Under a limit of the socket, or a timeout, or neither; what pcall returns.
+local function limited(sock, f)
   local how = random(6)
   if how == 1 then
     sock:settimeout(pick {0, 0.0005, 0.01}, pick {"b", "t"})
@@ -123,7 +121,7 @@ function World:limited(sock, f)
     sock:settimeout(nil, "t")
     return table.unpack(r, 1, r.n)
   elseif how == 2 then
-    local to <close> = green.timeout(pick {0, 0.0005, 0.01})
+    local _ <close> = green.timeout(pick {0, 0.0005, 0.01})
     return pcall(f)
   end
   return pcall(f)
@@ -155,7 +153,7 @@ local READS <const> = {}
 
 function READS.recv(w, s)
   local n = pick {1, 100, 65536}
-  local ok, data, err = w:limited(s.to, function() return s.to:recv(n) end)
+  local ok, data, err = limited(s.to, function() return s.to:recv(n) end)
   if not ok then return end
   s:take(data)
   if data and (#data > n or #data == 0) then
@@ -165,7 +163,7 @@ function READS.recv(w, s)
 end
 
 local function received(w, s, pattern, prefix)
-  local ok, data, err, partial = w:limited(s.to, function()
+  local ok, data, err, partial = limited(s.to, function()
     return s.to:receive(pattern, prefix)
   end)
   if not ok then return end -- what came stays
@@ -205,7 +203,7 @@ function READS.all(w, s)
 end
 
 function READS.chunks(w, s)
-  local ok, err = w:limited(s.to, function()
+  local ok, err = limited(s.to, function()
     local n = random(3)
     for data in s.to:chunks(pick {7, 3000}) do
       s:take(data)
@@ -227,11 +225,11 @@ function moves.read(w)
   local name = pick(READ_NAMES)
   -- Another reader is told so, unless the first has been struck just now.
   if s.reader and not one_in(4) then return end
-  w:trace("%s: %s", s.name, name)
+  trace("%s: %s", s.name, name)
   s.reader = s.reader or green.current()
   local _ <close> = setmetatable({}, {__close = function()
     if s.reader == green.current() then s.reader = nil end
-    w:trace("%s: %s: over", s.name, name)
+    trace("%s: %s: over", s.name, name)
   end})
   READS[name](w, s)
 end
@@ -245,8 +243,8 @@ function moves.send(w)
   end
   local note = {data = data:sub(i, j)}
   s.log[#s.log + 1] = note
-  w:trace("%s: send %d: %d bytes", s.name, #s.log, #note.data)
-  local ok, last, err, sent = w:limited(s.from, function()
+  trace("%s: send %d: %d bytes", s.name, #s.log, #note.data)
+  local ok, last, err, sent = limited(s.from, function()
     return s.from:send(data, i, j)
   end)
   if not ok then return end -- nothing was sent, or it was cut
@@ -262,7 +260,7 @@ function moves.send(w)
   if note.n < 0 or note.n > #note.data then
     w:fail("%s: send: %d of %d bytes", s.name, note.n, #note.data)
   end
-  w:trace("%s: sent %d", s.name, note.n)
+  trace("%s: sent %d", s.name, note.n)
 end
 moves.send_again = moves.send
 
@@ -273,7 +271,7 @@ function moves.yield() green.sleep(0) end
 function moves.kill(w)
   local t = pick(w.threads)
   if t ~= green.current() and one_in(3) then
-    w:trace("kill #%d", t.id)
+    trace("kill #%d", t.id)
     t:kill(0)
   end
 end
@@ -281,7 +279,7 @@ end
 function moves.shut(w)
   if not one_in(15) then return end
   local s = w:stream()
-  w:trace("%s: shut", s.name)
+  trace("%s: shut", s.name)
   s.from:shutdown("send")
 end
 
@@ -289,7 +287,7 @@ end
 function moves.close(w)
   if not one_in(40) then return end
   local s = w:stream()
-  w:trace("%s: close", s.name)
+  trace("%s: close", s.name)
   s.broken, s.back.broken = true, true
   s.to:close()
 end
@@ -342,7 +340,7 @@ function World:connect(kind)
   there.back, back.back = back, there
   table.insert(self.streams, there)
   table.insert(self.streams, back)
-  self:trace("%s, %s", there.name, back.name)
+  trace("%s, %s", there.name, back.name)
 end
 
 --- Reads what is left, in a thread of its own for each stream, and compares.
