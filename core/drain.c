@@ -37,7 +37,7 @@ void green__drain_check(struct green_hub *h) {
 /* Threads owed to an ended one still run: its links, its error report. */
 static void ask(struct green_thread *t, void *arg) {
   struct green_hub *h = arg;
-  if (is_other(h, t) && !(t->flags & GREEN_OWED)) green_kill(h, t);
+  if (is_other(h, t) && !(t->flags & GREEN_CLEANUP)) green_kill(h, t);
 }
 
 static void force(struct green_thread *t, void *arg) {
@@ -66,9 +66,9 @@ static void wait_as_thread(struct green_hub *h, uint64_t deadline) {
   struct green_timer grace = {0, on_grace};
   if (green_timer_start(h, &grace, deadline) < 0) return;
   h->drainer = self;
-  self->flags |= GREEN_DEAF;
+  self->flags |= GREEN_UNINTERRUPTIBLE;
   if (others(h) > 0) green_wait(h, &drain_kind, NULL, NULL, GREEN_FOREVER);
-  self->flags &= (uint8_t)~GREEN_DEAF;
+  self->flags &= (uint8_t)~GREEN_UNINTERRUPTIBLE;
   h->drainer = NULL;
   green_timer_stop(h, &grace);
 }

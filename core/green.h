@@ -361,19 +361,19 @@ enum {
   GREEN_STRUCK = 2, /* killed */
   GREEN_FORCED = 4, /* the kill is to be forced past every handler */
   GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
-  GREEN_DEAF = 16,  /* this wait is not to be interrupted */
-  GREEN_OWED = 32,  /* a report or a link: runs even while the hub drains */
-  GREEN_OVER = 64,  /* its end is done with: nothing but its holder knows it */
+  GREEN_UNINTERRUPTIBLE = 16, /* no strike ends this wait */
+  GREEN_CLEANUP = 32, /* a report or a link: runs even while the hub drains */
+  GREEN_OVER = 64, /* its end is done with: nothing but its holder knows it */
   GREEN_RUNTIME = 128 /* of the runtime's own class: neither main nor C's */
 };
 
-enum { GREEN_ENDED, GREEN_PARKED }; /* see green_pass() */
+enum { GREEN_ENDED, GREEN_PARKED }; /* see green_next() */
 
 /* A kind of thread. */
 struct green_class {
   const char *name;
   /* Starts a thread or goes on with one that parked without a stack. On a
-   * worker stack, with the thread current. Then calls green_pass(), and does
+   * worker stack, with the thread current. Then calls green_next(), and does
    * the same with each thread that it returns, until it returns NULL. */
   void (*run)(struct green_hub *hub, struct green_thread *thread);
   /* The thread is ended without ever having run. May be NULL. */
@@ -388,6 +388,9 @@ struct green_class {
  *   node ........ in the ready queue, or in the list of what it waits for
  *   stack ....... while it runs, and while it is parked with C frames on it
  *   kind, on .... what it waits for; since: when that began (hub's clock)
+ *   fn .......... of a C thread that is new: what it will run
+ *   result ...... of a C thread that has ended: what fn returned
+ *   user_place .. the runtime's, of a thread that has ended
  *   joiners ..... threads that wait for its end
  *   scopes ...... its timeouts, groups and shields, innermost first
  *   user* ....... the runtime's
@@ -401,8 +404,15 @@ struct green_thread {
   uint8_t state, reason, pending, flags;
   uint8_t sleeps, user_flags;
   uint16_t deliveries;
-  void *on;
-  uint64_t since;
+  union {
+    void *on;
+    int (*fn)(struct green_hub *hub, void *arg);
+  };
+  union {
+    uint64_t since;
+    int result;
+    uint32_t user_place;
+  };
   uint32_t slot; /* in the timer heap; 0: not there */
   uint32_t
       struck_ms; /* when the kill came, then when it was delivered first */
@@ -459,7 +469,7 @@ static inline void green_list_remove(struct green_node *node) {
 /* The current thread has parked without its stack (GREEN_PARKED: it registered
  * a wait before), or has ended (GREEN_ENDED: its state says how). Returns the
  * next thread for class.run, already current, or NULL. */
-struct green_thread *green_pass(struct green_hub *hub,
+struct green_thread *green_next(struct green_hub *hub,
                                 struct green_thread *thread, int how);
 
 /* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), not yet in
@@ -481,11 +491,12 @@ void green_end_unstarted(struct green_hub *hub, struct green_thread *thread);
 /* The holder of a GREEN_HELD thread gives it up: frees the record if its end
  * is over; while `ended` runs, the end does that. */
 void green_forget(struct green_hub *hub, struct green_thread *thread);
-/* The thread parked without a stack and is being ended from outside: cut ends
- * its wait and gives back what a wake-up handed over; bury, then, ends it. */
-void green_cut(struct green_hub *hub, struct green_thread *thread);
-void green_bury(struct green_hub *hub, struct green_thread *thread,
-                enum green_state state);
+/* The thread parked without a stack and is being ended from outside. The first
+ * ends its wait and gives back what a wake-up handed over; the second does
+ * that and ends the thread. */
+void green_wait_cancel(struct green_hub *hub, struct green_thread *thread);
+void green_end_parked(struct green_hub *hub, struct green_thread *thread,
+                      enum green_state state);
 
 /* One more pointer of the runtime's, for the threads that need it: made at the
  * first call, with NULL in it, stays where it is, and is freed with the
@@ -496,7 +507,7 @@ void *green_extra_value(const struct green_thread *thread);
 
 /* Registers a wait of the current thread: in `list` (may be NULL) and with a
  * deadline. No effect but the return code when there is no memory. After 0
- * comes either green_keep() or green_pass(GREEN_PARKED) in class.run. */
+ * comes either green_keep() or green_next(GREEN_PARKED) in class.run. */
 int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
                      void *on, struct green_list *list, uint64_t deadline);
 /* As above, but the thread is ready at once: it goes round the queue. */

@@ -144,7 +144,7 @@ static void begin(struct green_hub *h, struct green__stack *s,
 /* The next thread is left in s->job, for the worker's loop, unless the class
  * can go on with it in the same call: returning and calling again costs a
  * mispredicted return after each lua_yield (7 ns of 80). */
-struct green_thread *green_pass(struct green_hub *h, struct green_thread *t,
+struct green_thread *green_next(struct green_hub *h, struct green_thread *t,
                                 int how) {
   struct green__stack *s = h->on;
   const struct green_class *klass = t->klass;

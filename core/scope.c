@@ -108,8 +108,8 @@ enum green_strike green_strikes(struct green_hub *h, struct green_thread *t,
 void green__interrupt(struct green_hub *h, struct green_thread *t) {
   struct green_scope *scope;
   green__pending_update(h, t);
-  if (t->pending && t->state == GREEN_BLOCKED && !(t->flags & GREEN_DEAF) &&
-      green_strikes(h, t, &scope))
+  if (t->pending && t->state == GREEN_BLOCKED &&
+      !(t->flags & GREEN_UNINTERRUPTIBLE) && green_strikes(h, t, &scope))
     green_wake(h, t, GREEN_INTERRUPT);
 }
 
@@ -195,7 +195,7 @@ int green__cleans_up(const struct green_hub *h) {
   const struct green_thread *t = h->hot.current;
   const struct green_scope *s;
   if (!t || t == h->main || h->hot.draining) return 1;
-  if (t->flags & (GREEN_STRUCK | GREEN_OWED)) return 1;
+  if (t->flags & (GREEN_STRUCK | GREEN_CLEANUP)) return 1;
   for (s = t->scopes; s; s = s->outer)
     if (s->cancelled || s->kind == GREEN_SHIELD) return 1;
   return 0;

@@ -98,9 +98,9 @@ int green_unstart(struct green_hub *h, struct green_thread *t) {
   return 1;
 }
 
-static const struct green_wait_kind cut_kind = {"its end", NULL, NULL};
+static const struct green_wait_kind cancelled_kind = {"its end", NULL, NULL};
 
-void green_cut(struct green_hub *h, struct green_thread *t) {
+void green_wait_cancel(struct green_hub *h, struct green_thread *t) {
   assert(!t->stack);
   if (t->state == GREEN_BLOCKED) {
     green__wait_end(h, t);
@@ -111,13 +111,13 @@ void green_cut(struct green_hub *h, struct green_thread *t) {
     t->state = GREEN_BLOCKED;
   }
   if (t->on && t->kind->undo) t->kind->undo(h, t); /* NULL: a mere lap */
-  t->kind = &cut_kind;
+  t->kind = &cancelled_kind;
   t->on = NULL;
 }
 
-void green_bury(struct green_hub *h, struct green_thread *t,
-                enum green_state state) {
-  green_cut(h, t);
+void green_end_parked(struct green_hub *h, struct green_thread *t,
+                      enum green_state state) {
+  green_wait_cancel(h, t);
   green__thread_end(h, t, state);
 }
 
@@ -125,12 +125,9 @@ void green_bury(struct green_hub *h, struct green_thread *t,
 
 static void run_c(struct green_hub *h, struct green_thread *t) {
   do {
-    green_fn fn;
-    void *arg = t->user;
-    memcpy(&fn, &t->on, sizeof fn);
-    t->since = (uint64_t)fn(h, arg); /* nothing is waited for any more */
+    t->result = t->fn(h, t->user);
     t->state = GREEN_DONE;
-  } while ((t = green_pass(h, t, GREEN_ENDED)));
+  } while ((t = green_next(h, t, GREEN_ENDED)));
 }
 
 static void c_ended(struct green_hub *h, struct green_thread *t) {
@@ -145,7 +142,7 @@ int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
   t = green__thread_new(h, &c_class);
   if (!t) return UV_ENOMEM;
-  memcpy(&t->on, &fn, sizeof fn); /* free until the first wait */
+  t->fn = fn;
   t->user = arg;
   if (thread) {
     t->flags |= GREEN_HELD;

@@ -180,7 +180,7 @@ int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
     r = green__result(h, r);
     if (r < 0) return r;
   }
-  if (result) *result = t->state == GREEN_DONE ? (int)t->since : UV_ECANCELED;
+  if (result) *result = t->state == GREEN_DONE ? t->result : UV_ECANCELED;
   green_forget(h, t);
   return 0;
 }

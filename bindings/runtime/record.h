@@ -25,8 +25,8 @@ enum {
  * record's user is the coroutine, NULL once it is over; user_anchor the slot of
  * what keeps it alive: the coroutine, or its handle, which has it. user_rare is
  * the slot of its rare things, user_site where it was spawned (site.c) and
- * user_spawner by whom. Once it is over, `since` is the number of the place
- * where its function is defined. */
+ * user_spawner by whom. Once it is over, user_place is the number of the
+ * place where its function is defined. */
 enum { LG_TRIPWIRE = 1, LG_BASE = 2 };
 
 /* Is it a thread of Lua's, and neither main nor C's? */

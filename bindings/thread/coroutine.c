@@ -74,7 +74,7 @@ static struct green_thread *closed_by_others(lua_State *L, struct lg *G) {
 static int mark_close(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_thread *t = closed_by_others(L, G);
-  if (t) green_cut(G->hub, t);
+  if (t) green_wait_cancel(G->hub, t);
   return 0;
 }
 
@@ -83,9 +83,9 @@ static int guard_close(lua_State *L) {
   struct green_thread *t = closed_by_others(L, G);
   if (!t) return 0;
   lg_note_closed(G, t);
-  green_cut(G->hub, t);
-  t->since = 0; /* nobody knows any more where its function is defined */
-  green_bury(G->hub, t, GREEN_KILLED);
+  green_wait_cancel(G->hub, t);
+  t->user_place = 0; /* nobody knows any more where its function is defined */
+  green_end_parked(G->hub, t, GREEN_KILLED);
   return 0;
 }
 

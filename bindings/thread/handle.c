@@ -112,7 +112,7 @@ static int push_result(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables, *co = t->user;
   int n;
   if (!lg_is_lua(t) && t->state == GREEN_DONE) {
-    lua_pushinteger(T, (int)t->since);
+    lua_pushinteger(T, t->result);
     return ONE;
   }
   if (!lg_is_lua(t) || t->state == GREEN_KILLED || !co) {
@@ -154,10 +154,11 @@ static int put_in_box(struct lg *G, struct green_thread *t) {
 
 static void tell_past(struct lg_handle *h, const struct green_thread *t,
                       int form) {
-  assert(t->user_site <= UINT16_MAX && (!lg_is_lua(t) || t->since < 65536));
+  assert(t->user_site <= UINT16_MAX &&
+         (!lg_is_lua(t) || t->user_place < 65536));
   h->past.spawner = t->user_spawner;
   h->past.site = (uint16_t)t->user_site;
-  h->past.defined = lg_is_lua(t) ? (uint16_t)t->since : 0;
+  h->past.defined = lg_is_lua(t) ? (uint16_t)t->user_place : 0;
   h->id_low = (uint32_t)t->id;
   h->id_high = (uint16_t)(t->id >> 32);
   h->state = t->state;

@@ -230,7 +230,7 @@ static void start(struct lg *G, const struct link *link) {
   assert(t);
   t->user_anchor = link->slot;
   t->user = take_coroutine(G, link); /* the link is garbage now */
-  t->flags |= GREEN_OWED;
+  t->flags |= GREEN_CLEANUP;
   green_start(G->hub, t, 0);
 }
 

@@ -87,7 +87,7 @@ static int throw_unstarted(lua_State *L, struct lg *G,
   co = t->user;
   lua_settop(co, LG_TRIPWIRE);
   lua_xmove(L, co, 1);
-  t->since = site;
+  t->user_place = site;
   t->state = GREEN_FAILED;
   green_end_unstarted(G->hub, t);
   return 1;

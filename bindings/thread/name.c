@@ -77,8 +77,8 @@ static int site_text(struct lg *G, uint32_t site, char *text, size_t size) {
 static void push_default_name(lua_State *L, struct lg *G,
                               struct green_thread *t) {
   lua_Debug ar;
-  if (t->state >= GREEN_DONE && t->since)
-    lg_push_site(L, G, (uint32_t)t->since);
+  if (t->state >= GREEN_DONE && t->user_place)
+    lg_push_site(L, G, t->user_place);
   else if (!describe(t, &ar))
     lua_pushliteral(L, "?");
   else if (ar.linedefined > 0)
@@ -101,7 +101,7 @@ void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t) {
 
 uint32_t lg_defined(struct lg *G, struct green_thread *t) {
   lua_Debug ar;
-  if (t->state >= GREEN_DONE && t->since) return (uint32_t)t->since;
+  if (t->state >= GREEN_DONE && t->user_place) return t->user_place;
   return describe(t, &ar) ? lg_definition(G, &ar) : 0;
 }
 
@@ -132,7 +132,7 @@ static int is_unboxed(struct lg *G, struct green_thread *t) {
   lua_pop(G->tables, 1);
   if (boxed || !*green_name(t)) return 0;
   if (!lg_is_lua(t)) return 1;
-  return !site_text(G, (uint32_t)t->since, text, sizeof text) ||
+  return !site_text(G, t->user_place, text, sizeof text) ||
          strcmp(text, green_name(t)) != 0;
 }
 
@@ -151,7 +151,7 @@ static int box_stats(lua_State *L) {
 void lg_name_past(struct lg *G, struct green_thread *t) {
   lua_Debug ar;
   if (lg_is_lua(t) && t->state == GREEN_DONE && describe(t, &ar) &&
-      !(t->since = lg_definition(G, &ar)))
+      !(t->user_place = lg_definition(G, &ar)))
     lg_protected(G, box_name, t); /* there are too many places */
   if (likely(!t->cold)) return;
   if (is_unboxed(G, t)) lg_protected(G, box_name, t);

@@ -96,7 +96,7 @@ static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
   lg_watch_reset(G, co);
   status = lg_reset(co);
   t->user_flags &= (uint8_t)~LG_RESETTING;
-  t->since = site; /* nothing is waited for any more */
+  t->user_place = site; /* it waits for nothing any more */
   return status;
 }
 
@@ -147,7 +147,7 @@ static void close_nested(struct lg *G, lua_State *co) {
  * ever. */
 static void drop(struct lg *G, struct green_thread *t) {
   report_skipped(G, t);
-  t->since = lg_keep_name(G, t);
+  t->user_place = lg_keep_name(G, t);
   t->user_flags &= (uint8_t) ~(LG_EXPOSED | LG_RESETTING);
   t->state = GREEN_KILLED;
 }

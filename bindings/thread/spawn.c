@@ -91,12 +91,12 @@ void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");
   }
-  if (unlikely(green_hot(G->hub)->draining && !(t->flags & GREEN_OWED)))
+  if (unlikely(green_hot(G->hub)->draining && !(t->flags & GREEN_CLEANUP)))
     green_kill(G->hub, t); /* comes too late */
 }
 
 void lg_start_owed(lua_State *L, struct lg *G, struct green_thread *t) {
-  t->flags |= GREEN_OWED;
+  t->flags |= GREEN_CLEANUP;
   lg_start_thread(L, G, t, 0);
 }
 

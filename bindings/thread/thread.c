@@ -88,7 +88,7 @@ static void was_closed(struct lg *G, struct green_thread *t) {
   if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
   t->on = NULL; /* a finalizer could collect it now */
   lg_note_closed(G, t);
-  t->since = 0;
+  t->user_place = 0;
   t->state = GREEN_KILLED;
 }
 
@@ -117,7 +117,7 @@ static int run_one(struct lg *G, struct green_thread *t) {
     t->user_flags &= (uint8_t)~LG_PARKED;
     return GREEN_PARKED;
   }
-  t->since = 0; /* nothing is waited for: see record.h */
+  t->user_place = 0; /* it waits for nothing: see record.h */
   if (unlikely(status != LUA_OK))
     odd_end(G, t, status);
   else if (nresults == 0 && unlikely(lua_gettop(co) < LG_BASE))
@@ -130,7 +130,7 @@ static int run_one(struct lg *G, struct green_thread *t) {
 
 static void run(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
-  do t = green_pass(hub, t, run_one(G, t));
+  do t = green_next(hub, t, run_one(G, t));
   while (t);
 }
 
@@ -140,7 +140,7 @@ static void unstarted(struct green_hub *hub, struct green_thread *t) {
   uint64_t id = t->id;
   uint32_t site = t->user_flags & LG_HANDLED ? lg_defined(lg_of(hub), t) : 0;
   if (t->id != id || t->state != GREEN_NEW) return;
-  t->since = site;
+  t->user_place = site;
   lua_settop(t->user, LG_TRIPWIRE);
 }
 

@@ -83,7 +83,7 @@ static void run(struct green_hub *h, struct green_thread *t) {
   do {
     order[ran++] = (int)(intptr_t)t->user;
     t->state = GREEN_DONE;
-  } while ((t = green_pass(h, t, GREEN_ENDED)));
+  } while ((t = green_next(h, t, GREEN_ENDED)));
 }
 
 static void test_start_at(void) {
