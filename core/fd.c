@@ -274,7 +274,7 @@ void green__fds_close_all(struct green_hub *h) {
     shut(h, f);
     green__free(f);
   }
-  green_list_init(&h->guests);
+  green_list_init(&h->borrowed);
 }
 
 int green_fd_number(const struct green_fd *f) {

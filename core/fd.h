@@ -1,4 +1,4 @@
-/* fd.h - a watched descriptor, as fd.c and guest.c know it.
+/* fd.h - a watched descriptor, as fd.c and borrowed.c know it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,10 +16,10 @@ struct green_fd {
     struct green_thread *thread;
     const struct green_wait_kind *kind;
   } last[2];
-  struct green_link guest; /* in the hub's list, while guests > 0 */
-  uint32_t guests;         /* waits for anybody's descriptor */
-  uint32_t refs;           /* openers, and one while it is dirty */
-  uint32_t tag;            /* of the kernel's registration, if armed */
+  struct green_link borrowed; /* in the hub's list, while borrowers > 0 */
+  uint32_t borrowers;         /* calls of green_wait_fd() under way */
+  uint32_t refs;              /* openers, and one while it is dirty */
+  uint32_t tag;               /* of the kernel's registration, if armed */
   int fd;
   uint8_t want, armed; /* UV_READABLE | UV_WRITABLE */
   uint8_t dirty, closed;

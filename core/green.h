@@ -255,14 +255,15 @@ void green_freeaddrinfo(struct addrinfo *list);
 
 /* ------------------------------------------------- from other OS threads -- */
 
-/* A counted door into the hub. It may outlive the hub. While one is open, the
- * hub never reports a deadlock and a host's loop stays alive. */
+/* Opens a post, by which other OS threads reach the hub. It is counted and may
+ * outlive the hub. While one is open, the hub never reports a deadlock and a
+ * host's loop stays alive. */
 int green_post_open(struct green_hub *hub, struct green_post **post);
 /* Any OS thread: runs fn(hub, arg) on the hub soon. fn may wake and spawn, not
  * block. 0, UV_ENOMEM, or UV_ECANCELED when the hub is closed. */
 int green_post_send(struct green_post *post,
                     void (*fn)(struct green_hub *hub, void *arg), void *arg);
-/* The hub's OS thread: gives the door up. Later sends are refused. */
+/* The hub's OS thread: gives the post up. Later sends are refused. */
 void green_post_close(struct green_hub *hub, struct green_post *post);
 /* Any OS thread: one more, one less holder of the memory. */
 void green_post_hold(struct green_post *post);

@@ -44,7 +44,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
 
 static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
-  if (green_now() >= green__guests_due(h)) green__guests_verify(h);
+  if (green_now() >= green__borrowed_due(h)) green__borrowed_verify(h);
   green__arm_timer(h);
   green__tend_surplus(h);
   if (h->fd_waits)

@@ -240,11 +240,11 @@ struct green_hub {
   struct green_fd *dirty_fds; /* the kernel is to be told before polling */
   struct green__epoll epoll;
   uint32_t armed_fds, fd_waits, refused;
-  struct green_list guests; /* anybody's descriptors: see guest.c */
+  struct green_list borrowed; /* anybody's descriptors: see borrowed.c */
   uint64_t verified, verified_switches; /* when they were last looked at */
-  struct green_post *posts; /* open doors; door: their uv_async_t */
-  struct green__door *door;
-  uint32_t doors; /* doors and requests that count as external */
+  struct green_post *posts;             /* the open ones */
+  struct green__async *async;           /* wakes the loop for all of them */
+  uint32_t async_refs; /* posts and requests that count as external */
   struct green__resolver *resolver;
   uint64_t os_thread;    /* green__os_thread of where it was opened */
   int forks;             /* of the process, at that time */
@@ -324,10 +324,10 @@ int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__fds_renew(struct green_hub *h);
 /* Is it ready now? 0, UV_ETIMEDOUT or UV_EBADF. */
 int green__fd_look(int fd, int event);
-/* guest.c: ends the waits for descriptors that were closed by strangers; and
+/* borrowed.c: ends the waits for descriptors that were closed by strangers; and
  * when that is to be done next. */
-void green__guests_verify(struct green_hub *h);
-uint64_t green__guests_due(const struct green_hub *h);
+void green__borrowed_verify(struct green_hub *h);
+uint64_t green__borrowed_due(const struct green_hub *h);
 
 /* epoll.c */
 enum { GREEN__EVENTS = 1024 }; /* most that one call fetches */

@@ -43,7 +43,7 @@ static void on_timer(uv_timer_t *timer) {
 /* The next deadline, or time at which strangers' descriptors are due. */
 static uint64_t next_time(const struct green_hub *h) {
   uint64_t at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
-  uint64_t due = green__guests_due(h);
+  uint64_t due = green__borrowed_due(h);
   return at < due ? at : due;
 }
 
@@ -148,7 +148,7 @@ static uint64_t patience(const struct green_hub *h) {
  * first, then what comes soon, then the next deadline. */
 static void poll_frozen(struct green_hub *h) {
   uint64_t start = uv_hrtime(), passed = 0;
-  green__guests_verify(h);
+  green__borrowed_verify(h);
   pass(h);
   while (green__list_empty(&h->ready) && passed < patience(h)) {
     green__fds_reconcile(h); /* or what nobody waits for ends each sleep */
@@ -228,8 +228,8 @@ static void go_round(struct green_hub *h) {
   h->now = green_now();
   green__timers_fire(h, h->now);
   green__tend_surplus(h);
-  if (green__list_empty(&h->ready) && h->now >= green__guests_due(h))
-    green__guests_verify(h);
+  if (green__list_empty(&h->ready) && h->now >= green__borrowed_due(h))
+    green__borrowed_verify(h);
   if (!green__list_empty(&h->ready)) {
     poll_passing(h);
   } else if (h->heap.count + h->external == 0) {

@@ -1,8 +1,8 @@
-/* post.c - the doors through which other OS threads reach a hub.
+/* post.c - posts, by which other OS threads reach a hub.
  *
- * A door has its own lock and queue and outlives the hub: a send to a closed
- * one is refused, never a crash. The hub owns one uv_async_t, made when the
- * first door opens, since any descriptor in the loop costs each poll 116 ns.
+ * A post has its own lock and queue and outlives the hub: a send to a closed
+ * one is refused and never crashes. The hub owns one uv_async_t, made when the
+ * first post opens, since any descriptor in the loop costs each poll 116 ns.
  *
  * green_post_send, _hold, _release: any OS thread. The rest: the hub's.
  *
@@ -15,16 +15,16 @@ struct green_post {
   pthread_mutex_t lock;
   struct green__job *first, **last; /* under the lock */
   struct green_hub *hub;            /* under the lock; NULL: closed */
-  struct green__door *door;
-  struct green_post *next; /* the hub's list of doors */
+  struct green__async *async;
+  struct green_post *next; /* the hub's list of posts */
   int counted;             /* keeps deadlocks unreported */
 };
 
 /* The uv_async_t of a hub; freed by its close callback. On a loop of the hub's
- * own it is always ref'd: uv_run() does not even look at a loop in which no
- * handle is, and a signal would not be seen while threads are ready. */
-struct green__door {
-  uv_async_t async;
+ * own it is always ref'd: uv_run() does not even look at a loop without active
+ * handles, and would miss a signal while threads are ready. */
+struct green__async {
+  uv_async_t uv;
   struct green_hub *hub;
   atomic_int alerted;
 };
@@ -50,57 +50,57 @@ static void run_all(struct green_hub *h, struct green_post *p) {
   }
 }
 
-static void on_async(uv_async_t *async) {
-  struct green__door *door = async->data;
-  struct green_hub *h = door->hub;
+static void on_async(uv_async_t *uv) {
+  struct green__async *async = uv->data;
+  struct green_hub *h = async->hub;
   struct green_post *p = h->posts, *next;
-  if (atomic_exchange(&door->alerted, 0) && h->runtime && h->runtime->alert)
+  if (atomic_exchange(&async->alerted, 0) && h->runtime && h->runtime->alert)
     h->runtime->alert(h);
   for (; p; p = next) {
-    green_post_hold(p); /* a job may close its own door */
+    green_post_hold(p); /* a job may close its own post */
     run_all(h, p);
     next = p->hub ? p->next : h->posts; /* closed: it is in no list */
     green_post_release(p);
   }
 }
 
-static int make_door(struct green_hub *h) {
-  struct green__door *door = green__alloc(sizeof *door);
+static int make_async(struct green_hub *h) {
+  struct green__async *async = green__alloc(sizeof *async);
   int r;
-  if (!door) return UV_ENOMEM;
-  door->hub = h;
-  r = uv_async_init(h->loop, &door->async, on_async);
+  if (!async) return UV_ENOMEM;
+  async->hub = h;
+  r = uv_async_init(h->loop, &async->uv, on_async);
   if (r < 0) {
-    green__free(door);
+    green__free(async);
     return r;
   }
-  door->async.data = door;
-  if (!h->own) uv_unref((uv_handle_t *)&door->async);
+  async->uv.data = async;
+  if (!h->own) uv_unref((uv_handle_t *)&async->uv);
   h->open_handles++;
-  h->door = door;
+  h->async = async;
   h->uses_libuv = 1;
   return 0;
 }
 
 int green_alert_open(struct green_hub *h) {
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
-  return h->door ? 0 : make_door(h);
+  return h->async ? 0 : make_async(h);
 }
 
 void green_alert(struct green_hub *h) {
-  struct green__door *door = h->door;
-  if (!door) return; /* the hub is at its end */
-  atomic_store(&door->alerted, 1);
-  uv_async_send(&door->async);
+  struct green__async *async = h->async;
+  if (!async) return; /* the hub is at its end */
+  atomic_store(&async->alerted, 1);
+  uv_async_send(&async->uv);
 }
 
 static void count(struct green_hub *h, int delta) {
   h->external += (uint32_t)delta;
-  h->doors += (uint32_t)delta;
-  if (h->doors || h->own)
-    uv_ref((uv_handle_t *)&h->door->async);
+  h->async_refs += (uint32_t)delta;
+  if (h->async_refs || h->own)
+    uv_ref((uv_handle_t *)&h->async->uv);
   else
-    uv_unref((uv_handle_t *)&h->door->async);
+    uv_unref((uv_handle_t *)&h->async->uv);
 }
 
 int green__post_open(struct green_hub *h, struct green_post **out,
@@ -108,14 +108,14 @@ int green__post_open(struct green_hub *h, struct green_post **out,
   struct green_post *p;
   int r;
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
-  r = h->door ? 0 : make_door(h);
+  r = h->async ? 0 : make_async(h);
   if (r < 0) return r;
   if (!(p = green__alloc(sizeof *p))) return UV_ENOMEM;
   atomic_init(&p->refs, 1);
   pthread_mutex_init(&p->lock, NULL);
   p->last = &p->first;
   p->hub = h;
-  p->door = h->door;
+  p->async = h->async;
   p->next = h->posts;
   p->counted = counted;
   h->posts = p;
@@ -128,7 +128,7 @@ int green_post_open(struct green_hub *h, struct green_post **out) {
   return green__post_open(h, out, 1);
 }
 
-/* Requests under way elsewhere count like doors while they are. */
+/* A request under way elsewhere counts like a post. */
 void green__post_busy(struct green_hub *h, int delta) {
   h->busy += (uint32_t)delta;
   count(h, delta);
@@ -141,7 +141,7 @@ int green__post_job(struct green_post *p, struct green__job *job) {
   if (p->hub) {
     *p->last = job;
     p->last = &job->next;
-    uv_async_send(&p->door->async);
+    uv_async_send(&p->async->uv);
   } else {
     r = UV_ECANCELED;
   }
@@ -162,7 +162,7 @@ int green_post_send(struct green_post *p,
   return r;
 }
 
-/* From now on it refuses; what was accepted is carried out. */
+/* From now on it refuses; the jobs that it has accepted still run. */
 static void refuse(struct green_hub *h, struct green_post *p) {
   pthread_mutex_lock(&p->lock);
   p->hub = NULL;
@@ -192,14 +192,14 @@ void green_post_release(struct green_post *p) {
   green__free(p);
 }
 
-static void on_door_closed(uv_handle_t *handle) {
-  struct green__door *door = handle->data;
-  handle->data = door->hub;
-  green__handle_closed(handle); /* may free the hub, not the door */
-  green__free(door);
+static void on_async_closed(uv_handle_t *handle) {
+  struct green__async *async = handle->data;
+  handle->data = async->hub;
+  green__handle_closed(handle); /* may free the hub, not `async` */
+  green__free(async);
 }
 
-/* Doors that are still open stay their holders' memory, and refuse. */
+/* Posts that are still open refuse; their holders free them. */
 void green__post_shutdown(struct green_hub *h) {
   struct green_post *p;
   while ((p = h->posts)) {
@@ -207,7 +207,7 @@ void green__post_shutdown(struct green_hub *h) {
     p->next = NULL;
     refuse(h, p);
   }
-  if (!h->door) return;
-  uv_close((uv_handle_t *)&h->door->async, on_door_closed);
-  h->door = NULL;
+  if (!h->async) return;
+  uv_close((uv_handle_t *)&h->async->uv, on_async_closed);
+  h->async = NULL;
 }

@@ -31,9 +31,9 @@ static void spawn_undo(struct green_hub *hub, struct green_thread *t) {
 /* A kind of spawn: what its wait is, and what its arguments are. */
 struct spawn_kind {
   struct lg_op op;
-  int f;      /* stack index of the function */
-  int bag;    /* of a second crew, for the results; or 0 */
-  int handle; /* is one wanted? */
+  int f;       /* stack index of the function */
+  int results; /* of a second crew, which the results go to; or 0 */
+  int handle;  /* is one wanted? */
 };
 
 /* The spare may be gone: finalizers that ran since it was reserved have
@@ -62,24 +62,24 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
                                       const struct spawn_kind *kind,
                                       struct member *lender) {
   struct lg *G = crew->object.G;
-  struct crew *bag = kind->bag ? lg_to_crew(L, kind->bag) : NULL;
+  struct crew *results = kind->results ? lg_to_crew(L, kind->results) : NULL;
   struct green_thread *t;
   lg_check_room(L, G);
   lg_crew_reserve(L, crew);
-  if (bag) lg_crew_reserve(L, bag);
+  if (results) lg_crew_reserve(L, results);
   t = lg_make_thread(L, G, lua_gettop(L) - kind->f, kind->handle);
   if (unlikely(!lender && (crew->closed || !lg_crew_has_slots(crew)))) {
     unmake(L, G, t, kind);
     return NULL;
   }
   reserve_again(L, crew, t);
-  if (bag) reserve_again(L, bag, t);
+  if (results) reserve_again(L, results, t);
   if (lender)
     lender->has_slot = 0;
   else
     crew->used++;
   lg_crew_attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
-  if (bag) lg_crew_attach(L, bag, kind->bag, &t->joiners, t);
+  if (results) lg_crew_attach(L, results, kind->results, &t->joiners, t);
   lg_start_thread(L, G, t, 0);
   return t;
 }
@@ -130,7 +130,7 @@ static int lend(lua_State *L, struct crew *crew, struct member *lender,
                 const struct spawn_kind *kind) {
   lg_keep_or_yield(L, crew->object.G, &lend_op); /* raises now or never */
   spawn_now(L, crew, kind, lender);
-  if (kind->bag) lua_remove(L, kind->bag);
+  if (kind->results) lua_remove(L, kind->results);
   lay_out(L, kind);
   return lend_again(L);
 }
@@ -220,20 +220,20 @@ static int spawn_woken(lua_State *L, struct lg *G, int reason) {
   return spawn_granted(L, crew, restore_values(L));
 }
 
-#define KIND(name, f, bag, handle)                                      \
-  {                                                                     \
-    {{name, spawn_undo, NULL}, spawn_start, spawn_woken, NULL}, f, bag, \
-        handle                                                          \
+#define KIND(name, f, results, handle)                                      \
+  {                                                                         \
+    {{name, spawn_undo, NULL}, spawn_start, spawn_woken, NULL}, f, results, \
+        handle                                                              \
   }
 static const struct spawn_kind pool_kind = KIND("pool:spawn", 2, 0, 1),
                                group_kind = KIND("group:spawn", 2, 0, 1),
                                pool_n_kind = KIND("pool:spawn_n", 2, 0, 0),
-                               bag_kind = KIND("pool:spawn", 3, 2, 1),
-                               bag_n_kind = KIND("pool:spawn", 3, 2, 0);
+                               in_kind = KIND("pool:spawn", 3, 2, 1),
+                               in_n_kind = KIND("pool:spawn", 3, 2, 0);
 
 static int first_start(lua_State *L, const struct spawn_kind *kind) {
   struct crew *crew = lg_self_crew(L);
-  if (kind->bag) lg_to_crew(L, kind->bag);
+  if (kind->results) lg_to_crew(L, kind->results);
   lg_check_callable(L, kind->f);
   if (crew->limit >= 0) {
     lay_out(L, kind);
@@ -253,13 +253,13 @@ int lg_crew_spawn_n(lua_State *L) {
   return first_start(L, &pool_n_kind);
 }
 
-/* spawn_in(crew, bag, f, ...): a member of both, from birth. */
+/* spawn_in(crew, results, f, ...): a member of both, from birth. */
 int lg_crew_spawn_in(lua_State *L) {
-  return first_start(L, &bag_kind);
+  return first_start(L, &in_kind);
 }
 
 int lg_crew_spawn_in_n(lua_State *L) {
-  return first_start(L, &bag_n_kind);
+  return first_start(L, &in_n_kind);
 }
 
 static const struct lg_op lend_op = {

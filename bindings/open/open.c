@@ -1,4 +1,5 @@
-/* open.c - the doors: require "green.core", and a host's green_lua_open().
+/* open.c - the entry points: require "green.core", and a host's
+ * green_lua_open().
  *
  * The front table of C functions is put together here from what each file of
  * the floors below adds.

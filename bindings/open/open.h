@@ -1,4 +1,4 @@
-/* open.h - what the doors are made of.
+/* open.h - what the entry points are made of.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -35,8 +35,8 @@ void lg_close_hub(lua_State *L, struct lg *G) {
     green_hot(hub)->draining = 0; /* the host's goes on */
 }
 
-static const struct green_runtime runtime = {
-    NULL, lg_abandoned, lg_guest_ended, lg_killed, lg_sigint_alert};
+static const struct green_runtime runtime = {NULL, lg_abandoned, lg_c_ended,
+                                             lg_killed, lg_sigint_alert};
 
 static int hub_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);

@@ -1,14 +1,14 @@
 /* compat.h - the Luas that this is compiled for, and where they differ.
  *
- * The one file that asks for the version: all others are written for what
- * Lua 5.4.4 and 5.5 have in common, by the rules of the stricter one (5.5
- * calls __close without an error with one argument; its registry has other
- * integer keys).
+ * The one file that asks for the version: all others are written for what Lua
+ * 5.4.4 and 5.5 have in common, by the rules of the stricter one (5.5 calls
+ * __close without an error with one argument; its registry has other integer
+ * keys).
  *
  * Where releases of one version differ, the symbol that the running Lua has
  * decides, and not the header: a module that was built beside 5.4.4 is loaded
- * by 5.4.8, and the reverse. So nothing here keeps the module from being
- * loaded by the wrong version either, and its doors can refuse that in words.
+ * by 5.4.8, and the reverse. So nothing here keeps the wrong version from
+ * loading the module, and the entry points can refuse it with a message.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -87,9 +87,9 @@ static int start(struct lg_dump_signal *w) {
   return r;
 }
 
-/* On a loop of the hub's own the door must be open: uv_run() does not look at
- * a loop in which nothing is ref'd, and the signal would not be seen while
- * some thread is always ready. */
+/* On a loop of the hub's own the hub's uv_async_t must exist: uv_run() does not
+ * look at a loop without active handles, and would miss the signal while some
+ * thread is always ready. */
 static int open_signal(struct lg *G, int name) {
   struct lg_dump_signal *w = calloc(1, sizeof *w);
   int r = w ? 0 : UV_ENOMEM;

@@ -152,7 +152,7 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t) {
 }
 
 /* It has no coroutine, and nobody but its joiners gets what it came to. */
-void lg_guest_ended(struct green_hub *hub, struct green_thread *t) {
+void lg_c_ended(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   if (!G) return;
   give_up_all(G, t);

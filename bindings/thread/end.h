@@ -12,7 +12,7 @@
 void lg_thread_ending(struct green_hub *hub, struct green_thread *t);
 void lg_thread_ended(struct green_hub *hub, struct green_thread *t);
 /* struct green_runtime's c_ended: both, for a thread of C code. */
-void lg_guest_ended(struct green_hub *hub, struct green_thread *t);
+void lg_c_ended(struct green_hub *hub, struct green_thread *t);
 /* Once for each state: every thread with an extra pointer in its record
  * (green_extra) gives something up at its end. give_up never raises. */
 void lg_at_thread_end(struct lg *G,

@@ -18,7 +18,7 @@ enum { HUBS = 4, THREADS = 50, LAPS = 40, ROUNDS = 200, LIVES = 5 };
 struct host {
   pthread_t thread, self; /* as the creator, and as it knows itself */
   struct green_hub *hub;
-  struct green_post *door, *next; /* own, and the neighbour's */
+  struct green_post *post, *next; /* own, and the neighbour's */
   struct host *neighbour;
   struct green_list wait;
   int number, laps, received, bad;
@@ -98,10 +98,10 @@ static void *rings(void *arg) {
   int result = -1;
   self->self = pthread_self();
   if (green_open(&self->hub, NULL) < 0) abort();
-  if (green_post_open(self->hub, &self->door) < 0) abort();
+  if (green_post_open(self->hub, &self->post) < 0) abort();
   green_list_init(&self->wait);
   pthread_barrier_wait(&barrier);
-  self->next = self->neighbour->door;
+  self->next = self->neighbour->post;
   green_post_hold(self->next);
   pthread_barrier_wait(&barrier);
   green_spawn(self->hub, NULL, laps, self);
@@ -109,7 +109,7 @@ static void *rings(void *arg) {
   green_join(self->hub, t, GREEN_FOREVER, &result);
   self->bad += result != 0;
   green_wait_others(self->hub, GREEN_FOREVER);
-  green_post_close(self->hub, self->door);
+  green_post_close(self->hub, self->post);
   self->bad += green_close(self->hub) != 0;
   green_post_release(self->next);
   return NULL;

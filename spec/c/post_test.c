@@ -1,4 +1,4 @@
-/* post_test.c - the doors through which other OS threads reach a hub.
+/* post_test.c - posts, by which other OS threads reach a hub.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -137,12 +137,12 @@ static void test_close(void) {
   green_post_send(p, counts, NULL);
   while (received < 2) green_sleep(h, green_now() + 1000000);
   CHECK(received == 2,
-        "a post that closes its own door does not shut out the others");
+        "a post that closes itself does not shut out the others");
   green_post_send(p, counts, NULL);
   green_post_hold(p);
   green_post_close(h, p);
   CHECK(received == 3,
-        "what was accepted is carried out when the door closes");
+        "what was accepted is carried out when the post closes");
   CHECK(green_post_send(p, counts, NULL) == UV_ECANCELED && received == 3,
         "what comes later is refused with UV_ECANCELED");
   green_post_release(p);
@@ -171,7 +171,7 @@ static void test_outlives(void) {
   pthread_join(other, &sent);
   CHECK(
       (long)sent == received,
-      "a door outlives the hub: what was accepted came, the rest is refused");
+      "a post outlives the hub: what was accepted came, the rest is refused");
   CHECK(green_post_send(p, counts, NULL) == UV_ECANCELED,
         "with UV_ECANCELED for good");
   green_post_release(p);
@@ -210,7 +210,7 @@ static void test_deadlock(void) {
   pthread_create(&other, NULL, sends_late, &late);
   CHECK(green_join(h, late.thread, GREEN_FOREVER, &result) == 0 &&
             result == UV_ECANCELED,
-        "while a door is open nothing is a deadlock");
+        "while a post is open nothing is a deadlock");
   pthread_join(other, NULL);
   green_post_close(h, late.post);
   CHECK(green_sleep(h, GREEN_FOREVER) == GREEN_EDEADLK,

@@ -1,6 +1,6 @@
 -- A core.so that was built for Lua 5.4 and is loaded by 5.5, or the reverse,
--- took other things for the registry and died of SIGSEGV. Both doors refuse it
--- now, in words; what is older than 5.4.4 is refused by the compiler.
+-- took other things for the registry and died of SIGSEGV. Both entry points
+-- refuse it now, with a message; the compiler refuses Lua before 5.4.4.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -18,11 +18,11 @@ mt.__index = Pile
 ---@return green.thread
 function Pile:spawn(f, ...)
   check.callable(f, 1, "spawn")
-  return methods.spawn_in(self.pool, self.bag, f, ...)
+  return methods.spawn_in(self.pool, self.results, f, ...)
 end
 
 local function next_result(self)
-  return methods.next(self.bag)
+  return methods.next(self.results)
 end
 
 --- An iterator of i, ok, ... of what was spawned, and not read yet. An
@@ -32,11 +32,11 @@ function Pile:results()
 end
 
 function mt.__close(self)
-  crew.finish(self.bag, "nobody reads its result")
-  crew.report_unread(self.bag)
+  crew.finish(self.results, "nobody reads its result")
+  crew.report_unread(self.results)
 end
 mt.__gc = function(self)
-  if self.bag then crew.abandon(self.bag) end
+  if self.results then crew.abandon(self.results) end
 end
 
 --- A pile with a pool of its own, of size n, or with the one given.
@@ -50,6 +50,6 @@ function green.pile(pool)
     end
     pool = green.pool(pool)
   end
-  local bag = core.crew("green.crew", nil, "children")
-  return setmetatable({pool = pool, bag = bag}, mt)
+  local results = core.crew("green.crew", nil, "children")
+  return setmetatable({pool = pool, results = results}, mt)
 end

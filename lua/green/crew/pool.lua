@@ -59,9 +59,9 @@ local function begin(where, kind, pool, f, ...)
   end
   check.callable(f, 1, where)
   local step, closing = crew.steps(where, ...)
-  local bag = core.crew("green.crew", nil, kind)
+  local results = core.crew("green.crew", nil, kind)
   return setmetatable({pool = pool, f = f, step = step, closing = closing,
-    bag = bag, read = 0}, Work)
+    results = results, read = 0}, Work)
 end
 
 --- When the work ends, for whatever reason, running workers are killed and
@@ -70,18 +70,18 @@ function Work.__close(self)
   self.step = nil
   local _ <close> = self.closing
   self.closing = nil
-  crew.finish(self.bag, "nobody reads its result")
-  crew.report_unread(self.bag)
+  crew.finish(self.results, "nobody reads its result")
+  crew.report_unread(self.results)
 end
 
 --- An iterator that was dropped half-way.
 function Work.__gc(self)
-  crew.abandon(self.bag)
+  crew.abandon(self.results)
 end
 
 function Work:launch(more, ...)
   if more then
-    spawn_in_n(self.pool, self.bag, self.f, ...)
+    spawn_in_n(self.pool, self.results, self.f, ...)
   else
     self.step = nil
   end
@@ -91,7 +91,7 @@ end
 --- while their results are not read. Waits for a slot only if nothing of
 --- this work is under way.
 function Work:fill()
-  while self.step and may_launch(self.pool, self.bag, self.read) do
+  while self.step and may_launch(self.pool, self.results, self.read) do
     self:launch(self.step())
   end
 end
@@ -100,7 +100,7 @@ end
 local function take(work, results, i, ok, value)
   if not i then return false end
   work.read = work.read + 1
-  if not ok then fields(work.bag).failed:wait(0) end
+  if not ok then fields(work.results).failed:wait(0) end
   results[i] = value
   return true
 end
@@ -112,9 +112,9 @@ function Pool:map(f, ...)
   local results = {}
   while work.step do
     work:launch(work.step())
-    while take(work, results, next_of(work.bag, 0)) do end
+    while take(work, results, next_of(work.results, 0)) do end
   end
-  while take(work, results, next_of(work.bag)) do end
+  while take(work, results, next_of(work.results)) do end
   results.n = work.read
   return results
 end
@@ -126,7 +126,7 @@ end
 
 local function next_result(work)
   work:fill()
-  return got(work, next_of(work.bag))
+  return got(work, next_of(work.results))
 end
 
 --- imap(f, input): an iterator of i, ok, ... in order of the input. Left

@@ -24,7 +24,7 @@ local function has_failed(thing)
 end
 
 function Watch.__close(self)
-  methods.let_go(self.bag)
+  methods.let_go(self.results)
   for i, thing in pairs(self.things) do
     self.things[i] = nil
     if has_failed(thing) and not self.known[thing] then
@@ -43,12 +43,12 @@ local function watch(where, list)
   if type(list) ~= "table" then
     check.bad(1, where, "list expected, got %s", type(list))
   end
-  local bag = core.crew("green.crew", nil, "watched")
-  local w = setmetatable({bag = bag, things = methods.fields(bag),
+  local results = core.crew("green.crew", nil, "watched")
+  local w = setmetatable({results = results, things = methods.fields(results),
     known = {}}, Watch)
   local n, hole = core.list_length(list)
   for i = 1, hole or n do
-    local ok, err = pcall(methods.add, bag, list[i])
+    local ok, err = pcall(methods.add, results, list[i])
     if not ok then
       Watch.__close(w)
       check.bad(1, where, "item %d: %s", i, tostring(err))
@@ -83,10 +83,10 @@ function green.wait_all(list, s)
   local deadline = s and core.now() + s
   local w <close> = watch("wait_all", list)
   local results = {n = #list}
-  if results.n == 0 then next_of(w.bag, s) end -- what is pending is raised
+  if results.n == 0 then next_of(w.results, s) end -- what is pending is raised
   for n = 1, results.n do
-    local i, err = n > 1 and next_of(w.bag, 0)
-    if not i then i, err = next_of(w.bag, left(deadline, s)) end
+    local i, err = n > 1 and next_of(w.results, 0)
+    if not i then i, err = next_of(w.results, left(deadline, s)) end
     if not i then return nil, err end
     local thing = take(w, i)
     local ok, value = core.outcome(thing)
@@ -100,7 +100,7 @@ function green.wait_all(list, s)
 end
 
 local function next_outcome(w)
-  local i = next_of(w.bag)
+  local i = next_of(w.results)
   if not i then return nil end
   return i, core.outcome(take(w, i))
 end

@@ -1,4 +1,4 @@
---- The door of the backdoor: which peers may enter.
+--- Admission to the backdoor: which peers may enter.
 ---
 --- A peer that enters can do whatever the program can. Other machines therefore
 --- need a token. Without a token, the first line of a session must be Lua: a

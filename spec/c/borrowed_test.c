@@ -1,6 +1,6 @@
-/* guest_test.c - what a program may do with descriptors behind the hub's back:
- * it costs an error or a wake-up, never the process, and nothing goes to
- * the wrong waiter.
+/* borrowed_test.c - descriptors that a program changes behind the hub's back:
+ * it costs an error or a wake-up, never the process, and nothing goes to the
+ * wrong waiter.
  *
  * SPDX-License-Identifier: MIT
  */
