@@ -17,11 +17,20 @@ function help.wait_until(condition, what)
   error("never came true: " .. (what or "a condition"), 2)
 end
 
---- Lets the others run until each thread is blocked; returns the threads.
+local ENDED <const> = {done = true, failed = true, killed = true}
+
+--- Lets the others run until each thread is blocked; returns the threads. One
+--- that has ended instead is an error, which tells its results.
 function help.blocked(...)
   for _, t in ipairs {...} do
-    help.wait_until(function() return t:status() == "blocked" end,
-      tostring(t) .. " blocked")
+    help.wait_until(function()
+      return t:status() == "blocked" or ENDED[t:status()]
+    end, tostring(t) .. " blocked")
+    if ENDED[t:status()] then
+      local results = table.pack(pcall(t.wait, t))
+      for i = 1, results.n do results[i] = tostring(results[i]) end
+      error(("%s has ended: %s"):format(t, table.concat(results, ", ")), 2)
+    end
   end
   return ...
 end
