@@ -55,17 +55,26 @@ static int is_port(const char *s, size_t n) {
   return strspn(s, "0123456789") == n && number <= 65535;
 }
 
-const char *lg_inet_address(lua_State *L, const char **host,
+const char *lg_inet_address(lua_State *L, int index, const char **host,
                             const char **port) {
   size_t host_size, port_size;
-  *host = luaL_checklstring(L, 2, &host_size);
-  *port = luaL_checklstring(L, 3, &port_size);
+  *host = luaL_checklstring(L, index, &host_size);
+  *port = luaL_checklstring(L, index + 1, &port_size);
   if (!is_name(*host, host_size)) return lg_lookup_error(UV_EAI_NONAME);
   if (!is_port(*port, port_size)) return lg_lookup_error(UV_EAI_SERVICE);
   return NULL;
 }
 
 /* --- to Lua --- */
+
+static int push_inet4(lua_State *L, const struct sockaddr_in *a) {
+  char text[INET_ADDRSTRLEN];
+  inet_ntop(AF_INET, &a->sin_addr, text, sizeof text);
+  lua_pushstring(L, text);
+  lua_pushinteger(L, ntohs(a->sin_port));
+  lua_pushliteral(L, "inet");
+  return 3;
+}
 
 static int push_inet(lua_State *L, const struct sockaddr_storage *a) {
   char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1], port[8];
@@ -78,10 +87,12 @@ static int push_inet(lua_State *L, const struct sockaddr_storage *a) {
   return 3;
 }
 
-static int push_address(lua_State *L, const struct sockaddr_storage *a,
-                        socklen_t size) {
+int lg_push_address(lua_State *L, const struct sockaddr_storage *a,
+                    socklen_t size) {
   const struct sockaddr_un *un = (const struct sockaddr_un *)a;
   size_t n = size - offsetof(struct sockaddr_un, sun_path);
+  if (a->ss_family == AF_INET)
+    return push_inet4(L, (const struct sockaddr_in *)a);
   if (a->ss_family != AF_UNIX) return push_inet(L, a);
   if (size <= offsetof(struct sockaddr_un, sun_path)) n = 0;
   if (n && *un->sun_path) n = strnlen(un->sun_path, n);
@@ -99,7 +110,7 @@ static int push_name(lua_State *L, name_of *get) {
   memset(&a, 0, sizeof a);
   if (get(s->fd, (struct sockaddr *)&a, &size) < 0)
     return lg_socket_fail(L, s, errno);
-  return push_address(L, &a, size);
+  return lg_push_address(L, &a, size);
 }
 
 static int own_name(int fd, struct sockaddr *address, socklen_t *size) {

@@ -16,17 +16,16 @@
 
 /* --- looking up --- */
 
-/* 0 and a list; or a code, after an interruption was raised. Without a limit
- * when the socket polls: a look-up cannot be polled for. */
-static int look_up(lua_State *L, struct lg *G, const char *host,
-                   const char *port, int family, int flags, uint64_t deadline,
-                   struct addrinfo **list) {
+int lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
+               const char *port, int flags, uint64_t deadline,
+               struct addrinfo **list) {
   const char *what = flags & AI_PASSIVE ? "bind" : "connect";
+  struct lg *G = s->head.G;
   struct addrinfo hints;
   int r;
   memset(&hints, 0, sizeof hints);
-  hints.ai_family = family;
-  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_family = s->family;
+  hints.ai_socktype = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM;
   hints.ai_flags = flags;
   r = green_getaddrinfo(G->hub, host, port, &hints, 0, list);
   if (r != UV_ETIMEDOUT && r != UV_EPERM) return r;
@@ -162,14 +161,14 @@ int lg_socket_connect(lua_State *L) {
   if (s->kind->local)
     luaL_checkstring(L, 2);
   else
-    why = lg_inet_address(L, &host, &port);
+    why = lg_inet_address(L, 2, &host, &port);
   if (!s->polls) {
     r = lg_enter(L, G, &connect_op);
     if (r >= 0) return r;
   }
   s->closed = 0;
   if (s->kind->local) return connect_unix(L, G, s, deadline);
-  r = why ? 0 : look_up(L, G, host, port, s->family, 0, deadline, &list);
+  r = why ? 0 : lg_look_up(L, s, host, port, 0, deadline, &list);
   if (r < 0) why = lg_lookup_error(r);
   if (why) {
     lg_socket_become(L, 1, LG_CLIENT);
@@ -217,10 +216,9 @@ int lg_socket_bind(lua_State *L) {
   struct addrinfo *list;
   int r;
   if (s->kind->local) return bind_unix(L, s);
-  if ((why = lg_inet_address(L, &host, &port))) return lg_fail_text(L, why);
+  if ((why = lg_inet_address(L, 2, &host, &port))) return lg_fail_text(L, why);
   if (!strcmp(host, "*")) host = NULL;
-  r = look_up(L, s->head.G, host, port, s->family, AI_PASSIVE,
-              lg_socket_deadline(s), &list);
+  r = lg_look_up(L, s, host, port, AI_PASSIVE, lg_socket_deadline(s), &list);
   if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
   r = bind_list(L, s, list);
   green_freeaddrinfo(list);

@@ -40,10 +40,13 @@ static void delist(struct lg_socket *s) {
 
 static const struct lg_class *class_of(const struct lg_socket_kind *kind,
                                        int role) {
-  assert(role == LG_MASTER || role == LG_CLIENT || role == LG_SERVER);
-  return role == LG_CLIENT   ? &kind->client
-         : role == LG_SERVER ? &kind->server
-                             : &kind->master;
+  assert(kind->datagram == !!(role & LG_DATAGRAM));
+  switch (role) {
+    case LG_CLIENT:
+    case LG_CONNECTED: return &kind->client;
+    case LG_SERVER: return &kind->server;
+    default: return &kind->master;
+  }
 }
 
 void lg_socket_become(lua_State *L, int index, int role) {
@@ -57,8 +60,10 @@ void lg_socket_become(lua_State *L, int index, int role) {
 
 struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
                                 const struct lg_socket_kind *kind) {
-  struct lg_socket *s = lua_newuserdatauv(L, sizeof *s, 0);
-  memset(s, 0, sizeof *s);
+  size_t size =
+      kind->datagram ? sizeof(struct lg_datagram) : sizeof(struct lg_socket);
+  struct lg_socket *s = lua_newuserdatauv(L, size, 0);
+  memset(s, 0, size);
   lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, s); /* may raise: enlisted only then */
@@ -72,7 +77,7 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
   s->max_line = G->net->max_line;
   s->born = green_now();
   enlist(G->net, s);
-  lg_socket_become(L, -1, LG_MASTER);
+  lg_socket_become(L, -1, kind->datagram ? LG_UNCONNECTED : LG_MASTER);
   return s;
 }
 
@@ -81,16 +86,27 @@ static const char *role_name(int roles) {
     case LG_MASTER: return "master";
     case LG_CLIENT: return "client";
     case LG_SERVER: return "server";
+    case LG_UNCONNECTED: return "unconnected";
+    case LG_CONNECTED: return "connected";
     default: return "any";
   }
 }
 
-/* Methods have no upvalues: what is no socket at all was to be of TCP. */
+/* Methods have no upvalues: what is none of the sockets that a method is for
+ * was to be of TCP, or of UDP. */
 int lg_socket_misused(lua_State *L, int roles) {
   const struct lg_socket *s = lua_touserdata(L, 1);
-  const char *kind = lg_is_socket(L, 1) ? s->kind->name : "tcp";
+  int datagram = !(roles & ~LG_DATAGRAM);
+  const char *kind = datagram ? "udp" : "tcp";
+  if (lg_is_socket(L, 1) && s->kind->datagram == datagram)
+    kind = s->kind->name;
   return luaL_argerror(
       L, 1, lua_pushfstring(L, "%s{%s} expected", kind, role_name(roles)));
+}
+
+struct lg_datagram *lg_datagram(lua_State *L, int roles) {
+  if (unlikely(!lg_is_socket(L, 1))) luaL_typeerror(L, 1, "udp{any}");
+  return (struct lg_datagram *)lg_socket_awake(L, roles);
 }
 
 uint64_t lg_socket_deadline(const struct lg_socket *s) {
@@ -107,21 +123,25 @@ int lg_socket_scarce(lua_State *L, int error) {
   return 1;
 }
 
-int lg_socket_open_fd(lua_State *L, struct lg *G, int family) {
-  int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  int fd = socket(family, type, 0);
-  if (fd < 0 && lg_socket_scarce(L, errno)) fd = socket(family, type, 0);
+static int open_fd(lua_State *L, struct lg *G, int family, int type) {
+  int flags = type | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  int fd = socket(family, flags, 0);
+  if (fd < 0 && lg_socket_scarce(L, errno)) fd = socket(family, flags, 0);
   if (fd < 0) return -errno;
   green_fd_forget(G->hub, fd);
   return fd;
 }
 
+int lg_socket_open_fd(lua_State *L, struct lg *G, int family) {
+  return open_fd(L, G, family, SOCK_STREAM);
+}
+
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh) {
-  int fd;
+  int type = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM, fd;
   if (s->connecting) return EALREADY;
   if (s->fd >= 0 && s->family == family && !fresh) return 0;
-  fd = lg_socket_open_fd(L, s->head.G, family);
+  fd = open_fd(L, s->head.G, family, type);
   if (fd < 0) return -fd;
   lg_socket_shut(s);
   s->fd = fd;

@@ -1,7 +1,8 @@
 /* socket.h - the socket object, on which every file of net/ stands.
  *
- *   methods   stream.c                        the classes and their methods
+ *   methods   stream.c datagram.c             the classes and their methods
  *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
+ *             recvfrom.c sendto.c peer.c multicast.c
  *   waiting   waiting.c race.c                one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
  *   below     buffer.c address.c file.c errors.c
@@ -19,6 +20,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -26,17 +28,29 @@
 #include "runtime/object.h"
 #include "runtime/wait.h"
 
-/* The role of an object just now: LuaSocket's objects change it in place. */
-enum { LG_MASTER = 1, LG_CLIENT = 2, LG_SERVER = 4, LG_ANY_ROLE = 7 };
+/* The role of an object just now: LuaSocket's objects change it in place. Those
+ * of streams and of datagrams differ, so that no method takes one for the
+ * other. */
+enum {
+  LG_MASTER = 1,
+  LG_CLIENT = 2,
+  LG_SERVER = 4,
+  LG_UNCONNECTED = 8,
+  LG_CONNECTED = 16,
+  LG_DATAGRAM = LG_UNCONNECTED | LG_CONNECTED,
+  LG_ANY_ROLE = 31
+};
 
 /* Bytes of the scratch buffer at first: the most that recv() returns. */
 enum { LG_SCRATCH = 65536 };
 
-/* The three classes of a kind of socket. */
+/* The classes of a kind of socket. Of datagrams the unconnected one is the
+ * master, the connected one the client, and there is no server. */
 struct lg_socket_kind {
   const char *name; /* "tcp" */
   struct lg_class master, client, server;
   uint8_t local;     /* of the Unix family: addresses are paths */
+  uint8_t datagram;  /* its objects are struct lg_datagram */
   uint8_t luasocket; /* its patterns and its words for errors, exactly */
 };
 
@@ -102,6 +116,24 @@ struct lg_socket {
   struct lg_socket_file *file; /* of a Unix listener that made it */
 };
 
+/* A socket of datagrams. One that was received and not delivered yet, as memory
+ * was short, is held: its bytes lie in the buffer.
+ *
+ *   held, changes   is one held? If so, socket.changes was that then: what
+ *                   drops the bytes drops the datagram
+ *   taken           how many were delivered
+ *   size            of the datagram, of which the buffer may hold less
+ */
+struct lg_datagram {
+  struct lg_socket socket;
+  struct sockaddr_storage from;
+  socklen_t from_size;
+  size_t size;
+  uint64_t taken;
+  uint32_t changes;
+  uint8_t held;
+};
+
 /* The part that all sockets of a state share. */
 struct lg_net {
   struct lg_socket *sockets; /* all that are not finalized */
@@ -149,10 +181,14 @@ struct lg_unix_address {
 /* From the path at that index: NULL; or why it is none. */
 const char *lg_unix_address(lua_State *L, int index,
                             struct lg_unix_address *a);
-/* The host and the port at indices 2 and 3: NULL; or why they are none, in the
- * words in which a resolver would have said so. Other types raise. */
-const char *lg_inet_address(lua_State *L, const char **host,
+/* The host and the port at that index and the next: NULL; or why they are none,
+ * in the words in which a resolver would have said so. Other types raise. */
+const char *lg_inet_address(lua_State *L, int index, const char **host,
                             const char **port);
+/* Pushes an address: host and port and family, or a path. 3 or 1. Or nil, and
+ * why not: 2. */
+int lg_push_address(lua_State *L, const struct sockaddr_storage *a,
+                    socklen_t size);
 int lg_socket_getsockname(lua_State *L);
 int lg_socket_getpeername(lua_State *L);
 
@@ -195,8 +231,11 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
 void lg_socket_become(lua_State *L, int index, int role);
 /* Raises: what is at index 1 has none of these roles. */
 int lg_socket_misused(lua_State *L, int roles);
-/* A new descriptor of that family, or -errno; and makes sure that the socket
- * has one: 0, or an errno. */
+/* The datagram socket at index 1, if it has one of these roles, while the state
+ * is not closing; else raises. */
+struct lg_datagram *lg_datagram(lua_State *L, int roles);
+/* A new descriptor for streams of that family, or -errno; and makes sure that
+ * the socket has one of its kind: 0, or an errno. */
 int lg_socket_open_fd(lua_State *L, struct lg *G, int family);
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh);
@@ -303,6 +342,16 @@ int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
 int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
                      uint64_t deadline, uint64_t *pause);
 
+/* --- connect.c: looking up --- */
+
+/* The addresses of a name for a socket of its kind and family: 0 and a list for
+ * green_freeaddrinfo(), or a code. Raises what interrupts it; keeps the C
+ * stack. With a deadline of 0 there is none, as a look-up cannot be polled
+ * for. */
+int lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
+               const char *port, int flags, uint64_t deadline,
+               struct addrinfo **list);
+
 /* --- race.c --- */
 
 /* Puts the two families of a list in turns. */
@@ -328,6 +377,38 @@ int lg_l_accept_may_pass(lua_State *L);
 int lg_socket_setoption(lua_State *L);
 int lg_socket_getoption(lua_State *L);
 
+/* --- of datagrams: methods, too, but those of multicast.c --- */
+
+int lg_datagram_receive(lua_State *L);
+int lg_datagram_receivefrom(lua_State *L);
+int lg_datagram_send(lua_State *L);
+int lg_datagram_sendto(lua_State *L);
+int lg_datagram_connect(lua_State *L);
+int lg_datagram_bind(lua_State *L);
+int lg_datagram_stop(lua_State *L); /* stop_receive(sock) */
+
+/* A value of an option at index 3: raises, or stores it and returns its
+ * size. */
+union lg_multicast {
+  struct in_addr address;
+  struct ip_mreqn member;
+  struct ipv6_mreq member6;
+};
+socklen_t lg_multicast_address(lua_State *L, union lg_multicast *value);
+socklen_t lg_multicast_member(lua_State *L, const struct lg_socket *s,
+                              union lg_multicast *value);
+socklen_t lg_multicast_member6(lua_State *L, const struct lg_socket *s,
+                               union lg_multicast *value);
+
+/* --- stream.c: what the methods of all kinds share --- */
+
+/* Makes the classes of a kind: with the methods that all have, those that may
+ * wait, and others. */
+void lg_socket_open_kind(lua_State *L, const struct lg_socket_kind *kind,
+                         const luaL_Reg *waiting, const luaL_Reg *others);
+/* Appends the methods of a class to the list on top of the stack. */
+void lg_socket_add_methods(lua_State *L, const struct lg_class *klass);
+
 /* accept.c. Accepts without waiting: pushes a connection, or nil and why not,
  * and returns how many values these are; 0: there is none yet. */
 int lg_accept_now(lua_State *L, struct lg_socket *s);
@@ -342,6 +423,7 @@ void lg_sockets_shut(struct lg *G);
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */
 void lg_open_socket(lua_State *L);
+void lg_open_datagram(lua_State *L);
 void lg_open_wait_fd(lua_State *L);
 
 #endif

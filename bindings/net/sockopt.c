@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,7 +13,17 @@
 
 #include "net/socket.h"
 
-enum shape { FLAG, NUMBER, LINGER, DEVICE, ERROR, MAX_LINE };
+enum shape {
+  FLAG,
+  NUMBER,
+  LINGER,
+  DEVICE,
+  ADDRESS,
+  MEMBER,
+  MEMBER6,
+  ERROR,
+  MAX_LINE
+};
 
 struct option {
   const char *name;
@@ -20,7 +31,7 @@ struct option {
   enum shape shape;
 };
 
-static const struct option options[] = {
+static const struct option stream_options[] = {
     {"keepalive", SOL_SOCKET, SO_KEEPALIVE, FLAG},
     {"oobinline", SOL_SOCKET, SO_OOBINLINE, FLAG}, /* telnet's Synch */
     {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG},
@@ -57,17 +68,55 @@ static const struct option options[] = {
     {"max-line", 0, 0, MAX_LINE}, /* ours: the system knows nothing of it */
     {NULL, 0, 0, FLAG}};
 
-static const struct option *find(lua_State *L) {
+static const struct option datagram_options[] = {
+    {"dontroute", SOL_SOCKET, SO_DONTROUTE, FLAG},
+    {"broadcast", SOL_SOCKET, SO_BROADCAST, FLAG},
+    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG},
+#ifdef SO_REUSEPORT
+    {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG},
+#endif
+    {"ip-multicast-if", IPPROTO_IP, IP_MULTICAST_IF, ADDRESS},
+    {"ip-multicast-loop", IPPROTO_IP, IP_MULTICAST_LOOP, FLAG},
+    {"ip-multicast-ttl", IPPROTO_IP, IP_MULTICAST_TTL, NUMBER},
+    {"ip-add-membership", IPPROTO_IP, IP_ADD_MEMBERSHIP, MEMBER},
+    {"ip-drop-membership", IPPROTO_IP, IP_DROP_MEMBERSHIP, MEMBER},
+    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, FLAG},
+    {"ipv6-multicast-loop", IPPROTO_IPV6, IPV6_MULTICAST_LOOP, FLAG},
+    {"ipv6-multicast-hops", IPPROTO_IPV6, IPV6_MULTICAST_HOPS, NUMBER},
+    {"ipv6-unicast-hops", IPPROTO_IPV6, IPV6_UNICAST_HOPS, NUMBER},
+    {"ipv6-add-membership", IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, MEMBER6},
+    {"ipv6-drop-membership", IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, MEMBER6},
+    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, NUMBER},
+    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, NUMBER},
+#ifdef SO_BINDTODEVICE
+    {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE},
+#endif
+    {"error", SOL_SOCKET, SO_ERROR, ERROR},
+    {NULL, 0, 0, FLAG}};
+
+static const struct option *find(lua_State *L, const struct lg_socket *s) {
   const char *name = luaL_checkstring(L, 2);
-  const struct option *o = options;
+  const struct option *o =
+      s->kind->datagram ? datagram_options : stream_options;
   while (o->name && strcmp(o->name, name)) o++;
   if (!o->name)
     luaL_argerror(L, 2, lua_pushfstring(L, "unsupported option `%s'", name));
   return o;
 }
 
-static int set(lua_State *L, const struct lg_socket *s, const struct option *o,
+/* An option of a datagram socket that has no descriptor yet chooses the family
+ * that it belongs to; LuaSocket's objects say that they have none. */
+static int choose_family(lua_State *L, struct lg_socket *s,
+                         const struct option *o) {
+  int family = o->level == IPPROTO_IPV6 ? AF_INET6 : AF_INET;
+  if (!s->kind->datagram || s->kind->luasocket || s->closed) return 0;
+  return lg_socket_need_fd(L, s, s->family ? s->family : family, 0);
+}
+
+static int set(lua_State *L, struct lg_socket *s, const struct option *o,
                const void *value, socklen_t size) {
+  int r = s->fd < 0 ? choose_family(L, s, o) : 0;
+  if (r) return lg_socket_fail(L, s, r);
   if (s->fd < 0) return lg_push_closed(L);
   if (setsockopt(s->fd, o->level, o->number, value, size) < 0)
     return lg_socket_fail(L, s, errno);
@@ -104,11 +153,29 @@ static int set_max_line(lua_State *L, struct lg_socket *s) {
   return 1;
 }
 
+static int set_device(lua_State *L, struct lg_socket *s,
+                      const struct option *o) {
+  size_t size;
+  const char *device = luaL_checklstring(L, 3, &size);
+  if (size >= IFNAMSIZ || strlen(device) < size) /* it would be cut */
+    return lg_socket_fail(L, s, ENODEV);
+  return set(L, s, o, device, (socklen_t)size);
+}
+
+static int set_multicast(lua_State *L, struct lg_socket *s,
+                         const struct option *o) {
+  union lg_multicast value;
+  socklen_t size;
+  memset(&value, 0, sizeof value);
+  size = o->shape == ADDRESS  ? lg_multicast_address(L, &value)
+         : o->shape == MEMBER ? lg_multicast_member(L, s, &value)
+                              : lg_multicast_member6(L, s, &value);
+  return set(L, s, o, &value, size);
+}
+
 int lg_socket_setoption(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  const struct option *o = find(L);
-  const char *device;
-  size_t size;
+  const struct option *o = find(L, s);
   int value;
   switch (o->shape) {
     case FLAG:
@@ -119,11 +186,10 @@ int lg_socket_setoption(lua_State *L) {
       value = number_arg(L, luaL_checknumber(L, 3));
       return set(L, s, o, &value, sizeof value);
     case LINGER: return set_linger(L, s, o);
-    case DEVICE:
-      device = luaL_checklstring(L, 3, &size);
-      if (size >= IFNAMSIZ || strlen(device) < size) /* it would be cut */
-        return lg_socket_fail(L, s, ENODEV);
-      return set(L, s, o, device, (socklen_t)size);
+    case DEVICE: return set_device(L, s, o);
+    case ADDRESS:
+    case MEMBER:
+    case MEMBER6: return set_multicast(L, s, o);
     case MAX_LINE: return set_max_line(L, s);
     default:
       return luaL_argerror(
@@ -139,6 +205,12 @@ static void push_linger(lua_State *L, const struct linger *value) {
   lua_setfield(L, -2, "timeout");
 }
 
+static void push_ip(lua_State *L, const struct in_addr *address) {
+  char text[INET_ADDRSTRLEN];
+  inet_ntop(AF_INET, address, text, sizeof text);
+  lua_pushstring(L, text);
+}
+
 static void push_error(lua_State *L, struct lg_socket *s, int error) {
   lg_socket_failed(s, error);
   if (error)
@@ -149,10 +221,11 @@ static void push_error(lua_State *L, struct lg_socket *s, int error) {
 
 int lg_socket_getoption(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  const struct option *o = find(L);
+  const struct option *o = find(L, s);
   union {
     int number;
     struct linger linger;
+    struct in_addr address;
     char device[IFNAMSIZ];
   } value;
   socklen_t size = sizeof value;
@@ -161,6 +234,9 @@ int lg_socket_getoption(lua_State *L) {
     lua_pushinteger(L, s->max_line);
     return 1;
   }
+  if (o->shape == MEMBER || o->shape == MEMBER6)
+    return luaL_argerror(
+        L, 2, lua_pushfstring(L, "unsupported option `%s'", o->name));
   if (s->fd < 0) return lg_push_closed(L);
   if (getsockopt(s->fd, o->level, o->number, &value, &size) < 0)
     return lg_socket_fail(L, s, errno);
@@ -170,7 +246,8 @@ int lg_socket_getoption(lua_State *L) {
     case LINGER: push_linger(L, &value.linger); break;
     case DEVICE: lua_pushstring(L, value.device); break;
     case ERROR: push_error(L, s, value.number); break;
-    case MAX_LINE: break;
+    case ADDRESS: push_ip(L, &value.address); break;
+    default: break;
   }
   return 1;
 }

@@ -148,21 +148,23 @@ static const luaL_Reg waiting[] = {{"accept", lg_socket_accept},
                                    {"setpeername", lg_socket_connect},
                                    {"setsockname", lg_socket_bind},
                                    {NULL, NULL}};
-static const luaL_Reg others[] = {{"close", socket_close},
+static const luaL_Reg others[] = {{"getstats", socket_getstats},
+                                  {"listen", lg_socket_listen},
+                                  {"setstats", socket_setstats},
+                                  {"shutdown", socket_shutdown},
+                                  {NULL, NULL}};
+/* Those of every kind. */
+static const luaL_Reg common[] = {{"close", socket_close},
                                   {"dirty", socket_dirty},
                                   {"getfamily", socket_getfamily},
                                   {"getfd", socket_getfd},
                                   {"getoption", lg_socket_getoption},
                                   {"getpeername", lg_socket_getpeername},
                                   {"getsockname", lg_socket_getsockname},
-                                  {"getstats", socket_getstats},
                                   {"gettimeout", socket_gettimeout},
-                                  {"listen", lg_socket_listen},
                                   {"setfd", socket_setfd},
                                   {"setoption", lg_socket_setoption},
-                                  {"setstats", socket_setstats},
                                   {"settimeout", socket_settimeout},
-                                  {"shutdown", socket_shutdown},
                                   {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__close", socket_close},
                                 {"__gc", lg_socket_gc},
@@ -194,20 +196,21 @@ static void open_class(lua_State *L, const struct lg_class *klass) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, klass);
 }
 
-static void open_kind(lua_State *L, const struct lg_socket_kind *kind) {
+void lg_socket_open_kind(lua_State *L, const struct lg_socket_kind *kind,
+                         const luaL_Reg *may_wait, const luaL_Reg *more) {
   lua_newtable(L);
-  lg_setfuncs(L, waiting, 0);
-  luaL_setfuncs(L, others, 0);
+  lg_setfuncs(L, may_wait, 0);
+  luaL_setfuncs(L, common, 0);
+  luaL_setfuncs(L, more, 0);
   open_class(L, &kind->master);
   open_class(L, &kind->client);
-  open_class(L, &kind->server);
+  if (kind->server.name) open_class(L, &kind->server);
   lua_pop(L, 1);
 }
 
 /* --- functions --- */
 
-/* Appends the methods of a class to the list on top of the stack. */
-static void add_methods(lua_State *L, const struct lg_class *klass) {
+void lg_socket_add_methods(lua_State *L, const struct lg_class *klass) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, klass);
   lua_getfield(L, -1, "__index");
   lua_rawseti(L, -3, (lua_Integer)lua_rawlen(L, -3) + 1);
@@ -222,10 +225,10 @@ static int open_kinds(lua_State *L, const struct lg_socket_kind *inet,
   int i;
   lua_createtable(L, 6, 0);
   for (i = 0; i < 2; i++) {
-    open_kind(L, kinds[i]);
-    add_methods(L, &kinds[i]->client);
-    add_methods(L, &kinds[i]->server);
-    add_methods(L, &kinds[i]->master);
+    lg_socket_open_kind(L, kinds[i], waiting, others);
+    lg_socket_add_methods(L, &kinds[i]->client);
+    lg_socket_add_methods(L, &kinds[i]->server);
+    lg_socket_add_methods(L, &kinds[i]->master);
   }
   return 1;
 }

@@ -85,6 +85,7 @@ static void open_core(lua_State *L) {
   lg_open_waitgroup(L);
   lg_open_ticker(L);
   lg_open_socket(L);
+  lg_open_datagram(L);
   lg_open_wait_fd(L);
   lg_open_sigint(L);
   lg_open_test(L);

@@ -52,6 +52,10 @@ local green = {}
 ---| "tcp{server}"
 ---| "unixstream{client}"
 ---| "unixstream{server}"
+---| "udp{unconnected}"
+---| "udp{connected}"
+---| "unixdgram{unconnected}"
+---| "unixdgram{connected}"
 
 --- The kind of an object of the library, or nil. Never switches.
 ---@param x any

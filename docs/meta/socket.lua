@@ -28,6 +28,23 @@ function socket.tcp4() end
 ---@overload fun(): nil, string
 function socket.tcp6() end
 
+--- A socket for datagrams. Its descriptor is made when `sendto`, `setpeername`
+--- or `setsockname` has chosen a family. `receive` cuts at 8192 bytes unless it
+--- is told otherwise, and says nothing of it; `sendto` takes numbers, no names.
+--- Never switches.
+---@return green.datagram
+function socket.udp() end
+
+--- One for IPv4 alone, with a descriptor. Never switches.
+---@return green.datagram
+---@overload fun(): nil, string
+function socket.udp4() end
+
+--- One for IPv6 alone, with a descriptor. Never switches.
+---@return green.datagram
+---@overload fun(): nil, string
+function socket.udp6() end
+
 --- A Unix socket. The file that its `bind` makes is left behind. Never
 --- switches.
 ---@return green.stream

@@ -7,6 +7,7 @@ local core = require "green.core"
 local extend = require "green.net.streams"
 
 extend(core.open_luasocket())
+core.open_luasocket_datagrams()
 
 local socket = {unix = core.luasocket_unix}
 
@@ -24,5 +25,20 @@ function socket.tcp4() return core.luasocket_tcp("inet") end
 ---@return userdata? sock
 ---@return string? err
 function socket.tcp6() return core.luasocket_tcp("inet6") end
+
+--- A socket for datagrams, whose descriptor is made when sendto, setpeername or
+--- setsockname has chosen a family.
+---@return userdata sock
+function socket.udp() return core.luasocket_udp() end
+
+--- The same for IPv4 alone; it has a descriptor at once.
+---@return userdata? sock
+---@return string? err
+function socket.udp4() return core.luasocket_udp("inet") end
+
+--- The same for IPv6.
+---@return userdata? sock
+---@return string? err
+function socket.udp6() return core.luasocket_udp("inet6") end
 
 return socket

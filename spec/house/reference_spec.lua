@@ -34,6 +34,7 @@ local objects = {
   ["green.lease"] = {function()
     return (green.resource_pool {create = function() return {} end}:lease())
   end},
+  ["green.datagram"] = {function() return green.udp() end, "class"},
   ["green.dag"] = {function() return require "green.dag" {} end},
   ["green.dag_results"] = {function()
     return (require "green.dag" {}:wait_each {})
@@ -42,6 +43,7 @@ local objects = {
 
 --- The name of the library's constructor, where it is not that of the class.
 local made_by = {
+  ["green.datagram"] = "udp",
   ["green.thread"] = "current",
   ["green.lease"] = "resource_pool",
   ["green.dag_results"] = "dag",
@@ -99,6 +101,9 @@ local records = {
   end,
   ["green.listen_options"] = function()
     return upvalue(green.listen, "listen_options", 0)
+  end,
+  ["green.udp_options"] = function()
+    return upvalue(green.udp, "options", 0)
   end,
   ["green.backdoor_options"] = function()
     return upvalue(green.backdoor.server, "known", 1)

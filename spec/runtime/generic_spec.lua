@@ -110,6 +110,33 @@ local function drain(o)
   while o.far:recv(65536) do end
 end
 
+--- Two sockets of datagrams, of which one is the other's peer.
+local function datagrams()
+  local o = {far = assert(green.udp("127.0.0.1", 0)), near = green.udp()}
+  o.port = select(2, o.far:getsockname())
+  assert(o.near:setpeername("127.0.0.1", o.port))
+  o.near:settimeout(0)
+  return o
+end
+
+local function drop(o)
+  o.near:close()
+  o.far:close()
+end
+
+--- The same of the Unix family, whose receiver has room for no more.
+local function stuffed_datagrams()
+  local path = os.tmpname()
+  os.remove(path)
+  local o = {far = assert(green.udp("unix:" .. path)), near = green.udp "unix:"}
+  assert(o.near:setpeername(path))
+  os.remove(path)
+  o.near:settimeout(0)
+  while o.near:send("x") do end
+  o.far:settimeout(0)
+  return o
+end
+
 --- A limit as settimeout takes it, for which less than 0 is none.
 local function limited(sock, s)
   sock:settimeout(s and math.max(s, 0))
@@ -211,6 +238,46 @@ local things = {
       return last, err
     end,
     close = function(o) o.near:close() end,
+  }, {
+    name = "datagram:receive", single = true, late = true, value = "x",
+    make = datagrams, clean = drop,
+    wait = function(o, s)
+      local data, err = limited(o.far, s):receive()
+      return data, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "datagram:receivefrom", single = true, late = true, value = "x",
+    make = datagrams, clean = drop,
+    wait = function(o, s)
+      local data, err = limited(o.far, s):receivefrom()
+      return data, not data and err or nil
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "datagram:send", all = true, late = true, value = 1,
+    make = stuffed_datagrams, clean = drop,
+    wait = function(o, s)
+      local size, err = limited(o.near, s):send("y")
+      return size, err
+    end,
+    satisfy = function(o)
+      while o.far:receive() do end
+    end,
+    close = function(o) o.near:close() end,
+  }, {
+    name = "select of a datagram socket", single = true, late = true,
+    value = true, make = datagrams, clean = drop,
+    wait = function(o, s)
+      local at, v, err = green.select({o.far}, s)
+      if not at then return nil, v end
+      if v then limited(o.far, 0):receive() end
+      return v, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
   }, {
     name = "select of a connection", single = true, late = true, value = true,
     make = connected, clean = disconnect,

@@ -368,3 +368,5 @@ end
 --- closed after it. For foreign C libraries. Interruptible. May switch.
 ---@type fun(fd: integer|userdata, event: "r"|"w", s?: number): true?, string?
 green.wait_fd = core.wait_fd
+
+return {check_port = check_port, unix_path = unix_path}

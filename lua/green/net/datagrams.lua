@@ -1,0 +1,244 @@
+--- Datagrams: UDP and Unix sockets, and servers for them.
+---
+--- The objects are made in C; here is what is policy: which address stands
+--- for all, how a server hands datagrams to threads of their own, and when it
+--- waits.
+---
+--- SPDX-License-Identifier: MIT
+
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
+local net = require "green.net.net"
+local report = require "green.runtime.report"
+local error, ipairs, math, pairs, pcall, rawequal, setmetatable, type = error,
+  ipairs, math, pairs, pcall, rawequal, setmetatable, type
+
+--- Seconds between two tries to receive while something is short.
+local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
+
+local methods = {}
+
+--- Iterates over the datagrams, each with its sender, until the socket is
+--- closed. Raises on other failures. The iterator is interruptible and may
+--- switch.
+---@param n? integer  most bytes of each
+---@return fun(): string?, string?, integer?
+function methods.datagrams(sock, n)
+  return function()
+    local data, host, port, cut, size = sock:receivefrom(n)
+    if not data and host ~= "closed" then error(host, 2) end
+    if data then return data, host, port, cut, size end
+  end
+end
+
+for _, class in ipairs(core.open_datagrams()) do
+  for name, method in pairs(methods) do class[name] = method end
+end
+
+------------------------------------------------------------------ making --
+
+local options = {family = "family", reuseaddr = "boolean",
+                 reuseport = "boolean", broadcast = "boolean"}
+
+--- sock, or nil and the error after closing it.
+local function finish(sock, ok, err)
+  if ok then return sock end
+  sock:close()
+  return nil, err
+end
+
+--- A socket with these options, or nil and why not.
+local function new(family, opts)
+  local sock, err = core.udp(family)
+  if not sock then return nil, err end
+  for _, name in ipairs {"broadcast", "reuseaddr", "reuseport"} do
+    if opts[name] ~= nil then
+      local ok
+      ok, err = sock:setoption(name, opts[name])
+      if not ok then return finish(sock, nil, err) end
+    end
+  end
+  return sock
+end
+
+local function bound(family, host, port, opts)
+  local sock, err = new(family, opts)
+  if not sock then return nil, err end
+  return finish(sock, sock:setsockname(host, port))
+end
+
+--- Every address of both families, where there are both.
+local function bound_to_all(port, opts)
+  local sock = new("inet6", opts)
+  if sock then
+    local ok, err = sock:setoption("ipv6-v6only", false)
+    if ok then ok, err = sock:setsockname("::", port) end
+    if ok or err == "address already in use" or err == "permission denied" then
+      return finish(sock, ok, err)
+    end
+    sock:close()
+  end
+  return bound("inet", "0.0.0.0", port, opts)
+end
+
+--- A socket for datagrams. With a host and a port it has that address: nil or
+--- "*" is every one, of IPv6 and IPv4, port 0 a free one. Without both it takes
+--- the family of the first peer it is told. "unix:/path" is a Unix socket of
+--- that name, "unix:" one without. Interruptible. May switch to look up a name.
+---@param host? string
+---@param port? integer|string
+---@param opts? {family: "inet"|"inet6", reuseaddr: boolean,
+--- reuseport: boolean, broadcast: boolean}
+---@return userdata? sock
+---@return string? err
+function green.udp(host, port, opts)
+  if host ~= nil then check.value(host, "string", 1, "udp") end
+  local path = host and net.unix_path(host)
+  if not path and (host or port) then
+    port = net.check_port(port, 2, "udp")
+  end
+  opts = check.options(opts, options, 3, "udp")
+  core.checkpoint()
+  if path then
+    local sock, err = core.unix_datagram()
+    if not sock or path == "" then return sock, err end
+    return finish(sock, sock:setsockname(path))
+  end
+  if not host and not port then return new(opts.family, opts) end
+  if opts.family or host and host ~= "*" then
+    return bound(opts.family, host or "*", port, opts)
+  end
+  return bound_to_all(port, opts)
+end
+
+----------------------------------------------------------------- serving --
+
+--- Errors that pass by themselves.
+local scarce <const> = {
+  ["No buffer space available"] = true,
+  ["Cannot allocate memory"] = true,
+  ["too many watched descriptors"] = true,
+}
+
+--- One udp_server(): what its handlers share with it. It is the guard of each
+--- of their threads, and closed when that ends.
+---@class DatagramServer
+---@field sock userdata
+---@field handler function
+---@field spawn function
+---@field running integer  handlers
+---@field limit number     of them
+---@field stopped boolean  a handler raised StopServe
+---@field over boolean     udp_server() has returned
+---@field room? userdata   event: it waits for a handler to end
+local Server = {}
+Server.__index = Server
+
+function Server:wake()
+  if self.room and not self.room:ready() then self.room:send() end
+end
+
+function Server:__close(err)
+  self.running = self.running - 1
+  if rawequal(err, green.StopServe) then
+    self.stopped = true
+    if not self.over then core.stop_receive(self.sock) end
+  end
+  self:wake()
+end
+
+--- The base of each handler's thread. The error is left to fly, so that its
+--- traceback shows where it was raised.
+local function handle(guard, data, host, port)
+  local server <close> = guard
+  server.handler(server.sock, data, host, port)
+end
+
+function Server:wait_room()
+  while self.running >= self.limit and not self.stopped do
+    self.room = green.event()
+    self.room:wait()
+    self.room = nil
+  end
+end
+
+--- Waits longer and longer; datagrams wait in the kernel, as far as it has
+--- room.
+function Server:back_off(err)
+  if not self.pause then
+    report.line("udp_server: cannot receive: %s; trying again", err)
+  end
+  self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
+  green.sleep(self.pause)
+end
+
+--- Hands the datagram to a thread of its own.
+function Server:start(data, host, port)
+  while core.crowded() do self:back_off("too many green threads") end
+  self.pause = nil
+  self.running = self.running + 1
+  self.spawn(handle, self, data, host, port)
+end
+
+function Server:run()
+  while true do
+    self:wait_room()
+    if self.stopped then return true end
+    local data, host, port = self.sock:receivefrom()
+    if data then
+      self:start(data, host, port)
+    elseif host == "closed" or self.stopped then
+      return true
+    elseif scarce[host] then
+      self:back_off(host)
+    -- A peer that is gone says so once; the others are there.
+    elseif host ~= "timeout" and host ~= "connection refused" then
+      return nil, host
+    end
+  end
+end
+
+local function is_object(value, method)
+  local ok, found = pcall(function() return value[method] end)
+  return ok and found ~= nil
+end
+
+local function check_server(sock, handler, limit)
+  if not is_object(sock, "receivefrom") then
+    check.bad(1, "udp_server", "datagram socket expected, got %s", type(sock))
+  end
+  check.callable(handler, 2, "udp_server")
+  if limit == nil or is_object(limit, "spawn_n") then return end
+  if type(limit) ~= "number" then
+    check.bad(3, "udp_server", "number or pool expected, got %s", type(limit))
+  end
+  if limit ~= limit or limit < 1 then
+    check.bad(3, "udp_server", "at least 1 expected")
+  end
+end
+
+--- Receives datagrams until the socket is closed, by anyone, or a handler
+--- raises green.StopServe, and runs handler(sock, data, host, port) for each in
+--- a green thread of its own. A handler's error goes to green.on_error.
+--- Handlers in flight go on after the end. Interruptible; the socket stays open
+--- then. May switch.
+---@param sock userdata
+---@param handler fun(sock: userdata, data: string, host: string, port: integer)
+---@param limit? number|table  most handlers at once (datagrams wait in the
+--- kernel, which drops what it has no room for), or a pool to run them
+---@return true? ok
+---@return string? err
+function green.udp_server(sock, handler, limit)
+  check_server(sock, handler, limit)
+  local pool = type(limit) ~= "number" and limit or nil
+  local server = setmetatable({
+    sock = sock, handler = handler, running = 0, stopped = false, over = false,
+    limit = not pool and limit or math.huge,
+    spawn = pool and function(...) pool:spawn_n(...) end or green.spawn_n,
+  }, Server)
+  local _ <close> = setmetatable({}, {__close = function()
+    server.over = true
+  end})
+  return server:run()
+end
