@@ -35,6 +35,7 @@
 #define GREEN_EDEADLK (-EDEADLK)
 
 struct addrinfo;
+struct sockaddr;
 
 #pragma GCC visibility push(default)
 struct green_hub;
@@ -72,6 +73,9 @@ struct green_options {
   uint32_t poll_ms;       /* longest time between two polls; 0: 1 ms */
   uint32_t budget;        /* calls in a row that need not wait; 0: 64 */
   uint64_t grace;         /* how long clean-up may take; 0: 5 s, in ns */
+  /* Answers of look-ups that are kept for callers to come: how many at most
+   * (0: none), and for how many ms; that a name is unknown, for how many. */
+  uint32_t lookup_cache, lookup_ttl, lookup_negative_ttl;
 };
 
 /* Opens a hub. NULL options: GREEN_DRIVE_MAIN with every default. */
@@ -244,14 +248,23 @@ int green_fd_check(struct green_hub *hub, struct green_fd *f);
 int green_fd_is_closed(const struct green_fd *f);
 
 /* Blocks until the look-up is done, on a thread of the core's own; numeric
- * addresses never go there. Look-ups wait for one another, first come first
- * served, but for none that nobody waits for any more; equal ones share one
- * run. Returns 0 and a list for green_freeaddrinfo(), or one of libuv's UV_EAI_
- * codes. */
+ * addresses never go there, nor what is kept from an earlier one, which is
+ * answered even at a deadline of 0. Look-ups wait for one another, first come
+ * first served, but for none that nobody waits for any more; equal ones share
+ * one run. Returns 0 and a list for green_freeaddrinfo(), or one of libuv's
+ * UV_EAI_ codes. */
 int green_getaddrinfo(struct green_hub *hub, const char *node,
                       const char *service, const struct addrinfo *hints,
                       uint64_t deadline, struct addrinfo **list);
 void green_freeaddrinfo(struct addrinfo *list);
+/* The same for the name of an address, and that of its port: getnameinfo(3)'s
+ * flags and texts. UV_EAI_OVERFLOW: a text is too small; a size of 0: it is not
+ * asked for. */
+int green_getnameinfo(struct green_hub *hub, const struct sockaddr *address,
+                      size_t size, int flags, uint64_t deadline, char *host,
+                      size_t host_size, char *service, size_t service_size);
+/* Answers that are kept are forgotten. Never switches. */
+void green_forget_lookups(struct green_hub *hub);
 
 /* ------------------------------------------------- from other OS threads -- */
 

@@ -1,6 +1,6 @@
-/* hosts.c - which names does the hosts file know?
+/* hosts.c - which names and addresses does the hosts file know?
  *
- * A look-up of such a name asks no server, so it need not wait behind those
+ * A look-up of such a one asks no server, so it need not wait behind those
  * that do. What is read here decides only that: the answer is getaddrinfo's.
  * The file is read anew when it has changed; one that is too large for being
  * read on the spot knows nothing.
@@ -51,14 +51,12 @@ static struct entry *find(struct green__hosts *hosts, const char *name) {
   return &hosts->entries[i];
 }
 
+/* An address by itself asks for a name: it stands in the table like one. */
 static void read_line(struct green__hosts *hosts, char *line) {
   static const char blank[] = " \t\r";
-  char *rest, *word;
-  int families;
-  line[strcspn(line, "#")] = 0;
-  if (!(word = strtok_r(line, blank, &rest))) return;
-  families = strchr(word, ':') ? HAS_IPV6 : HAS_IPV4;
-  while ((word = strtok_r(NULL, blank, &rest))) {
+  char *rest, *word = strtok_r(line, blank, &rest);
+  int families = word && strchr(word, ':') ? HAS_IPV6 : HAS_IPV4;
+  for (; word; word = strtok_r(NULL, blank, &rest)) {
     struct entry *e = find(hosts, word);
     e->name = word;
     e->families |= families;
@@ -79,8 +77,10 @@ static int parse(struct green__hosts *hosts) {
   hosts->entries = green__alloc(hosts->room * sizeof *hosts->entries);
   if (!hosts->entries) return 0;
   for (line = strtok_r(hosts->text, "\n", &rest); line;
-       line = strtok_r(NULL, "\n", &rest))
+       line = strtok_r(NULL, "\n", &rest)) {
+    line[strcspn(line, "#")] = 0;
     read_line(hosts, line);
+  }
   return 1;
 }
 

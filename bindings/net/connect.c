@@ -11,29 +11,24 @@
  */
 #include <string.h>
 
+#include "net/lookup.h"
 #include "net/socket.h"
 #include "runtime/interrupt.h"
 
 /* --- looking up --- */
 
-int lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
-               const char *port, int flags, uint64_t deadline,
-               struct addrinfo **list) {
-  const char *what = flags & AI_PASSIVE ? "bind" : "connect";
-  struct lg *G = s->head.G;
-  struct addrinfo hints;
-  int r;
-  memset(&hints, 0, sizeof hints);
-  hints.ai_family = s->family;
-  hints.ai_socktype = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM;
-  hints.ai_flags = flags;
-  r = green_getaddrinfo(G->hub, host, port, &hints, 0, list);
-  if (r != UV_ETIMEDOUT && r != UV_EPERM) return r;
-  lg_may_keep(L, G, what);
-  r = green_getaddrinfo(G->hub, host, port, &hints,
-                        deadline ? deadline : GREEN_FOREVER, list);
-  if (r < 0) lg_raise_code(L, G, r, what);
-  return r;
+const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
+                       const char *port, int flags, uint64_t deadline,
+                       struct addrinfo **list) {
+  struct lg_query q = {
+      .what = flags & AI_PASSIVE ? "bind" : "connect",
+      .host = host,
+      .port = port,
+      .family = s->family,
+      .socktype = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM,
+      .flags = flags,
+      .deadline = deadline ? deadline : GREEN_FOREVER};
+  return lg_getaddrinfo(L, s->head.G, &q, list);
 }
 
 /* --- connect --- */
@@ -168,8 +163,7 @@ int lg_socket_connect(lua_State *L) {
   }
   s->closed = 0;
   if (s->kind->local) return connect_unix(L, G, s, deadline);
-  r = why ? 0 : lg_look_up(L, s, host, port, 0, deadline, &list);
-  if (r < 0) why = lg_lookup_error(r);
+  if (!why) why = lg_look_up(L, s, host, port, 0, deadline, &list);
   if (why) {
     lg_socket_become(L, 1, LG_CLIENT);
     return lg_fail_text(L, why);
@@ -218,11 +212,12 @@ int lg_socket_bind(lua_State *L) {
   if (s->kind->local) return bind_unix(L, s);
   if ((why = lg_inet_address(L, 2, &host, &port))) return lg_fail_text(L, why);
   if (!strcmp(host, "*")) host = NULL;
-  r = lg_look_up(L, s, host, port, AI_PASSIVE, lg_socket_deadline(s), &list);
-  if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
-  r = bind_list(L, s, list);
+  s->closed = 0;
+  why = lg_look_up(L, s, host, port, AI_PASSIVE, lg_socket_deadline(s), &list);
+  if (why) return lg_fail_text(L, why);
+  r = s->closed ? 0 : bind_list(L, s, list);
   green_freeaddrinfo(list);
-  return bound(L, s, r);
+  return s->closed ? lg_push_closed(L) : bound(L, s, r);
 }
 
 /* The file goes when the socket closes. */

@@ -61,8 +61,8 @@ static int name_by_host(lua_State *L, struct lg_socket *s, name_it *name,
   if (!strcmp(host, "*") && flags) host = NULL;
   if (s->family == AF_INET6 && !flags && !s->kind->luasocket)
     flags = AI_V4MAPPED;
-  r = lg_look_up(L, s, host, port, flags, lg_socket_deadline(s), &list);
-  if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
+  why = lg_look_up(L, s, host, port, flags, lg_socket_deadline(s), &list);
+  if (why) return lg_fail_text(L, why);
   r = s->closed ? EBADF : name_by_list(L, s, list, name);
   green_freeaddrinfo(list);
   return r == EBADF && s->closed ? lg_push_closed(L) : result(L, s, r);

@@ -74,13 +74,10 @@ static const char *look_up(lua_State *L, struct lg_socket *s,
                            struct target *to) {
   const char *host, *port, *why = lg_inet_address(L, 3, &host, &port);
   struct addrinfo *list;
-  int r;
   if (why) return s->kind->luasocket ? gai_strerror(EAI_NONAME) : why;
-  r = lg_look_up(L, s, host, port, lookup_flags(s), lg_socket_deadline(s),
-                 &list);
-  if (r < 0)
-    return s->kind->luasocket ? numeric_error(s->family, host)
-                              : lg_lookup_error(r);
+  why = lg_look_up(L, s, host, port, lookup_flags(s), lg_socket_deadline(s),
+                   &list);
+  if (why) return s->kind->luasocket ? numeric_error(s->family, host) : why;
   memcpy(&to->address, list->ai_addr, list->ai_addrlen);
   to->size = list->ai_addrlen;
   green_freeaddrinfo(list);

@@ -5,7 +5,7 @@
  *             recvfrom.c sendto.c peer.c multicast.c
  *   waiting   waiting.c race.c                one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
- *   below     buffer.c address.c file.c errors.c
+ *   below     lookup.c buffer.c address.c file.c errors.c
  *
  * A file uses what stands on its own line or below. A further kind of socket
  * (datagrams, pipes) adds a file of classes at the top and calls of its own; a
@@ -144,6 +144,7 @@ struct lg_net {
   /* Bytes of the longest line that a connection may receive, and one that was
    * accepted; 0: no bound. A socket takes it over when it is made. */
   uint32_t max_line, max_client_line;
+  uint8_t has_resolver; /* the program looks names up itself */
 };
 
 /* --- errors.c --- */
@@ -344,13 +345,12 @@ int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
 
 /* --- connect.c: looking up --- */
 
-/* The addresses of a name for a socket of its kind and family: 0 and a list for
- * green_freeaddrinfo(), or a code. Raises what interrupts it; keeps the C
- * stack. With a deadline of 0 there is none, as a look-up cannot be polled
- * for. */
-int lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
-               const char *port, int flags, uint64_t deadline,
-               struct addrinfo **list);
+/* The addresses of a name for a socket of its kind and family, as
+ * lg_getaddrinfo() of lookup.h. With a deadline of 0 there is none, as a
+ * look-up cannot be polled for. */
+const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
+                       const char *port, int flags, uint64_t deadline,
+                       struct addrinfo **list);
 
 /* --- race.c --- */
 

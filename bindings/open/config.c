@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
 #include "runtime/object.h"
@@ -126,6 +127,40 @@ static void set_dump_signal(lua_State *L, struct lg *G,
   lg_dump_signal_set(L, G);
 }
 
+/* Milliseconds, as seconds; 0 is none. */
+static void get_ms(lua_State *L, struct lg *G, const struct row *row) {
+  lua_pushnumber(L, *in_options(G, row) / 1e3);
+}
+
+static void set_ms(lua_State *L, struct lg *G, const struct row *row) {
+  lua_Number s = lua_tonumber(L, -1);
+  if (!lua_isnumber(L, -1) || !(s >= 0) || s > row->to)
+    luaL_error(L, "bad value for '%s' in 'config' (seconds expected)",
+               row->name);
+  *in_options(G, row) = s > 0 && s < 1e-3 ? 1 : (uint32_t)(s * 1e3);
+}
+
+static void get_resolver(lua_State *L, struct lg *G, const struct row *row) {
+  (void)G;
+  (void)row;
+  lg_push_resolver(L);
+}
+
+/* green.dns, which is loaded by that, keeps it. */
+static void set_resolver(lua_State *L, struct lg *G, const struct row *row) {
+  int fits = !lua_toboolean(L, -1) || lua_isfunction(L, -1);
+  (void)G;
+  if (!fits && luaL_getmetafield(L, -1, "__call") == LUA_TNIL)
+    luaL_error(L, "bad value for '%s' in 'config' (function expected)",
+               row->name);
+  if (!fits) lua_pop(L, 1);
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
+  lua_getfield(L, -1, "use_resolver");
+  lua_remove(L, -2);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 0);
+}
+
 #define OPTION(name) offsetof(struct green_options, name)
 #define FIELD(name) offsetof(struct lg, name)
 #define NET(name) offsetof(struct lg_net, name)
@@ -137,6 +172,11 @@ static const struct row rows[] = {
     {"max_threads", get_max_threads, set_max_threads, 0, 0, MOST},
     {"max_line", get_net, set_net, NET(max_line), 0, MOST},
     {"max_client_line", get_net, set_net, NET(max_client_line), 0, MOST},
+    {"dns_ttl", get_ms, set_ms, OPTION(lookup_ttl), 0, 1000000},
+    {"dns_negative_ttl", get_ms, set_ms, OPTION(lookup_negative_ttl), 0,
+     1000000},
+    {"dns_cache", get_option, set_option, OPTION(lookup_cache), 0, MOST},
+    {"resolver", get_resolver, set_resolver, 0, 0, 0},
     {"poll_switches", get_option, set_option, OPTION(poll_switches), 1, MOST},
     {"poll_ms", get_option, set_option, OPTION(poll_ms), 1, 1000000},
     {"budget", get_option, set_option, OPTION(budget), 1, MOST},

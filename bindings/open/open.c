@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "crew/crew.h"
+#include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
 #include "runtime/frames.h"
@@ -86,6 +87,7 @@ static void open_core(lua_State *L) {
   lg_open_ticker(L);
   lg_open_socket(L);
   lg_open_datagram(L);
+  lg_open_lookup(L);
   lg_open_wait_fd(L);
   lg_open_sigint(L);
   lg_open_test(L);

@@ -85,6 +85,9 @@ static int open_own(lua_State *L, struct green_hub **hub) {
   int r;
   memset(&o, 0, sizeof o);
   env_number("LUAGREEN_MAX_STACKS", &o.max_stacks);
+  o.lookup_cache = 1024;
+  o.lookup_ttl = 5000; /* servers seldom allow less, and failover waits it */
+  o.lookup_negative_ttl = 1000;
   r = green_open(hub, &o);
   if ((r != UV_EMFILE && r != UV_ENFILE) || lua_gc(L, LUA_GCCOUNT) < 0)
     return r;

@@ -20,6 +20,15 @@ local green = {}
 --- a connection; for those that are made from now on. 0: no bound; 64 MB
 ---@field max_client_line? integer  the same for connections that are accepted;
 --- 1 MB
+---@field resolver? false|fun(name: string, family?: string): table?, any, any
+--- asked instead of the system by each call that takes a name, as green.dns.use
+--- has it; false
+---@field dns_cache? integer  answers of look-ups that are kept for those to
+--- come; 0: none; 1024. On a host's loop these three are the host's to begin
+--- with, and 0
+---@field dns_ttl? number  seconds that they are kept; 5
+---@field dns_negative_ttl? number  seconds that it is kept that a name is not
+--- known; 1
 ---@field sigint? boolean  Ctrl-C is raised in main, once; set before main first
 --- blocks, and only on a loop of the library's own; true
 

@@ -62,8 +62,8 @@ require "green.runtime.standard"
 
 --- Modules that are loaded when they are first asked for: green.dag {...} and
 --- require "green.dag" {...} are the same.
-local modules <const> = {backdoor = true, dag = true, socket = true,
-                         test = true}
+local modules <const> = {backdoor = true, dag = true, dns = true,
+                         socket = true, test = true}
 
 setmetatable(green, {
   __index = function(_, name)

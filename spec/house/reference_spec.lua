@@ -50,7 +50,7 @@ local made_by = {
 }
 
 --- Modules that are required by their names; their classes are called so.
-local modules = {"green.backdoor", "green.test"}
+local modules = {"green.backdoor", "green.dns", "green.test"}
 
 --- The value of an upvalue of a function, or of one that it calls.
 local function upvalue(f, name, depth)

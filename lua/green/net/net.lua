@@ -10,6 +10,7 @@ local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
+local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
 local math, pcall, rawequal, setmetatable, tonumber, type =
@@ -51,6 +52,10 @@ local function check_port(port, n, what)
     check.bad(n, what, "port out of range")
   end
   return number
+end
+
+function policy.use_resolver(f)
+  green.dns.use(f or nil)
 end
 
 local function unix_path(host)

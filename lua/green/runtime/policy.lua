@@ -11,6 +11,7 @@ local core = require "green.core"
 --- child_failed(group, thread) the first failure in a group
 --- exit()                      main, because another thread called os.exit
 --- dump()                      the signal of config.dump_signal came
+--- use_resolver(f)             config.resolver was set; false: the system's
 ---@type table<string, function>
 local policy = {}
 
