@@ -121,14 +121,19 @@ static int is_reusable(const struct lg *G, const struct green_thread *t) {
          !(t->user_flags & LG_EXPOSED) && is_welcome(G, t->user);
 }
 
+static void add_to_pool(struct lg *G, lua_State *co, int slot) {
+  assert(G->pool_count < LG_POOL && lua_gettop(co) == LG_TRIPWIRE);
+  G->pool[G->pool_count] = co;
+  G->pool_slot[G->pool_count++] = slot;
+}
+
 void lg_give_back(struct lg *G, lua_State *co, int slot) {
   if (!is_welcome(G, co)) {
     lg_release(G, slot);
     return;
   }
   lua_settop(co, LG_TRIPWIRE);
-  G->pool[G->pool_count] = co;
-  G->pool_slot[G->pool_count++] = slot;
+  add_to_pool(G, co, slot);
 }
 
 /* Its anchor slot goes with the coroutine, or is free. */
@@ -137,37 +142,36 @@ static void recycle(struct lg *G, struct green_thread *t) {
     drop_coroutine(G, t);
     return;
   }
-  lg_give_back(G, t->user, t->user_anchor);
+  lua_settop(t->user, LG_TRIPWIRE);
+  add_to_pool(G, t->user, t->user_anchor);
   t->user_anchor = 0;
   t->user = NULL;
 }
 
-/* Puts the coroutine into an anchor slot of its own. Its stack has room, as
- * nothing is left on it. */
-static void anchor_coroutine(struct lg *G, lua_State *co, int slot) {
+/* Puts the coroutine, with nothing left on it, into an anchor slot of its own
+ * and into the pool. */
+static void move_to_pool(struct lg *G, lua_State *co, int slot) {
   lua_settop(co, LG_TRIPWIRE);
-  lua_pushthread(co);
+  lua_pushthread(co); /* there is room: its function was there */
   lua_xmove(co, G->tables, 1);
   lua_rawseti(G->tables, 1, slot);
+  add_to_pool(G, co, slot);
 }
 
 /* Where nothing of Lua's will run before the record is free, the coroutine
  * takes the slot in which the handle stood; elsewhere somebody may yet ask for
  * the handle by the record. */
 void lg_part(struct lg *G, struct green_thread *t, int taken) {
+  int alone = t->state != GREEN_FAILED && !t->cold && !t->user_rare &&
+              !(t->user_flags & LG_KEPT);
   assert(t->user_flags & LG_HANDLED);
   if (!taken && t->user && is_reusable(G, t)) {
-    if (t->state != GREEN_FAILED && !t->cold && !t->user_rare &&
-        !(t->user_flags & LG_KEPT)) {
-      anchor_coroutine(G, t->user, t->user_anchor);
+    if (likely(alone)) {
+      move_to_pool(G, t->user, t->user_anchor);
+      t->user_anchor = 0;
       t->user_flags &= (uint8_t)~LG_HANDLED;
-      recycle(G, t);
-      return;
-    }
-    if (G->free_count) {
-      int slot = G->free_slots[--G->free_count];
-      anchor_coroutine(G, t->user, slot);
-      lg_give_back(G, t->user, slot);
+    } else if (G->free_count) {
+      move_to_pool(G, t->user, G->free_slots[--G->free_count]);
     }
   }
   t->user = NULL;
