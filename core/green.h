@@ -392,12 +392,14 @@ struct green_class {
   void (*run)(struct green_hub *hub, struct green_thread *thread);
   /* The thread is ended without ever having run. May be NULL. */
   void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
-  /* The thread has ended: before its joiners are woken; after. May be NULL. */
-  void (*ending)(struct green_hub *hub, struct green_thread *thread);
-  void (*ended)(struct green_hub *hub, struct green_thread *thread);
+  /* The thread has ended: before its joiners are woken; after, with what the
+   * first one returned, or 0. May be NULL. */
+  int (*ending)(struct green_hub *hub, struct green_thread *thread);
+  void (*ended)(struct green_hub *hub, struct green_thread *thread, int note);
 };
 
-/* One green thread: 144 bytes, because a million of them wait.
+/* One green thread: 128 bytes, two cache lines, because a million of them wait.
+ * A free record has no id.
  *
  *   node ........ in the ready queue, or in the list of what it waits for
  *   stack ....... while it runs, and while it is parked with C frames on it
@@ -412,7 +414,6 @@ struct green_class {
 struct green_thread {
   struct green_node node; /* the first 64 bytes are what a switch touches */
   struct green__stack *stack;
-  const struct green_class *klass;
   const struct green_wait_kind *kind;
   void *user;
   uint8_t state, reason, pending, flags;
@@ -434,8 +435,8 @@ struct green_thread {
   struct green_list joiners;
   struct green__cold *cold;
   uint64_t id;
-  int32_t user_anchor, user_rare;
-  uint32_t user_site, user_spawner;
+  int32_t user_anchor;
+  uint32_t user_spawner;
 };
 
 /* The fields that a runtime reads at every call: a hub begins with them. */
@@ -486,8 +487,9 @@ static inline void green_list_remove(struct green_node *node) {
 struct green_thread *green_next(struct green_hub *hub,
                                 struct green_thread *thread, int how);
 
-/* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), not yet in
- * the ready queue. NULL: no memory, or not here (green_elsewhere()). */
+/* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), which is the
+ * only one on the hub; it is not in the ready queue yet. NULL: no memory, or
+ * not here (green_elsewhere()). */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
 /* Keeps memory for one more thread apart, or UV_ENOMEM; and gives it back, so

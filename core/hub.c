@@ -14,8 +14,6 @@
 
 /* --- opening --- */
 
-static const struct green_class main_class = {"main", NULL, NULL, NULL, NULL};
-
 static void set_defaults(struct green_options *o) {
   if (!o->max_stacks) o->max_stacks = 131072;
   if (!o->poll_switches) o->poll_switches = 256;
@@ -25,7 +23,7 @@ static void set_defaults(struct green_options *o) {
 }
 
 static int adopt_main(struct green_hub *h) {
-  struct green_thread *t = green__thread_new(h, &main_class);
+  struct green_thread *t = green__thread_new(h);
   if (!t) return UV_ENOMEM;
   if (green_set_name(h, t, "main") < 0) return UV_ENOMEM;
   t->flags |= GREEN_HELD;

@@ -234,6 +234,7 @@ struct green_hub {
   struct green_thread *drainer;
   struct green__record_slab *record_slabs, *room; /* all; those with room */
   struct green_thread *reserved;                  /* by their `user` */
+  const struct green_class *runtime_class;        /* of its threads */
   uint32_t idle_records; /* slabs without a thread, which a trim gives back */
   struct green_fd **fds; /* by descriptor number */
   uint32_t fds_room;
@@ -296,9 +297,14 @@ void green__interrupt(struct green_hub *h, struct green_thread *t);
 void green__pending_update(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state);
-/* A new record, of a class of the core's. */
-struct green_thread *green__thread_new(struct green_hub *h,
-                                       const struct green_class *klass);
+/* A new thread, of C or main. */
+struct green_thread *green__thread_new(struct green_hub *h);
+/* The class of a thread that is not main. */
+extern const struct green_class green__c_class;
+static inline const struct green_class *green__class(
+    const struct green_hub *h, const struct green_thread *t) {
+  return t->flags & GREEN_RUNTIME ? h->runtime_class : &green__c_class;
+}
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
 void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);

@@ -2,7 +2,7 @@
  *
  * Records are carved from slabs of 64 KB, aligned to their size so that a
  * record tells its slab. The slabs are the list of all threads: a record in use
- * has a class, a free one has none. Those with room are in a list by
+ * has an id, a free one has none. Those with room are in a list by
  * themselves; a free record is used again before a new one is carved.
  *
  * A slab stays mapped until the hub is freed, as there may be stale pointers
@@ -30,6 +30,7 @@ struct green__record_slab {
 };
 
 _Static_assert(sizeof(struct green__record_slab) <= HEADER, "header too big");
+_Static_assert(sizeof(struct green_thread) == 2 * HEADER, "two cache lines");
 
 static struct green_thread *records(struct green__record_slab *slab) {
   return (void *)((char *)slab + HEADER);
@@ -97,7 +98,7 @@ struct green_thread *green__record_take(struct green_hub *h) {
 void green__record_put(struct green_hub *h, struct green_thread *t) {
   struct green__record_slab *slab = slab_of(t);
   assert(slab->used > 0);
-  t->klass = NULL;
+  t->id = 0;
   t->user = slab->free;
   slab->free = t;
   if (--slab->used == 0) h->idle_records++;
@@ -107,7 +108,7 @@ void green__record_put(struct green_hub *h, struct green_thread *t) {
 int green_reserve(struct green_hub *h) {
   struct green_thread *t = green__record_take(h);
   if (!t) return UV_ENOMEM;
-  t->klass = NULL;
+  assert(t->id == 0);
   t->user = h->reserved;
   h->reserved = t;
   return 0;
@@ -129,7 +130,7 @@ void green_each(struct green_hub *h,
   for (slab = h->record_slabs; slab; slab = slab->next)
     for (i = 0; i < slab->carved; i++) {
       struct green_thread *t = &records(slab)[i];
-      if (t->klass && t->state < GREEN_DONE) f(t, arg);
+      if (t->id && t->state < GREEN_DONE) f(t, arg);
     }
 }
 
@@ -137,7 +138,7 @@ void green_each(struct green_hub *h,
 static void free_slab(struct green_hub *h, struct green__record_slab *slab) {
   uint32_t i;
   for (i = 0; i < slab->carved; i++)
-    if (records(slab)[i].klass) green__thread_free(h, &records(slab)[i]);
+    if (records(slab)[i].id) green__thread_free(h, &records(slab)[i]);
   if (slab->carved) green__memory_count(-SLAB_SIZE);
   green__unmap(slab, SLAB_SIZE);
 }

@@ -147,7 +147,7 @@ static void begin(struct green_hub *h, struct green__stack *s,
 struct green_thread *green_next(struct green_hub *h, struct green_thread *t,
                                 int how) {
   struct green__stack *s = h->on;
-  const struct green_class *klass = t->klass;
+  uint8_t of_runtime = t->flags & GREEN_RUNTIME; /* the record may go */
   green__stack_check(s); /* while its owner can be named */
   t->stack = NULL;
   if (how != GREEN_PARKED) {
@@ -157,7 +157,7 @@ struct green_thread *green_next(struct green_hub *h, struct green_thread *t,
     green__thread_end(h, t, (enum green_state)t->state);
   }
   s->job = t = next(h);
-  if (t && !t->stack && t->klass == klass) {
+  if (t && !t->stack && (t->flags & GREEN_RUNTIME) == of_runtime) {
     begin(h, s, t);
     return t;
   }
@@ -175,7 +175,7 @@ static void worker(void *arg) {
     struct green_thread *t = s->job;
     while (t && !t->stack) {
       begin(h, s, t);
-      t->klass->run(h, t);
+      green__class(h, t)->run(h, t);
       t = s->job;
     }
     green__stack_put(h, s);

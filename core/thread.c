@@ -11,15 +11,14 @@
 
 #include "internal.h"
 
-struct green_thread *green__thread_new(struct green_hub *h,
-                                       const struct green_class *klass) {
+struct green_thread *green__thread_new(struct green_hub *h) {
   struct green_thread *t;
   if (!green__at_home(h)) return NULL;
   t = green__record_take(h);
   if (green__unlikely(!t)) return NULL;
+  assert(t->id == 0);
   memset(t, 0, sizeof *t);
   t->node.thread = t;
-  t->klass = klass;
   t->id = h->next_id++;
   t->sleeps = (uint8_t)(h->hot.sleeps - 1); /* the first wait is not short */
   green_list_init(&t->joiners);
@@ -31,8 +30,11 @@ struct green_thread *green__thread_new(struct green_hub *h,
 
 struct green_thread *green_thread_new(struct green_hub *h,
                                       const struct green_class *klass) {
-  struct green_thread *t = green__thread_new(h, klass);
-  if (green__likely(t)) t->flags = GREEN_RUNTIME;
+  struct green_thread *t = green__thread_new(h);
+  if (green__unlikely(!t)) return NULL;
+  assert(!h->runtime_class || h->runtime_class == klass);
+  h->runtime_class = klass;
+  t->flags = GREEN_RUNTIME;
   return t;
 }
 
@@ -55,9 +57,11 @@ int green_start(struct green_hub *h, struct green_thread *t, uint64_t at) {
 
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state) {
-  assert(state >= GREEN_DONE);
+  const struct green_class *klass = green__class(h, t);
+  int note = 0;
+  assert(state >= GREEN_DONE && t != h->main && t->id);
   t->state = (uint8_t)state;
-  if (t->klass->ending) t->klass->ending(h, t);
+  if (klass->ending) note = klass->ending(h, t);
   while (t->scopes) {
     struct green_scope *s = t->scopes;
     s->cancelled = 0; /* nobody is left to be struck */
@@ -66,7 +70,7 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   t->pending = 0;
   green_wake_all(h, &t->joiners, GREEN_WOKEN);
   h->live--;
-  if (t->klass->ended) t->klass->ended(h, t);
+  if (klass->ended) klass->ended(h, t, note);
   if (h->live == 1) green_wake_all(h, &h->others, GREEN_WOKEN);
   if (h->drainer) green__drain_check(h);
   t->flags |= GREEN_OVER;
@@ -88,10 +92,11 @@ void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
 }
 
 int green_unstart(struct green_hub *h, struct green_thread *t) {
+  const struct green_class *klass = green__class(h, t);
   uint64_t id = t->id;
   if (t->state != GREEN_NEW) return 0;
   t->flags |= GREEN_STRUCK;
-  if (t->klass->unstarted) t->klass->unstarted(h, t);
+  if (klass->unstarted) klass->unstarted(h, t);
   if (t->id != id || t->state != GREEN_NEW) return 1; /* it was ended there */
   t->state = GREEN_KILLED;
   green_end_unstarted(h, t);
@@ -130,17 +135,18 @@ static void run_c(struct green_hub *h, struct green_thread *t) {
   } while ((t = green_next(h, t, GREEN_ENDED)));
 }
 
-static void c_ended(struct green_hub *h, struct green_thread *t) {
+static int c_ended(struct green_hub *h, struct green_thread *t) {
   if (h->runtime && h->runtime->c_ended) h->runtime->c_ended(h, t);
+  return 0;
 }
 
-static const struct green_class c_class = {"c", run_c, NULL, c_ended, NULL};
+const struct green_class green__c_class = {"c", run_c, NULL, c_ended, NULL};
 
 int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {
   struct green_thread *t;
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
-  t = green__thread_new(h, &c_class);
+  t = green__thread_new(h);
   if (!t) return UV_ENOMEM;
   t->fn = fn;
   t->user = arg;

@@ -194,7 +194,6 @@ static int protected_spawn(lua_State *L) {
 static int spawn_granted(lua_State *L, struct crew *crew,
                          const struct spawn_kind *kind) {
   struct protected_spawn p = {.kind = kind, .lender = {.has_slot = 1}};
-  struct lg *G = crew->object.G;
   int status;
   luaL_checkstack(L, 4, "luagreen");
   lua_pushvalue(L, 1); /* stays on this stack: it is anchored by it */
@@ -209,7 +208,6 @@ static int spawn_granted(lua_State *L, struct crew *crew,
     lg_crew_pass_on(crew);
     return lua_error(L);
   }
-  if (kind->handle) p.thread->user_site = lg_site(L, G, 1);
   return kind->handle;
 }
 

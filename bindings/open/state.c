@@ -63,8 +63,9 @@ static void make_state(lua_State *L, struct lg *G, const char *key) {
     G->helper = co;
 }
 
-/* The tables that C reaches without raising: anchors, and three that tell of
- * scopes of coroutines, two with weak values and one with weak keys. */
+/* The tables that C reaches without raising: anchors; three that tell of scopes
+ * of coroutines, two with weak values and one with weak keys; and the rare
+ * things of threads. */
 static void make_tables(lua_State *L, struct lg *G) {
   make_state(L, G, "luagreen.tables");
   make_state(L, G, "luagreen.helper");
@@ -75,6 +76,8 @@ static void make_tables(lua_State *L, struct lg *G) {
   lg_weak_table(L);
   lua_xmove(L, G->tables, 1);
   lg_ephemerons(L);
+  lua_xmove(L, G->tables, 1);
+  lua_newtable(L);
   lua_xmove(L, G->tables, 1);
   lg_weak_table(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.alive");

@@ -87,7 +87,7 @@ static int l_outside(lua_State *L) {
 
 /* place(): "file:line" of the program's code that runs at this moment. */
 static int l_place(lua_State *L) {
-  lg_push_where(L, L);
+  lg_push_where(L, L, 0);
   return 1;
 }
 
@@ -98,8 +98,10 @@ static int l_definition(lua_State *L) {
   lua_settop(L, 1);
   lua_getinfo(L, ">S", &ar);
   if (ar.linedefined < 0) return 0;
-  ar.currentline = -1;
-  lg_push_place(L, &ar);
+  if (ar.linedefined > 0)
+    lua_pushfstring(L, "%s:%d", ar.short_src, ar.linedefined);
+  else
+    lua_pushstring(L, ar.short_src); /* a chunk */
   return 1;
 }
 

@@ -1,15 +1,26 @@
 /* rare.c - what only few threads have: a table of rare things, made when the
- * first of them comes, by the keys of rare.h. It is anchored in a slot of its
- * own and dies with the thread, unless a handle takes it over.
+ * first of them comes, by the keys of rare.h.
+ *
+ * It stands in a table of G->tables by the thread's anchor slot, exactly while
+ * LG_RARE is set, and dies with the thread, unless a handle takes it over.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/rare.h"
+
 #include "runtime/anchor.h"
 
+enum { RARES = 5 }; /* index on G->tables */
+
+static int has(const struct green_thread *t) {
+  assert(!(t->user_flags & LG_RARE) || t->user_anchor);
+  return t->user_flags & LG_RARE;
+}
+
 int lg_rare(lua_State *L, struct lg *G, struct green_thread *t) {
-  if (!t->user_rare) return 0;
-  lg_push_anchored(L, G, t->user_rare);
+  if (!has(t)) return 0;
+  lua_rawgeti(G->tables, RARES, t->user_anchor);
+  lua_xmove(G->tables, L, 1);
   return 1;
 }
 
@@ -19,26 +30,58 @@ void lg_new_rare(lua_State *L) {
   lua_rawseti(L, -2, RARE_OUTCOME);
 }
 
+void lg_put_rare(lua_State *L, struct lg *G, int slot) {
+  lua_pushvalue(G->tables, RARES);
+  lua_xmove(G->tables, L, 1);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, slot); /* may raise: on L, where that is caught */
+  lua_pop(L, 1);
+}
+
 void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t) {
+  uint64_t id = t->id;
+  luaL_checkstack(L, 5, "luagreen");
   if (lg_rare(L, G, t)) return;
   lg_new_rare(L);
-  if (t->user_rare) { /* by a finalizer, just now */
+  if (t->id != id) return; /* a finalizer has ended it: of nobody */
+  if (has(t)) {            /* or was faster */
     lua_pop(L, 1);
-    lg_push_anchored(L, G, t->user_rare);
+    lg_rare(L, G, t);
     return;
   }
-  lua_pushvalue(L, -1);
-  t->user_rare = lg_anchor(L, G);
+  if (!t->user_anchor) { /* main, or a thread of C's */
+    lua_pushboolean(L, 1);
+    t->user_anchor = lg_anchor(L, G);
+  }
+  lg_put_rare(L, G, t->user_anchor);
+  t->user_flags |= LG_RARE;
 }
 
 int lg_peek_rare(struct lg *G, struct green_thread *t, int key) {
   int type;
-  if (!t->user_rare) {
+  if (likely(!has(t))) {
     lua_pushnil(G->tables);
     return LUA_TNIL;
   }
-  lua_rawgeti(G->tables, 1, t->user_rare);
+  lua_rawgeti(G->tables, RARES, t->user_anchor);
   type = lua_rawgeti(G->tables, -1, key);
   lua_replace(G->tables, -2);
   return type;
+}
+
+int lg_push_rare(struct lg *G, const struct green_thread *t) {
+  if (likely(!has(t))) return 0;
+  lua_rawgeti(G->tables, RARES, t->user_anchor);
+  return 1;
+}
+
+void lg_take_rare(struct lg *G, int slot) {
+  lua_pushnil(G->tables);
+  lua_rawseti(G->tables, RARES, slot);
+}
+
+void lg_drop_rare(struct lg *G, struct green_thread *t) {
+  if (likely(!has(t))) return;
+  lg_take_rare(G, t->user_anchor);
+  t->user_flags &= (uint8_t)~LG_RARE;
 }

@@ -32,10 +32,18 @@ enum {
 int lg_rare(lua_State *L, struct lg *G, struct green_thread *t);
 /* Pushes it, making it first if need be; may raise. */
 void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t);
-/* Pushes a new such table, of no thread yet; may raise. */
+/* Pushes a new such table, of no thread yet; makes the one on top that of the
+ * thread with this anchor slot, which is to set LG_RARE. May raise; the second
+ * runs no finalizers. */
 void lg_new_rare(lua_State *L);
-/* Pushes the value `key` of the thread's rare things on G->tables, and
- * returns its type. Never raises; any stack. */
+void lg_put_rare(lua_State *L, struct lg *G, int slot);
+/* Any stack, none of these raises. Pushes the value `key` of the thread's rare
+ * things on G->tables and returns its type; pushes them there, or returns 0;
+ * the thread has none any more. */
 int lg_peek_rare(struct lg *G, struct green_thread *t, int key);
+int lg_push_rare(struct lg *G, const struct green_thread *t);
+void lg_drop_rare(struct lg *G, struct green_thread *t);
+/* The slot has none. */
+void lg_take_rare(struct lg *G, int slot);
 
 #endif

@@ -12,8 +12,8 @@ enum {
   LG_STARTED = 1,    /* lua_resume was called */
   LG_PARKED = 2,     /* it yielded from one of our waits */
   LG_EXPOSED = 4,    /* coroutine.running gave its coroutine away */
-  LG_AWAITED = 16,   /* somebody waited for it when it ended */
   LG_RESETTING = 8,  /* its coroutine is being reset: handlers run */
+  LG_RARE = 16,      /* has a table of rare things (rare.c) */
   LG_PASSES_ON = 32, /* has an output or locals that children inherit */
   LG_KEPT = 64,      /* a crew holds the record until its results are read */
   LG_HANDLED = 128   /* has a handle, which stands in its anchor slot */
@@ -23,10 +23,9 @@ enum {
  * others close it (coroutine.c), and with its function, once more, so that it
  * can be named when it has run; then the function and its arguments. The
  * record's user is the coroutine, NULL once it is over; user_anchor the slot of
- * what keeps it alive: the coroutine, or its handle, which has it. user_rare is
- * the slot of its rare things, user_site where it was spawned (site.c) and
- * user_spawner by whom. Once it is over, user_place is the number of the
- * place where its function is defined. */
+ * what keeps it alive: the coroutine, or its handle, which has it. user_spawner
+ * is the id of the thread that spawned it. Once it is over, user_place is the
+ * number of the place (site.c) where its function is defined. */
 enum { LG_TRIPWIRE = 1, LG_BASE = 2 };
 
 /* Is it a thread of Lua's, and neither main nor C's? */

@@ -211,15 +211,6 @@ static int timeout_expired(lua_State *L) {
   return 1;
 }
 
-static void push_site(lua_State *L, struct lg_scope *s) {
-  int line = 0;
-  const char *name = lg_site_name(s->object.G, s->site, &line);
-  if (name)
-    lua_pushfstring(L, "%s:%d", name, line);
-  else
-    lua_pushliteral(L, "?");
-}
-
 /* Fields; methods come first. */
 static int timeout_index(lua_State *L) {
   struct lg_scope *s = self(L);
@@ -229,7 +220,7 @@ static int timeout_index(lua_State *L) {
   if (!strcmp(key, "seconds") && s->seconds >= 0)
     lua_pushnumber(L, s->seconds);
   else if (!strcmp(key, "where"))
-    push_site(L, s);
+    lg_push_site(L, s->object.G, s->site);
   else if (!strcmp(key, "thread"))
     lua_pushinteger(L, (lua_Integer)s->thread);
   else

@@ -100,12 +100,6 @@ static uint32_t number_of(lua_State *L, struct lg *G, const lua_Debug *ar) {
   return add(L, G->sites, hash(ar->source, ar->currentline), ar);
 }
 
-static uint32_t at_level(lua_State *L, struct lg *G, int level) {
-  lua_Debug ar;
-  if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) return 0;
-  return number_of(L, G, &ar);
-}
-
 /* (G, ar) on the helper. */
 static int note_definition(lua_State *L) {
   number_of(L, lua_touserdata(L, 1), lua_touserdata(L, 2));
@@ -120,18 +114,78 @@ uint32_t lg_definition(struct lg *G, lua_Debug *ar) {
   return known(G, ar);
 }
 
-/* Where the library's Lua code was called from, if that is where it is. */
-uint32_t lg_site(lua_State *L, struct lg *G, int level) {
-  uint32_t site = at_level(L, G, level), further = site;
-  while (further && G->sites->at[further].ours)
-    further = at_level(L, G, ++level);
-  return further ? further : site;
+/* --- where the program is --- */
+
+/* No function of Lua's is there at all: a place like others, without a line.
+ * What stripped code came from nobody knows. */
+static void without_place(lua_Debug *ar, int any) {
+  static const char stripped[] = "?", c[] = "a C function";
+  const char *name = any ? stripped : c;
+  ar->source = name;
+  ar->currentline = 0;
+  memcpy(ar->short_src, name, strlen(name) + 1);
 }
+
+/* The next level, from *level on, that is at a line of some Lua code. What a
+ * tail call has left is no level, and C functions have no lines. */
+static int next_line(lua_State *from, int *level, lua_Debug *ar, int *any) {
+  for (; lua_getstack(from, *level, ar); ++*level) {
+    lua_getinfo(from, "Sl", ar);
+    if (*ar->what != 'C') *any = 1;
+    if (ar->currentline > 0) return 1;
+  }
+  return 0;
+}
+
+uint32_t lg_site(lua_State *L, struct lg *G, int level) {
+  uint32_t site, first = 0;
+  int any = 0;
+  lua_Debug ar;
+  for (; next_line(L, &level, &ar, &any); level++) {
+    site = number_of(L, G, &ar);
+    if (unlikely(!site)) return first;
+    if (likely(!G->sites->at[site].ours)) return site;
+    if (!first) first = site;
+  }
+  if (first) return first;
+  without_place(&ar, any);
+  return number_of(L, G, &ar);
+}
+
+void lg_push_where(lua_State *L, lua_State *from, int level) {
+  lua_Debug ar, first;
+  int any = 0, ours = 0;
+  for (; next_line(from, &level, &ar, &any); level++) {
+    if (!lg_is_ours(L, ar.source)) {
+      lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+      return;
+    }
+    if (!ours) first = ar;
+    ours = 1;
+  }
+  if (ours) {
+    lua_pushfstring(L, "%s:%d", first.short_src, first.currentline);
+    return;
+  }
+  without_place(&ar, any);
+  lua_pushstring(L, ar.short_src);
+}
+
+/* --- as text --- */
 
 const char *lg_site_name(struct lg *G, uint32_t site, int *line) {
   if (!site || !G->sites || site > G->sites->count) return NULL;
   *line = G->sites->at[site].line;
   return G->sites->at[site].name;
+}
+
+void lg_push_site(lua_State *L, struct lg *G, uint32_t site) {
+  int line = 0;
+  const char *name = lg_site_name(G, site, &line);
+  if (name && line > 0)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushstring(L, name ? name : "?");
 }
 
 void lg_sites_free(struct lg *G) {

@@ -7,12 +7,18 @@
 
 #include "runtime/state.h"
 
-/* Numbers fit into 16 bits; 0: unknown, or there is no room for one more place.
- * lg_site() raises for want of memory, the others never. Where the library's
- * Lua code was called from, or the code at that level was. */
+/* Numbers fit into 16 bits; 0: there is no room for one more place. Where the
+ * program is, from that level of its stack on: the nearest line of Lua code
+ * that is not the library's own, else of that; "a C function", if there is
+ * none. Raises for want of memory. */
 uint32_t lg_site(lua_State *L, struct lg *G, int level);
-/* Where the function is defined that `ar` tells of ("S"). */
+/* The same as text, of the coroutine `from`; pushed on L. */
+void lg_push_where(lua_State *L, lua_State *from, int level);
+/* Where the function is defined that `ar` tells of ("S"). Never raises. */
 uint32_t lg_definition(struct lg *G, lua_Debug *ar);
+/* Pushes "file:line" of a place by its number, "?" of 0; may raise. */
+void lg_push_site(lua_State *L, struct lg *G, uint32_t site);
+/* The parts of that; *line is 0 where there is no line. */
 const char *lg_site_name(struct lg *G, uint32_t site, int *line);
 void lg_sites_free(struct lg *G);
 

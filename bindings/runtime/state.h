@@ -32,7 +32,8 @@ struct lg_functions {
 struct lg {
   struct green_hub *hub; /* NULL once closed */
   lua_State *main;       /* the main Lua thread */
-  lua_State *tables;     /* never runs: [1] anchors; others: nested.c */
+  lua_State *tables;     /* never runs: [1] anchors, [5] rare things of threads
+                            by the same slots; others: nested.c */
   lua_State *helper;     /* never resumed: protected calls of workers */
   uint32_t keep_stacks;  /* N of the keep-or-yield policy */
   uint32_t max_threads;  /* UINT32_MAX: no limit */

@@ -162,8 +162,8 @@ static void move_to_pool(struct lg *G, lua_State *co, int slot) {
  * takes the slot in which the handle stood; elsewhere somebody may yet ask for
  * the handle by the record. */
 void lg_part(struct lg *G, struct green_thread *t, int taken) {
-  int alone = t->state != GREEN_FAILED && !t->cold && !t->user_rare &&
-              !(t->user_flags & LG_KEPT);
+  int alone = t->state != GREEN_FAILED && !t->cold &&
+              !(t->user_flags & LG_RARE) && !(t->user_flags & LG_KEPT);
   assert(t->user_flags & LG_HANDLED);
   if (!taken && t->user && is_reusable(G, t)) {
     if (likely(alone)) {
@@ -200,10 +200,9 @@ lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
 
 void lg_forget(struct lg *G, struct green_thread *t) {
   assert(!(t->user_flags & LG_HANDLED) || !t->user);
-  recycle(G, t);
+  lg_drop_rare(G, t);
   t->user_flags &= (uint8_t)~LG_HANDLED;
-  lg_release(G, t->user_rare);
-  t->user_rare = 0;
+  recycle(G, t);
 }
 
 /* --- of those that others have got --- */

@@ -34,6 +34,7 @@
 #include "thread/handle.h"
 #include "thread/join.h"
 #include "thread/links.h"
+#include "thread/name.h"
 #include "thread/thread.h"
 
 static void give_up_all(struct lg *G, struct green_thread *t) {
@@ -84,7 +85,7 @@ static void drop_fields(struct lg *G, struct green_thread *t) {
                              RARE_TIED,   RARE_OWNED,  RARE_THROWN,
                              RARE_LINKS};
   unsigned i;
-  lua_rawgeti(G->tables, 1, t->user_rare);
+  if (likely(!lg_push_rare(G, t))) return;
   for (i = 0; i < sizeof keys / sizeof *keys; i++) {
     lua_pushnil(G->tables);
     lua_rawseti(G->tables, -2, keys[i]);
@@ -113,6 +114,7 @@ static int is_owned(struct lg *G, struct green_thread *t) {
 
 static void report_error(struct lg *G, struct green_thread *t) {
   if (lg_protected(G, report, t) == LUA_OK) return;
+  lg_keep_name(G, t);
   green_report(
       "luagreen: green thread #%llu %s failed, and memory was "
       "short for its report\n",
@@ -126,25 +128,26 @@ static int give_up_rare(struct lg *G, struct green_thread *t) {
 }
 
 /* The error's destination is decided now: those who wait are in the list. */
-void lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
+int lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
-  if (!G) return;
+  int awaited = lg_has_waiter(t);
+  if (!G) return awaited;
   assert(lg_is_lua(t) && t->state >= GREEN_DONE);
   if (unlikely(t->scopes)) lg_drop_scopes(G, t);
-  if (lg_has_waiter(t)) t->user_flags |= LG_AWAITED;
   if (t->user_flags & LG_HANDLED) lg_settle(G, t);
+  return awaited;
 }
 
-void lg_thread_ended(struct green_hub *hub, struct green_thread *t) {
+void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
+                     int awaited) {
   struct lg *G = lg_of(hub);
   int links = 0;
   if (!G) return;
   give_up_all(G, t);
-  if (unlikely(t->user_rare)) links = give_up_rare(G, t);
-  if (t->state == GREEN_FAILED && !links && !(t->user_flags & LG_AWAITED) &&
-      !is_owned(G, t))
+  if (unlikely(t->user_flags & LG_RARE)) links = give_up_rare(G, t);
+  if (t->state == GREEN_FAILED && !links && !awaited && !is_owned(G, t))
     report_error(G, t);
-  if (unlikely(t->user_rare)) drop_fields(G, t);
+  drop_fields(G, t);
   if (t->flags & GREEN_HELD)
     lg_free_early(G, t);
   else
@@ -156,11 +159,11 @@ void lg_c_ended(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   if (!G) return;
   give_up_all(G, t);
-  if (t->user_rare) give_up_rare(G, t);
+  if (t->user_flags & LG_RARE) give_up_rare(G, t);
   if (t->user_flags & LG_HANDLED) lg_settle(G, t);
-  if (t->user_rare) drop_fields(G, t);
+  drop_fields(G, t);
+  lg_drop_rare(G, t);
   lg_release(G, t->user_anchor);
-  lg_release(G, t->user_rare);
-  t->user_anchor = t->user_rare = 0;
+  t->user_anchor = 0;
   t->user_flags = 0;
 }

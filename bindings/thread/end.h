@@ -8,9 +8,10 @@
 #include "runtime/state.h"
 
 /* struct green_class's: the thread has ended, and its joiners are not woken
- * yet; they are. Never raise. */
-void lg_thread_ending(struct green_hub *hub, struct green_thread *t);
-void lg_thread_ended(struct green_hub *hub, struct green_thread *t);
+ * yet (does any of them get its error?); they are. Never raise. */
+int lg_thread_ending(struct green_hub *hub, struct green_thread *t);
+void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
+                     int awaited);
 /* struct green_runtime's c_ended: both, for a thread of C code. */
 void lg_c_ended(struct green_hub *hub, struct green_thread *t);
 /* Once for each state: every thread with an extra pointer in its record

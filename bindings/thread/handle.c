@@ -27,6 +27,7 @@
 #include "runtime/anchor.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
+#include "runtime/site.h"
 #include "runtime/strike.h"
 #include "thread/coroutine.h"
 #include "thread/name.h"
@@ -66,21 +67,24 @@ void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
   struct lg_handle *h = lua_touserdata(L, -1);
   assert(h->state == GREEN_DONE && h->form == NOTHING);
   assert(!(t->user_flags & LG_HANDLED));
-  if (t->user_anchor) {
+  if (!t->user_anchor) t->user_anchor = G->free_slots[--G->free_count];
+  if (lg_is_lua(t) && t->user) {
     /* The coroutine stood there alone: it hangs on the handle now. */
-    if (t->user) {
-      lg_push_anchored(L, G, t->user_anchor);
-      lua_setiuservalue(L, -2, 1);
-    }
-  } else {
-    t->user_anchor = G->free_slots[--G->free_count];
+    lg_push_anchored(L, G, t->user_anchor);
+    lua_setiuservalue(L, -2, 1);
   }
   h->thread = t;
+  h->site = 0;
   h->state = GREEN_NEW;
   lua_pushvalue(L, -1);
   lua_xmove(L, G->tables, 1);
   lua_rawseti(G->tables, 1, t->user_anchor);
   t->user_flags |= LG_HANDLED;
+}
+
+void lg_note_site(lua_State *L, uint32_t site) {
+  struct lg_handle *h = lua_touserdata(L, -1);
+  if (lg_live(h)) h->site = site;
 }
 
 /* Finalizers that run where the handle is made may make another one, or end
@@ -93,7 +97,7 @@ void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
     return;
   }
   lg_new_handle(L, G);
-  if (t->id != id || !t->klass) return;
+  if (t->id != id) return;
   if (t->user_flags & LG_HANDLED) {
     lua_pop(L, 1);
     lg_push_anchored(L, G, t->user_anchor);
@@ -142,11 +146,11 @@ static int has_rare(struct lg *G, struct green_thread *t, int key) {
  * is anything in them that one may ask of a thread that is over. */
 static int put_in_box(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables;
-  if (likely(!t->user_rare)) return 0;
+  if (likely(!(t->user_flags & LG_RARE))) return 0;
   if (t->state == GREEN_DONE && !has_rare(G, t, RARE_NAME) &&
       !has_rare(G, t, RARE_STATS))
     return 0;
-  lua_rawgeti(T, 1, t->user_rare);
+  lg_push_rare(G, t);
   lua_insert(T, -2);
   lua_rawseti(T, -2, RARE_OUTCOME); /* it is there: this cannot fail */
   return BOXED;
@@ -154,10 +158,10 @@ static int put_in_box(struct lg *G, struct green_thread *t) {
 
 static void tell_past(struct lg_handle *h, const struct green_thread *t,
                       int form) {
-  assert(t->user_site <= UINT16_MAX &&
-         (!lg_is_lua(t) || t->user_place < 65536));
+  uint32_t site = h->site;
+  assert(site <= UINT16_MAX && (!lg_is_lua(t) || t->user_place <= UINT16_MAX));
   h->past.spawner = t->user_spawner;
-  h->past.site = (uint16_t)t->user_site;
+  h->past.site = (uint16_t)site;
   h->past.defined = lg_is_lua(t) ? (uint16_t)t->user_place : 0;
   h->id_low = (uint32_t)t->id;
   h->id_high = (uint16_t)(t->id >> 32);

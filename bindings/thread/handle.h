@@ -14,10 +14,14 @@ struct lg_handle {
     struct green_thread *thread; /* while it lives */
     struct {
       uint32_t spawner;       /* an id, or 0 */
-      uint16_t site, defined; /* where it was spawned, where its function is */
+      uint16_t site, defined; /* where it was spawned, where its function is:
+                                 numbers of places (runtime/site.h) */
     } past;
   };
-  uint32_t id_low; /* of one that is over */
+  union {
+    uint32_t site;   /* where it was spawned, while it lives */
+    uint32_t id_low; /* then */
+  };
   uint16_t id_high;
   uint8_t state; /* GREEN_NEW: it lives; else how it ended */
   uint8_t form;  /* of its outcome, see handle.c */
@@ -41,6 +45,8 @@ struct green_thread *lg_self_thread(lua_State *L);
  * takes no slot unless the thread has none, then one must be free. */
 struct lg_handle *lg_new_handle(lua_State *L, struct lg *G);
 void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t);
+/* The handle on top is of a thread that was spawned there. */
+void lg_note_site(lua_State *L, uint32_t site);
 
 /* The thread has ended: what it came to goes over to its handle, which knows
  * it no more. Never raises; any stack. */

@@ -14,15 +14,6 @@
 #include "thread/name.h"
 #include "thread/thread.h"
 
-void lg_push_place(lua_State *L, lua_Debug *ar) {
-  if (ar->currentline > 0)
-    lua_pushfstring(L, "%s:%d", ar->short_src, ar->currentline);
-  else if (ar->linedefined > 0)
-    lua_pushfstring(L, "%s:%d", ar->short_src, ar->linedefined);
-  else
-    lua_pushstring(L, ar->short_src);
-}
-
 const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t) {
   const char *text, *who;
   if (!t) return lua_pushliteral(L, "(a host)");
@@ -65,34 +56,7 @@ static void push_waits_on(lua_State *L, lua_State *from) {
   lua_pushnil(L);
 }
 
-void lg_push_caller(lua_State *L) {
-  lua_Debug ar;
-  if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar))
-    lg_push_place(L, &ar);
-  else
-    lua_pushliteral(L, "?");
-}
-
-/* The first line of Lua that is not the library's own; else the first. */
-void lg_push_where(lua_State *L, lua_State *from) {
-  lua_Debug ar, first;
-  int level, any = 0;
-  for (level = 0; lua_getstack(from, level, &ar); level++) {
-    lua_getinfo(from, "Sl", &ar);
-    if (ar.currentline <= 0) continue;
-    if (!any) first = ar;
-    any = 1;
-    if (lg_is_ours(L, ar.source)) continue;
-    first = ar;
-    break;
-  }
-  if (any)
-    lg_push_place(L, &first);
-  else
-    lua_pushliteral(L, "?");
-}
-
-/* waiting(): {what, on, since, deadline, where}, or nil. */
+/* blocked(): {what, on, since, deadline, where}, or nil. */
 int lg_thread_blocked(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_self_thread(L);
@@ -118,7 +82,7 @@ int lg_thread_blocked(lua_State *L) {
     push_waits_on(L, from);
     lua_setfield(L, -2, "on");
   }
-  lg_push_where(L, from);
+  lg_push_where(L, from, 0);
   lua_setfield(L, -2, "where");
   return 1;
 }
@@ -202,7 +166,7 @@ int lg_thread_spawned_at(lua_State *L) {
   const struct lg_handle *h = lg_self_handle(L);
   const struct green_thread *t = lg_live(h);
   uint32_t spawner = t ? t->user_spawner : h->past.spawner;
-  uint32_t site = t ? t->user_site : h->past.site;
+  uint32_t site = t ? h->site : h->past.site;
   if (!spawner) return 0;
   if (site)
     lg_push_site(L, G, site);

@@ -10,6 +10,7 @@
 
 #include "runtime/object.h"
 #include "runtime/rare.h"
+#include "runtime/site.h"
 #include "runtime/strike.h"
 #include "thread/coroutine.h"
 #include "thread/handle.h"
@@ -31,7 +32,7 @@ static int is_alive(const struct lg_handle *h) {
 /* Why and where the thread is killed; the reason is at index 2. Leaves the
  * rare things on top, the place below them. */
 static void prepare_kill(lua_State *L, struct lg *G) {
-  lg_push_caller(L);
+  lg_push_where(L, L, 1);
   lg_handle_rare(L, G, 1, 1);
 }
 
@@ -129,12 +130,17 @@ static void push_name(lua_State *L, struct lg *G, const struct lg_handle *h) {
     lg_push_past_name(L, G, 1);
 }
 
+/* Methods come first: they look at their argument themselves. */
 static int thread_index(lua_State *L) {
-  struct lg *G = lg_get(L);
-  const struct lg_handle *h = lg_self_handle(L);
-  const char *key = lua_tostring(L, 2);
+  struct lg *G;
+  const struct lg_handle *h;
+  const char *key;
+  luaL_checkany(L, 2);
   lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(3)) != LUA_TNIL || !key) return 1;
+  if (likely(lua_rawget(L, lua_upvalueindex(3)) != LUA_TNIL)) return 1;
+  G = lg_get(L);
+  h = lg_self_handle(L);
+  if (!(key = lua_tostring(L, 2))) return 1;
   if (!strcmp(key, "id"))
     lua_pushinteger(L, (lua_Integer)lg_handle_id(h));
   else if (!strcmp(key, "name"))
@@ -229,7 +235,7 @@ static int l_all_threads(lua_State *L) {
   green_each(G->hub, gather, &g);
   lua_createtable(L, (int)g.n, 0);
   for (i = 0; i < g.n; i++) {
-    if (!g.at[i]->klass || g.at[i]->state >= GREEN_DONE) continue;
+    if (!g.at[i]->id || g.at[i]->state >= GREEN_DONE) continue;
     lg_push_thread(L, G, g.at[i]);
     if (lg_to_thread(L, -1))
       lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);

@@ -42,7 +42,7 @@ static int is_at_base(const struct green_thread *t) {
 }
 
 /* Tells of the thread's function; 0: it is none, or gone. */
-static int describe(const struct green_thread *t, lua_Debug *ar) {
+static int look(const struct green_thread *t, lua_Debug *ar) {
   lua_State *co = t->user;
   if (!co) return 0;
   if (!is_at_base(t)) return bottom(co, ar) && lua_getinfo(co, "S", ar);
@@ -51,18 +51,20 @@ static int describe(const struct green_thread *t, lua_Debug *ar) {
   return lua_getinfo(co, ">S", ar);
 }
 
-/* --- as text --- */
-
-void lg_push_site(lua_State *L, struct lg *G, uint32_t site) {
-  int line = 0;
-  const char *name = lg_site_name(G, site, &line);
-  if (name && line > 0)
-    lua_pushfstring(L, "%s:%d", name, line);
-  else
-    lua_pushstring(L, name ? name : "?");
+static int describe(const struct green_thread *t, lua_Debug *ar) {
+  static const char c[] = "a C function";
+  if (!look(t, ar)) return 0;
+  if (*ar->what == 'C') {
+    ar->source = c;
+    ar->linedefined = 0;
+    memcpy(ar->short_src, c, sizeof c);
+  }
+  return 1;
 }
 
-/* The same without Lua's memory. 0: it is unknown. */
+/* --- as text --- */
+
+/* As lg_push_site() has it, without Lua's memory. 0: it is unknown. */
 static int site_text(struct lg *G, uint32_t site, char *text, size_t size) {
   int line = 0;
   const char *name = lg_site_name(G, site, &line);

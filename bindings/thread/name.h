@@ -7,10 +7,8 @@
 
 #include "runtime/state.h"
 
-/* Pushes "file:line" of a place by its number, "?" of 0. */
-void lg_push_site(lua_State *L, struct lg *G, uint32_t site);
 /* Pushes the name of a thread: the one it was given, else where its function
- * is defined. Both may raise. */
+ * is defined. May raise. */
 void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t);
 
 /* The number of the place where its function is defined, or 0. Runs finalizers,
@@ -19,7 +17,7 @@ uint32_t lg_defined(struct lg *G, struct green_thread *t);
 /* Its name dies with its Lua stack, which is about to go: fixes it, in the
  * core. Returns the number as above. */
 uint32_t lg_keep_name(struct lg *G, struct green_thread *t);
-/* The thread has ended, its coroutine is untouched or `since` says where its
+/* The thread has ended, its coroutine is untouched or user_place says where its
  * function is defined: what its handle is to tell of its name, and of its
  * figures, is put where it will find it. Never raises. */
 void lg_name_past(struct lg *G, struct green_thread *t);

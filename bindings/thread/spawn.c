@@ -27,10 +27,10 @@ void lg_check_callable(lua_State *L, int index) {
 static void push_inheritance(lua_State *L, struct lg *G,
                              struct green_thread *parent) {
   int child;
-  luaL_checkstack(L, 6, "luagreen");
+  luaL_checkstack(L, 10, "luagreen"); /* hand_down() is in it */
   lg_new_rare(L);
   child = lua_gettop(L);
-  lg_push_anchored(L, G, parent->user_rare);
+  lg_make_rare(L, G, parent); /* it has some: no more is said */
   lua_rawgeti(L, -1, RARE_OUTPUT);
   lua_rawseti(L, child, RARE_OUTPUT);
   lg_copy_inherited(L, lua_gettop(L), child);
@@ -42,6 +42,25 @@ static void fill_coroutine(lua_State *L, lua_State *co, int n) {
   lua_pushvalue(L, -n - 1);
   lua_xmove(L, co, 1);
   lua_xmove(L, co, n + 1);
+}
+
+/* (G, slot, rare things) */
+static int put_rare(lua_State *L) {
+  lg_put_rare(L, lua_touserdata(L, 1), (int)lua_tointeger(L, 2));
+  return 0;
+}
+
+/* Makes what is inherited, below the function and its n values, that of the
+ * coroutine's thread to be. Fails: nothing has happened. */
+static void hand_down(lua_State *L, struct lg *G, lua_State *co, int slot,
+                      int n) {
+  lua_pushcfunction(L, put_rare);
+  lua_pushlightuserdata(L, G);
+  lua_pushinteger(L, slot);
+  lua_pushvalue(L, -n - 5);
+  if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
+  lg_give_back(G, co, slot);
+  lua_error(L);
 }
 
 struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
@@ -65,8 +84,10 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
     lg_give_back(G, co, slot);
     luaL_error(L, "too many arguments for a green thread");
   }
+  if (unlikely(heir)) hand_down(L, G, co, slot, n);
   if (unlikely(!(t = green_thread_new(G->hub, G->thread_class)))) {
     const char *elsewhere = green_elsewhere(G->hub);
+    if (heir) lg_take_rare(G, slot);
     lg_give_back(G, co, slot);
     if (elsewhere) luaL_error(L, "cannot spawn %s", elsewhere);
     luaL_error(L, "not enough memory for a green thread");
@@ -74,14 +95,16 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
   /* From here on nothing fails. */
   t->user = co;
   t->user_anchor = slot;
-  t->user_site = site;
   t->user_spawner = parent ? (uint32_t)parent->id : 0;
   fill_coroutine(L, co, n);
   if (unlikely(heir)) {
-    t->user_rare = lg_anchor(L, G); /* a slot was left free for it */
-    t->user_flags |= LG_PASSES_ON;
+    t->user_flags |= LG_PASSES_ON | LG_RARE;
+    lua_pop(L, 1);
   }
-  if (handle) lg_attach_handle(L, G, t);
+  if (handle) {
+    lg_attach_handle(L, G, t);
+    lg_note_site(L, site);
+  }
   return t;
 }
 

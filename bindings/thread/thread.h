@@ -32,14 +32,8 @@ int lg_l_report_later(lua_State *L);
 int lg_l_crowded(lua_State *L);
 
 /* inspect.c */
-void lg_push_place(lua_State *L, lua_Debug *ar);
 /* "#7 fetch", for messages; leaves it on the stack. May raise. */
 const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
-/* "file:line" of the Lua function that called the running C function. */
-void lg_push_caller(lua_State *L);
-/* The place in the program where the coroutine `from` is, and not in one of the
- * library's own modules. */
-void lg_push_where(lua_State *L, lua_State *from);
 int lg_thread_status(lua_State *L);
 int lg_thread_blocked(lua_State *L);
 int lg_thread_stats(lua_State *L);

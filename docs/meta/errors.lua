@@ -28,7 +28,7 @@ function green.is_timeout(err) end
 --- The object that the blocking calls of a killed thread raise.
 ---@class green.killed
 ---@field reason any
----@field where string    place of the kill, "file:line: "
+---@field where string    place of the kill, "file:line"
 ---@field thread integer  id
 
 --- Raised once in main, when nothing can ever wake any thread.
