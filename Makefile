@@ -215,7 +215,7 @@ LIB = $(DESTDIR)$(PREFIX)/lib
 .PHONY: install
 install: all install-module
 	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIB)/pkgconfig"
-	install -m 644 core/green.h bindings/green_lua.h \
+	install -m 644 core/green.h core/green_runtime.h bindings/green_lua.h \
 	  "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 $(BUILD)/libgreen.a "$(LIB)"
 	install -m 755 $(BUILD)/libgreen.so "$(LIB)/libgreen.so.$(VERSION)"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "green.h"
+#include "green_runtime.h"
 
 #define TIMES 2000000
 

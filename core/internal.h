@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "green.h"
+#include "green_runtime.h"
 
 #define green__container(ptr, type, member) \
   ((type *)((char *)(ptr)-offsetof(type, member)))

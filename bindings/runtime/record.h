@@ -5,7 +5,7 @@
 #ifndef LG_RECORD_H
 #define LG_RECORD_H
 
-#include "green.h"
+#include "green_runtime.h"
 
 /* thread->user_flags. */
 enum {

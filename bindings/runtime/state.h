@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include "green_lua.h"
+#include "green_runtime.h"
 #include "runtime/compat.h"
 #include "runtime/record.h"
 

@@ -73,8 +73,9 @@ describe("make install", function()
   it("honours DESTDIR, and installs each file that was promised", function()
     shell.run("make -s install PREFIX=/opt/green DESTDIR=%s/stage", dir)
     for _, file in ipairs{
-      "include/green.h", "include/green_lua.h", "lib/libgreen.a",
-      "lib/libgreen.so", "lib/libgreen_lua.a", "lib/libgreen_lua.so",
+      "include/green.h", "include/green_runtime.h",
+      "include/green_lua.h", "lib/libgreen.a", "lib/libgreen.so",
+      "lib/libgreen_lua.a", "lib/libgreen_lua.so",
       "lib/pkgconfig/luagreen.pc", "lib/pkgconfig/luagreen-lua.pc",
       "lib/lua/VERSION/green/core.so", "share/lua/VERSION/green/init.lua",
       "bin/luagreen", "bin/luagreenVERSION", "lib/libgreen_luaVERSION.a",

@@ -1,0 +1,452 @@
+/* green_runtime.h - the core of green threads, for a language runtime.
+ *
+ * A runtime has its own kind of thread, such as the Lua binding's, which parks
+ * without a C stack. It needs what green.h hides: the record of a thread, the
+ * lists in which threads wait, the two halves of a wait, and cancellation.
+ * Ordinary C programs need only green.h, whose conventions hold here too.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_RUNTIME_H
+#define GREEN_RUNTIME_H
+
+#include "green.h"
+
+#pragma GCC visibility push(default)
+
+/* ---------------------------------------------------------------- lists -- */
+
+struct green_link {
+  struct green_link *next, *prev;
+};
+/* Circular, through the list itself; first come first. */
+struct green_list {
+  struct green_link link;
+};
+/* One thread in one list; linked while link.next. A thread that waits for many
+ * things has a node of its own in each list. */
+struct green_node {
+  struct green_link link;
+  struct green_thread *thread; /* NULL: the node of a green_watch */
+};
+/* Stands in a list in a thread's place and is told when its turn comes; only
+ * in lists whose waiters are woken all at once, such as a thread's joiners.
+ * `fire` runs after it was unlinked, on any stack; it may wake, not block.
+ * `owns`, for the runtime, tells whether the watch is the destination of the
+ * thread's error; it may be NULL. */
+struct green_watch;
+struct green_watch_kind {
+  void (*fire)(struct green_hub *hub, struct green_watch *watch);
+  int (*owns)(const struct green_watch *watch);
+};
+struct green_watch {
+  struct green_node node;
+  const struct green_watch_kind *kind;
+};
+
+/* Many places in lists that stay there between the waits of a thread, so that
+ * to wait for a thousand things again costs no more than to wait for one. A
+ * case stands in a list like a watch. While `thread` is blocked in the choice,
+ * its cases count as that thread's nodes; else they are dormant, and one whose
+ * turn comes leaves its list and tells `ready`: its owner will look at the
+ * thing before it waits again. `ready` may run on any stack, and only notes. */
+struct green_case {
+  struct green_watch watch; /* node.thread: set while it is armed */
+  struct green_choice *choice;
+  struct green_case *armed; /* the next one that has its thread in it */
+};
+struct green_choice {
+  struct green_thread *thread; /* blocked in it, or NULL */
+  struct green_case *armed;
+  void (*ready)(struct green_choice *choice, struct green_case *c);
+};
+
+/* ------------------------------------------------------ waits and threads -- */
+
+/* A kind of wait: one static object per blocking operation. */
+struct green_wait_kind {
+  const char *name; /* "queue:get" */
+  /* The thread ends without going on from this wait: give back what it holds
+   * and, if it was woken (reason GREEN_WOKEN), what that handed over. May be
+   * NULL. Called on any stack, never raises; not for a lap, whose thread waits
+   * on nothing (thread->on is NULL). */
+  void (*undo)(struct green_hub *hub, struct green_thread *thread);
+  /* The wait ends, whatever ended it: unlink further nodes, uncount. Of a
+   * thread's own nodes the one it is woken by is unlinked already. */
+  void (*leave)(struct green_hub *hub, struct green_thread *thread);
+};
+
+/* Why a thread was woken. */
+enum green_reason {
+  GREEN_WOKEN, /* what it waited for happened */
+  GREEN_TIMEOUT,
+  GREEN_INTERRUPT, /* killed, thrown into, or a scope was cancelled */
+  GREEN_CLOSED,    /* what it waited for was closed */
+  GREEN_DEADLOCK,
+  GREEN_EXIT /* the program ends: main only */
+};
+
+enum green_state {
+  GREEN_NEW, /* never ran; waits for a timer or is in the ready queue */
+  GREEN_READY,
+  GREEN_RUNNING,
+  GREEN_BLOCKED,
+  GREEN_DONE,
+  GREEN_FAILED,
+  GREEN_KILLED
+};
+
+/* thread->flags */
+enum {
+  GREEN_HELD = 1,   /* the record outlives the end; see green_forget() */
+  GREEN_STRUCK = 2, /* killed */
+  GREEN_FORCED = 4, /* the kill is to be forced past every handler */
+  GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
+  GREEN_UNINTERRUPTIBLE = 16, /* no strike ends this wait */
+  GREEN_CLEANUP = 32, /* a report or a link: runs even while the hub drains */
+  GREEN_OVER = 64, /* its end is done with: nothing but its holder knows it */
+  GREEN_RUNTIME = 128 /* of the runtime's own class: neither main nor C's */
+};
+
+enum { GREEN_ENDED, GREEN_PARKED }; /* see green_next() */
+
+/* A kind of thread. */
+struct green_class {
+  const char *name;
+  /* Starts a thread or goes on with one that parked without a stack. On a
+   * worker stack, with the thread current. Then calls green_next(), and does
+   * the same with each thread that it returns, until it returns NULL. */
+  void (*run)(struct green_hub *hub, struct green_thread *thread);
+  /* The thread is ended without ever having run. May be NULL. */
+  void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
+  /* The thread has ended: before its joiners are woken; after, with what the
+   * first one returned, or 0. May be NULL. */
+  int (*ending)(struct green_hub *hub, struct green_thread *thread);
+  void (*ended)(struct green_hub *hub, struct green_thread *thread, int note);
+};
+
+/* One green thread: 128 bytes, two cache lines, because a million of them wait.
+ * A free record has no id.
+ *
+ *   node ........ in the ready queue, or in the list of what it waits for
+ *   stack ....... while it runs, and while it is parked with C frames on it
+ *   kind, on .... what it waits for; since: when that began (hub's clock)
+ *   fn .......... of a C thread that is new: what it will run
+ *   result ...... of a C thread that has ended: what fn returned
+ *   user_place .. the runtime's, of a thread that has ended
+ *   joiners ..... threads that wait for its end
+ *   scopes ...... its timeouts, groups and shields, innermost first
+ *   user* ....... the runtime's
+ */
+struct green_thread {
+  struct green_node node; /* the first 64 bytes are what a switch touches */
+  struct green__stack *stack;
+  const struct green_wait_kind *kind;
+  void *user;
+  uint8_t state, reason, pending, flags;
+  uint8_t sleeps, user_flags;
+  uint16_t deliveries;
+  union {
+    void *on;
+    int (*fn)(struct green_hub *hub, void *arg);
+  };
+  union {
+    uint64_t since;
+    int result;
+    uint32_t user_place;
+  };
+  uint32_t slot; /* in the timer heap; 0: not there */
+  uint32_t
+      struck_ms; /* when the kill came, then when it was delivered first */
+  struct green_scope *scopes;
+  struct green_list joiners;
+  struct green__cold *cold;
+  uint64_t id;
+  int32_t user_anchor;
+  uint32_t user_spawner;
+};
+
+/* The fields that a runtime reads at every call: a hub begins with them. */
+struct green_hot {
+  struct green_thread *current; /* NULL on the hub's and the host's stack */
+  int32_t budget;  /* calls that may still succeed without going round */
+  uint32_t kept;   /* threads parked with their stack */
+  uint32_t ready;  /* threads in the ready queue */
+  uint32_t sleeps; /* polls that slept */
+  uint32_t spawns; /* threads spawned */
+  uint8_t draining, closed;
+  void *user; /* the runtime's */
+};
+static inline struct green_hot *green_hot(struct green_hub *hub) {
+  return (struct green_hot *)hub;
+}
+
+static inline void green_list_init(struct green_list *list) {
+  list->link.next = list->link.prev = &list->link;
+}
+/* The first that waits, or a watch; dormant cases before it leave the list. */
+struct green_node *green_list_head_slow(struct green_list *list);
+static inline struct green_node *green_list_head(struct green_list *list) {
+  struct green_node *first = (struct green_node *)list->link.next;
+  if (first == (struct green_node *)&list->link) return NULL;
+  return first->thread ? first : green_list_head_slow(list);
+}
+static inline struct green_thread *green_list_first(struct green_list *list) {
+  struct green_node *first = green_list_head(list);
+  return first ? first->thread : NULL;
+}
+static inline void green_list_add(struct green_list *list,
+                                  struct green_node *node) {
+  struct green_link *last = list->link.prev;
+  node->link.next = &list->link;
+  node->link.prev = last;
+  last->next = list->link.prev = &node->link;
+}
+static inline void green_list_remove(struct green_node *node) {
+  node->link.next->prev = node->link.prev;
+  node->link.prev->next = node->link.next;
+  node->link.next = NULL;
+}
+
+/* ------------------------------------------------------- life of a thread -- */
+
+/* The current thread has parked without its stack (GREEN_PARKED: it registered
+ * a wait before), or has ended (GREEN_ENDED: its state says how). Returns the
+ * next thread for class.run, already current, or NULL. */
+struct green_thread *green_next(struct green_hub *hub,
+                                struct green_thread *thread, int how);
+
+/* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), which is the
+ * only one on the hub; it is not in the ready queue yet. NULL: no memory, or
+ * not here (green_elsewhere()). */
+struct green_thread *green_thread_new(struct green_hub *hub,
+                                      const struct green_class *klass);
+/* Keeps memory for one more thread apart, or UV_ENOMEM; and gives it back, so
+ * that the next green_thread_new() cannot fail. */
+int green_reserve(struct green_hub *hub);
+void green_unreserve(struct green_hub *hub);
+/* Starts it: now (0), at a time, or never (GREEN_FOREVER). UV_ENOMEM: no room
+ * in the timer heap. */
+int green_start(struct green_hub *hub, struct green_thread *thread,
+                uint64_t at);
+/* Ends one that has not started, as killed. 1 if it had not, else 0. */
+int green_unstart(struct green_hub *hub, struct green_thread *thread);
+/* Ends a new one in the state that was set. */
+void green_end_unstarted(struct green_hub *hub, struct green_thread *thread);
+/* The holder of a GREEN_HELD thread gives it up: frees the record if its end
+ * is over; while `ended` runs, the end does that. */
+void green_forget(struct green_hub *hub, struct green_thread *thread);
+/* The thread parked without a stack and is being ended from outside. The first
+ * ends its wait and gives back what a wake-up handed over; the second does
+ * that and ends the thread. */
+void green_wait_cancel(struct green_hub *hub, struct green_thread *thread);
+void green_end_parked(struct green_hub *hub, struct green_thread *thread,
+                      enum green_state state);
+
+/* One more pointer of the runtime's, for the threads that need it: made at the
+ * first call, with NULL in it, stays where it is, and is freed with the
+ * record. NULL: no memory. */
+void **green_extra(struct green_hub *hub, struct green_thread *thread);
+/* Its value; NULL if it was never made. */
+void *green_extra_value(const struct green_thread *thread);
+
+/* ----------------------------------------------------- waiting and waking -- */
+
+/* Registers a wait of the current thread: in `list` (may be NULL) and with a
+ * deadline. No effect but the return code when there is no memory. After 0
+ * comes either green_keep() or green_next(GREEN_PARKED) in class.run. */
+int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
+                     void *on, struct green_list *list, uint64_t deadline);
+/* As above, but the thread is ready at once: it goes round the queue. */
+int green_lap_begin(struct green_hub *hub, const struct green_wait_kind *kind);
+/* green_lap_begin() and green_keep() in one, for the hottest path: sleep(0). A
+ * reason, or a negative code. */
+int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
+              void *note);
+/* Before green_keep() (and before the wait is registered): 0 if the thread may
+ * keep its stack, UV_ENOMEM if no further stack can be had. */
+int green_keep_reserve(struct green_hub *hub);
+/* Switches away; the C frames stay. Returns the reason of the wake-up. */
+enum green_reason green_keep(struct green_hub *hub);
+/* The three in one: an enum green_reason, or a negative code. Checks nothing
+ * on entry. */
+int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
+               void *on, struct green_list *list, uint64_t deadline);
+
+/* The frames on the current thread's stack never go on, as if an error had
+ * passed them all: class.run is called for the thread on another stack, and
+ * there calls green_frames_left() first, which frees the one that was left.
+ * After green_keep_reserve(); threads of the runtime's only. Does not return.
+ */
+void green_leave_frames(struct green_hub *hub);
+void green_frames_left(struct green_hub *hub);
+
+/* A pointer of the runtime's that stays with the stack the current thread is
+ * about to keep; NULL for a thread without a stack. */
+void green_keep_note(struct green_hub *hub, void *note);
+void *green_kept_note(const struct green_thread *thread);
+
+/* A choice with no cases in lists yet. A case of it, not in a list yet. */
+void green_choice_init(struct green_choice *choice,
+                       void (*ready)(struct green_choice *choice,
+                                     struct green_case *c));
+void green_case_init(struct green_choice *choice, struct green_case *c);
+/* The current thread is about to wait in the choice. Its kind's leave() calls
+ * the other one: the case that woke it, which has left its list, or NULL. */
+void green_choice_enter(struct green_hub *hub, struct green_choice *choice);
+struct green_case *green_choice_leave(struct green_choice *choice);
+/* How many threads wait in the list. */
+uint32_t green_list_length(const struct green_list *list);
+
+/* Wakes a blocked thread; one that is not blocked is left alone (returns 0).
+ * Any stack; never switches. */
+int green_wake(struct green_hub *hub, struct green_thread *thread,
+               enum green_reason reason);
+/* The same, for what one of its nodes stands for. */
+int green_wake_node(struct green_hub *hub, struct green_node *node,
+                    enum green_reason reason);
+/* Wakes the first of a list: the thread, or NULL. All: their number. */
+struct green_thread *green_wake_first(struct green_hub *hub,
+                                      struct green_list *list,
+                                      enum green_reason reason);
+int green_wake_all(struct green_hub *hub, struct green_list *list,
+                   enum green_reason reason);
+
+/* The list in which green_wait_others() waits, and its kind of wait. */
+extern const struct green_wait_kind green_others_kind;
+struct green_list *green_others(struct green_hub *hub);
+
+/* --------------------------------------------------------------- timers -- */
+
+/* Timers without a thread. In the heap exactly while slot != 0. `fire` runs on
+ * the hub after removal and may wake, cancel and start, not block. */
+struct green_timer {
+  uint32_t slot;
+  void (*fire)(struct green_hub *hub, struct green_timer *timer);
+};
+int green_timer_start(struct green_hub *hub, struct green_timer *timer,
+                      uint64_t deadline);
+void green_timer_stop(struct green_hub *hub, struct green_timer *timer);
+uint64_t green_timer_deadline(struct green_hub *hub, uint32_t slot);
+
+/* ---------------------------------------------------------- cancellation -- */
+
+enum green_scope_kind { GREEN_SCOPE_TIMEOUT, GREEN_SCOPE_GROUP, GREEN_SHIELD };
+
+/* One part of a thread's work that can be cancelled, or is shielded. Memory is
+ * the opener's and must stay while the scope is open. */
+struct green_scope {
+  struct green_scope *outer, *inner;
+  struct green_thread *thread; /* NULL: not open */
+  struct green_timer timer;
+  uint64_t deadline;
+  /* Optional: 0 while the scope rests, which neither strikes nor hides. */
+  int (*awake)(struct green_hub *hub, struct green_scope *scope);
+  uint8_t kind, cancelled;
+  uint16_t deliveries;
+  uint32_t user; /* the runtime's; not touched */
+};
+/* Opens a scope of the current thread, innermost. A timeout is cancelled, a
+ * shield worn out, at the deadline. */
+int green_scope_open(struct green_hub *hub, struct green_scope *scope,
+                     enum green_scope_kind kind, uint64_t deadline);
+void green_scope_close(struct green_hub *hub, struct green_scope *scope);
+void green_scope_cancel(struct green_hub *hub, struct green_scope *scope);
+/* An open one: from now on it has this deadline and is not cancelled. */
+int green_scope_restart(struct green_hub *hub, struct green_scope *scope,
+                        uint64_t deadline);
+/* An open one is the current thread's now, right outside of `inner`; NULL:
+ * innermost. If it is cancelled it strikes the next wait. No shield. */
+void green_scope_move(struct green_hub *hub, struct green_scope *scope,
+                      struct green_scope *inner);
+/* Is it, or has its deadline passed (which cancels it now, not only when the
+ * hub next polls)? */
+int green_scope_cancelled(struct green_hub *hub, struct green_scope *scope);
+
+/* The kinds of strike. */
+enum green_strike {
+  GREEN_STRIKE_NONE,
+  GREEN_STRIKE_KILL,
+  GREEN_STRIKE_SCOPE,
+  GREEN_STRIKE_THROW
+};
+/* The strike that is visible now: outermost first, then a throw. Of the running
+ * thread, a scope whose deadline has passed is cancelled first. */
+enum green_strike green_strikes(struct green_hub *hub,
+                                struct green_thread *thread,
+                                struct green_scope **scope);
+/* Counts a delivery to the current thread and says how it must be done. */
+enum { GREEN_AT_ONCE, GREEN_LAP_FIRST, GREEN_FORCE };
+int green_deliver(struct green_hub *hub, enum green_strike strike,
+                  struct green_scope *scope);
+/* Is a kill to be forced now? It was, or it was swallowed too often, or the
+ * grace is over. `anew`: only the grace counts, since struck_ms; for handlers
+ * that run after a forced end. Then GREEN_FORCED is set. */
+int green_overdue(struct green_hub *hub, struct green_thread *thread,
+                  int anew);
+/* The code of a throw under way, or 0. */
+int green_thrown(const struct green_thread *thread);
+/* Takes the thrown code; clears it. */
+int green_take_throw(struct green_hub *hub, struct green_thread *thread);
+/* Milliseconds since the hub opened: the scale of struck_ms. */
+uint32_t green_ms(struct green_hub *hub);
+/* The nearest deadline among the visible timeouts, passed or not. */
+uint64_t green_scope_deadline(struct green_hub *hub,
+                              struct green_thread *thread);
+
+/* ---------------------------------------------------------- descriptors -- */
+
+/* The first halves of green_fd_wait() and green_fd_write_begin(). A kind of
+ * the runtime's own names green_fd_leave() as its leave, and for a turn
+ * green_fd_turn_undo() as its undo. */
+int green_fd_wait_begin(struct green_hub *hub, struct green_fd *f, int event,
+                        uint64_t deadline, const struct green_wait_kind *kind);
+void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
+/* One of many things that the current thread waits for: links the node, as the
+ * only one that waits for the event; ended by green_fd_unlink(), which unlinks
+ * it. */
+int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
+                  struct green_node *node);
+void green_fd_unlink(struct green_hub *hub, struct green_fd *f,
+                     struct green_node *node);
+/* 0: the current thread has the write side; UV_EAGAIN: another has it. */
+int green_fd_write_try(struct green_hub *hub, struct green_fd *f);
+int green_fd_turn_begin(struct green_hub *hub, struct green_fd *f,
+                        uint64_t deadline, const struct green_wait_kind *kind);
+void green_fd_turn_undo(struct green_hub *hub, struct green_thread *thread);
+
+/* ------------------------------------------------- the runtime, the hub -- */
+
+/* Events that a runtime is told of; each may be NULL. */
+struct green_runtime {
+  void (*deadlock)(struct green_hub *hub); /* before main is woken for it */
+  void (*abandoned)(struct green_hub *hub, struct green_thread *thread);
+  /* A thread of C code has ended; its joiners are woken after that. */
+  void (*c_ended)(struct green_hub *hub, struct green_thread *thread);
+  void (*killed)(struct green_hub *hub, struct green_thread *thread);
+  void (*alert)(struct green_hub *hub); /* after green_alert() */
+};
+void green_set_runtime(struct green_hub *hub,
+                       const struct green_runtime *runtime);
+
+/* After a uv_async_t or a uv_signal_t was made on the hub's loop: registers its
+ * descriptor now, as libuv would abort the process if the kernel refused it
+ * later. 0, or why it does. */
+int green_loop_secure(struct green_hub *hub);
+
+/* More, or fewer, things outside that can wake a thread. */
+void green_external(struct green_hub *hub, int delta);
+
+/* A handle that the runtime has on the hub's loop: the hub waits for its close
+ * callback, whose last act is green_handle_closed(). */
+void green_handle_opened(struct green_hub *hub);
+void green_handle_closed(struct green_hub *hub);
+
+/* Lets the hub call runtime->alert soon. Async-signal-safe, after one
+ * successful green_alert_open(). */
+int green_alert_open(struct green_hub *hub);
+void green_alert(struct green_hub *hub);
+
+#pragma GCC visibility pop
+
+#endif
