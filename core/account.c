@@ -1,10 +1,10 @@
-/* account.c - what each thread costs: switches, time that it ran, time that it
- * waited.
+/* account.c - what each thread costs: switches, time spent running, time spent
+ * waiting.
  *
  * The figures live in the thread's cold block and change only at switches, in
- * the scheduler's slow path, which is taken each time while accounting is on.
- * How long a thread ran is real time even while the clock is frozen: a thread
- * that computes takes it. How long it waited is the hub's time.
+ * the scheduler's slow path, which each switch takes while accounting is on.
+ * Running is measured in real time, even while the clock is frozen, because a
+ * thread that computes takes real time. Waiting is measured in the hub's time.
  *
  * Any stack of the hub's OS thread.
  *

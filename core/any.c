@@ -1,8 +1,8 @@
 /* any.c - waiting for one of several descriptors.
  *
- * The thread has a node in the list of each, with the memory of the nodes on
- * its stack, which it keeps. Whatever wakes it unlinks one of them at most; the
- * end of the wait unlinks all others.
+ * The thread has a node in the list of each descriptor. The nodes lie on its
+ * stack, which it keeps. A waker unlinks at most one of them; the end of the
+ * wait unlinks all others.
  *
  * Green threads only.
  *
@@ -17,7 +17,7 @@ struct any {
   int fired; /* the one by which the thread was woken; -1: none */
 };
 
-/* A node that its list has let go is the one. */
+/* A node that is unlinked already is the one that fired. */
 static void unlink_all(struct green_hub *h, struct any *a) {
   while (a->n > 0) {
     int i = --a->n;

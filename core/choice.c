@@ -1,18 +1,18 @@
 /* choice.c - places in lists that outlast a wait.
  *
- * A case stands in its list without a thread, as a watch does. A look
- * for the first waiter of a list meets it in green_list_head_slow():
+ * A case stands in its list without a thread, as a watch does. A waker that
+ * looks for the first waiter of a list meets it in green_list_head_slow():
  *
- *   a thread is blocked in its choice: the case is armed, which means that the
- *   thread's address stands in its node, and is a waiter like any other;
+ *   a thread is blocked in its choice: the case becomes armed, that is, its
+ *   node gets the thread's address, and it is a waiter like any other;
  *
  *   no thread is: the case is dormant. It leaves the list, its choice is told,
  *   and the next one in the list is looked at.
  *
  * So a waker that wakes the first of a list never meets a case that is not
  * waited for, and nothing is handed to a thread that is elsewhere. When the
- * wait ends, for whatever reason, all armed cases are disarmed; the one through
- * which the thread was woken is the one that is in no list any more.
+ * wait ends, for any reason, all armed cases are disarmed. The case that woke
+ * the thread is the one that is no longer in a list.
  *
  * Everything here runs on any stack of the hub, and never switches.
  *
@@ -22,14 +22,14 @@
 
 #include "internal.h"
 
-/* Never called: a case is armed, or out of its list, before it could be taken
- * for a watch. */
+/* Never called: a case is armed or unlinked before anybody could take it for a
+ * watch. */
 static void fire(struct green_hub *h, struct green_watch *watch) {
   (void)h, (void)watch;
   assert(!"a case is no watch");
 }
 
-/* A selector with a thread among its cases will look at the thread's end. */
+/* A selector with the thread among its cases will read how the thread ended. */
 static int owns(const struct green_watch *watch) {
   (void)watch;
   return 1;
@@ -88,7 +88,7 @@ struct green_case *green_choice_leave(struct green_choice *choice) {
     next = c->armed;
     c->watch.node.thread = NULL;
     c->armed = NULL;
-    if (c->watch.node.link.next) continue; /* a waker looked, no more */
+    if (c->watch.node.link.next) continue; /* a waker only looked at it */
     assert(!woken);
     woken = c;
   }

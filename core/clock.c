@@ -1,9 +1,9 @@
 /* clock.c - what time it is.
  *
- * Owns the clock that every deadline is a point on: the monotonic one, or,
- * while a hub has frozen it, a number that only the hub's jump to the next
- * deadline changes. What the two have drifted apart stays as a skew when the
- * clock goes on, so green_now() never runs backwards.
+ * Owns the clock that deadlines refer to: the monotonic one, or, while a hub
+ * has frozen it, a number that changes only when the hub jumps to the next
+ * deadline. When the clock is thawed, the difference between the two stays as a
+ * skew, so green_now() never runs backwards.
  *
  * The state belongs to the OS thread, as a hub does: green_now() has no hub to
  * ask. Any stack.
@@ -14,18 +14,18 @@
 
 #include "internal.h"
 
-/* initial-exec: in a shared object the default model is a call of
- * __tls_get_addr(); 24 bytes fit into what the loader keeps free for those
- * that are opened late. */
+/* initial-exec: the default model of a shared object costs a call of
+ * __tls_get_addr(); the loader has 24 bytes to spare for objects that are
+ * opened late. */
 static _Thread_local struct {
   uint64_t frozen; /* the time, while it stands still; else 0 */
   uint64_t skew;   /* added to the monotonic clock, modulo 2^64 */
   struct green_hub *owner;
 } clock_ __attribute__((tls_model("initial-exec")));
 
-/* A jump goes past the deadline, as any wake-up does. Programs count in
- * seconds: the difference of two times must not come out below the limit that
- * was asked for, and a year's double is 4 ns coarse. */
+/* A jump goes past the deadline, as any wake-up does. Programs subtract times
+ * in seconds, and the difference must not be below the limit that they asked
+ * for; a double that holds a year of seconds is 4 ns coarse. */
 enum { PAST_NS = 10 };
 
 uint64_t green_now(void) {

@@ -1,13 +1,14 @@
-/* drain.c - all other threads are ended: the hub closes.
+/* drain.c - ends all other threads when the hub closes.
  *
- * They are killed and have the grace to clean up; those that live on are
- * forced and have it again; what still lives then is reported and left behind.
- * One thread waits for all that; on a host's loop nobody can, and the drain
- * runs batches as long as somebody is ready. Either way it is over when the
- * grace has passed twice, however many threads compute.
+ * The drain kills them and gives them the grace to clean up. It forces those
+ * that live on and gives them the grace again. It reports threads that still
+ * live then and leaves them behind. One thread waits for all that; on a host's
+ * loop no thread can wait, and the drain runs batches as long as a thread is
+ * ready. In both cases it ends when the grace has passed twice, however many
+ * threads compute.
  *
- * A hub that left threads behind has retired: nothing runs on it any more and
- * its loop is not touched, as the threads' code and data may be gone.
+ * A hub that left threads behind is retired: nothing runs on it any more and it
+ * no longer touches its loop, as the threads' code and data may be gone.
  *
  * The main thread's stack, or the host's.
  *
@@ -18,7 +19,7 @@
 
 static const struct green_wait_kind drain_kind = {"drain", NULL, NULL};
 
-/* Neither the one that waits for the drain nor main. */
+/* Is it neither main nor the thread that waits for the drain? */
 static int is_other(const struct green_hub *h, const struct green_thread *t) {
   return t != h->main && t != h->hot.current && t != h->drainer;
 }
@@ -34,7 +35,7 @@ void green__drain_check(struct green_hub *h) {
   if (h->drainer && others(h) == 0) green_wake(h, h->drainer, GREEN_WOKEN);
 }
 
-/* Threads owed to an ended one still run: its links, its error report. */
+/* An ended thread's links and its error report still run. */
 static void ask(struct green_thread *t, void *arg) {
   struct green_hub *h = arg;
   if (is_other(h, t) && !(t->flags & GREEN_CLEANUP)) green_kill(h, t);
@@ -50,8 +51,8 @@ static void force(struct green_thread *t, void *arg) {
 
 /* --- waiting for them --- */
 
-/* The grace is over: first of all that are ready, each of which may compute
- * until it is made to give the others a turn. */
+/* The grace is over. The drainer runs before all other ready threads, as each
+ * of them may compute until it is forced to yield. */
 static void on_grace(struct green_hub *h, struct green_timer *timer) {
   struct green_node *node = &h->drainer->node;
   (void)timer;
@@ -60,7 +61,8 @@ static void on_grace(struct green_hub *h, struct green_timer *timer) {
   green__list_add_first(&h->ready, node);
 }
 
-/* Timers fire in polls, and a killed thread has one after each of its turns. */
+/* The timer is on time: timers fire in polls, and a poll follows each turn of a
+ * killed thread. */
 static void wait_as_thread(struct green_hub *h, uint64_t deadline) {
   struct green_thread *self = h->hot.current;
   struct green_timer grace = {0, on_grace};
@@ -73,7 +75,8 @@ static void wait_as_thread(struct green_hub *h, uint64_t deadline) {
   green_timer_stop(h, &grace);
 }
 
-/* Nobody can wait for time here: when no thread is ready, it is over. */
+/* Time cannot be waited for here: when no thread is ready, the drain is
+ * over. */
 static void run_batches(struct green_hub *h, uint64_t deadline) {
   while (!green__list_empty(&h->ready) && green_now() < deadline) {
     green__poll_done(h, 1);
@@ -101,8 +104,8 @@ static void report(struct green_hub *h, struct green_thread *t) {
                t->state == GREEN_BLOCKED ? t->kind->name : green_status(t));
 }
 
-/* Takes it out of whatever it stands in. It is ready from now on, but in no
- * queue, so no wake-up puts it there: it never runs again. */
+/* Unlinks it from everything. From now on it is ready but in no queue, so no
+ * wake-up puts it there: it never runs again. */
 static void freeze(struct green_hub *h, struct green_thread *t) {
   if (t->state == GREEN_BLOCKED) green__wait_end(h, t);
   if (t->slot) green__heap_remove(h, t->slot); /* it had not started */
@@ -134,8 +137,8 @@ int green_drain(struct green_hub *h) {
   if (!green__at_home(h)) return UV_EPERM;
   if (!h->hot.current && (h->in_batch || h->main)) return UV_EPERM;
   if (h->hot.closed) return (int)others(h);
-  /* A C library closes the Lua state from a green thread, above main's frames:
-   * main must never run again, whatever it waits for. */
+  /* A C library may close the Lua state from a green thread, above main's
+   * frames. Then main must never run again, whatever it waits for. */
   if (h->main && h->hot.current != h->main) freeze(h, h->main);
   h->hot.draining = h->hot.current ? 1 : 2; /* 2: shields are refused */
   green_clock_thaw(h);                      /* the grace is real time */

@@ -1,19 +1,19 @@
 /* epoll.c - the kernel's list of watched descriptors.
  *
- * Owns the hub's epoll. The system calls are the core's own, not libuv's,
- * because libuv aborts the process when one of its fails: for want of memory,
- * at the kernel's limit of watches, for a descriptor that somebody closed.
- * Here each failure is an error code at the place that asked.
+ * Owns the hub's epoll. The core makes these system calls itself, because libuv
+ * aborts the process when one of its own fails: when memory is short, at the
+ * kernel's limit of watches, or for a descriptor that somebody closed. Here
+ * each failure is an error code for the caller.
  *
- * The kernel knows a registration by the open file and the number together. A
- * number that is closed takes its registration along only with the last
- * descriptor of the file: while a duplicate lives, here or in a forked child,
- * its events go on, and no call can name the registration any more. So each
- * event carries a tag beside the number. One with a tag of the past makes the
- * list stale, and a stale list is made anew.
+ * The kernel knows a registration by the open file and the number together.
+ * Closing the number removes the registration only if it was the last
+ * descriptor of the file. While a duplicate lives, here or in a forked child,
+ * events keep coming, and no call can name the registration any more. So each
+ * event carries a tag beside the number. An event with an old tag marks the
+ * list as stale, and the hub replaces a stale list with a new one.
  *
  * On a loop of the hub's own, epoll watches libuv's descriptor, and the hub
- * sleeps here; else the loop of somebody else watches epoll (host.c).
+ * sleeps here. Otherwise the host's loop watches epoll (host.c).
  *
  * Any stack of the hub's OS thread.
  *
@@ -35,7 +35,7 @@ static uint32_t kernels(int events) {
          (events & UV_WRITABLE ? EPOLLOUT : 0u);
 }
 
-/* An error and a hang-up end both directions. */
+/* An error or a hang-up makes both directions ready. */
 static int ours(uint32_t events) {
   if (events & (EPOLLERR | EPOLLHUP)) return UV_READABLE | UV_WRITABLE;
   return (events & EPOLLIN ? UV_READABLE : 0) |
@@ -54,7 +54,7 @@ static int control(int ep, int op, int fd, uint32_t tag, uint32_t events) {
 
 int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events) {
   int r = control(h->epoll.fd, EPOLL_CTL_ADD, fd, tag, kernels(events));
-  /* The same file came back to a number that it had before. */
+  /* The same file has a number again that it had before. */
   if (r == UV_EEXIST) r = green__epoll_change(h, fd, tag, events);
   return r;
 }
@@ -86,8 +86,8 @@ int green__epoll_wait(struct green_hub *h, int ms) {
 
 /* --- libuv --- */
 
-/* libuv tells the kernel of a descriptor when it next polls, and aborts the
- * process if that fails. It puts up with one that is registered already. */
+/* libuv registers a descriptor when it next polls, and aborts the process if
+ * that fails. It accepts one that is registered already. */
 int green__libuv_register(uv_loop_t *loop, int fd) {
   struct epoll_event e;
   memset(&e, 0, sizeof e);
@@ -103,9 +103,9 @@ int green__libuv_secure(uv_loop_t *loop) {
   return r < 0 || signal < 0 ? r : green__libuv_register(loop, signal);
 }
 
-/* What opening a loop takes at most: epoll, a pipe for the signals of the
+/* The most that opening a loop takes: epoll, a pipe for the signals of the
  * process and one for the loop's, an eventfd, and from 1.45 on two rings. libuv
- * aborts if the pipe cannot be made, so they are asked for before. */
+ * aborts if it cannot make the pipe, so check first. */
 enum { LIBUV_DESCRIPTORS = 8 };
 
 int green__libuv_has_room(void) {

@@ -1,16 +1,16 @@
 /* fd.c - readiness of descriptors.
  *
- * One green_fd for each descriptor number in use, in a table by number. The
- * kernel is told to watch a direction when somebody first waits for it, and a
- * failure is the waiter's; it goes on watching between waits ("armed"), because
- * to start and to stop around each wait cost two thirds of the throughput. A
- * direction that becomes ready while nobody waits for it is disarmed before
- * the next poll.
+ * There is one green_fd for each descriptor number in use, in a table by
+ * number. The first wait for a direction makes the kernel watch it, and the
+ * waiter gets the error if that fails. The kernel then watches between waits,
+ * too ("armed"), because starting and stopping around each wait cost two thirds
+ * of the throughput. A direction that becomes ready while nobody waits for it
+ * is disarmed before the next poll.
  *
- * Nobody tells when a descriptor is closed behind our back. It is noticed when
- * the kernel is next asked to change what it watches, or whenever the number
- * comes in again, as a new descriptor: then the green_fd of the old one is
- * closed, and its waiters are told.
+ * Nobody tells the hub when a descriptor is closed behind its back. The hub
+ * notices when it next asks the kernel to change a watch, or when the number
+ * comes in again as a new descriptor. Then it closes the old green_fd, and the
+ * waiters get an error.
  *
  * One thread may wait to read. Writers take turns: `writer` has the write side
  * for a whole send, the others queue in `turns`.
@@ -49,14 +49,14 @@ static void disarmed(struct green_hub *h, struct green_fd *f) {
   f->tag = 0;
 }
 
-/* It may be freed before they run: they must not find it in `on`. */
+/* f may be freed before they run, so they must not find it in `on`. */
 static void end_waits(struct green_fd *f, struct green_list *list) {
   struct green_thread *t;
   while ((t = green_wake_first(f->hub, list, GREEN_CLOSED)))
     if (t->on == f) t->on = NULL;
 }
 
-/* No more waits for it: all that there are end. The number is free. */
+/* Ends all waits for it and allows no more. The number is free. */
 static void retire(struct green_hub *h, struct green_fd *f) {
   assert(!f->closed && !f->armed && h->fds[f->fd] == f);
   f->closed = 1;
@@ -85,8 +85,8 @@ static int arm_first(struct green_hub *h, struct green_fd *f, int want) {
   return 0;
 }
 
-/* Makes the kernel watch just these directions. Of a descriptor that is lost
- * it says UV_EBADF, whether or not the number is open again. */
+/* Makes the kernel watch just these directions. UV_EBADF: the descriptor is
+ * lost, whether or not the number is open again. */
 static int arm(struct green_hub *h, struct green_fd *f, int want) {
   int r;
   assert(!f->closed);
@@ -96,7 +96,7 @@ static int arm(struct green_hub *h, struct green_fd *f, int want) {
     r = green__epoll_change(h, f->fd, f->tag, want);
   else
     r = green__epoll_remove(h, f->fd);
-  /* Unknown, not open, or what could not have been watched. */
+  /* Unknown to the kernel, not open, or of a kind that cannot be watched. */
   if (r < 0 && f->armed && r != UV_ENOMEM) {
     lose(h, f);
     return UV_EBADF;
@@ -144,16 +144,16 @@ void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event) {
 
 /* --- what the kernel tells --- */
 
-/* Was woken, and has not had its turn yet. A thread that has gone on from the
- * wait keeps `on` while it goes round the ready queue, but as another kind. */
+/* Was it woken but has not run yet? A thread that has left the wait keeps `on`
+ * while it is in the ready queue again, but with another kind. */
 static int on_its_way(const struct green_fd *f, const struct last *last) {
   const struct green_thread *t = last->thread;
   return t && t->on == f && t->kind == last->kind && t->state == GREEN_READY;
 }
 
-/* Wakes who waits; stops watching what nobody waits for. With 1,000 busy
- * connections a poll meets most of them still on their way: disarming those
- * cost half of the throughput. */
+/* Wakes the waiter, or stops watching if there is none. With 1,000 busy
+ * connections most waiters are still on their way when the hub polls; disarming
+ * those cost half of the throughput. */
 static void ready(struct green_fd *f, int event) {
   if (green_wake_first(f->hub, list_of(f, event), GREEN_WOKEN)) return;
   if (!on_its_way(f, &f->last[event == UV_WRITABLE]))
@@ -169,8 +169,8 @@ int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events) {
   return 1;
 }
 
-/* In a new list all registrations are missing. What cannot be made again ends
- * the waits: the waiters look, wait again, and are told why they cannot. */
+/* A new list has no registrations. If one cannot be made again, the waits end:
+ * the waiters look, wait again, and get the error. */
 static void arm_again(struct green_hub *h, struct green_fd *f) {
   int want = f->want;
   disarmed(h, f);
@@ -224,7 +224,8 @@ int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   struct green_fd *f;
   int r;
   if (!green__at_home(h)) return UV_EPERM;
-  /* Lest the table grow to a wild number; else the first wait will tell. */
+  /* Keeps a wild number from growing the table; others fail at the first
+   * wait. */
   if ((uint32_t)fd >= h->fds_room && fcntl(fd, F_GETFD) < 0) return -errno;
   if ((r = make_room(h, (uint32_t)fd)) < 0) return r;
   if (h->fds[fd]) green__fd_verify(h, h->fds[fd]);
@@ -264,7 +265,7 @@ void green_fd_forget(struct green_hub *h, int fd) {
   if (h->fds[fd]) shut(h, h->fds[fd]);
 }
 
-/* The openers cannot give their counts up when the hub is gone. */
+/* The openers cannot release their counts when the hub is gone. */
 void green__fds_close_all(struct green_hub *h) {
   uint32_t fd;
   green__fds_reconcile(h);

@@ -1,11 +1,11 @@
 /* global.c - what belongs to the process, not to a hub.
  *
- * Owns the list of all slabs, the budget of mprotect guards (all hubs share
- * one vm.max_map_count), the fork mark, and the report of a stack overflow.
+ * Owns the list of all slabs, the budget of mprotect guards (all hubs share one
+ * vm.max_map_count), the fork mark, and the report of a stack overflow.
  *
  * The list is append-only and lock-free, because the fault handler of any OS
- * thread reads it at any time. A record is never freed; one whose base is NULL
- * has no memory, and one whose hub is NULL too is taken for the next slab.
+ * thread reads it at any time. A record is never freed. One whose base is NULL
+ * has no memory, and if its hub is NULL too, the next slab reuses it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -18,7 +18,7 @@
 #include "internal.h"
 
 #define ALT_STACK_SIZE 65536
-#define DEFAULT_MAP_COUNT 65530 /* what Linux starts with */
+#define DEFAULT_MAP_COUNT 65530 /* Linux's default */
 
 static _Atomic(struct green__slab *) slabs;
 static _Atomic long budget;
@@ -61,7 +61,7 @@ struct green__slab *green__global_find(const void *address) {
 /* --------------------------------------------------------- guard budget -- */
 
 /* A guard by mprotect splits one mapping into two, and the rest of the process
- * needs mappings as well: a third of the limit is ours. */
+ * needs mappings as well, so we take a third of the limit. */
 static void read_budget(void) {
   char text[32];
   long limit = 0;
@@ -124,7 +124,7 @@ const char *green_elsewhere(struct green_hub *h) {
 
 /* ------------------------------------------------------ overflow report -- */
 
-/* A line made by hand: stdio is not for signal handlers. */
+/* Builds the line without stdio, which signal handlers must not call. */
 struct line {
   char text[256];
   size_t length;
@@ -144,7 +144,8 @@ static void put_number(struct line *l, uint64_t n) {
   put_text(l, p);
 }
 
-/* Names are the user's: no control characters, and room left for the rest. */
+/* Names come from the user: drop control characters and leave room for the
+ * rest. */
 static void put_name(struct line *l, const char *name) {
   char c[2] = {0, 0};
   put_text(l, " \"");
@@ -205,7 +206,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
   errno = error;
 }
 
-/* The handler cannot run on the stack that is full. One per OS thread. */
+/* The handler cannot run on the full stack. One per OS thread. */
 static int alternate_stack(void) {
   stack_t stack;
   if (sigaltstack(NULL, &stack) != 0) return -errno;
@@ -223,7 +224,7 @@ static int is_ours(const struct sigaction *action) {
   return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_fault;
 }
 
-/* 0, or UV_EBUSY when the signal is somebody else's. */
+/* 0, or UV_EBUSY if somebody else handles the signal. */
 static int catch_fault(int signal) {
   struct sigaction action = {0};
   sigaction(signal, NULL, &action);

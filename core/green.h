@@ -81,33 +81,34 @@ struct green_options {
 /* Opens a hub. NULL options: GREEN_DRIVE_MAIN with every default. */
 int green_open(struct green_hub **hub, const struct green_options *options);
 
-/* Kills all other threads, lets them clean up for at most the grace twice,
- * and frees the hub. Threads that live on are reported on stderr and leave
- * their stacks mapped; returns how many. Call it on the main thread or on the
- * host's stack. UV_EBUSY, and nothing has happened: a runtime (a Lua state) is
- * open on the hub, or handles or requests of the host's are on a loop of the
+/* Kills all other threads, lets them clean up for at most the grace twice, and
+ * frees the hub. Reports threads that live on, whose stacks stay mapped, on
+ * stderr and returns their number. Call it on the main thread or on the host's
+ * stack. Does nothing and returns UV_EBUSY while a runtime (a Lua state) is
+ * open on the hub, or while the host has handles or requests on a loop of the
  * hub's own. A host's loop must run once more afterwards. */
 int green_close(struct green_hub *hub);
 
 /* Kills all other threads and waits for their end, as green_close() does, but
- * keeps the hub. Returns how many were abandoned: if any were, the hub can be
- * looked at and closed, and nothing else. It touches its loop no more then. */
+ * keeps the hub. Returns how many it abandoned. If it abandoned any, the caller
+ * can still inspect and close the hub, but nothing else, and the hub no longer
+ * touches its loop. */
 int green_drain(struct green_hub *hub);
 
-/* Polls without blocking and runs ready threads, until `budget` switches have
- * been made, with further polls in between, or nothing is ready. 0: until the
- * next poll would be due. Returns 1 while threads are still ready, else 0. For
+/* Polls without blocking and runs ready threads, with further polls in between,
+ * until it has made `budget` switches or nothing is ready. 0: until the next
+ * poll would be due. Returns 1 while threads are still ready, else 0. For
  * GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; not from a thread.
  *
- * When to step next is told by the loop: uv_backend_timeout(green_loop(hub))
- * is 0 while there is something to do, else the time until there will be, and
+ * The loop tells when to step next: uv_backend_timeout(green_loop(hub)) is 0
+ * while there is something to do, else the time until there is, and
  * uv_backend_fd() becomes readable when a descriptor or another OS thread has
  * something for the hub. */
 int green_step(struct green_hub *hub, uint32_t budget);
 
 uv_loop_t *green_loop(struct green_hub *hub);
-/* Why the hub cannot be used by the caller ("in a forked child process", "on
- * another OS thread than the hub's"), or NULL. */
+/* The reason why the caller cannot use the hub ("in a forked child process",
+ * "on another OS thread than the hub's"), or NULL. */
 const char *green_elsewhere(struct green_hub *hub);
 uint64_t green_now(void); /* reads the OS thread's monotonic clock, ns */
 const char *green_strerror(int error);
@@ -134,14 +135,14 @@ void green_set_max_stacks(struct green_hub *hub, uint32_t max);
 
 /* -------------------------------------------------------------- reports -- */
 
-/* Reports go to stderr and never block, whoever reads it; they are limited in
- * rate, and it is told how many were dropped. Control characters are escaped.
- * Any OS thread. */
+/* Writes a report on stderr. It never blocks, even if nobody reads stderr.
+ * Reports are limited in rate; a later one tells how many were dropped. Control
+ * characters are escaped. Any OS thread. */
 void green_report(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
-/* The same in two steps, for a text that costs something: begin returns 0 if
- * the report is dropped. put cuts a long text unless it is to be whole, and is
- * not limited by itself. */
+/* The same in two steps, for a text that is expensive to make. begin returns 0
+ * if the report is dropped. put cuts a long text, unless `whole`; the limit of
+ * the rate is begin's. */
 int green_report_begin(void);
 void green_report_put(const char *text, size_t length, int whole);
 /* Copies the part of a text that a terminal or a log may show: valid
@@ -179,7 +180,7 @@ int green_sleep(struct green_hub *hub, uint64_t deadline);
 int green_kill(struct green_hub *hub, struct green_thread *thread);
 
 /* Makes the next blocking call of the thread return `error`, once. Returns 0,
- * or UV_EALREADY while an earlier throw was not delivered. Never switches. */
+ * or UV_EALREADY while an earlier throw is not delivered. Never switches. */
 int green_throw(struct green_hub *hub, struct green_thread *thread, int error);
 
 struct green_thread *green_current(struct green_hub *hub);
@@ -191,7 +192,7 @@ int green_set_name(struct green_hub *hub, struct green_thread *thread,
 const char *green_status(const struct green_thread *thread);
 const char *green_waits_for(const struct green_thread *thread); /* or NULL */
 
-/* Bytes of its C stack that the thread has touched at most, in whole pages;
+/* The most of its C stack that the thread has touched, in bytes of whole pages;
  * 0 while it has none. */
 size_t green_stack_used(struct green_hub *hub,
                         const struct green_thread *thread);
@@ -206,7 +207,7 @@ void green_each(struct green_hub *hub,
 struct green_account {
   uint64_t switches; /* how often it was switched to */
   uint64_t running;  /* ns of real time that it ran */
-  uint64_t blocked;  /* ns from the beginning of its waits to its going on */
+  uint64_t blocked;  /* ns from the start of each wait until it ran again */
 };
 /* On or off; each switch then reads the clock twice. */
 void green_accounting(struct green_hub *hub, int on);
@@ -220,26 +221,27 @@ void green_account(struct green_hub *hub, const struct green_thread *thread,
 #define GREEN_READABLE UV_READABLE
 #define GREEN_WRITABLE UV_WRITABLE
 
-/* Blocks until fd is ready. The descriptor is watched only during the call and
- * its O_NONBLOCK flag is left as it was, so fd may be anybody's. Regular files
- * are always ready. */
+/* Blocks until fd is ready. The hub watches the descriptor only during the call
+ * and leaves its O_NONBLOCK flag alone, so fd may belong to anybody. Regular
+ * files are always ready. */
 int green_wait_fd(struct green_hub *hub, int fd, int event, uint64_t deadline);
 
-/* A descriptor that stays watched between waits ("kept armed"): the fast way.
- * Opening the same number again gives the same green_fd, counted. Those still
- * open end with the hub. */
+/* A descriptor that stays watched between waits, which is faster. Opening the
+ * same number again gives the same green_fd, counted. Those still open end with
+ * the hub. */
 int green_fd_open(struct green_hub *hub, int fd, struct green_fd **out);
 int green_fd_number(const struct green_fd *f);
 
-/* Blocks until ready. UV_EBUSY: another thread reads (green_fd_reader() tells
- * which: it waits, or was woken and has not run yet); UV_EBADF: closed
+/* Blocks until ready. UV_EBUSY: another thread reads; green_fd_reader() returns
+ * it while it waits, and after its wake-up until it runs. UV_EBADF: closed
  * meanwhile. */
 int green_fd_wait(struct green_hub *hub, struct green_fd *f, int event,
                   uint64_t deadline);
 struct green_thread *green_fd_reader(struct green_fd *f);
 
-/* Blocks until one of n descriptors is ready: which one, from 0. UV_EINVAL for
- * more than GREEN_MOST_FDS; UV_EBADF if one is closed meanwhile. */
+/* Blocks until one of n descriptors is ready and returns its index, from 0.
+ * UV_EINVAL for more than GREEN_MOST_FDS; UV_EBADF if one is closed meanwhile.
+ */
 enum { GREEN_MOST_FDS = 16 };
 int green_fd_wait_any(struct green_hub *hub, struct green_fd *const *fds,
                       int n, int event, uint64_t deadline);
@@ -255,26 +257,27 @@ void green_fd_write_end(struct green_hub *hub, struct green_fd *f);
 void green_fd_close(struct green_hub *hub, struct green_fd *f);
 /* Gives up one count without waking anybody; the last one closes. */
 void green_fd_release(struct green_hub *hub, struct green_fd *f);
-/* The number is about to be closed, or was just handed out by the kernel: all
- * that wait for what it was, by whatever green_fd or green_wait_fd(), are woken
- * with UV_EBADF. Costs next to nothing where nobody does. */
+/* The number is about to be closed, or the kernel has just handed it out. Wakes
+ * with UV_EBADF all threads that wait for the former descriptor, by a green_fd
+ * or by green_wait_fd(). Costs next to nothing when no thread does. */
 void green_fd_forget(struct green_hub *hub, int fd);
-/* How often the kernel has refused to watch one, for its limit or for memory
- * (UV_ENOSPC, UV_ENOMEM of a wait). Whoever accepts connections may pause. */
+/* How often the kernel has refused to watch a descriptor, for its limit or for
+ * memory (UV_ENOSPC, UV_ENOMEM of a wait). A server may then pause accepting.
+ */
 uint32_t green_fd_refused(struct green_hub *hub);
-/* For a thread that was woken for nothing: the number may lead elsewhere, and
- * the events be those of the old file, which lives on. 0, or UV_EBADF: it does,
- * and f is closed. */
+/* For a thread that was woken for nothing: the events may come from a former
+ * file of that number, which lives on elsewhere. Returns 0, or UV_EBADF if the
+ * number belongs to another file by now; f is closed then. */
 int green_fd_check(struct green_hub *hub, struct green_fd *f);
-/* Closed by now, in one of these ways? Then the number is somebody else's. */
+/* Was it closed, in one of these ways? Then the number is somebody else's. */
 int green_fd_is_closed(const struct green_fd *f);
 
-/* Blocks until the look-up is done, on a thread of the core's own; numeric
- * addresses never go there, nor what is kept from an earlier one, which is
- * answered even at a deadline of 0. Look-ups wait for one another, first come
- * first served, but for none that nobody waits for any more; equal ones share
- * one run. Returns 0 and a list for green_freeaddrinfo(), or one of libuv's
- * UV_EAI_ codes. */
+/* Blocks until a thread of the core's own has done the look-up. Numeric
+ * addresses need no thread, and kept answers of earlier look-ups neither a
+ * thread nor time: they come even at a deadline of 0. Look-ups are served first
+ * come, first served; equal ones share one run, and those that nobody waits for
+ * any more hold up no others. Returns 0 and a list for green_freeaddrinfo(), or
+ * one of libuv's UV_EAI_ codes. */
 int green_getaddrinfo(struct green_hub *hub, const char *node,
                       const char *service, const struct addrinfo *hints,
                       uint64_t deadline, struct addrinfo **list);
@@ -300,29 +303,30 @@ int green_post_send(struct green_post *post,
                     void (*fn)(struct green_hub *hub, void *arg), void *arg);
 /* The hub's OS thread: gives the post up. Later sends are refused. */
 void green_post_close(struct green_hub *hub, struct green_post *post);
-/* Any OS thread: one more, one less holder of the memory. */
+/* Any OS thread: counts one more, one less holder of the memory. */
 void green_post_hold(struct green_post *post);
 void green_post_release(struct green_post *post);
 
-/* Prints the name of the thread when a green stack overflows, then lets the
- * fault go its way. Per process; only if SIGSEGV is at its default. */
+/* From now on, when a green stack overflows, the process prints the name of the
+ * thread before it dies of SIGSEGV. UV_EBUSY if the host handles SIGSEGV
+ * itself. */
 int green_report_overflow(void);
 
 /* ---------------------------------------------------------- for tests -- */
 
-/* The clock of the OS thread stands still and, when no thread is
- * ready, jumps to the next deadline. While threads wait for something outside,
- * `quiet` ns (0: 5 ms) of real time must pass first in which nobody becomes
- * ready; 100 times that while a look-up is under way. GREEN_DRIVE_MAIN only,
- * else UV_EINVAL; UV_EBUSY: another hub of the OS thread froze it. Thawed, it
- * goes on from where it is. green_close() thaws. */
+/* Stops the clock of the OS thread. When no thread is ready, it jumps to the
+ * next deadline. While threads wait for something outside, `quiet` ns (0: 5 ms)
+ * of real time without a ready thread must pass first; 100 times that while a
+ * look-up is under way. GREEN_DRIVE_MAIN only, else UV_EINVAL; UV_EBUSY:
+ * another hub of the OS thread froze the clock. Once thawed, the clock goes on
+ * from where it is. green_close() thaws it. */
 int green_clock_freeze(struct green_hub *hub, uint64_t quiet);
 int green_clock_thaw(struct green_hub *hub);
-/* The quiet time in force; 0: the clock goes. */
+/* The quiet time in force; 0: the clock is not frozen. */
 uint64_t green_clock_frozen(struct green_hub *hub);
 
-/* The next thread to run is any of the first 16 ready ones, in an
- * order that the seed decides; 0: the first, as ever. */
+/* From now on the next thread to run is one of the first 16 ready ones, chosen
+ * by the seed. 0: the first, as usual. */
 void green_shuffle(struct green_hub *hub, uint64_t seed);
 
 #pragma GCC visibility pop

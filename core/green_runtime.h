@@ -19,7 +19,7 @@
 struct green_link {
   struct green_link *next, *prev;
 };
-/* Circular, through the list itself; first come first. */
+/* Circular, through the list itself, in order of arrival. */
 struct green_list {
   struct green_link link;
 };
@@ -29,11 +29,11 @@ struct green_node {
   struct green_link link;
   struct green_thread *thread; /* NULL: the node of a green_watch */
 };
-/* Stands in a list in a thread's place and is told when its turn comes; only
+/* Stands in a list in a thread's place and is called when its turn comes; only
  * in lists whose waiters are woken all at once, such as a thread's joiners.
- * `fire` runs after it was unlinked, on any stack; it may wake, not block.
- * `owns`, for the runtime, tells whether the watch is the destination of the
- * thread's error; it may be NULL. */
+ * `fire` runs on any stack, after the watch was unlinked; it may wake threads
+ * but not block. `owns` may be NULL; it tells the runtime whether the thread's
+ * error goes to this watch. */
 struct green_watch;
 struct green_watch_kind {
   void (*fire)(struct green_hub *hub, struct green_watch *watch);
@@ -44,12 +44,13 @@ struct green_watch {
   const struct green_watch_kind *kind;
 };
 
-/* Many places in lists that stay there between the waits of a thread, so that
- * to wait for a thousand things again costs no more than to wait for one. A
- * case stands in a list like a watch. While `thread` is blocked in the choice,
- * its cases count as that thread's nodes; else they are dormant, and one whose
- * turn comes leaves its list and tells `ready`: its owner will look at the
- * thing before it waits again. `ready` may run on any stack, and only notes. */
+/* A choice keeps its places in many lists between the waits of a thread, so a
+ * second wait for a thousand things costs no more than a wait for one. A case
+ * stands in a list like a watch. While `thread` is blocked in the choice, its
+ * cases count as that thread's nodes. Otherwise they are dormant: a case whose
+ * turn comes leaves its list and calls `ready`, and the owner looks at the
+ * thing before it waits again. `ready` may run on any stack and must only take
+ * a note. */
 struct green_case {
   struct green_watch watch; /* node.thread: set while it is armed */
   struct green_choice *choice;
@@ -61,18 +62,18 @@ struct green_choice {
   void (*ready)(struct green_choice *choice, struct green_case *c);
 };
 
-/* ------------------------------------------------------ waits and threads -- */
+/* ----------------------------------------------------- waits and threads -- */
 
 /* A kind of wait: one static object per blocking operation. */
 struct green_wait_kind {
   const char *name; /* "queue:get" */
-  /* The thread ends without going on from this wait: give back what it holds
-   * and, if it was woken (reason GREEN_WOKEN), what that handed over. May be
-   * NULL. Called on any stack, never raises; not for a lap, whose thread waits
-   * on nothing (thread->on is NULL). */
+  /* The thread ends without going on from this wait: gives back what it holds
+   * and, if it was woken (reason GREEN_WOKEN), what the wake-up handed over.
+   * May be NULL. Called on any stack; never raises. Not called for a lap, whose
+   * thread waits for nothing (thread->on is NULL). */
   void (*undo)(struct green_hub *hub, struct green_thread *thread);
-  /* The wait ends, whatever ended it: unlink further nodes, uncount. Of a
-   * thread's own nodes the one it is woken by is unlinked already. */
+  /* The wait ends, for any reason: unlinks further nodes and adjusts counts.
+   * The node by which the thread is woken is unlinked already. */
   void (*leave)(struct green_hub *hub, struct green_thread *thread);
 };
 
@@ -104,7 +105,7 @@ enum {
   GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
   GREEN_UNINTERRUPTIBLE = 16, /* no strike ends this wait */
   GREEN_CLEANUP = 32, /* a report or a link: runs even while the hub drains */
-  GREEN_OVER = 64, /* its end is done with: nothing but its holder knows it */
+  GREEN_OVER = 64,    /* its end is over: only its holder still knows it */
   GREEN_RUNTIME = 128 /* of the runtime's own class: neither main nor C's */
 };
 
@@ -113,11 +114,11 @@ enum { GREEN_ENDED, GREEN_PARKED }; /* see green_next() */
 /* A kind of thread. */
 struct green_class {
   const char *name;
-  /* Starts a thread or goes on with one that parked without a stack. On a
-   * worker stack, with the thread current. Then calls green_next(), and does
-   * the same with each thread that it returns, until it returns NULL. */
+  /* Starts a thread or resumes one that parked without a stack; on a worker
+   * stack, with the thread current. Then calls green_next() and does the same
+   * with each thread that it returns, until it returns NULL. */
   void (*run)(struct green_hub *hub, struct green_thread *thread);
-  /* The thread is ended without ever having run. May be NULL. */
+  /* Somebody ends the thread before it ever ran. May be NULL. */
   void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
   /* The thread has ended: before its joiners are woken; after, with what the
    * first one returned, or 0. May be NULL. */
@@ -125,8 +126,8 @@ struct green_class {
   void (*ended)(struct green_hub *hub, struct green_thread *thread, int note);
 };
 
-/* One green thread: 128 bytes, two cache lines, because a million of them wait.
- * A free record has no id.
+/* One green thread. It has 128 bytes, two cache lines, because a program may
+ * have a million. A free record has no id.
  *
  *   node ........ in the ready queue, or in the list of what it waits for
  *   stack ....... while it runs, and while it is parked with C frames on it
@@ -208,7 +209,7 @@ static inline void green_list_remove(struct green_node *node) {
   node->link.next = NULL;
 }
 
-/* ------------------------------------------------------- life of a thread -- */
+/* ------------------------------------------------------ life of a thread -- */
 
 /* The current thread has parked without its stack (GREEN_PARKED: it registered
  * a wait before), or has ended (GREEN_ENDED: its state says how). Returns the
@@ -221,20 +222,20 @@ struct green_thread *green_next(struct green_hub *hub,
  * not here (green_elsewhere()). */
 struct green_thread *green_thread_new(struct green_hub *hub,
                                       const struct green_class *klass);
-/* Keeps memory for one more thread apart, or UV_ENOMEM; and gives it back, so
- * that the next green_thread_new() cannot fail. */
+/* The first sets memory for one more thread aside, or returns UV_ENOMEM. The
+ * second frees it for the next green_thread_new(), which then cannot fail. */
 int green_reserve(struct green_hub *hub);
 void green_unreserve(struct green_hub *hub);
 /* Starts it: now (0), at a time, or never (GREEN_FOREVER). UV_ENOMEM: no room
  * in the timer heap. */
 int green_start(struct green_hub *hub, struct green_thread *thread,
                 uint64_t at);
-/* Ends one that has not started, as killed. 1 if it had not, else 0. */
+/* Ends a thread that has not started, as killed. Returns 1, or 0 if it has. */
 int green_unstart(struct green_hub *hub, struct green_thread *thread);
-/* Ends a new one in the state that was set. */
+/* Ends a new thread in the state that the caller has set. */
 void green_end_unstarted(struct green_hub *hub, struct green_thread *thread);
-/* The holder of a GREEN_HELD thread gives it up: frees the record if its end
- * is over; while `ended` runs, the end does that. */
+/* The holder of a GREEN_HELD thread gives it up. Frees the record if the
+ * thread's end is over; while `ended` runs, the end does that. */
 void green_forget(struct green_hub *hub, struct green_thread *thread);
 /* The thread parked without a stack and is being ended from outside. The first
  * ends its wait and gives back what a wake-up handed over; the second does
@@ -243,21 +244,23 @@ void green_wait_cancel(struct green_hub *hub, struct green_thread *thread);
 void green_end_parked(struct green_hub *hub, struct green_thread *thread,
                       enum green_state state);
 
-/* One more pointer of the runtime's, for the threads that need it: made at the
- * first call, with NULL in it, stays where it is, and is freed with the
- * record. NULL: no memory. */
+/* One more pointer of the runtime's, for the threads that need it. The first
+ * call makes it, as NULL; its place never changes and is freed with the record.
+ * Returns NULL if there is no memory. */
 void **green_extra(struct green_hub *hub, struct green_thread *thread);
 /* Its value; NULL if it was never made. */
 void *green_extra_value(const struct green_thread *thread);
 
-/* ----------------------------------------------------- waiting and waking -- */
+/* ---------------------------------------------------- waiting and waking -- */
 
-/* Registers a wait of the current thread: in `list` (may be NULL) and with a
- * deadline. No effect but the return code when there is no memory. After 0
- * comes either green_keep() or green_next(GREEN_PARKED) in class.run. */
+/* Registers a wait of the current thread, in `list` (may be NULL) and with a
+ * deadline. Changes nothing and returns UV_ENOMEM if there is no memory. After
+ * 0, the caller goes on to green_keep(), or to green_next(GREEN_PARKED) in
+ * class.run. */
 int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
                      void *on, struct green_list *list, uint64_t deadline);
-/* As above, but the thread is ready at once: it goes round the queue. */
+/* As above, but the thread is ready at once: it goes to the end of the queue.
+ */
 int green_lap_begin(struct green_hub *hub, const struct green_wait_kind *kind);
 /* green_lap_begin() and green_keep() in one, for the hottest path: sleep(0). A
  * reason, or a negative code. */
@@ -268,15 +271,15 @@ int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
 int green_keep_reserve(struct green_hub *hub);
 /* Switches away; the C frames stay. Returns the reason of the wake-up. */
 enum green_reason green_keep(struct green_hub *hub);
-/* The three in one: an enum green_reason, or a negative code. Checks nothing
- * on entry. */
+/* green_keep_reserve(), green_wait_begin() and green_keep() in one. Returns an
+ * enum green_reason, or a negative code. Does not look for strikes first. */
 int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
                void *on, struct green_list *list, uint64_t deadline);
 
-/* The frames on the current thread's stack never go on, as if an error had
- * passed them all: class.run is called for the thread on another stack, and
- * there calls green_frames_left() first, which frees the one that was left.
- * After green_keep_reserve(); threads of the runtime's only. Does not return.
+/* Abandons the frames on the current thread's stack, as if an error had passed
+ * them all. class.run is called for the thread on another stack and must first
+ * call green_frames_left(), which frees the abandoned stack. Call it after
+ * green_keep_reserve(), for threads of the runtime's only. Does not return.
  */
 void green_leave_frames(struct green_hub *hub);
 void green_frames_left(struct green_hub *hub);
@@ -286,26 +289,29 @@ void green_frames_left(struct green_hub *hub);
 void green_keep_note(struct green_hub *hub, void *note);
 void *green_kept_note(const struct green_thread *thread);
 
-/* A choice with no cases in lists yet. A case of it, not in a list yet. */
+/* Initialize a choice without cases in lists, and a case that is in no list
+ * yet. */
 void green_choice_init(struct green_choice *choice,
                        void (*ready)(struct green_choice *choice,
                                      struct green_case *c));
 void green_case_init(struct green_choice *choice, struct green_case *c);
-/* The current thread is about to wait in the choice. Its kind's leave() calls
- * the other one: the case that woke it, which has left its list, or NULL. */
+/* The current thread calls the first before it waits in the choice; the `leave`
+ * of its wait's kind calls the second, which returns the case that woke the
+ * thread, unlinked from its list, or NULL. */
 void green_choice_enter(struct green_hub *hub, struct green_choice *choice);
 struct green_case *green_choice_leave(struct green_choice *choice);
 /* How many threads wait in the list. */
 uint32_t green_list_length(const struct green_list *list);
 
-/* Wakes a blocked thread; one that is not blocked is left alone (returns 0).
- * Any stack; never switches. */
+/* Wakes a blocked thread; leaves any other alone and returns 0. Any stack;
+ * never switches. */
 int green_wake(struct green_hub *hub, struct green_thread *thread,
                enum green_reason reason);
-/* The same, for what one of its nodes stands for. */
+/* The same, through one of the thread's nodes. */
 int green_wake_node(struct green_hub *hub, struct green_node *node,
                     enum green_reason reason);
-/* Wakes the first of a list: the thread, or NULL. All: their number. */
+/* The first wakes the first thread of a list and returns it, or NULL; the
+ * second wakes all and returns their number. */
 struct green_thread *green_wake_first(struct green_hub *hub,
                                       struct green_list *list,
                                       enum green_reason reason);
@@ -333,34 +339,35 @@ uint64_t green_timer_deadline(struct green_hub *hub, uint32_t slot);
 
 enum green_scope_kind { GREEN_SCOPE_TIMEOUT, GREEN_SCOPE_GROUP, GREEN_SHIELD };
 
-/* One part of a thread's work that can be cancelled, or is shielded. Memory is
- * the opener's and must stay while the scope is open. */
+/* A part of a thread's work that can be cancelled, or is shielded. The opener
+ * owns the memory and keeps it while the scope is open. */
 struct green_scope {
   struct green_scope *outer, *inner;
   struct green_thread *thread; /* NULL: not open */
   struct green_timer timer;
   uint64_t deadline;
-  /* Optional: 0 while the scope rests, which neither strikes nor hides. */
+  /* Optional. Returns 0 while the scope rests; a resting scope neither strikes
+   * nor hides. */
   int (*awake)(struct green_hub *hub, struct green_scope *scope);
   uint8_t kind, cancelled;
   uint16_t deliveries;
   uint32_t user; /* the runtime's; not touched */
 };
-/* Opens a scope of the current thread, innermost. A timeout is cancelled, a
- * shield worn out, at the deadline. */
+/* Opens a scope of the current thread, innermost. The deadline cancels a
+ * timeout and ends the protection of a shield. */
 int green_scope_open(struct green_hub *hub, struct green_scope *scope,
                      enum green_scope_kind kind, uint64_t deadline);
 void green_scope_close(struct green_hub *hub, struct green_scope *scope);
 void green_scope_cancel(struct green_hub *hub, struct green_scope *scope);
-/* An open one: from now on it has this deadline and is not cancelled. */
+/* Gives an open scope a new deadline; it is no longer cancelled. */
 int green_scope_restart(struct green_hub *hub, struct green_scope *scope,
                         uint64_t deadline);
-/* An open one is the current thread's now, right outside of `inner`; NULL:
- * innermost. If it is cancelled it strikes the next wait. No shield. */
+/* Moves an open scope, but no shield, to the current thread, right outside of
+ * `inner`; NULL: innermost. If it is cancelled it strikes the next wait. */
 void green_scope_move(struct green_hub *hub, struct green_scope *scope,
                       struct green_scope *inner);
-/* Is it, or has its deadline passed (which cancels it now, not only when the
- * hub next polls)? */
+/* Is it cancelled? If its deadline has passed, this cancels it now and not only
+ * when the hub next polls. */
 int green_scope_cancelled(struct green_hub *hub, struct green_scope *scope);
 
 /* The kinds of strike. */
@@ -370,23 +377,24 @@ enum green_strike {
   GREEN_STRIKE_SCOPE,
   GREEN_STRIKE_THROW
 };
-/* The strike that is visible now: outermost first, then a throw. Of the running
- * thread, a scope whose deadline has passed is cancelled first. */
+/* The strike that is visible now: outermost first, then a throw. For the
+ * running thread, scopes whose deadline has passed are cancelled first. */
 enum green_strike green_strikes(struct green_hub *hub,
                                 struct green_thread *thread,
                                 struct green_scope **scope);
-/* Counts a delivery to the current thread and says how it must be done. */
+/* Counts a delivery to the current thread and tells how to deliver it. */
 enum { GREEN_AT_ONCE, GREEN_LAP_FIRST, GREEN_FORCE };
 int green_deliver(struct green_hub *hub, enum green_strike strike,
                   struct green_scope *scope);
-/* Is a kill to be forced now? It was, or it was swallowed too often, or the
- * grace is over. `anew`: only the grace counts, since struck_ms; for handlers
- * that run after a forced end. Then GREEN_FORCED is set. */
+/* Is it time to force a kill? It is when the kill was forced before or
+ * swallowed too often, or when the grace is over; this sets GREEN_FORCED.
+ * `anew`: only the grace counts, from struck_ms on; for handlers that run after
+ * a forced end. */
 int green_overdue(struct green_hub *hub, struct green_thread *thread,
                   int anew);
 /* The code of a throw under way, or 0. */
 int green_thrown(const struct green_thread *thread);
-/* Takes the thrown code; clears it. */
+/* Returns the thrown code and clears it. */
 int green_take_throw(struct green_hub *hub, struct green_thread *thread);
 /* Milliseconds since the hub opened: the scale of struck_ms. */
 uint32_t green_ms(struct green_hub *hub);
@@ -396,20 +404,21 @@ uint64_t green_scope_deadline(struct green_hub *hub,
 
 /* ---------------------------------------------------------- descriptors -- */
 
-/* The first halves of green_fd_wait() and green_fd_write_begin(). A kind of
- * the runtime's own names green_fd_leave() as its leave, and for a turn
- * green_fd_turn_undo() as its undo. */
+/* The first half of green_fd_wait(). A kind of the runtime's own names
+ * green_fd_leave() as its `leave`. */
 int green_fd_wait_begin(struct green_hub *hub, struct green_fd *f, int event,
                         uint64_t deadline, const struct green_wait_kind *kind);
 void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
-/* One of many things that the current thread waits for: links the node, as the
- * only one that waits for the event; ended by green_fd_unlink(), which unlinks
- * it. */
+/* Links a node, for a current thread that waits for many things, as the only
+ * one that waits for the event. green_fd_unlink() ends that. */
 int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
                   struct green_node *node);
 void green_fd_unlink(struct green_hub *hub, struct green_fd *f,
                      struct green_node *node);
-/* 0: the current thread has the write side; UV_EAGAIN: another has it. */
+/* Two halves of green_fd_write_begin(). The first returns 0 if the current
+ * thread has the write side now, UV_EAGAIN if another has it. Then the second
+ * waits; a kind of the runtime's own names green_fd_turn_undo() as its `undo`.
+ */
 int green_fd_write_try(struct green_hub *hub, struct green_fd *f);
 int green_fd_turn_begin(struct green_hub *hub, struct green_fd *f,
                         uint64_t deadline, const struct green_wait_kind *kind);
@@ -417,7 +426,7 @@ void green_fd_turn_undo(struct green_hub *hub, struct green_thread *thread);
 
 /* ------------------------------------------------- the runtime, the hub -- */
 
-/* Events that a runtime is told of; each may be NULL. */
+/* Functions that the hub calls on events; each may be NULL. */
 struct green_runtime {
   void (*deadlock)(struct green_hub *hub); /* before main is woken for it */
   void (*abandoned)(struct green_hub *hub, struct green_thread *thread);
@@ -429,16 +438,16 @@ struct green_runtime {
 void green_set_runtime(struct green_hub *hub,
                        const struct green_runtime *runtime);
 
-/* After a uv_async_t or a uv_signal_t was made on the hub's loop: registers its
- * descriptor now, as libuv would abort the process if the kernel refused it
- * later. 0, or why it does. */
+/* Call it after making a uv_async_t or a uv_signal_t on the hub's loop.
+ * Registers its descriptor now, since libuv would abort the process if the
+ * kernel refused it later. Returns 0 or the kernel's error. */
 int green_loop_secure(struct green_hub *hub);
 
-/* More, or fewer, things outside that can wake a thread. */
+/* Counts more, or fewer, things outside that can wake a thread. */
 void green_external(struct green_hub *hub, int delta);
 
-/* A handle that the runtime has on the hub's loop: the hub waits for its close
- * callback, whose last act is green_handle_closed(). */
+/* The runtime has opened a handle on the hub's loop. The hub then waits for its
+ * close callback, which must end with green_handle_closed(). */
 void green_handle_opened(struct green_hub *hub);
 void green_handle_closed(struct green_hub *hub);
 

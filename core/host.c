@@ -1,11 +1,11 @@
-/* host.c - on a loop of the host's, and in steps.
+/* host.c - runs a hub on a host's loop, or in steps.
  *
  * On a host's loop the ready threads run in batches from a prepare handle
  * (after timers) and a check handle (after I/O). With green_step() the host
- * decides when. Either way the loop must be right about the hub whenever a
- * batch has ended: alive while a thread can go on, its next timeout the nearest
- * deadline, and 0 while threads are ready, which an idle handle sees to. All
- * descriptors are one to it, the hub's epoll.
+ * decides when. After each batch the loop must know the state of the hub: it
+ * must be alive while a thread can go on, and its next timeout must be the
+ * nearest deadline, or 0 while threads are ready, for which there is an idle
+ * handle. The loop watches one descriptor for all of the hub's: its epoll.
  *
  * The host's stack, outside of any batch.
  *
@@ -26,7 +26,7 @@ static int start_watch(struct green_hub *h) {
   return r;
 }
 
-/* The loop's copy is stale whenever the hub's list is. */
+/* The loop's copy of the descriptor is stale when the hub's list is new. */
 static void renew(struct green_hub *h) {
   uv_poll_stop(&h->watch);
   green__fds_renew(h);
@@ -80,14 +80,15 @@ static void on_idle(uv_idle_t *idle) {
   (void)idle;
 }
 
-/* A callback that steps once more is refused as a thread would be. */
+/* in_batch refuses a callback that calls green_step(), as it refuses a
+ * thread. */
 static void poll_own(struct green_hub *h) {
   h->in_batch = 1;
   uv_run(h->loop, UV_RUN_NOWAIT);
   h->in_batch = 0;
 }
 
-/* One poll, and at most so many switches. Returns how many were made. */
+/* Polls once and makes at most `budget` switches. Returns how many it made. */
 static uint32_t poll_and_run(struct green_hub *h, uint32_t budget) {
   uint64_t before = h->switches;
   green__fds_reconcile(h);

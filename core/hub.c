@@ -1,4 +1,4 @@
-/* hub.c - the life of a hub: opening, closing, and what one can know of it.
+/* hub.c - the life of a hub: opening, closing, and questions about it.
  *
  * loop.c (a loop of its own) and host.c (a host's loop, or steps) drive it;
  * drain.c ends its threads.
@@ -71,8 +71,8 @@ static void init_fields(struct green_hub *h) {
   green__stack_adopt(&h->os_stack);
 }
 
-/* The steps that can fail, in order; hub_free() undoes those that were taken.
- * Stacks are made now, so that main can block when memory has become short. */
+/* The steps that can fail, in order; hub_free() undoes the steps taken. Stacks
+ * are made now, so that main can still block when memory runs short. */
 static int init(struct green_hub *h) {
   int r = green__stacks_init(h, &h->options);
   if (r == 0) r = green__heap_init(h);
@@ -89,8 +89,8 @@ static int init(struct green_hub *h) {
   return r < 0 ? r : green__epoll_open(h);
 }
 
-/* A loop of its own that is still in use, by what the host began while the
- * threads cleaned up, stays where it is. */
+/* The hub's own loop stays allocated if the host began something on it while
+ * the threads cleaned up. */
 static void hub_free(struct green_hub *h) {
   green__records_free(h);
   green__free(h->heap.at);
@@ -167,8 +167,8 @@ static void count_handle(uv_handle_t *handle, void *count) {
   ++*(uint32_t *)count;
 }
 
-/* Handles on a loop of the hub's own that are not the hub's, or requests: it
- * makes none itself. */
+/* Does the host have handles, or requests, on the hub's own loop? The hub makes
+ * no requests itself. */
 static int is_in_use(struct green_hub *h) {
   uint32_t handles = 0;
   if (!h->own) return 0;
@@ -252,7 +252,7 @@ void green_stats(struct green_hub *h, struct green_stats *s) {
 }
 
 const char *green_strerror(int error) {
-  /* Of epoll; libuv would speak of a device. */
+  /* From epoll; libuv's message speaks of a device. */
   if (error == UV_ENOSPC) return "too many watched descriptors";
   if (error == GREEN_EDEADLK) return "deadlock: nothing can ever wake anybody";
   return uv_strerror(error);

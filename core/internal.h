@@ -30,20 +30,21 @@ void green__free(void *ptr);
 void *green__map(size_t size); /* pages for stacks, or NULL */
 void green__unmap(void *base, size_t size);
 void *green__map_aligned(size_t size); /* to its size, a power of two */
-/* Bytes that the hubs of the process have from the above, without stacks; and
- * what is to be added to that. */
+/* Bytes that the hubs of the process have from these functions, without stacks.
+ * The second adds to that number. */
 size_t green__memory(void);
 void green__memory_count(long bytes);
-/* The n-th next of the above fails, once; n <= 0: none does. And `times` in a
- * row. For tests. */
+/* For tests: the n-th next call of the above fails, once, or `times` times in a
+ * row; n <= 0: none does. */
 void green__fail_alloc(long n);
 void green__fail_allocs(long n, long times);
 
 /* --------------------------------------------------------------- stderr -- */
 
-/* stderr.c: how many bytes are done with, be it because nobody will ever read
- * them. now: never waits; also in a signal handler. wait: for OS threads that
- * may be held up; block SIGPIPE. */
+/* stderr.c: both return how many bytes the caller need not write again,
+ * including those that nobody will ever read. green__stderr_now() never waits
+ * and may run in a signal handler. green__stderr_wait() is for OS threads that
+ * may wait and block SIGPIPE. */
 size_t green__stderr_now(const char *text, size_t length);
 size_t green__stderr_wait(const char *text, size_t length);
 
@@ -102,20 +103,21 @@ struct green__stacks {              /* a hub's stacks */
  * canary) overrides the guard. 0 or UV_ENOTSUP. */
 int green__stacks_init(struct green_hub *h, const struct green_options *o);
 void green__stacks_free(struct green_hub *h, int keep_all);
-/* Sets some apart for clean-up. 0 or UV_ENOMEM. */
+/* Sets some aside for clean-up. 0 or UV_ENOMEM. */
 int green__stacks_spares(struct green_hub *h);
-/* Makes sure that the idle pool is not empty. 0 or UV_ENOMEM. For clean-up,
- * even beyond the limit, or by a spare. */
+/* Makes sure that the idle pool is not empty. 0 or UV_ENOMEM. Clean-up may go
+ * beyond the limit, or take a spare. */
 int green__stacks_reserve(struct green_hub *h, int cleans_up);
-/* Takes one from the idle pool (must not be empty); its context is ready to
- * run `entry(stack)`, or is where the worker left itself. */
+/* Takes a stack from the idle pool, which must not be empty. Its context is
+ * ready to run `entry(stack)`, or is where its worker last stopped. */
 struct green__stack *green__stack_take(struct green_hub *h,
                                        void (*entry)(void *stack));
 void green__stack_put(struct green_hub *h, struct green__stack *s);
-/* The same for one whose frames never go on: its next use starts anew. */
+/* The same for a stack whose frames were abandoned: its next use starts anew.
+ */
 void green__stack_left(struct green_hub *h, struct green__stack *s);
-/* Gives the memory of idle stacks beyond `keep` back to the system, of about
- * `most` of them. Returns 1 if more could be given back. */
+/* Gives the memory of about `most` idle stacks beyond `keep` back to the
+ * system. Returns 1 if there is more to give back. */
 int green__stacks_trim(struct green_hub *h, uint32_t keep, uint32_t most);
 int green__stacks_surplus(const struct green_hub *h, uint32_t keep);
 /* A stack for the hub itself, outside the pool, `size` usable bytes. */
@@ -138,10 +140,10 @@ struct green__slab *green__global_slab(struct green_hub *h);
 int green__global_guard_budget(int take);
 int green__global_forked(void); /* forks without exec since the start */
 void green__global_init(void);
-/* The number of the OS thread that is running, since its first hub; another
- * one in a forked child. initial-exec: in a shared object the default model is
- * a call of __tls_get_addr(), and 8 bytes fit into what the loader keeps free
- * for those that are opened late. */
+/* The number of the running OS thread, from its first hub on; a forked child
+ * has another one. initial-exec: the default model of a shared object costs a
+ * call of __tls_get_addr(), and the loader has 8 bytes to spare for objects
+ * that are opened late. */
 extern _Thread_local uint64_t green__os_thread
     __attribute__((tls_model("initial-exec")));
 /* The slab that holds an address, or NULL. Async-signal-safe. */
@@ -169,7 +171,7 @@ int green__heap_add(struct green_hub *h, uintptr_t owner, uint64_t deadline);
 void green__heap_remove(struct green_hub *h, uint32_t slot);
 /* Room for some deadlines from the start. 0 or UV_ENOMEM. */
 int green__heap_init(struct green_hub *h);
-/* Gives room that is not needed back; would it? */
+/* The first gives unneeded room back; the second tells whether there is any. */
 void green__heap_trim(struct green_hub *h);
 int green__heap_surplus(const struct green_hub *h);
 /* Fires everything due at `now`. */
@@ -235,7 +237,7 @@ struct green_hub {
   struct green__record_slab *record_slabs, *room; /* all; those with room */
   struct green_thread *reserved;                  /* by their `user` */
   const struct green_class *runtime_class;        /* of its threads */
-  uint32_t idle_records; /* slabs without a thread, which a trim gives back */
+  uint32_t idle_records; /* slabs without a thread, for a trim to give back */
   struct green_fd **fds; /* by descriptor number */
   uint32_t fds_room;
   struct green_fd *dirty_fds; /* the kernel is to be told before polling */
@@ -275,8 +277,8 @@ static inline int green__at_home(const struct green_hub *h) {
 }
 /* `slept`: the poll waited for something. */
 void green__poll_done(struct green_hub *h, int slept);
-/* The next switch looks at the clock, and so do those after it until they are
- * found to be quick. */
+/* The next switch looks at the clock, and each one after it too, until they
+ * prove to be quick. */
 void green__look_soon(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
 /* loop.c: its handles, and memory that is not needed any more. */
@@ -293,7 +295,7 @@ void green__account_left(struct green_hub *h, struct green_thread *t);
 void green__account_next(struct green_hub *h, struct green_thread *t);
 void green__wait_end(struct green_hub *h, struct green_thread *t);
 void green__interrupt(struct green_hub *h, struct green_thread *t);
-/* Might anything strike it? To be called after any change. */
+/* Sets t->pending: might anything strike it? Called after any change. */
 void green__pending_update(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state);
@@ -308,7 +310,7 @@ static inline const struct green_class *green__class(
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
 void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);
-/* scope.c: may what runs take from the reserves? */
+/* scope.c: may the current thread take from the reserves? */
 int green__cleans_up(const struct green_hub *h);
 int green__result(struct green_hub *h, int reason);
 /* record.c: memory for a record, or NULL; and back. */
@@ -316,22 +318,22 @@ struct green_thread *green__record_take(struct green_hub *h);
 void green__record_put(struct green_hub *h, struct green_thread *t);
 void green__records_free(struct green_hub *h);
 int green__records_surplus(const struct green_hub *h);
-/* Gives at most so many slabs back. Returns 1 if more could be. */
+/* Gives at most `most` slabs back. Returns 1 if there are more to give back. */
 int green__records_trim(struct green_hub *h, uint32_t most);
 /* thread.c: frees the record and what it has. */
 void green__thread_free(struct green_hub *h, struct green_thread *t);
 
-/* fd.c: tells the kernel what it is not to watch any more. */
+/* fd.c: tells the kernel what it need not watch any more. */
 void green__fds_reconcile(struct green_hub *h);
 void green__fds_close_all(struct green_hub *h);
-/* The descriptor is ready for these events. 0: its tag is of the past. */
+/* The descriptor is ready for these events. 0: the tag is an old one. */
 int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events);
 /* Makes the kernel's list anew, without what is stale. */
 int green__fds_renew(struct green_hub *h);
 /* Is it ready now? 0, UV_ETIMEDOUT or UV_EBADF. */
 int green__fd_look(int fd, int event);
-/* borrowed.c: ends the waits for descriptors that were closed by strangers; and
- * when that is to be done next. */
+/* borrowed.c: the first ends the waits for borrowed descriptors that their
+ * owners have closed; the second tells when to do that next. */
 void green__borrowed_verify(struct green_hub *h);
 uint64_t green__borrowed_due(const struct green_hub *h);
 
@@ -343,23 +345,25 @@ void green__epoll_close(struct green_hub *h);
 int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__epoll_change(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__epoll_remove(struct green_hub *h, int fd);
-/* Sleeps for at most so long (-1: no limit) and hands over what happened to
+/* Sleeps for at most `ms` (-1: no limit) and passes events to
  * green__fd_event(). Returns 1 if libuv has something to do. */
 int green__epoll_wait(struct green_hub *h, int ms);
-/* libuv will not fail to tell the kernel of that descriptor, or of those that
- * it has for uv_async_t and signals: it would abort. 0, or an error. */
+/* Registers that descriptor, or those that libuv has for uv_async_t and
+ * signals, with libuv's epoll, since libuv would abort if it failed. 0, or an
+ * error. */
 int green__libuv_register(uv_loop_t *loop, int fd);
 int green__libuv_secure(uv_loop_t *loop);
-/* Are there as many descriptors as opening a loop takes, and the memory? And
- * the memory for a watch of that number? 0, or an error: libuv would abort. */
+/* The first checks that the descriptors and the memory for a new loop are
+ * there, the second the memory for a watch of that number; libuv would abort
+ * without them. 0, or an error. */
 int green__libuv_has_room(void);
 int green__libuv_has_memory(int fd);
 
 int green__post_open(struct green_hub *h, struct green_post **post,
                      int counted);
 void green__post_busy(struct green_hub *h, int delta);
-/* As green_post_send(), but cannot lack memory: the job is the caller's, until
- * it is carried out or refused. */
+/* As green_post_send(), but needs no memory: the caller owns the job until it
+ * runs or is refused. */
 struct green__job {
   struct green__job *next;
   void (*fn)(struct green_hub *hub, void *arg);
@@ -369,15 +373,15 @@ struct green__job {
 int green__post_job(struct green_post *post, struct green__job *job);
 void green__resolver_shutdown(struct green_hub *h);
 /* hosts.c: does the hosts file have an address of that family for the name?
- * *hosts is what was read of it, NULL at first. */
+ * *hosts caches the file and is NULL at first. */
 struct green__hosts;
 int green__hosts_know(struct green__hosts **hosts, const char *name,
                       int family);
 void green__hosts_free(struct green__hosts *hosts);
 void green__post_shutdown(struct green_hub *h);
-/* A uv handle of ours, which does not keep the loop alive, was made. */
+/* Notes a new uv handle of ours, which does not keep the loop alive. */
 void green__handle_opened(struct green_hub *h, void *handle);
-/* One was closed: the last one ends green_close(). */
+/* Such a handle was closed; the last one ends green_close(). */
 void green__handle_closed(uv_handle_t *handle);
 
 static inline void green__list_add_first(struct green_list *list,

@@ -1,13 +1,13 @@
 /* loop.c - a loop of the hub's own: when to poll, and for how long.
  *
  * The hub sleeps in its own epoll, which watches libuv's descriptor, too. libuv
- * has its turn when it says that there is something to do: uv_run() costs twice
- * a call of epoll_wait, and makes one of its own. It runs on a stack of the
- * hub's, because it needs 13 to 16 KB of it and cannot be entered twice;
- * callbacks only mark threads ready. Owns the timer that gives idle stacks
- * back, and the one for the nearest deadline on a loop that others run.
+ * runs when it says that there is something to do: uv_run() costs twice a call
+ * of epoll_wait and makes one itself. It runs on a stack of the hub's, because
+ * it needs 13 to 16 KB and cannot be entered twice; callbacks only mark threads
+ * ready. Owns the timer that gives idle stacks back, and, on a host's loop, the
+ * timer for the nearest deadline.
  *
- * The hub's stack, but green__stay_awake() and green__arm_timer(): any.
+ * The hub's stack; green__stay_awake() and green__arm_timer() run on any.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,9 +20,9 @@
 enum { HUB_STACK_SIZE = 256 * 1024 };
 /* A poll that took longer slept: threads that waited across it are not hot. */
 enum { SLEPT_NS = 50000 };
-/* Idle stacks beyond this many, and other memory that is not in use, are given
- * back after the hub's trim_ms, in steps of half a millisecond each TRIM_ON_MS:
- * so many stacks, and so many slabs of records. */
+/* After trim_ms the hub gives back idle stacks beyond KEEP_IDLE and other
+ * unused memory: every TRIM_ON_MS up to TRIM_MOST stacks and TRIM_SLABS slabs
+ * of records, which takes half a millisecond. */
 enum { KEEP_IDLE = 16, TRIM_ON_MS = 10, TRIM_MOST = 256, TRIM_SLABS = 32 };
 
 /* --- a loop that is not polled here --- */
@@ -32,15 +32,15 @@ void green__stay_awake(struct green_hub *h) {
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
-/* The deadline itself is looked at by whoever runs next. The loop must be kept
- * going until then: libuv runs timers after the check phase, too (with
- * UV_RUN_ONCE always, from 1.45 on in every mode), and would find nothing
- * active any more. */
+/* The next batch looks at the deadline itself. The loop must be kept going
+ * until then: libuv runs timers after the check phase, too (with UV_RUN_ONCE
+ * always, from 1.45 on in every mode), and would find no active handle any
+ * more. */
 static void on_timer(uv_timer_t *timer) {
   green__stay_awake(timer->data);
 }
 
-/* The next deadline, or time at which strangers' descriptors are due. */
+/* The next deadline, or the time to verify borrowed descriptors. */
 static uint64_t next_time(const struct green_hub *h) {
   uint64_t at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
   uint64_t due = green__borrowed_due(h);
@@ -66,7 +66,8 @@ void green__arm_timer(struct green_hub *h) {
 
 /* --- libuv's turn --- */
 
-/* Before 1.44 libuv did not say that the kernel is to be told of handles. */
+/* Before 1.44 uv_backend_timeout() ignored handles not yet told to the
+ * kernel. */
 #define TELLS_ALL (1 << 16 | 44 << 8)
 
 static int uv_timeout(struct green_hub *h) {
@@ -76,9 +77,9 @@ static int uv_timeout(struct green_hub *h) {
   return uv_backend_timeout(h->loop);
 }
 
-/* Lets libuv do what it has to do at once: a handle was started or closed, or
- * a timer is due. Returns for how many ms it has nothing to do then; -1: until
- * its descriptor is ready. */
+/* Lets libuv do at once what it has to do: start or close a handle, or run a
+ * timer. Returns for how many ms it has nothing more to do; -1: until its
+ * descriptor is ready. */
 static int tend_libuv(struct green_hub *h) {
   int ms = uv_timeout(h);
   if (ms != 0 && uv_version() >= TELLS_ALL) return ms;
@@ -93,7 +94,8 @@ static int shorter(uint64_t ms, int uv_ms) {
   return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
-/* A list that cannot be made anew for now must not keep the process busy. */
+/* Pauses if the list cannot be replaced now, to keep the process from
+ * spinning. */
 static void renew(struct green_hub *h) {
   if (green__fds_renew(h) < 0) poll(NULL, 0, 1);
 }
@@ -103,8 +105,8 @@ static void wait(struct green_hub *h, int ms) {
   if (green__unlikely(h->epoll.stale)) renew(h);
 }
 
-/* Sleeps until something happens, but no longer than that. What libuv makes
- * ready must be seen before. */
+/* Sleeps until something happens, but at most `ms`. Threads that libuv makes
+ * ready must be noticed before the sleep. */
 static void sleep_for(struct green_hub *h, uint64_t ms) {
   int uv_ms = tend_libuv(h);
   if (!green__list_empty(&h->ready)) ms = 0;
@@ -120,14 +122,14 @@ static void poll_sleeping(struct green_hub *h) {
   h->idle_ns += h->now - before;
 }
 
-/* Takes the events that are there already. With nothing to watch it is free. */
+/* Takes the events that have come already. It is free if nothing is watched. */
 static void pass(struct green_hub *h) {
   if (h->uses_libuv) tend_libuv(h);
   if (h->uses_libuv || h->armed_fds) wait(h, 0);
 }
 
-/* With threads ready. Polling must not take more than a 16th of the time:
- * 1,000 busy descriptors are reported again at each poll until they are read,
+/* Polls while threads are ready. Polling must not take more than a 16th of the
+ * time: each poll reports 1,000 busy descriptors again until they are read,
  * which took a tenth of an echo server's throughput. */
 static void poll_passing(struct green_hub *h) {
   uint64_t before = h->now, most = h->options.poll_ms * UINT64_C(4000000);
@@ -137,21 +139,22 @@ static void poll_passing(struct green_hub *h) {
   if (h->poll_pause > most) h->poll_pause = most;
 }
 
-/* How long what is outside may take, in real time, before virtual time goes
- * on. A request under way in another OS thread does get its answer. */
+/* How long virtual time waits, in real time, for events from outside. A request
+ * under way in another OS thread is certain to be answered. */
 static uint64_t patience(const struct green_hub *h) {
   if (h->external == 0) return 0;
   return h->busy ? 100 * h->quiet : h->quiet;
 }
 
-/* The clock stands still and nobody is ready: what is there already comes
- * first, then what comes soon, then the next deadline. */
+/* The clock is frozen and no thread is ready. Events that have come already go
+ * first, then events that come soon, then the next deadline. */
 static void poll_frozen(struct green_hub *h) {
   uint64_t start = uv_hrtime(), passed = 0;
   green__borrowed_verify(h);
   pass(h);
   while (green__list_empty(&h->ready) && passed < patience(h)) {
-    green__fds_reconcile(h); /* or what nobody waits for ends each sleep */
+    green__fds_reconcile(h); /* or an event that nobody waits for ends each
+                                sleep */
     sleep_for(h, (patience(h) - passed + 999999) / 1000000);
     passed = uv_hrtime() - start;
   }
@@ -173,8 +176,8 @@ static void stuck(struct green_hub *h) {
 
 /* --- surplus memory is given back some time later ---
  *
- * Where the hub goes round by itself, or is stepped, it looks at the time; on a
- * host's loop there is a timer, which does not keep the loop alive. */
+ * A hub with its own loop, or in steps, looks at the time. A hub on a host's
+ * loop has a timer, which does not keep the loop alive. */
 
 static int trim(struct green_hub *h) {
   int more = green__stacks_trim(h, KEEP_IDLE, TRIM_MOST);
@@ -262,8 +265,9 @@ static void on_check(uv_check_t *check) {
   (void)check;
 }
 
-/* libuv says what it has to do only while some handle is active and counts.
- * What it tells the kernel it is made to tell now, while nobody minds. */
+/* uv_backend_timeout() answers only while some handle is active and ref'd.
+ * tend_libuv() makes libuv register its descriptors now, while time is
+ * cheap. */
 static void keep_libuv_alive(struct green_hub *h) {
   uv_check_init(h->loop, &h->check);
   green__handle_opened(h, &h->check);

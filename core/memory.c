@@ -1,9 +1,9 @@
 /* memory.c - where the core's memory comes from.
  *
- * The C allocator, and mmap for stacks and records. What libuv allocates is not
- * counted: its allocator is the process's, and may be the host's. A test may
- * make calls fail; that costs one predictable branch and is always compiled in,
- * so that what is tested is what is shipped.
+ * The C allocator, and mmap for stacks and records. libuv's memory is not
+ * counted: its allocator belongs to the process, and may be the host's. A test
+ * may make calls fail; that costs one predictable branch and is always compiled
+ * in, so that tests run the code that is shipped.
  *
  * Any stack, any OS thread; not in a signal handler.
  *
@@ -79,8 +79,9 @@ void green__free(void *ptr) {
 
 /* --- pages --- */
 
-/* Address space only: the kernel finds a page when it is first touched, and
- * NORESERVE keeps a strict accountant from counting the rest. */
+/* Takes address space only: the kernel provides a page when it is first
+ * touched, and NORESERVE keeps strict overcommit accounting from counting the
+ * rest. */
 void *green__map(size_t size) {
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
   void *base;

@@ -4,7 +4,8 @@
  * one is refused and never crashes. The hub owns one uv_async_t, made when the
  * first post opens, since any descriptor in the loop costs each poll 116 ns.
  *
- * green_post_send, _hold, _release: any OS thread. The rest: the hub's.
+ * green_post_send, _hold and _release run on any OS thread, the rest on the
+ * hub's.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -2,12 +2,12 @@
  *
  * Records are carved from slabs of 64 KB, aligned to their size so that a
  * record tells its slab. The slabs are the list of all threads: a record in use
- * has an id, a free one has none. Those with room are in a list by
- * themselves; a free record is used again before a new one is carved.
+ * has an id, a free one has none. Slabs with room have a list of their own; a
+ * free record is reused before a new one is carved.
  *
- * A slab stays mapped until the hub is freed, as there may be stale pointers
- * into it, which are compared and found out. A trim gives the memory of slabs
- * without a thread back all the same.
+ * A slab stays mapped until the hub is freed, because stale pointers into it
+ * may be compared with live ones. A trim still gives the memory of slabs
+ * without threads back.
  *
  * Any stack of the hub's OS thread.
  *
@@ -40,7 +40,7 @@ static struct green__record_slab *slab_of(struct green_thread *t) {
   return (void *)((uintptr_t)t & ~(uintptr_t)(SLAB_SIZE - 1));
 }
 
-/* Has memory that nobody needs. */
+/* Does it have memory that nobody needs? */
 static int is_idle(const struct green__record_slab *slab) {
   return slab->used == 0 && slab->carved > 0;
 }
@@ -67,7 +67,7 @@ static struct green_thread *carve(struct green__record_slab *slab) {
 
 /* --- taking and giving back --- */
 
-/* There was no free one, or the last free one was taken. */
+/* The slab has no free record: does it have room for another one? */
 static void check_room(struct green_hub *h, struct green__record_slab *slab) {
   if (slab->carved < RECORDS) return;
   h->room = slab->next_room;
@@ -114,7 +114,7 @@ int green_reserve(struct green_hub *h) {
   return 0;
 }
 
-/* The next record that is taken is this one, or one like it. */
+/* The next green__record_take() finds this record, or another free one. */
 void green_unreserve(struct green_hub *h) {
   struct green_thread *t = h->reserved;
   h->reserved = t->user;
@@ -134,7 +134,7 @@ void green_each(struct green_hub *h,
     }
 }
 
-/* Those of threads that live on have things of their own. */
+/* Records of threads that live on own further memory. */
 static void free_slab(struct green_hub *h, struct green__record_slab *slab) {
   uint32_t i;
   for (i = 0; i < slab->carved; i++)

@@ -1,14 +1,14 @@
 /* report.c - the library's messages on stderr.
  *
- * A report never holds up its maker: bytes that stderr does not take at once
- * wait in a queue. An OS thread, which exists only as long as any wait, writes
- * them. Reports are limited in rate, and the queue in size; a later report
- * tells how many were dropped. Bytes of a peer in a text cannot steer the
- * terminal that shows it. At the end of the process the queue is written for
- * as long as its reader makes progress, within bounds.
+ * A report never blocks its caller: bytes that stderr does not take at once
+ * wait in a queue. An OS thread, which exists only as long as there are any,
+ * writes them. Reports are limited in rate, and the queue in size; a later
+ * report tells how many were dropped. A peer's bytes in a text cannot control
+ * the terminal that shows it. At exit the process goes on writing as long as
+ * the reader makes progress, within bounds.
  *
- * All of this belongs to the process, as stderr does, behind one lock. No write
- * that may block is made under it.
+ * All of this belongs to the process, as stderr does, and is protected by one
+ * lock. Nobody holds the lock during a write that may block.
  *
  * Any stack, any OS thread; not in a signal handler.
  *
@@ -22,8 +22,8 @@
 
 #include "internal.h"
 
-/* Reports at once, and in each second from then on: a few screens of tracebacks
- * show what is wrong, and a flood of them would fill a disk. */
+/* Reports in one burst, and in each second after it: a few screens of
+ * tracebacks show what is wrong, and a flood of them would fill a disk. */
 enum { BURST = 200, PER_SECOND = 20 };
 
 /* A text is cut after this, unless it is to be whole. */
@@ -34,7 +34,7 @@ enum { BURST = 200, PER_SECOND = 20 };
 #define PIECE 4096
 #define WRITER_STACK 131072
 #define SECOND UINT64_C(1000000000)
-/* At the end: without progress, and in all. */
+/* How long the end of the process waits: without progress, and in all. */
 #define STALLED (SECOND / 5)
 #define LONGEST (2 * SECOND)
 
@@ -49,8 +49,8 @@ static pthread_cond_t changed; /* of the monotonic clock */
 static struct text *first, **last = &first;
 static size_t waiting;        /* bytes in the queue */
 static uint64_t written;      /* bytes that the writer has written */
-static uint64_t dropped;      /* reports, since it was last told */
-static uint64_t tell_at;      /* when that is told next */
+static uint64_t dropped;      /* reports, since the last line about it */
+static uint64_t tell_at;      /* when the next such line is due */
 static double tokens = BURST; /* reports that may be made now */
 static uint64_t tokens_at;    /* when that was so */
 static int writer;            /* the OS thread runs */
@@ -176,7 +176,7 @@ static void write_now(void) {
   }
 }
 
-/* Printable bytes are written now, later, or never. */
+/* Writes printable bytes: now, later, or never. */
 static void emit(const char *bytes, size_t length) {
   size_t n = 0;
   if (!first) n = green__stderr_now(bytes, length);
@@ -196,8 +196,8 @@ static void tell_dropped(void) {
 
 /* --- the writer --- */
 
-/* Lets go of the lock while it writes, which may take for ever. The text stays
- * the first: only the writer removes any. */
+/* Releases the lock while it writes, which may take for ever. The text stays
+ * the first, because only the writer removes texts. */
 static void write_piece(void) {
   struct text *t = first;
   size_t n = t->length - t->done;
@@ -235,7 +235,7 @@ static void *write_queue(void *unused) {
 
 /* --- the process --- */
 
-/* exit() may be called where it should not be: in a signal handler that has
+/* A program may call exit() where it should not: in a signal handler that has
  * interrupted a report. */
 static int lock_at_exit(void) {
   static const struct timespec pause = {0, 1000000};
@@ -277,7 +277,8 @@ static void init_condition(void) {
   pthread_condattr_destroy(&attr);
 }
 
-/* The parent's writer writes what waits; a child starts with nothing. */
+/* The parent's writer writes the waiting texts; a child starts with an empty
+ * queue. */
 static void in_child(void) {
   init_condition();
   while (first) remove_first();
@@ -312,7 +313,7 @@ int green_report_begin(void) {
   return may;
 }
 
-/* A text of which no copy can be made is cut to what fits. */
+/* If no copy can be made, the text is cut to fit the reserve. */
 static void put_printable(const char *text, size_t length) {
   size_t size = green_printable(NULL, text, length);
   char *copy = size <= sizeof reserve ? reserve : green__alloc(size);

@@ -1,8 +1,8 @@
-/* sanitizers.h - what ASan, TSan and valgrind are told of stacks and switches.
+/* sanitizers.h - tells ASan, TSan and valgrind of stacks and switches.
  *
- * A build has one of three backends of the same functions, the last of them
- * empty; valgrind is told by macros that cost nothing outside of it. For
- * stack.c only.
+ * A build has one of three backends with the same functions, the last of them
+ * empty. Macros that cost nothing outside of valgrind tell it. For stack.c
+ * only.
  *
  *   leave() .... called right before a switch
  *   arrive() ... first thing after it, on the stack arrived at
@@ -51,7 +51,7 @@ INLINE UNSEEN static inline void leave(struct green__stack *from,
                                  (size_t)(to->high - to->low));
 }
 
-/* Nobody knows the bounds of the OS stack but ASan, and it tells who left. */
+/* Only ASan knows the bounds of the OS stack, and it tells which stack left. */
 INLINE UNSEEN static inline void arrive(struct green__stack *s) {
   const void *low;
   size_t size;
@@ -61,7 +61,7 @@ INLINE UNSEEN static inline void arrive(struct green__stack *s) {
   s->came->high = (char *)low + size;
 }
 
-/* Fake stacks are freed by who leaves them for good, so pretend to do that. */
+/* Leaving a fake stack for good frees it, so pretend to leave it. */
 UNSEEN static inline void forget(struct green__stack *s) {
   const void *low;
   size_t size;
@@ -135,13 +135,13 @@ static inline void clean(struct green__stack *s) {
 }
 
 static inline void adopt(struct green__stack *s) {
-  (void)s; /* its bounds are nobody's business */
+  (void)s; /* its bounds are not needed */
 }
 
 #endif
 
 /* Valgrind takes a jump of the stack pointer for a huge frame, unless it knows
- * both stacks. Told once for each mapping, not for each thread. */
+ * both stacks. Tell it once for each mapping, not for each thread. */
 #ifdef VALGRIND_STACK_REGISTER
 
 static inline void tell_valgrind(struct green__stack *s) {

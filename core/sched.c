@@ -5,7 +5,7 @@
  * it kept, or to a worker from the pool that runs it. The hub's stack is
  * switched to when nothing is ready or when a poll is due.
  *
- * Invariant: whoever leaves has made sure that the idle pool is not empty
+ * Invariant: a stack that leaves has made sure that the idle pool is not empty
  * (green_keep_reserve), or is itself an idle worker; so a switch cannot fail.
  *
  * SPDX-License-Identifier: MIT
@@ -14,7 +14,7 @@
 
 /* Most switches between two looks at the clock: 0.6 ns each instead of 20. */
 enum { LONGEST = 32 };
-/* A shuffle takes the next thread from among the first so many. */
+/* A shuffle picks the next thread from the first SHUFFLED ready ones. */
 enum { SHUFFLED = 16 };
 
 void green__ready(struct green_hub *h, struct green_thread *t) {
@@ -26,12 +26,12 @@ void green__ready(struct green_hub *h, struct green_thread *t) {
 
 /* --- looks: at the clock, and whether to poll ---
  *
- * A look costs as much as a third of a switch, so most switches make none. How
- * many pass between two looks follows from how long the last ones took: while
- * threads compute, each switch is looked at, and timers and sockets wait for
- * one thread, not for 32. Each look that finds the threads quick makes the
- * distance longer by one, not twice as long: among 100 quick threads there may
- * be 30 that compute, one after the other. */
+ * A look costs a third of a switch, so most switches make none. The distance
+ * between two looks depends on how long the last switches took: while threads
+ * compute, every switch looks, and timers and sockets wait for one thread, not
+ * for 32. Each look that finds the threads quick adds one to the distance and
+ * does not double it: among 100 quick threads there may be 30 that compute, one
+ * after the other. */
 
 static void adapt(struct green_hub *h, uint64_t passed) {
   uint64_t most = h->options.poll_ms * UINT64_C(1000000);
@@ -46,8 +46,8 @@ static int looks_always(const struct green_hub *h) {
   return h->shuffle_seed || h->accounting;
 }
 
-/* The next look comes after `stride` switches, or when the last one that may
- * be made before a poll has been made. */
+/* The next look comes after `stride` switches, or before, when a poll is
+ * due. */
 static void set_step(struct green_hub *h) {
   h->step = looks_always(h) ? 1 : h->stride;
   if (h->left > 0 && h->step > (uint32_t)h->left) h->step = (uint32_t)h->left;
@@ -96,7 +96,7 @@ static int look(struct green_hub *h) {
   adapt(h, h->now - before);
   set_step(h);
   h->tick = h->step;
-  /* The thread that leaves is charged even if the hub's turn comes first. */
+  /* Charge the leaving thread, even if the hub's turn comes first. */
   if (h->accounting && h->hot.current) green__account_left(h, h->hot.current);
   if (poll_due(h)) return 1;
   if (h->shuffle_seed) shuffle(h);
@@ -148,7 +148,7 @@ struct green_thread *green_next(struct green_hub *h, struct green_thread *t,
                                 int how) {
   struct green__stack *s = h->on;
   uint8_t of_runtime = t->flags & GREEN_RUNTIME; /* the record may go */
-  green__stack_check(s); /* while its owner can be named */
+  green__stack_check(s);                         /* while its owner is known */
   t->stack = NULL;
   if (how != GREEN_PARKED) {
     if (green__unlikely(h->accounting)) green__account_left(h, t);
@@ -197,7 +197,7 @@ void green__leave(struct green_hub *h) {
   }
 }
 
-/* Nothing is registered anywhere: the thread runs, and goes on running. */
+/* The thread registers no wait: it is running and stays so. */
 void green_leave_frames(struct green_hub *h) {
   struct green_thread *t = h->hot.current;
   struct green__stack *from = h->on, *to = green__stack_take(h, worker);
@@ -262,14 +262,14 @@ void green__run_batch(struct green_hub *h) {
   h->in_batch = 0;
 }
 
-/* A small seed has few bits, which xorshift would take long to spread. */
+/* A small seed has few bits set, and xorshift takes long to spread them. */
 void green_shuffle(struct green_hub *h, uint64_t seed) {
   h->shuffle_seed =
       seed * UINT64_C(0x9E3779B97F4A7C15); /* odd: 0 for 0 only */
   h->tick = 1;
 }
 
-/* Any thread may wake after a sleep: the first one is looked at. */
+/* Any thread may have woken in a sleep, so the first switch makes a look. */
 void green__poll_done(struct green_hub *h, int slept) {
   h->polls++;
   h->last_poll = h->now;

@@ -1,15 +1,16 @@
 /* scope.c - cancellation is a state.
  *
  * A thread has a chain of scopes, innermost first: timeouts, groups, shields.
- * Its kill cancels the (implicit) outermost one. What strikes a thread is the
- * outermost cancelled scope that no shield hides; then a throw. thread->pending
- * is nonzero whenever something might strike, so that a blocking call reads
- * one byte on entry. Cancelled stays cancelled: each delivery leaves it so.
+ * Its kill cancels the (implicit) outermost one. The outermost cancelled scope
+ * that no shield hides strikes the thread; after that, a throw does.
+ * thread->pending is nonzero whenever something might strike, so that a
+ * blocking call reads one byte on entry. Cancelled stays cancelled: each
+ * delivery leaves it so.
  *
  * Timers fire in polls, which come late for a thread that computes or whose
- * calls never have to wait. So pending is nonzero, too, while a scope with a
- * deadline is open, and whoever asks what strikes the running thread looks at
- * the clock first: one of the first calls after the deadline is struck.
+ * calls never have to wait. So pending is also nonzero while a scope with a
+ * deadline is open, and green_strikes() looks at the clock first for the
+ * running thread: one of the first calls after the deadline is struck.
  *
  * Any stack of the hub's OS thread.
  *
@@ -21,8 +22,8 @@
  * pcall for each of a few hundred clients is legitimate. */
 enum { MOST_DELIVERIES = 1000 };
 
-/* Strikes at this moment, or possible ones: a scope may rest or wake at any
- * time. */
+/* Strikes at this moment, or possible ones: a scope may start or stop resting
+ * at any time. */
 enum which { NOW, EVER };
 
 static int is_awake(struct green_hub *h, struct green_scope *s) {
@@ -48,7 +49,7 @@ static enum green_strike strikes(struct green_hub *h, struct green_thread *t,
   struct green_scope *s;
   *scope = NULL;
   for (s = t->scopes; s; s = s->outer) {
-    /* Scopes further out, the kill and a throw are hidden as well. */
+    /* The shield hides scopes further out, the kill and a throw as well. */
     if (hides(h, t, s, which))
       return *scope ? GREEN_STRIKE_SCOPE : GREEN_STRIKE_NONE;
     if (counts(h, s, which)) *scope = s; /* the outermost one is found last */
@@ -85,8 +86,9 @@ static void cancel(struct green_hub *h, struct green_scope *s) {
 }
 
 /* Cancels those scopes of the running thread whose deadline has passed. Most
- * looks take the kernel's coarse clock, 4 ns instead of 22 of a call's 30: it
- * is 1 to 10 ms late, so each eighth call in a row looks at the exact one. */
+ * looks read the kernel's coarse clock, which takes 4 ns of a call's 30 instead
+ * of 22. It is 1 to 10 ms late, so each eighth look in a row reads the exact
+ * one. */
 static void look_at_clock(struct green_hub *h, struct green_thread *t) {
   uint64_t now = h->hot.budget % 8 ? green__now_coarse() : green_now();
   struct green_scope *s;
@@ -127,7 +129,7 @@ int green_overdue(struct green_hub *h, struct green_thread *t, int anew) {
   return 1;
 }
 
-/* The others have their turn before each delivery but the first. */
+/* The other threads get a turn before each delivery but the first. */
 static int deliver_scope(struct green_scope *scope) {
   if (scope->deliveries < UINT16_MAX) scope->deliveries++;
   return scope->deliveries == 1 ? GREEN_AT_ONCE : GREEN_LAP_FIRST;
@@ -146,7 +148,7 @@ int green_deliver(struct green_hub *h, enum green_strike strike,
   assert(strike != GREEN_STRIKE_NONE);
   if (strike == GREEN_STRIKE_SCOPE) return deliver_scope(scope);
   if (strike == GREEN_STRIKE_KILL) return deliver_kill(h, h->hot.current);
-  return GREEN_AT_ONCE; /* a throw: taken by what raises it */
+  return GREEN_AT_ONCE; /* a throw: the caller takes the code */
 }
 
 int green_kill(struct green_hub *h, struct green_thread *t) {
@@ -188,9 +190,9 @@ int green_take_throw(struct green_hub *h, struct green_thread *t) {
   return error;
 }
 
-/* A killed thread, one that was struck, or that shields what it does: it ends
- * something, which must not fail for want of a stack. So must not what is owed
- * to ended threads, and main, who would have to end all others. */
+/* A thread that was killed or struck, or that holds a shield, cleans up, which
+ * must not fail because no stack is left. The same holds for links and reports
+ * of ended threads, and for main, which would have to end all others. */
 int green__cleans_up(const struct green_hub *h) {
   const struct green_thread *t = h->hot.current;
   const struct green_scope *s;
@@ -284,7 +286,8 @@ void green_scope_move(struct green_hub *h, struct green_scope *s,
   assert(from && s != inner && s->kind != GREEN_SHIELD);
   unlink_scope(s);
   link_scope(s, to, inner);
-  /* A wait is interrupted by what happens during it: so it happens anew. */
+  /* Only a cancellation during a wait interrupts it, so cancel the scope
+   * anew. */
   if (s->cancelled && green_timer_start(h, &s->timer, 1) == 0)
     s->cancelled = 0;
   green__pending_update(h, from);

@@ -1,15 +1,15 @@
-/* stack.c - C stacks: where they lie, how they are guarded, who is told.
+/* stack.c - C stacks: where they lie, and how they are guarded.
  *
  * Owns a hub's slabs and its pool of idle stacks. A slab is one mapping of up
- * to 64 slots, each used when first needed; nothing but address space is taken
- * before. Idle stacks are LIFO: the `filled` first ones have memory that a trim
- * would give back, the others are blank but for their struct. That lies in the
- * stack's own slot and stays readable until the slab is unmapped, which a trim
- * does when all stacks of a slab are idle. A few stacks are kept apart, as
- * spares for clean-up when no other stack can be had.
+ * to 64 slots; a slot takes only address space until it is first used. Idle
+ * stacks are LIFO: the first `filled` ones have memory that a trim would give
+ * back, the others are blank but for their struct. The struct lies in the
+ * stack's own slot and stays readable until the slab is unmapped; a trim unmaps
+ * a slab when all its stacks are idle. A few stacks are set aside as spares,
+ * for clean-up when no other stack is available.
  *
- * Any stack of the hub's OS thread, but trim and free only while none of the
- * stacks concerned runs: on the hub's stack or on the OS stack.
+ * Any stack of the hub's OS thread; trim and free run only on the hub's stack
+ * or the OS stack, as they must not run on a stack that they free.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -41,8 +41,8 @@ enum {
   COLOURS = 64,
   LINE = 64,         /* of the cache */
   STRUCT_ROOM = 192, /* for struct green__stack, in whole lines */
-  CANARY_WORDS = 128 /* 1 KB without a gap: what frames below that size
-                         leave behind cannot step over it */
+  CANARY_WORDS = 128 /* 1 KB without a gap: the leftovers of smaller frames
+                        cannot step over it */
 };
 #define CANARY 0x6e65657267617565u /* no address, no small number */
 
@@ -100,12 +100,12 @@ static int choose_guard(struct green__stacks *p,
   return 0;
 }
 
-/* The words lie right below the stack, in what would else be the guard. */
+/* The words lie right below the stack, where the guard would be. */
 static void set_canary(struct green__stack *s) {
   for (int i = 0; i < CANARY_WORDS; i++) s->canary[i] = CANARY;
 }
 
-/* By now the neighbour may be damaged: no way to go on. */
+/* The neighbour may be damaged by now, so the process cannot go on. */
 static void check_canary(const struct green__stack *s) {
   uint64_t changed = 0;
   for (int i = 0; i < CANARY_WORDS; i++) changed |= s->canary[i] ^ CANARY;
@@ -163,14 +163,14 @@ static void init_stack(struct green__stack *s, struct green_hub *h,
   tell_valgrind(s);
 }
 
-/* Half as much, and so on, where address space is short. */
+/* Tries half as much, and so on, if address space is short. */
 static char *map_slots(size_t slot, uint32_t *count) {
   char *base = NULL;
   while (*count && !(base = green__map(*count * slot))) *count /= 2;
   return base;
 }
 
-/* How many the next slab has. Clean-up goes beyond the limit by few. */
+/* How many stacks the next slab has. Clean-up exceeds the limit by few. */
 static uint32_t slab_count(const struct green__stacks *p) {
   uint32_t count = p->slabs ? SLAB_STACKS : FIRST_STACKS;
   if (p->total >= p->max) return FIRST_STACKS;
@@ -221,7 +221,7 @@ static struct green__stack *carve(struct green_hub *h) {
   return s;
 }
 
-/* A stack that was never used, or NULL. */
+/* Returns a stack that was never used, or NULL. */
 static struct green__stack *make_stack(struct green_hub *h) {
   struct green__stack *s = carve(h);
   return s || add_slab(h) < 0 ? s : carve(h);
@@ -233,7 +233,8 @@ static void drop_stack(struct green__stack *s) {
   clean(s);
 }
 
-/* The order tells green__global_slab() when the record is spare. */
+/* The order of these stores tells green__global_slab() when the record is
+ * spare. */
 static void drop_slab(struct green__slab *slab) {
   char *base = atomic_load(&slab->base);
   for (uint32_t i = 0; i < slab->used; i++)
@@ -277,8 +278,8 @@ static void pool_remove(struct green__stacks *p, struct green__stack *s) {
   if (p->last_filled == s) p->last_filled = s->prev;
 }
 
-/* All but what lies in a page with the struct. The worker's frames are lost,
- * so the next use starts anew. */
+/* Gives all pages back but the one with the struct. The worker's frames are
+ * lost, so the next use starts anew. */
 static void chill(struct green__stack *s) {
   char *from = s->canary ? page_of(s->canary) : s->low;
   forget(s);
@@ -296,7 +297,7 @@ static void chill_last(struct green__stacks *p) {
 
 /* --- what a trim gives back --- */
 
-/* Is there a slab that can go, and leave so many idle ones? */
+/* Is there a slab to give back that leaves `keep` idle stacks? */
 static int has_surplus_slab(const struct green__stacks *p, uint32_t keep) {
   return p->whole > 0 && p->idle_count >= keep + SLAB_STACKS;
 }
@@ -308,7 +309,7 @@ static void give_back(struct green__stacks *p, struct green__slab *slab) {
   drop_slab(slab);
 }
 
-/* How many stacks that were. */
+/* Returns how many stacks that were. */
 static uint32_t give_back_slabs(struct green__stacks *p, uint32_t keep,
                                 uint32_t most) {
   struct green__slab **at = &p->slabs, *slab;
@@ -370,8 +371,8 @@ int green__stacks_spares(struct green_hub *h) {
   return 0;
 }
 
-/* With keep_all the slabs stay mapped for good, as threads that could not be
- * ended may have pointers into each other's stacks. */
+/* With keep_all the slabs stay mapped for good, because threads that would not
+ * end may have pointers into each other's stacks. */
 void green__stacks_free(struct green_hub *h, int keep_all) {
   struct green__slab *slab = h->stacks.slabs;
   while (slab) {
@@ -416,11 +417,11 @@ struct green__stack *green__stack_take(struct green_hub *h,
   return s;
 }
 
-/* A spare that was used is replaced by the next one that can be spared. */
+/* The next stack that is put back replaces a spare that was used. */
 void green__stack_put(struct green_hub *h, struct green__stack *s) {
   struct green__stacks *p = &h->stacks;
   assert(!s->blank && s->hub == h && s->slab);
-  green__stack_check(s); /* while it is known who ran there */
+  green__stack_check(s); /* while its owner is known */
   s->owner = NULL;
   if (green__likely(p->spares == p->most_spares || !p->idle)) {
     pool_add(p, s);
@@ -438,7 +439,7 @@ void green__stack_left(struct green_hub *h, struct green__stack *s) {
 
 /* --------------------------------------------------------- single, sizes -- */
 
-/* One guard by mprotect is no question of budget. */
+/* One guard by mprotect needs no budget. */
 struct green__stack *green__stack_single(struct green_hub *h, size_t size,
                                          void (*entry)(void *stack)) {
   size_t slot = round_up(GREEN__GUARD_SIZE + size + STRUCT_ROOM, page_size());
@@ -458,7 +459,8 @@ void green__stack_single_free(struct green__stack *s) {
   green__unmap(base, (size_t)((char *)s + STRUCT_ROOM - base));
 }
 
-/* Page by page from the top, as most stacks have touched two or three. */
+/* Counts page by page from the top, as most stacks have touched two or
+ * three. */
 size_t green__stack_touched(const struct green__stack *s) {
   size_t page = page_size(), touched = 0;
   unsigned char resident = 0;

@@ -1,9 +1,9 @@
 /* stderr.c - writes on descriptor 2 that its reader cannot hold up.
  *
- * Parent and children share its open file, so it is never made non-blocking:
- * they would lose output. A pipe or a terminal is opened once more for each
- * report, as /proc/self/fd/2; that open file is ours and non-blocking. A socket
- * has a flag for each send. Regular files and devices such as /dev/null take
+ * Parent and children share the open file, so we never make it non-blocking:
+ * they would lose output. We open a pipe or a terminal once more for each
+ * report, as /proc/self/fd/2; that open file is ours and non-blocking. For a
+ * socket, send() has a flag. Regular files and devices such as /dev/null take
  * everything.
  *
  * Any stack, any OS thread; green__stderr_now() also in a signal handler.
@@ -21,7 +21,7 @@
 
 #include "internal.h"
 
-/* A reader that has gone is no reason to die of SIGPIPE. */
+/* The process must not die of SIGPIPE because the reader has gone. */
 struct quiet {
   sigset_t before;
   int was_pending;
@@ -47,7 +47,8 @@ static void quiet_end(const struct quiet *q) {
   errno = error;
 }
 
-/* How many bytes are done with. Those that cannot be written are, too. */
+/* How many bytes need not be written again, including those that never can
+ * be. */
 static size_t done_with(ssize_t n, size_t length) {
   if (n >= 0) return (size_t)n;
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0
@@ -63,8 +64,8 @@ static size_t write_quietly(int fd, const char *text, size_t length) {
   return done_with(n, length);
 }
 
-/* 0 if it cannot be opened again (no /proc, or it belongs to another user):
- * then only an OS thread of its own can write without a risk. */
+/* Returns 0 if it cannot be opened again (no /proc, or it belongs to another
+ * user): then only the writer's OS thread can write without risk. */
 static size_t write_reopened(const char *text, size_t length) {
   int fd =
       open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

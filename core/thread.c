@@ -1,5 +1,5 @@
-/* thread.c - the beginning and the end of green threads, and what one can know
- * of them.
+/* thread.c - the beginning and the end of green threads, and questions about
+ * them.
  *
  * A record outlives its thread only while somebody holds it (GREEN_HELD).
  *
@@ -64,7 +64,7 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   if (klass->ending) note = klass->ending(h, t);
   while (t->scopes) {
     struct green_scope *s = t->scopes;
-    s->cancelled = 0; /* nobody is left to be struck */
+    s->cancelled = 0; /* it can strike nobody any more */
     green_scope_close(h, s);
   }
   t->pending = 0;
@@ -225,6 +225,6 @@ size_t green_stack_used(struct green_hub *h, const struct green_thread *t) {
 
 size_t green_stack_left(struct green_hub *h) {
   char here;
-  if (!h->on->low) return SIZE_MAX; /* the OS stack: nobody knows */
+  if (!h->on->low) return SIZE_MAX; /* the OS stack: its bounds are unknown */
   return (size_t)(&here - h->on->low);
 }

@@ -57,8 +57,8 @@ static void down(struct green__heap *heap, uint32_t slot,
 
 /* --- room --- */
 
-/* The last slots are for clean-up, which sets itself limits, and is not to fail
- * when memory has become short. */
+/* The last slots are for clean-up, which uses deadlines and must not fail when
+ * memory is short. */
 enum { FIRST_ROOM = 64, RESERVED = 16 };
 
 static int set_room(struct green__heap *heap, uint32_t room) {

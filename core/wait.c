@@ -1,10 +1,10 @@
 /* wait.c - park and wake.
  *
  * A thread that waits is GREEN_BLOCKED, its node linked in the list of what it
- * waits for, its slot in the timer heap if there is a deadline. Whatever ends
- * the wait goes through green_wake(), which undoes all of that at once and
- * puts the thread at the tail of the ready queue: there is exactly one wake-up
- * for each wait, and a stale one finds a thread that is not blocked.
+ * waits for, its slot in the timer heap if there is a deadline. Every end of a
+ * wait goes through green_wake(), which undoes all of that at once and puts the
+ * thread at the tail of the ready queue. So there is exactly one wake-up for
+ * each wait, and a stale one finds a thread that is not blocked.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -49,7 +49,7 @@ int green_lap_begin(struct green_hub *h, const struct green_wait_kind *kind) {
   return 0;
 }
 
-/* Takes a blocked thread out of everything it waits in. */
+/* Unlinks a blocked thread from everything it waits in. */
 void green__wait_end(struct green_hub *h, struct green_thread *t) {
   assert(t->state == GREEN_BLOCKED);
   if (t->node.link.next) green_list_remove(&t->node);
@@ -119,7 +119,7 @@ static int interrupted(struct green_hub *h, enum green_strike strike,
   return strike == GREEN_STRIKE_THROW ? green_take_throw(h, t) : UV_ECANCELED;
 }
 
-/* Not inlined: the common case has no local whose address is taken, and so no
+/* Not inlined, so that the common case takes no address of a local and needs no
  * stack protector. */
 static __attribute__((noinline)) int enter_pending(struct green_hub *h) {
   struct green_scope *scope;
@@ -128,8 +128,9 @@ static __attribute__((noinline)) int enter_pending(struct green_hub *h) {
   return --h->hot.budget < 0 ? lap(h) : 0;
 }
 
-/* On entry of each: what is pending strikes first, before any effect; a thread
- * whose calls never have to wait goes round when its budget is spent. */
+/* Each blocking function enters here. A pending strike comes first, before any
+ * effect; a thread whose calls never have to wait goes to the end of the ready
+ * queue when its budget is spent. */
 int green__enter(struct green_hub *h) {
   int r = may_block(h);
   if (r < 0) return r;

@@ -1,7 +1,7 @@
 /* aarch64.S - the context switch for AAPCS64 (Linux, BSD).
  *
- * Saved are the registers that the ABI calls callee-saved, and no more: of
- * v8 to v15 the low halves. x18 belongs to the platform. A context is the
+ * Saves the registers that the ABI calls callee-saved, and no more; of v8 to
+ * v15, it saves the low halves. x18 belongs to the platform. A context is the
  * stack pointer after the stores:
  *
  *   sp ->  +0   x19 x20   entry and its argument in a new context
@@ -17,7 +17,7 @@
  *          +160           the caller's stack; 16 zero bytes in a new context
  *
  * The switch ends with ret: under BTI a br may only go to a landing pad, and a
- * resumed context goes on behind a call, which is none.
+ * resumed context continues behind a call, where there is none.
  *
  * In the CFI, v8 to v15 go by their DWARF numbers, 72 to 79.
  *
@@ -154,8 +154,8 @@ green__context_name:
         .string "aarch64"
         .size   green__context_name, . - green__context_name
 
-/* Indirect branches land on bti c here. Guarded control stacks are not
- * claimed: a switch would need one for each context. */
+/* Indirect branches land on bti c here. The note does not claim guarded control
+ * stacks: a switch would need one for each context. */
         .section .note.gnu.property, "a"
         .p2align 3
         .word   4               /* length of the name */

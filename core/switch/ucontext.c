@@ -1,9 +1,9 @@
 /* ucontext.c - the portable context switch.
  *
- * For processors without a .S file, and for comparing the others with. A
- * context is a pointer to a ucontext_t: a new one at the top of its stack, a
- * saved one in the frame that called swapcontext(). Two system calls a switch
- * (the signal mask) make it some 20 times slower than the assembly.
+ * For processors without a .S file, and to compare the others with. A context
+ * is a pointer to a ucontext_t: a new one at the top of its stack, a saved one
+ * in the frame that called swapcontext(). Two system calls a switch (the signal
+ * mask) make it some 20 times slower than the assembly.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,7 +1,7 @@
 /* x86_64.S - the context switch for the System V ABI (Linux, BSD).
  *
- * Saved are the registers that the ABI calls callee-saved, and no more; a
- * context is the stack pointer after the pushes:
+ * Saves the registers that the ABI calls callee-saved, and no more; a context
+ * is the stack pointer after the pushes:
  *
  *   low addresses                                          high addresses
  *         +-----+-----+-----+-----+-----+-----+----------------+------
@@ -9,9 +9,9 @@
  *         +-----+-----+-----+-----+-----+-----+----------------+------
  *           +0    +8    +16   +24   +32   +40        +48
  *
- * A new context looks the same: r12 holds the entry function, r13 its
- * argument, rbp is zero, the return address is green__context_start, and 16
- * zero bytes end the stack.
+ * A new context looks the same: r12 holds the entry function, r13 its argument,
+ * rbp is zero, the return address is green__context_start, and 16 zero bytes
+ * end the stack.
  *
  * The switch ends with ret, not with pop and jmp: the processor predicts
  * returns by counting calls, and one jmp makes all the callers' returns miss
@@ -123,8 +123,8 @@ green__context_name:
         .string "x86_64"
         .size   green__context_name, . - green__context_name
 
-/* Indirect branches land on endbr64 here (IBT). Shadow stacks are not claimed:
- * a switch would need one for each context. */
+/* Indirect branches land on endbr64 here (IBT). The note does not claim shadow
+ * stacks: a switch would need one for each context. */
         .section .note.gnu.property, "a"
         .p2align 3
         .long   4               /* length of the name */
