@@ -18,11 +18,11 @@ mt.__index = Pile
 ---@return green.thread
 function Pile:spawn(f, ...)
   check.callable(f, 1, "spawn")
-  return methods.spawn_in(self.pool, self.results, f, ...)
+  return methods.spawn_in(self.pool, self.children, f, ...)
 end
 
 local function next_result(self)
-  return methods.next(self.results)
+  return methods.next(self.children)
 end
 
 --- An iterator of i, ok, ... of what was spawned, and not read yet. An
@@ -32,11 +32,11 @@ function Pile:results()
 end
 
 function mt.__close(self)
-  crew.finish(self.results, "nobody reads its result")
-  crew.report_unread(self.results)
+  crew.finish(self.children, "nobody reads its result")
+  crew.report_unread(self.children)
 end
 mt.__gc = function(self)
-  if self.results then crew.abandon(self.results) end
+  if self.children then crew.abandon(self.children) end
 end
 
 --- A pile with a pool of its own, of size n, or with the one given.
@@ -50,6 +50,6 @@ function green.pile(pool)
     end
     pool = green.pool(pool)
   end
-  local results = core.crew("green.crew", nil, "children")
-  return setmetatable({pool = pool, results = results}, mt)
+  local children = core.crew("green.crew", nil, "children")
+  return setmetatable({pool = pool, children = children}, mt)
 end
