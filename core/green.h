@@ -162,7 +162,10 @@ int green_spawn(struct green_hub *hub, struct green_thread **thread,
                 green_fn fn, void *arg);
 
 /* Blocks until the thread has ended, then forgets it; *result, if not NULL, is
- * what fn returned, or UV_ECANCELED when it was killed before it started. */
+ * what fn returned, or UV_ECANCELED when it was killed before it started. Of a
+ * thread of the runtime's (Lua's) nothing is forgotten; *result is 0 when it
+ * returned, UV_UNKNOWN when it failed, UV_ECANCELED when it was killed.
+ * UV_ESRCH: the thread has ended, and nobody held it. */
 int green_join(struct green_hub *hub, struct green_thread *thread,
                uint64_t deadline, int *result);
 void green_detach(struct green_hub *hub, struct green_thread *thread);

@@ -157,10 +157,6 @@ int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
   return green_start(h, t, 0);
 }
 
-void green_detach(struct green_hub *h, struct green_thread *t) {
-  if (green__at_home(h)) green_forget(h, t);
-}
-
 /* --- what one can know of a thread --- */
 
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t) {

@@ -101,7 +101,6 @@ int green_wake_all(struct green_hub *h, struct green_list *list,
 
 static const struct green_wait_kind lap_kind = {"turn", NULL, NULL};
 static const struct green_wait_kind sleep_kind = {"sleep", NULL, NULL};
-static const struct green_wait_kind join_kind = {"join", NULL, NULL};
 const struct green_wait_kind green_others_kind = {"wait_others", NULL, NULL};
 
 static int lap(struct green_hub *h) {
@@ -169,21 +168,64 @@ int green_sleep(struct green_hub *h, uint64_t deadline) {
   return r == UV_ETIMEDOUT ? 0 : r;
 }
 
+/* On the stack of a joiner: the record of an ended thread that nobody holds is
+ * another's by the time that the joiner runs. */
+struct join {
+  struct green_thread *thread;
+  int over, outcome;
+};
+
+/* Of one that has ended. */
+static int outcome_of(const struct green_thread *t) {
+  if (t->state == GREEN_KILLED) return UV_ECANCELED;
+  if (t->state == GREEN_FAILED) return UV_UNKNOWN;
+  return t->flags & GREEN_RUNTIME ? 0 : t->result;
+}
+
+static void note_outcome(struct join *join) {
+  if (join->thread->state < GREEN_DONE) return;
+  join->over = 1;
+  join->outcome = outcome_of(join->thread);
+}
+
+/* The wait ends: by the thread's end, or before it. */
+static void join_left(struct green_hub *h, struct green_thread *joiner) {
+  (void)h;
+  note_outcome(joiner->on);
+}
+
+static const struct green_wait_kind join_kind = {"join", NULL, join_left};
+
+/* Only what green_spawn() gave out is the caller's to forget. */
+static void forget(struct green_hub *h, struct green_thread *t, uint64_t id) {
+  if (t->id == id && t != h->main && t->flags & GREEN_HELD &&
+      !(t->flags & GREEN_RUNTIME))
+    green_forget(h, t);
+}
+
 int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
                int *result) {
+  struct join join = {t, 0, 0};
+  uint64_t id = t->id;
   int r = 0;
   if (!green__at_home(h)) return UV_EPERM;
   if (t == h->hot.current) return UV_EINVAL;
   if (deadline > 0 && (r = green__enter(h)) < 0) return r;
-  if (t->state < GREEN_DONE) {
+  if (t->id != id || !id) return UV_ESRCH; /* it ended, and nobody held it */
+  note_outcome(&join);
+  if (!join.over) {
     if (deadline == 0) return UV_ETIMEDOUT;
-    r = green_wait(h, &join_kind, t, &t->joiners, deadline);
-    r = green__result(h, r);
-    if (r < 0) return r;
+    r = green_wait(h, &join_kind, &join, &t->joiners, deadline);
+    if ((r = green__result(h, r)) < 0) return r;
+    assert(join.over);
   }
-  if (result) *result = t->state == GREEN_DONE ? t->result : UV_ECANCELED;
-  green_forget(h, t);
+  if (result) *result = join.outcome;
+  forget(h, t, id);
   return 0;
+}
+
+void green_detach(struct green_hub *h, struct green_thread *t) {
+  if (green__at_home(h)) forget(h, t, t->id);
 }
 
 int green_wait_others(struct green_hub *h, uint64_t deadline) {
