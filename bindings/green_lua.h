@@ -16,8 +16,8 @@
 #pragma GCC visibility push(default)
 
 /* Opens the library on `hub`, so that require "green" finds it there. With a
- * GREEN_DRIVE_LOOP or GREEN_DRIVE_STEP hub the main Lua thread is no green
- * thread and may not block. The hub stays the host's and must outlive the
+ * GREEN_DRIVE_LOOP or GREEN_DRIVE_STEP hub the main Lua thread is not a green
+ * thread and may not block. The host keeps the hub, which must outlive the
  * state. Raises when the library was built for another version of Lua, when the
  * state has a hub already or the hub a state, when the hub's stacks are too
  * small for Lua, on another OS thread than the hub's, or when memory runs out.
@@ -25,10 +25,10 @@
 void green_lua_open(lua_State *L, struct green_hub *hub);
 
 /* Kills all green threads of the hub, the host's own among them, and lets them
- * clean up for the grace twice at most; to be called before lua_close().
- * Returns how many would not end. Not from a green thread. The hub may be used
- * again, with another state, if all have ended; else nothing runs on it any
- * more, and only green_close() is left to do. */
+ * clean up for at most twice the grace. Call it before lua_close(), not from a
+ * green thread. Returns how many would not end. If all have ended, another
+ * state may use the hub; otherwise nothing runs on it any more, and the host
+ * can only call green_close(). */
 int green_lua_close(lua_State *L);
 
 /* The hub of the state, or NULL. */
@@ -38,14 +38,14 @@ struct green_hub *green_lua_hub(lua_State *L);
  * green thread, pops them and pushes the thread's handle. May raise. */
 void green_lua_spawn(lua_State *L, int nargs);
 
-/* What a green thread came to. Pushes its results, or the error: returns
- * LUA_OK and sets *nresults, LUA_ERRRUN, or LUA_YIELD while it lives (nothing
- * is pushed). `index` is where the handle is. */
+/* The outcome of the green thread whose handle is at `index`. Returns LUA_OK,
+ * pushes its results and sets *nresults; or LUA_ERRRUN and pushes the error; or
+ * LUA_YIELD while it lives, and pushes nothing. */
 int green_lua_outcome(lua_State *L, int index, int *nresults);
 
-/* Blocks the calling green thread until fd is ready, with any C frames and C
- * state held. 0, UV_ETIMEDOUT; raises the interruption that strikes. `seconds`
- * < 0: no limit. For blocking Lua functions written in C. */
+/* Blocks the calling green thread until fd is ready; its C frames stay. Returns
+ * 0 or UV_ETIMEDOUT; raises an interruption. `seconds` < 0: no limit. For
+ * blocking Lua functions written in C. */
 int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds);
 void green_lua_sleep(lua_State *L, double seconds);
 

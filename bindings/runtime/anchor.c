@@ -1,9 +1,9 @@
 /* anchor.c - what keeps Lua objects alive for the C side.
  *
  * One array table of slots, and a list of the free ones. A free slot holds
- * false, so the array stays one: using it again and releasing it never
- * allocate, and may be done on a worker through the `tables` state, which
- * never runs anything. The collector visits one array, not a hash.
+ * false, so the array keeps its shape: reusing and releasing a slot never
+ * allocate, and a worker may do so through the `tables` state, which never runs
+ * anything. The collector visits one array, not a hash.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -11,7 +11,7 @@
 
 #include "runtime/anchor.h"
 
-/* One more slot, at the end, free. What raises in it is want of memory. */
+/* Adds a free slot at the end. Raises only if memory is short. */
 static void add_slot(lua_State *L, struct lg *G) {
   if (G->slots == G->room) {
     int room = G->room ? G->room * 2 : 64;
@@ -24,7 +24,7 @@ static void add_slot(lua_State *L, struct lg *G) {
   lua_pushvalue(G->tables, 1);
   lua_xmove(G->tables, L, 1);
   lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, G->slots + 1); /* may raise: count it only then */
+  lua_rawseti(L, -2, G->slots + 1); /* may raise: count it afterwards */
   lua_pop(L, 1);
   G->free_slots[G->free_count++] = ++G->slots;
 }

@@ -7,8 +7,8 @@
 
 #include "runtime/state.h"
 
-/* The table that keeps coroutines and other things alive, by slot.
- * lg_anchor pops a value; may raise. Release never raises. */
+/* The table that keeps coroutines and other things alive, by slot. lg_anchor()
+ * pops a value and may raise; releasing never raises. */
 int lg_anchor(lua_State *L, struct lg *G);
 /* Makes sure that the next `n` calls of lg_anchor() cannot fail. May raise, but
  * runs no finalizers. */

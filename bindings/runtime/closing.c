@@ -1,12 +1,12 @@
 /* closing.c - when the threads of a closing state are drained.
  *
- * Nothing of Lua's public API runs before lua_close(), and finalizers run
- * newest first, so the hub's own __gc would come too late: every object older
- * than it would be finalized before the threads that use it are killed. The
- * drain therefore runs at the first of: green_lua_close(), os.exit with close,
- * and the first finalizer of ours that sees its object still standing in a
- * weak-valued table, which happens only while the state closes. The main
- * thread anchors a fresh sentinel whenever it blocks after spawns.
+ * Lua calls nothing of ours at the start of lua_close(), and finalizers run
+ * newest first, so the hub's own __gc would come too late: objects newer than
+ * it would be finalized before the threads that use them are killed. So the
+ * drain runs at the first of: green_lua_close(), os.exit with close, and the
+ * first finalizer of ours that finds its object still in a weak-valued table,
+ * which happens only while the state closes. The main thread anchors a fresh
+ * sentinel whenever it blocks after spawns.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,12 +20,12 @@ int lg_drain(lua_State *L, struct lg *G) {
   G->drained = 1;
   green_keep_note(G->hub, L);
   left = green_drain(G->hub);
-  assert(G->drained == 1); /* nothing drains from within a drain */
+  assert(G->drained == 1); /* a drain starts no other drain */
   G->drained = 2;
   return left;
 }
 
-/* Lua's collector is at rest while a function runs that it has not called. */
+/* Lua's collector is not running, unless it has called this function. */
 int lg_finalizing(lua_State *L, struct lg *G, int in_table) {
   if (lua_gc(L, LUA_GCCOUNT) >= 0) return 0;
   if (in_table) lg_drain(L, G);
@@ -39,15 +39,16 @@ static int sentinel_gc(lua_State *L) {
   return 0;
 }
 
-/* A sentinel to be: an object without a metatable, as it is as old as that. */
+/* A future sentinel has no metatable yet, because its age counts from setting
+ * it. */
 static int make_spare(lua_State *L) {
   lua_newuserdatauv(L, 1, 0);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
   return 0;
 }
 
-/* The object on top of the stack, which it pops, is the sentinel from now on.
- * Takes no memory: the fields are there from the beginning. */
+/* Pops an object, which is the sentinel from now on. Takes no memory: the
+ * fields exist from the beginning. */
 static void be_sentinel(lua_State *L) {
   luaL_setmetatable(L, "green.sentinel");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
@@ -67,8 +68,8 @@ static int make_sentinel(lua_State *L) {
 }
 
 /* Replaces the sentinel by a younger one, if threads were spawned since. When
- * memory is short the spare takes its place, or the old one remains: main can
- * block all the same, and does not try again until there are other threads. */
+ * memory is short the spare takes its place, or the old one stays: main can
+ * still block, and does not try again until there are new threads. */
 void lg_sentinel(lua_State *L, struct lg *G) {
   if (likely(G->sentinel_spawns == green_hot(G->hub)->spawns)) return;
   if (!lua_checkstack(L, 6)) return;
@@ -85,7 +86,7 @@ void lg_sentinel(lua_State *L, struct lg *G) {
   G->sentinel_spawns = green_hot(G->hub)->spawns;
 }
 
-/* For the first time, with all that later ones need. */
+/* Makes the first sentinel, and everything that later ones need. */
 static void first_sentinel(lua_State *L) {
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
   lua_pushboolean(L, 0);
@@ -114,7 +115,7 @@ void lg_exit(lua_State *L, struct lg *G) {
   lua_call(L, 0, 0);
 }
 
-/* exit_main(): main is to leave; true if the caller is another thread. */
+/* exit_main(): makes main leave; true if the caller is another thread. */
 static int l_exit_main(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *main = green_main(G->hub);

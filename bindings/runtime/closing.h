@@ -10,12 +10,13 @@
 void lg_sentinel_class(lua_State *L);
 /* Replaces the sentinel by a younger one, if threads were spawned since. */
 void lg_sentinel(lua_State *L, struct lg *G);
-/* To be called by every __gc first, with whether the object still stands in a
- * weak-valued table: then the state is closing, and the drain runs now. 0: the
- * program has called it by hand, on an object that lives: it does nothing. */
+/* Every __gc calls this first and says whether its object still stands in a
+ * weak-valued table. If it does, the state is closing, and the drain runs now.
+ * 0: the program has called __gc by hand on a live object, so it must do
+ * nothing. */
 int lg_finalizing(lua_State *L, struct lg *G, int in_table);
 int lg_drain(lua_State *L, struct lg *G);
-/* Main leaves by os.exit, as another thread asked for. */
+/* Main leaves by os.exit because another thread asked for it. */
 void lg_exit(lua_State *L, struct lg *G);
 
 #endif

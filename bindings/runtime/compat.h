@@ -1,14 +1,13 @@
-/* compat.h - the Luas that this is compiled for, and where they differ.
+/* compat.h - the versions of Lua that we compile for, and their differences.
  *
- * The one file that asks for the version: all others are written for what Lua
- * 5.4.4 and 5.5 have in common, by the rules of the stricter one (5.5 calls
- * __close without an error with one argument; its registry has other integer
- * keys).
+ * Only this file asks for the version. All others use what Lua 5.4.4 and 5.5
+ * have in common, by the rules of the stricter one (5.5 calls __close without
+ * an error with one argument; its registry has other integer keys).
  *
- * Where releases of one version differ, the symbol that the running Lua has
- * decides, and not the header: a module that was built beside 5.4.4 is loaded
- * by 5.4.8, and the reverse. So nothing here keeps the wrong version from
- * loading the module, and the entry points can refuse it with a message.
+ * Where releases of one version differ, the symbols of the running Lua decide,
+ * not the header: 5.4.8 may load a module that was built with 5.4.4, or the
+ * reverse. So nothing here keeps the wrong version from loading the module, and
+ * the entry points can refuse it with a message.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,8 +24,8 @@
 #error "luagreen has not been tested with a Lua later than 5.5"
 #endif
 
-/* 5.4.6 and later have the first. The second is what 5.4.4 has, and 5.4.5 with
- * a second argument; to 5.4.4 that does no harm. */
+/* 5.4.6 and later have the first. 5.4.4 and 5.4.5 have the second; the latter
+ * takes a second argument, which does no harm to 5.4.4. */
 extern int lg_closethread(lua_State *L,
                           lua_State *from) __asm__("lua_closethread")
     __attribute__((weak));
@@ -34,12 +33,13 @@ extern int lg_resetthread(lua_State *L,
                           lua_State *from) __asm__("lua_resetthread")
     __attribute__((weak));
 
-/* Closes what is to be closed, and leaves an error, if any, at index 1. */
+/* Closes the pending to-be-closed variables and leaves an error, if any, at
+ * index 1. */
 static inline int lg_reset(lua_State *L) {
   return lg_closethread ? lg_closethread(L, NULL) : lg_resetthread(L, NULL);
 }
 
-/* 5.5 asks for a seed of its hashes. */
+/* 5.5 takes a seed for its hashes. */
 static inline lua_State *lg_newstate(lua_Alloc f, void *ud, unsigned seed) {
 #if LUA_VERSION_NUM >= 505
   return lua_newstate(f, ud, seed);

@@ -1,10 +1,10 @@
-/* force.c - a kill that is swallowed, or computed past, is forced.
+/* force.c - forces a kill that a thread swallows or ignores while it computes.
  *
- * When is the core's decision (green_overdue); how depends on what lies on the
- * stacks, for two rules of Lua must be kept. A coroutine is reset only while
- * its hooks are on: they are the only means against a handler that computes for
- * ever. And they stay off for good if an error is raised in a hook and no pcall
- * catches it; a message handler runs below the hook. So
+ * The core decides when (green_overdue); the frames on the stacks decide how,
+ * because of two rules of Lua. First, we reset a coroutine only while its hooks
+ * are on, since only a hook can stop a handler that computes for ever. Second,
+ * hooks stay off for good if a hook raises an error and no pcall catches it; a
+ * message handler runs below the hook. So
  *
  *   1. a thread that may yield yields for good, from a hook too, and is reset;
  *   2. where C frames are in the way, the kill is raised again and again: in
@@ -17,11 +17,11 @@
  *
  * The watch is a count hook on the coroutines of a killed thread. It gives the
  * others their turn while the thread computes, forces it, and follows it into
- * the coroutines that it resumes. Out of its reach are finalizers, in which Lua
- * turns hooks off, and a single call of a C function.
+ * the coroutines that it resumes. It cannot reach finalizers, in which Lua
+ * turns hooks off, nor a single call of a C function.
  *
- * Main and threads of C's cannot be reset: the kill is raised there whenever
- * that is safe, and the others have their turns.
+ * Main and threads of C code cannot be reset: the kill is raised there whenever
+ * that is safe, and the others get their turns.
  *
  * Green threads only. Hooks find their state by the registry: they have no
  * upvalues.
@@ -37,12 +37,12 @@
 #include "runtime/site.h"
 #include "runtime/strike.h"
 
-/* Instructions between two looks at a killed thread that computes. Between two
- * raises that force it are 1 to MOST_PERIOD: few enough, now and then, to hit
+/* Instructions between two looks at a killed thread that computes. Two raises
+ * that force it are 1 to MOST_PERIOD apart: few enough, now and then, to hit
  * the instructions of a loop around a pcall that computes for ever. */
 enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 
-/* For so long it may compute before the others get a turn. */
+/* How long it may compute before the others get a turn. */
 enum { TURN_NS = 100000000 };
 
 static void watch(lua_State *L, lua_Debug *ar);
@@ -62,12 +62,13 @@ static int is_resetting(const struct green_thread *t) {
   return t->user_flags & LG_RESETTING;
 }
 
-/* Leaves by yielding; the worker sees that no wait was begun. */
+/* Leaves by yielding; the worker notices that no wait was begun. */
 static int may_reset(lua_State *L, const struct green_thread *t) {
   return lg_is_lua(t) && !is_resetting(t) && lg_may_yield(L, t);
 }
 
-/* Since the kill was struck; the drain of a closing hub waits for 8. */
+/* Quarters of the grace since the kill; the drain of a closing hub waits for
+ * 8. */
 static int quarters_of_grace(struct lg *G, const struct green_thread *t,
                              unsigned quarters) {
   uint64_t quarter = green_config(G->hub)->grace / 4000000;
@@ -88,10 +89,10 @@ static int in_finalizer(lua_State *L, struct lg *G) {
   return lua_gc(L, LUA_GCCOUNT) < 0 && !green_hot(G->hub)->draining;
 }
 
-/* Only coroutines that it resumes by functions of Lua's own may lie between it
- * and L: a library that calls lua_resume() keeps books of that, and a callback
- * on the main Lua thread has main's frames below. Nor may a finalizer, which
- * Lua's collector waits for. */
+/* Between the thread's coroutine and L there may be only coroutines that Lua's
+ * own functions resume: a library that calls lua_resume() keeps a record of
+ * that, and a callback on the main Lua thread has main's frames below. A
+ * finalizer may not be there either, since Lua's collector waits for it. */
 static int may_leave(lua_State *L, struct lg *G,
                      const struct green_thread *t) {
   lua_State *co = lg_is_lua(t) ? t->user : NULL;
@@ -99,7 +100,7 @@ static int may_leave(lua_State *L, struct lg *G,
   return co && !in_finalizer(L, G);
 }
 
-/* Returns where that may not be, or not yet, or no stack is left to go on. */
+/* Returns if that is illegal or too early, or if there is no other stack. */
 static void leave_frames(lua_State *L, struct lg *G, struct green_thread *t) {
   int hooks;
   assert(t == lg_current(G) && t->flags & GREEN_FORCED);
@@ -126,8 +127,8 @@ static void raise_in_hook(lua_State *L, struct lg *G) {
   lua_error(L);
 }
 
-/* Will the hooks of L be on again after an error that is raised in one? Those
- * who reset a coroutine, or call Lua from C, catch it as pcall does. */
+/* Will the hooks of L be on again after a hook raises an error? Code that
+ * resets a coroutine, or calls Lua from C, catches the error as pcall does. */
 static int may_raise_in_hook(lua_State *L, struct lg *G,
                              const struct green_thread *t) {
   enum lg_catcher catcher = lg_catcher(L, G);
@@ -135,8 +136,8 @@ static int may_raise_in_hook(lua_State *L, struct lg *G,
   return lg_is_lua(t) ? is_resetting(t) && L == t->user : 1;
 }
 
-/* 1: the thread yields when the hook returns, which must be soon; 0: it could
- * not be done, and the thread goes on. */
+/* Returns 1 if the thread will yield when the hook returns, which must be soon;
+ * 0 if that is impossible and the thread goes on. */
 static int force_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
   if (may_reset(L, t)) {
     lua_yield(L, 0); /* in a hook this returns, and Lua yields then */
@@ -148,8 +149,8 @@ static int force_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
   return 0;
 }
 
-/* Past the base it would be an error that nobody catches: the thread ends as by
- * that. Below a handler of the program's it is left to the watch. */
+/* Past the base nobody would catch the error, so the thread ends as it would
+ * then. Below a handler of the program's the watch must do it. */
 static int kill_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
   int how = green_deliver(G->hub, GREEN_STRIKE_KILL, NULL);
   lg_watch_killed(L, G);
@@ -187,8 +188,8 @@ static int overruns(struct lg *G) {
   return now - G->watched_since >= TURN_NS;
 }
 
-/* Where it must not switch, it is looked at again after a random time: a fixed
- * one may find it there every time. */
+/* If it must not switch here, the watch looks again after a random time: a
+ * fixed one may find it here every time. */
 static void turn_of_killed(lua_State *L, struct lg *G, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"kill watch", NULL, NULL};
   if (!overruns(G)) {
@@ -206,8 +207,8 @@ static void turn_of_killed(lua_State *L, struct lg *G, lua_Debug *ar) {
   green_keep(G->hub);
 }
 
-/* Is the kill to be forced now? One that was not delivered yet may be hidden by
- * a shield. */
+/* Is it time to force the kill? A shield may hide one that was not delivered
+ * yet. */
 static int is_due(struct lg *G, struct green_thread *t) {
   struct green_scope *scope;
   if (!t->deliveries && !(t->flags & GREEN_FORCED) &&
@@ -220,8 +221,8 @@ static void watch_coroutine(lua_State *co) {
   if (lua_gethook(co) != watch) set_watch(co, WATCH_COUNT);
 }
 
-/* A coroutine that was made before the kill has no hook yet; one that was made
- * since has inherited it, and takes it to whatever thread resumes it. */
+/* A coroutine that was made before the kill has no hook yet. One that was made
+ * since has inherited it, and takes it to any thread that resumes it. */
 static void watch(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
   struct green_thread *t = G && G->hub ? lg_current(G) : NULL;
@@ -245,9 +246,9 @@ void lg_watch_thread(struct lg *G, struct green_thread *t) {
     watch_chain(lg_own_state(G, t), G);
 }
 
-/* To ask whether hooks are on starts the count of instructions anew. A thread
- * that is struck again and again must not escape the watch by that: hence the
- * random period. */
+/* Asking whether hooks are on restarts the count of instructions. The random
+ * period keeps a thread that is struck again and again from escaping the watch
+ * by that. */
 void lg_watch_killed(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
   int dies = L == t->user && !in_finalizer(L, G) && !lg_hooks_on(L) &&
@@ -258,7 +259,7 @@ void lg_watch_killed(lua_State *L, struct lg *G) {
   set_watch(L, (int)random_period(G));
 }
 
-/* A hook that somebody else has there stays until the kill is delivered. */
+/* Somebody else's hook stays until the kill is delivered. */
 void lg_killed(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   if (G && lg_is_lua(t) && !lua_gethook(t->user)) lg_watch_thread(G, t);

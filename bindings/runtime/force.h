@@ -1,4 +1,4 @@
-/* force.h - a kill that is swallowed, or computed past, is forced.
+/* force.h - forces a kill that a thread swallows or ignores while it computes.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,8 +7,8 @@
 
 #include "runtime/state.h"
 
-/* In a blocking call: past every handler. Returns where that cannot be, or not
- * yet: the caller raises. */
+/* In a blocking call: forces the kill past every handler. Returns where that is
+ * impossible, or too early; then the caller raises. */
 void lg_force(lua_State *L, struct lg *G);
 
 /* A thread was killed, or the kill is about to be raised in L. */
@@ -16,18 +16,18 @@ void lg_watch_thread(struct lg *G, struct green_thread *t);
 void lg_watch_killed(lua_State *L, struct lg *G);
 /* struct green_runtime's. */
 void lg_killed(struct green_hub *hub, struct green_thread *t);
-/* A coroutine of the current thread is about to be reset: its handlers are
- * watched if the thread is killed. Never raises. */
+/* A coroutine of the current thread is about to be reset: watches its handlers
+ * if the thread is killed. Never raises. */
 void lg_watch_reset(struct lg *G, lua_State *co);
 
-/* The frames of the current thread were left, and class.run is called. Is it
- * so? And may the handlers of its coroutine run? */
+/* For class.run: has the thread left its frames, and are the hooks of its
+ * coroutine on, so that its handlers may run? */
 enum { LG_NOT_LEFT, LG_LEFT, LG_LEFT_IN_HOOK };
 int lg_was_left(const struct green_thread *t);
 
-/* For a call from a hook written in C: raises what strikes if that is safe
- * there; else a thread that may yield does so for good, once the hook returns
- * (1: let it), and any other is left for the watch (0). */
+/* For a call from a hook written in C: raises the strike if that is safe there.
+ * Otherwise returns 1 if the thread will yield for good when the hook returns,
+ * which it must do soon, or 0 if the watch must deal with the thread. */
 int lg_strike_in_hook(lua_State *L, struct lg *G);
 
 /* Is it a coroutine whose hook is the watch? */

@@ -1,12 +1,12 @@
-/* frames.c - what stands on a Lua stack, as far as forcing a kill must know.
+/* frames.c - looks at the frames of a Lua stack, in order to force a kill.
  *
  * Lua has no function that tells whether a pcall is below, which coroutine is
- * resumed from where, or whether hooks are on. So the frames are looked at, and
- * the functions of the standard library are known by their address in C: a
- * table of a program may hold something else by the same name.
+ * resumed from where, or whether hooks are on. So we look at the frames and
+ * recognize functions of the standard library by their C address: a program's
+ * tables may hold something else by the same name.
  *
- * Where Lua runs, in hooks too; nothing here raises. Only so many frames are
- * looked at, as the price of reaching one is its depth.
+ * Where Lua runs, in hooks too; nothing here raises. Only the first few hundred
+ * frames count, because reaching a frame costs its depth.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -17,12 +17,12 @@
 #include "runtime/object.h"
 #include "runtime/site.h"
 
-/* Lua nests 200 calls of C, so this many frames show most of what is there. */
+/* Lua nests at most 200 calls of C, so this many frames show most of them. */
 enum { MOST_FRAMES = 1000 };
 
 /* --- the functions of the standard library --- */
 
-/* Weak: a host that is linked statically may do without them. */
+/* Weak, because a statically linked host may lack them. */
 extern int open_base(lua_State *L) __asm__("luaopen_base")
     __attribute__((weak));
 extern int open_coroutine(lua_State *L) __asm__("luaopen_coroutine")
@@ -38,7 +38,7 @@ static lua_CFunction field(lua_State *L, const char *name) {
   return f;
 }
 
-/* In a state of its own, whose library functions nobody has replaced. */
+/* In a fresh state, whose library functions nobody has replaced. */
 static int find_functions(lua_State *L) {
   struct lg_functions *known = lua_touserdata(L, 1);
   if (open_base) {
@@ -75,7 +75,7 @@ void lg_open_frames(lua_State *L) {
 
 /* --- frames --- */
 
-/* The C function of a frame; NULL: it is Lua's, or not to be had. */
+/* The C function of a frame; NULL: it is a Lua function, or unknown. */
 static lua_CFunction function_of(lua_State *L, lua_Debug *ar) {
   lua_CFunction f;
   if (!lua_checkstack(L, 1)) return NULL;
@@ -85,7 +85,7 @@ static lua_CFunction function_of(lua_State *L, lua_Debug *ar) {
   return f;
 }
 
-/* Those that are known to come to an end. */
+/* Functions that are known to return soon. */
 static int is_harmless(lua_State *L, struct lg *G) {
   lua_Debug ar;
   if (lua_iscfunction(L, -1))
@@ -119,8 +119,8 @@ enum lg_catcher lg_catcher(lua_State *L, struct lg *G) {
   return LG_BASE_OF_STATE;
 }
 
-/* The frame is that of a C function which was called just now, or is about to
- * be: its arguments are the first values there. */
+/* The frame is that of a C function whose call is beginning, so its arguments
+ * are the first values there. */
 static lua_State *target(lua_State *L, struct lg *G, lua_Debug *ar) {
   lua_State *co = NULL;
   lua_CFunction f = function_of(L, ar);
@@ -185,8 +185,8 @@ int lg_may_close(lua_State *L) {
 
 /* --- hooks --- */
 
-/* Only a hook itself can tell: one is set for a moment, and a function called
- * that it would be told of. */
+/* Only a hook itself can tell: set one for a moment and call a function that it
+ * would report. */
 static void note_call(lua_State *L, lua_Debug *ar) {
   (void)ar;
   lua_sethook(L, NULL, 0, 0);

@@ -1,4 +1,4 @@
-/* frames.h - what stands on a Lua stack, as far as forcing a kill must know.
+/* frames.h - looks at the frames of a Lua stack, in order to force a kill.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,17 +7,17 @@
 
 #include "runtime/state.h"
 
-/* Where an error that is raised in a hook of L goes. */
+/* Where an error goes that a hook of L raises. */
 enum lg_catcher {
   LG_BASE_OF_STATE, /* past every frame that can be seen */
-  LG_PCALL,         /* it is caught, and hooks are on again */
+  LG_PCALL,         /* a pcall catches it and turns hooks on again */
   LG_HANDLER        /* to a message handler, which would run below the hook */
 };
 enum lg_catcher lg_catcher(lua_State *L, struct lg *G);
 
 /* The coroutine that the function on top of L resumes, or closes; or NULL. */
 lua_State *lg_resumed(lua_State *L, struct lg *G);
-/* The same for a call that a hook of L was told of. */
+/* The same for a call that a hook of L reports. */
 lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar);
 
 /* Does no coroutine run further down: is the function on top of L one of Lua,

@@ -1,8 +1,8 @@
-/* interrupt.c - what strikes the current thread is raised.
+/* interrupt.c - raises the strikes of the current thread.
  *
- * The ladder of a cancellation: raised at once; raised again, after the others
- * had their turn; a kill that goes on too long is forced. Which step comes is
- * the core's decision (green_deliver), what is raised is strike.c's.
+ * The steps of a cancellation: it is raised at once; raised again, after the
+ * others had a turn; a kill that goes on too long is forced. The core decides
+ * which step comes (green_deliver), and strike.c makes the value to raise.
  *
  * Green threads only (or the adopted main one).
  *
@@ -17,7 +17,8 @@
 #include "runtime/strike.h"
 #include "runtime/wait.h"
 
-/* Once for each timeout: somebody catches it and goes on, again and again. */
+/* After this many deliveries of one timeout, report once that some code keeps
+ * catching it. */
 enum { MOST_SWALLOWED = 1000 };
 
 static void report_swallowed(lua_State *L, struct green_scope *scope,
@@ -41,7 +42,7 @@ static void raise_visible(lua_State *L, struct lg *G) {
   lua_error(L);
 }
 
-/* After a lap that came before the raise: nothing may strike any more. */
+/* After a lap that came before the raise: the strike may be gone. */
 static int raise_k(lua_State *L, int status, lua_KContext ctx) {
   struct lg *G = lg_back(L, ctx);
   (void)status;
@@ -51,7 +52,7 @@ static int raise_k(lua_State *L, int status, lua_KContext ctx) {
   return ((const struct lg_op *)lg_current(G)->kind)->start(L);
 }
 
-/* The others first: so a loop that swallows starves nobody. */
+/* The others run first, so a loop that swallows the strike starves nobody. */
 static void lap_first(lua_State *L, struct lg *G, const struct lg_op *op) {
   int keep = lg_keep_or_lap(L, G, op);
   green_lap_begin(G->hub, &op->kind);
@@ -80,8 +81,8 @@ int lg_is_struck(struct lg *G) {
          green_strikes(G->hub, t, &scope) != GREEN_STRIKE_NONE;
 }
 
-/* Main is running again: what it waited for is still in its record, and the
- * object in the arguments of the function that waits. */
+/* Main is running again. Its record still tells what it waited for, and the
+ * object is still among the arguments of the function that waits. */
 int lg_raise_deadlock(lua_State *L, const struct green_thread *main) {
   int type = main->on ? lua_type(L, 1) : LUA_TNONE;
   luaL_checkstack(L, 6, "luagreen");

@@ -1,4 +1,4 @@
-/* interrupt.h - what strikes the current thread is raised.
+/* interrupt.h - raises the strikes of the current thread.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,8 +12,8 @@ struct lg_op;
 /* Has anything struck the current thread since it entered the call? Ask before
  * waiting again: an interruption that arrived after the wake-up woke nobody. */
 int lg_is_struck(struct lg *G);
-/* Raises what strikes the current thread, counting the delivery; returns if
- * nothing does. `op`: what to go on with if nothing does after a lap. */
+/* Raises the current thread's strike and counts the delivery; returns if there
+ * is none. `op`: the operation to go on with if there is none after a lap. */
 void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op);
 /* The same after a core function returned a negative code: raises the
  * interruption that it reported without counting it again, or returns. */

@@ -1,7 +1,7 @@
 /* limits.c - limits in seconds, and the two ends of a wait that are values.
  *
- * Lua says how long, the core until when: a deadline is computed once, on
- * entry, and a call that waits again keeps it. Where Lua runs.
+ * Lua has spans of time, the core has deadlines: a call computes its deadline
+ * once, on entry, and keeps it if it waits again. Where Lua runs.
  *
  * SPDX-License-Identifier: MIT
  */

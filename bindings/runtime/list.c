@@ -1,9 +1,8 @@
-/* list.c - lists that programs hand over.
+/* list.c - lists that programs pass.
  *
- * The length of a table with a nil between its items is one of several, and
- * each version of Lua finds another one: what is a list of two for 5.4 is
- * empty for 5.5. So a list with a hole is a mistake, and is found wherever the
- * hole is. Where Lua runs.
+ * A table with a nil between its items has several lengths, and each version of
+ * Lua finds another one: a list of two in 5.4 is empty in 5.5. So a list with a
+ * hole is a mistake, which is found wherever the hole is. Where Lua runs.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -24,9 +23,9 @@ static int has_more(lua_State *L, int index, lua_Integer n) {
   return 0;
 }
 
-/* The keys of an array come in their order, before all others. So if n comes
- * after n - 1, and nothing after n, no other key is there: two steps, and not
- * one for each item. */
+/* The keys of an array come in order, before all others. So if n comes after n
+ * - 1, and nothing after n, there is no other key: two steps, not one for each
+ * item. */
 int lg_list_ends_at(lua_State *L, int index, lua_Integer n) {
   int top = lua_gettop(L);
   if (n > 1)

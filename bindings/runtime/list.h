@@ -1,6 +1,6 @@
-/* list.h - lists that programs hand over.
+/* list.h - lists that programs pass.
  *
- * These raise nothing, and run nothing of the program's.
+ * These functions never raise, and run none of the program's code.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,11 +9,11 @@
 
 #include <lua.h>
 
-/* Is that all of the list at `index`, whose items 1 to n are not nil? */
+/* Are items 1 to n, none of which is nil, all of the list at `index`? */
 int lg_list_ends_at(lua_State *L, int index, lua_Integer n);
 
-/* The length of the list at `index`, which must be positive. *hole: 0; or the
- * place of the first nil that stands before other items. */
+/* The length of the list at `index`, which must be positive. *hole: 0, or the
+ * place of the first nil before other items. */
 lua_Integer lg_list_length(lua_State *L, int index, lua_Integer *hole);
 
 #endif

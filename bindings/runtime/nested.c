@@ -1,14 +1,15 @@
 /* nested.c - scopes that belong to a coroutine of the program's.
  *
- * A timeout that is made in a coroutine rests while that is suspended, strikes
- * whatever thread goes on with it, and goes with it. Nobody tells when a
- * coroutine is resumed, yields or is dropped: so
+ * A timeout that is made in a coroutine rests while the coroutine is suspended,
+ * strikes any thread that resumes it, and dies with it. Lua does not tell us
+ * when a coroutine is resumed, yields or is dropped, so
  *
- *   - the scope stands in the chain of the thread that waited in the coroutine
- *     last, and counts there only while the coroutine runs in that thread;
- *   - before a thread waits in a coroutine, it takes that one's scopes over;
- *   - the coroutine keeps the scope alive, not the scope the coroutine, and a
- *     finalizer closes it when both are gone. Only such scopes have one.
+ *   - the scope stands in the chain of the thread that last waited in the
+ *     coroutine, and counts there only while the coroutine runs in that thread;
+ *   - before a thread waits in a coroutine, it takes over the coroutine's
+ *     scopes;
+ *   - the coroutine keeps the scope alive, not the reverse, and a finalizer
+ *     closes the scope when both are gone. Only such scopes have a finalizer.
  *
  * On the tables state lie, by slot, the coroutines (2) and the userdata (3),
  * both weak; and by coroutine, as an ephemeron, the userdata of its youngest
@@ -60,14 +61,14 @@ void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s) {
   lua_pop(L, 1);
 }
 
-/* Pushes the coroutine on G->tables: 1; or nothing, as it is gone: 0. */
+/* Pushes the coroutine on G->tables and returns 1; returns 0 if it is gone. */
 static int push_coroutine(struct lg *G, uint32_t slot) {
   if (lua_rawgeti(G->tables, COROUTINES, slot) == LUA_TTHREAD) return 1;
   lua_pop(G->tables, 1);
   return 0;
 }
 
-/* The coroutine is on top of T: the userdata of its youngest scope, pushed. */
+/* The coroutine is on top of T: pushes the userdata of its youngest scope. */
 static struct lg_scope *push_youngest(lua_State *T) {
   lua_pushvalue(T, -1);
   lua_rawget(T, YOUNGEST);
@@ -87,7 +88,7 @@ static void unlink_from(lua_State *T, const struct lg_scope *s) {
   if (at == s) {
     lua_pushvalue(T, -2);
     lua_getiuservalue(T, -2, OLDER);
-    lua_rawset(T, YOUNGEST); /* the key is there: that takes no memory */
+    lua_rawset(T, YOUNGEST); /* the key exists, so this takes no memory */
     lua_pop(T, 1);
     return;
   }
@@ -142,9 +143,9 @@ static int knows_its_state(struct lg *G, const struct green_thread *t) {
   return lg_is_lua(t) || t == green_main(G->hub);
 }
 
-/* Down from one coroutine of the thread to the next that it resumes. Where that
- * is done by another library, nobody knows what runs further down: it counts as
- * this thread's. */
+/* Down from one coroutine of the thread to the next that it resumes. If another
+ * library does that, we cannot see the coroutines further down, and they count
+ * as this thread's. */
 static int runs_in(struct lg *G, const struct green_thread *t, lua_State *co) {
   lua_State *at;
   if (!knows_its_state(G, t)) return 1;
@@ -166,7 +167,7 @@ int lg_awake(struct green_hub *hub, struct green_scope *scope) {
 
 /* --- going with the coroutine --- */
 
-/* One whose thread has ended meanwhile stands in no chain. */
+/* A scope whose thread has ended stands in no chain. */
 static int reopen(struct lg *G, struct green_scope *s) {
   if (green_scope_open(G->hub, s, s->kind, s->deadline) < 0) return 0;
   s->awake = lg_awake;

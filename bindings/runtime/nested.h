@@ -17,22 +17,22 @@ struct lg_scope {
   uint8_t nested;           /* made in a coroutine of the program's */
 };
 
-/* The userdata on top of L, with two user values and its slot, belongs to the
- * coroutine L from now on. May raise; lg_unnest() undoes what was done. */
+/* From now on the userdata on top of L, with two user values and its slot,
+ * belongs to the coroutine L. May raise; then lg_unnest() cleans up. */
 void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s);
 
-/* The following never raise, on any stack. It belongs to its coroutine no
- * longer. */
+/* The following never raise, on any stack. This one: the scope no longer
+ * belongs to its coroutine. */
 void lg_unnest(struct lg *G, struct lg_scope *s);
 /* Is its coroutine alive, suspended or not? */
 int lg_may_wake(struct lg *G, const struct lg_scope *s);
-/* green_scope's: does the coroutine run, in that very thread? */
+/* The green_scope's `awake`: does the coroutine run, and in that thread? */
 int lg_awake(struct green_hub *hub, struct green_scope *scope);
 /* Pushes the userdata of an open one; L has room. */
 void lg_push_nested(lua_State *L, struct lg *G, uint32_t slot);
 
-/* The current thread is about to wait in L, which is not its own coroutine: the
- * scopes of the coroutines that run in it are this thread's now. */
+/* The current thread is about to wait in L, which is not its own coroutine, and
+ * takes over the scopes of the coroutines that run in it. */
 void lg_move_scopes(lua_State *L, struct lg *G);
 
 #endif

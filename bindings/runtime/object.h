@@ -18,9 +18,9 @@ void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
  * upvalues G and the metatable; pushes it. */
 void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
                   const luaL_Reg *meta);
-/* Objects on hot paths begin with the address of their class, and know their
- * G: that costs two calls of Lua's API where upvalue and metatable cost six.
- * Foreign userdata cannot hold the address by accident. */
+/* Objects on hot paths begin with the address of their class, and know their G:
+ * checking that takes two calls of Lua's API, and comparing metatables takes
+ * six. Foreign userdata cannot hold the address by accident. */
 struct lg_class {
   const char *name;
   const struct lg_waitable *waitable, *put; /* for select; or NULL */
@@ -38,7 +38,8 @@ static inline void *lg_check_object(lua_State *L, const struct lg_class *klass,
   return p;
 }
 
-/* The object of that class at index 1, by upvalue 2; raises if it is not. */
+/* The object at index 1, whose class upvalue 2 tells; raises if it is
+ * another. */
 void *lg_self_error(lua_State *L);
 static inline void *lg_self(lua_State *L) {
   void *p = lua_touserdata(L, 1);

@@ -1,9 +1,9 @@
-/* park.c - the slow side of parking: whoever may not block is told so.
+/* park.c - the slow side of parking: refuses callers that may not block.
  *
  * A thread parks in its own coroutine, by yielding or with its C stack kept
- * (park.h decides). Everything else that wants to block keeps its stack: a
- * coroutine of the user's, a function below C frames, the main Lua thread. For
- * those the slow questions are asked here, before anything happens.
+ * (park.h decides). All other callers keep their stack: a coroutine of the
+ * user's, a function below C frames, the main Lua thread. They pass the slow
+ * checks here, before anything happens.
  *
  * Invariant: LG_PARKED is set exactly from lg_leave() until the worker sees
  * that the coroutine yielded; any other yield that it sees is the user's.
@@ -36,9 +36,9 @@ int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op) {
   return 1;
 }
 
-/* Waiting for a descriptor takes long beside what a kept stack saves: at 50
- * connections keeping is no faster, at 1,000 the echo server was 15 % slower
- * by the cache lines of 1,000 stacks. */
+/* A wait for a descriptor is long compared with what a kept stack saves: at 50
+ * connections keeping is no faster, and at 1,000 the echo server was 15 %
+ * slower because of the cache lines of 1,000 stacks. */
 int lg_yield_or_keep(lua_State *L, struct lg *G, const struct lg_op *op) {
   struct green_thread *t = lg_current(G);
   if (unlikely(!t || !lg_may_yield(L, t) || G->drained == 2 || G->refuse))
@@ -51,8 +51,8 @@ static int nothing(lua_State *L) {
   return 0;
 }
 
-/* Lua keeps what it needs for a call one level deeper once there was one, and
- * never makes a stack smaller than its calls have reserved. */
+/* After a call one level deeper Lua keeps the memory for it, and it never makes
+ * a stack smaller than its calls have reserved. */
 void lg_reserve_mark(lua_State *L) {
   luaL_checkstack(L, LUA_MINSTACK + 4, "luagreen");
   lua_pushcfunction(L, nothing);

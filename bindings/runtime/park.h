@@ -12,30 +12,30 @@
 
 struct lg_op;
 
-/* May the thread leave by yielding, called by its own coroutine? */
+/* Does the thread's own coroutine make this call, and may it yield? */
 static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {
   return t->user == L && lg_is_lua(t) && lua_isyieldable(L);
 }
 
 /* Raises unless the caller may block here; then decides how it parks: 1, it
- * keeps its stack (and one more is reserved); 0, it leaves by yielding. For a
- * lap; for a wait it comes with lg_reserve_mark(). */
+ * keeps its stack (and one more is reserved); 0, it leaves by yielding. Enough
+ * for a lap; a wait also needs lg_reserve_mark(). */
 int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op);
 static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
                                  const struct lg_op *op) {
   struct green_hot *hot = green_hot(G->hub);
   struct green_thread *t = hot->current;
   /* A thread's own coroutine that may yield runs no finalizer and is not the
-   * main Lua thread: of the reasons to refuse only these two are left. */
+   * main Lua thread, so only these two reasons to refuse are left. */
   if (unlikely(!t || !lg_may_yield(L, t) || G->drained == 2 || G->refuse))
     return lg_keep_or_raise(L, G, op);
   return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
          green_keep_reserve(G->hub) == 0;
 }
 
-/* Makes sure that one more call of a C function needs no memory: a thread that
- * left closes its mark (wait.c) by one, when it has been woken and what it was
- * woken with is not its own yet. Raises; runs no finalizers. */
+/* Makes sure that one more call of a C function needs no memory. A thread that
+ * left needs such a call to close its mark (wait.c) after its wake-up, before
+ * it owns what the wake-up handed over. May raise; runs no finalizers. */
 void lg_reserve_mark(lua_State *L);
 
 static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
@@ -45,30 +45,30 @@ static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
   return keep;
 }
 
-/* The same for waits that are long anyway: leaves wherever that is legal. Of a
- * mark nothing is said. */
+/* The same for waits that are long anyway: leaves wherever that is legal. Does
+ * not reserve a mark. */
 int lg_yield_or_keep(lua_State *L, struct lg *G, const struct lg_op *op);
 
-/* Main is about to block: what it makes in order to do so. */
+/* Makes what main needs in order to block. */
 void lg_main_blocks(lua_State *L, struct lg *G);
 
-/* Leaves by yielding, after the wait was begun; k goes on. The caller's last
- * act: return it. */
+/* Leaves by yielding, after the wait was begun; k goes on. The caller returns
+ * its result at once. */
 static inline int lg_leave(lua_State *L, struct lg *G, lua_KFunction k) {
   lg_current(G)->user_flags |= LG_PARKED;
   return lua_yieldk(L, 0, (lua_KContext)G, k);
 }
 
-/* In k: G if the thread's own worker goes on with it. NULL: somebody else
- * resumed the coroutine, and k yields once more. */
+/* In k: G if the thread's own worker has resumed the coroutine; NULL if
+ * somebody else has, and k must yield once more. */
 static inline struct lg *lg_back(lua_State *L, lua_KContext ctx) {
   struct lg *G = (struct lg *)ctx;
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
   return likely(t && t->user == L && lg_is_lua(t)) ? G : NULL;
 }
 
-/* As lg_leave() for a k that calls the function again: what a foreign resume
- * passes comes to lie above the arguments, and is dropped by k. */
+/* As lg_leave(), for a k that calls the function again: k drops the values that
+ * a foreign resume passes above the arguments. */
 int lg_leave_to_restart(lua_State *L, struct lg *G, lua_KFunction k);
 void lg_drop_foreign(lua_State *L);
 

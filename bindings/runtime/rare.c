@@ -1,8 +1,9 @@
-/* rare.c - what only few threads have: a table of rare things, made when the
- * first of them comes, by the keys of rare.h.
+/* rare.c - a thread's table of rare things, by the keys of rare.h. Few threads
+ * have one; the first rare thing makes it.
  *
- * It stands in a table of G->tables by the thread's anchor slot, exactly while
- * LG_RARE is set, and dies with the thread, unless a handle takes it over.
+ * The table stands in one of G->tables by the thread's anchor slot, exactly
+ * while LG_RARE is set, and dies with the thread, unless a handle takes it
+ * over.
  *
  * SPDX-License-Identifier: MIT
  */

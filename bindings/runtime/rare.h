@@ -1,4 +1,4 @@
-/* rare.h - what only few threads have.
+/* rare.h - things that only few threads have.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,8 +7,8 @@
 
 #include "runtime/state.h"
 
-/* Keys of a thread's table of rare things. What an ended thread came to is
- * kept there if it had such a table (thread/handle.c). */
+/* Keys of a thread's table of rare things. If an ended thread had such a table,
+ * its outcome is kept there (thread/handle.c). */
 enum {
   RARE_KILLED = 1, /* its kill object */
   RARE_REASON,     /* kill's argument */
@@ -19,13 +19,13 @@ enum {
   RARE_TIED,       /* handles of threads that are cancelled at its end */
   RARE_CAUSE,      /* {the last error re-raised by a wait, its thread} */
   RARE_OUTPUT,     /* where print goes; inherited */
-  RARE_OWNED,      /* its error belongs to a pool, a pile or a group */
-  RARE_LOCALS,     /* from an object of green.locals() to its fields */
+  RARE_OWNED,      /* its error goes to a pool, a pile or a group */
+  RARE_LOCALS,     /* maps objects of green.locals() to their fields */
   RARE_INHERITED,  /* the same for those that children inherit */
   RARE_NAME,       /* the name that it was given */
-  RARE_OUTCOME,    /* what it came to; never absent, so that setting it cannot
+  RARE_OUTCOME,    /* its outcome; never absent, so that setting it cannot
                       fail */
-  RARE_STATS       /* its figures at its end, if they were counted */
+  RARE_STATS       /* its figures when it ended, if they were counted */
 };
 
 /* The thread's table of rare things: 1 and pushed, or 0 and nothing. */

@@ -1,9 +1,9 @@
 /* refusal.c - where blocking is refused.
  *
- * A call that would have to wait asks first, before it has any effect. What is
- * refused: a forked child and a foreign OS thread, a state that closes, a stack
- * on which no green thread runs, Lua's finalizers, the main Lua thread below a
- * callback, a warn function.
+ * A call that would have to wait asks first, before it has any effect. Blocking
+ * is refused in a forked child and on a foreign OS thread, in a state that
+ * closes, on a stack without a green thread, in Lua's finalizers, on the main
+ * Lua thread below a callback, and in a warn function.
  *
  * Where Lua runs.
  *
@@ -19,8 +19,8 @@ const char *lg_refusal(lua_State *L, struct lg *G) {
   if (G->drained == 2) return "while the state closes";
   if (!hot->current)
     return "here: it would block the host's loop; spawn a thread";
-  /* lua_gc() does nothing, and says so, while a finalizer runs; a closing
-   * state drains in one, and there clean-up may block. */
+  /* lua_gc() fails while a finalizer runs. A closing state drains in a
+   * finalizer, where clean-up may still block. */
   if (lua_gc(L, LUA_GCCOUNT) < 0 && !hot->draining)
     return "in a finalizer (__gc)";
   if (L == G->main && hot->current != green_main(G->hub))

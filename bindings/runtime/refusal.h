@@ -9,7 +9,7 @@
 
 struct lg;
 
-/* Why the caller may not block here, for a message; or NULL. */
+/* The reason why the caller may not block here, for a message; or NULL. */
 const char *lg_refusal(lua_State *L, struct lg *G);
 
 #endif

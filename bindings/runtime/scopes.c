@@ -1,10 +1,10 @@
 /* scopes.c - timeouts, shields and the scopes of groups, as Lua objects.
  *
  * Each is a userdata around a green_scope. An open one is anchored by slot,
- * because the thread's chain points into it, and has no __gc (it would triple
- * the price of a timeout). One that was made in a coroutine of the program's is
- * kept alive by that, and has one: see nested.c. Invariant: scope.user is the
- * slot exactly while the scope is open, else 0.
+ * because the thread's chain points into it, and has no __gc, which would
+ * triple the price of a timeout. If it was made in a coroutine of the
+ * program's, that keeps it alive, and it has a __gc: see nested.c. Invariant:
+ * scope.user is the slot exactly while the scope is open, else 0.
  *
  * Where Lua runs; lg_drop_scopes() on any stack.
  *
@@ -41,8 +41,8 @@ static void scope_close(struct lg *G, struct lg_scope *s) {
   s->scope.user = 0;
 }
 
-/* A timeout of a coroutine that may yet go on, in another thread, is only out
- * of the chain. */
+/* The coroutine of a nested timeout may still go on, in another thread, so the
+ * timeout only leaves the chain. */
 void lg_drop_scopes(struct lg *G, struct green_thread *t) {
   while (t->scopes) {
     struct lg_scope *s = of_core(t->scopes);
@@ -53,8 +53,8 @@ void lg_drop_scopes(struct lg *G, struct green_thread *t) {
   }
 }
 
-/* The __gc of those that a coroutine keeps alive. Called by hand, on an open
- * one, it is cancel(). */
+/* The __gc of scopes that a coroutine keeps alive. If a program calls it on an
+ * open one, it is cancel(). */
 static int nested_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct lg_scope *s = lua_touserdata(L, 1);
@@ -66,9 +66,8 @@ static int nested_gc(lua_State *L) {
   return 0;
 }
 
-/* Pushes the metatable of such scopes: that of all others, which is on top and
- * popped, with a __gc. Made when it is first asked for, as the Lua part adds
- * fields. */
+/* Replaces the metatable on top by that of nested scopes, a copy with a __gc.
+ * Makes the copy at the first use, because the Lua part adds fields. */
 static void push_nested_meta(lua_State *L, const struct lg_class *klass) {
   static const luaL_Reg gc[] = {{"__gc", nested_gc}, {NULL, NULL}};
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, klass) == LUA_TNIL) {
@@ -144,8 +143,8 @@ static uint64_t when(double seconds) {
   return at ? at : 1; /* the past, but armed */
 }
 
-/* timeout(s [, err [, level]]): upvalue 2 is the metatable; level: whose place
- * is noted, for the library's own use. */
+/* timeout(s [, err [, level]]): upvalue 2 is the metatable; `level`, for the
+ * library's own use, tells which caller's place to note. */
 static int l_timeout(lua_State *L) {
   struct lg *G = lg_get(L);
   double seconds = seconds_arg(L, 1);
@@ -172,7 +171,8 @@ static int timeout_cancel(lua_State *L) {
   return 0;
 }
 
-/* One of a coroutine whose thread has ended waits for the next: no chain. */
+/* A nested one whose thread has ended waits for the next thread, in no
+ * chain. */
 static void restart(lua_State *L, struct lg *G, struct lg_scope *s) {
   int r = 0;
   if (s->scope.thread) {
@@ -184,8 +184,8 @@ static void restart(lua_State *L, struct lg *G, struct lg_scope *s) {
   if (r < 0) luaL_error(L, "timeout: %s", green_strerror(r));
 }
 
-/* From now, for the given or the former time; not for one that has expired or
- * was cancelled in another thread. */
+/* Restarts from now, for the given or the former time; not if the timeout has
+ * expired or was cancelled in another thread. */
 static int timeout_restart(lua_State *L) {
   struct lg *G = lg_get(L);
   struct lg_scope *s = self(L);
@@ -235,7 +235,7 @@ static const luaL_Reg timeout_methods[] = {{"cancel", timeout_cancel},
 static const luaL_Reg timeout_meta[] = {{"__close", timeout_cancel},
                                         {NULL, NULL}};
 
-/* On the stack: the core table. __index is a function of three upvalues: G,
+/* The core table is on the stack. __index is a function with three upvalues: G,
  * the metatable, the methods. */
 static void open_timeout(lua_State *L) {
   static const luaL_Reg make[] = {{"timeout", l_timeout}, {NULL, NULL}};
@@ -282,7 +282,7 @@ static const luaL_Reg shield_meta[] = {{"__close", shield_end}, {NULL, NULL}};
 
 /* --- scopes of groups --- */
 
-/* scope_begin(): the calling thread is struck once it is cancelled. */
+/* scope_begin(): opens a scope; cancelling it strikes the calling thread. */
 static int l_scope_begin(lua_State *L) {
   struct lg *G = lg_get(L);
   struct lg_scope *s;
@@ -292,7 +292,7 @@ static int l_scope_begin(lua_State *L) {
   return 1;
 }
 
-/* scope_cancel(scope, err): what it is struck with. */
+/* scope_cancel(scope, err): cancels it; `err` strikes its thread. */
 static int l_scope_cancel(lua_State *L) {
   struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
   luaL_checkany(L, 2);
@@ -331,7 +331,7 @@ static int l_deadline(lua_State *L) {
   return 1;
 }
 
-/* time_left(): the seconds until then, 0 when it is over; or nil. */
+/* time_left(): the seconds until then, 0 if that has passed; or nil. */
 static int l_time_left(lua_State *L) {
   uint64_t at = nearest(L), now = green_now();
   if (at == GREEN_FOREVER)

@@ -7,7 +7,7 @@
 
 #include "runtime/state.h"
 
-/* Those that an ended thread left open go. Never raises. */
+/* Drops the scopes that an ended thread left open. Never raises. */
 void lg_drop_scopes(struct lg *G, struct green_thread *t);
 void lg_open_scopes(lua_State *L);
 

@@ -25,8 +25,9 @@ static void interrupt_main(struct lg *G) {
   if (G->interrupted) green_throw(G->hub, green_main(G->hub), UV_EINTR);
 }
 
-/* Fires in whatever computes: raised in main; elsewhere main gets its turn,
- * at once, since the hub polls too seldom for a thread that never blocks. */
+/* Fires in the code that computes. In main it raises; elsewhere it gives main a
+ * turn at once, since the hub polls too seldom for a thread that never
+ * blocks. */
 static void hook(lua_State *L, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"interrupt", NULL, NULL};
   struct lg *G = lg_find(L);
@@ -46,8 +47,9 @@ static void hook(lua_State *L, lua_Debug *ar) {
   green_keep(G->hub);
 }
 
-/* The coroutine of the thread that runs, which lives as long as it. What the
- * user made below it may be gone: nobody tells when a coroutine ends. */
+/* The coroutine of the running thread, which lives as long as the thread. A
+ * coroutine of the user's below it may be gone: Lua does not tell us when one
+ * ends. */
 static lua_State *computing(struct lg *G) {
   struct green_thread *t = lg_current(G);
   if (!t) return NULL;

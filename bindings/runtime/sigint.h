@@ -7,10 +7,11 @@
 
 #include "runtime/state.h"
 
-/* Takes the signal, the first time that main blocks; gives it back. */
+/* The first takes the signal when main first blocks; the second gives it
+ * back. */
 void lg_sigint_install(struct lg *G);
 void lg_sigint_restore(struct lg *G);
-/* struct green_runtime's: the handler has rung. */
+/* The `alert` of struct green_runtime: the signal handler has run. */
 void lg_sigint_alert(struct green_hub *hub);
 void lg_open_sigint(lua_State *L);
 

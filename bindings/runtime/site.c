@@ -1,10 +1,10 @@
-/* site.c - the places of the program where threads are spawned, and where the
- * functions of those that have ended are defined; which of them are ours.
+/* site.c - numbers for places of the program: those that spawn threads, and
+ * those that define the functions of ended threads; which of them are ours.
  *
- * A program has few of them and very many threads, so a thread's record holds
- * a number. An open-addressing table from (source, line) to the copied name;
- * the name is compared too, since a source string may be collected and its
- * address used again.
+ * A program has few places and very many threads, so a thread's record holds a
+ * number. A hash table leads from (source, line) to the copied name. The name
+ * is compared too, since the collector may free a source string and reuse its
+ * address.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -116,8 +116,8 @@ uint32_t lg_definition(struct lg *G, lua_Debug *ar) {
 
 /* --- where the program is --- */
 
-/* No function of Lua's is there at all: a place like others, without a line.
- * What stripped code came from nobody knows. */
+/* There is no Lua function at all: a place without a line. The origin of
+ * stripped code is unknown. */
 static void without_place(lua_Debug *ar, int any) {
   static const char stripped[] = "?", c[] = "a C function";
   const char *name = any ? stripped : c;
@@ -126,8 +126,8 @@ static void without_place(lua_Debug *ar, int any) {
   memcpy(ar->short_src, name, strlen(name) + 1);
 }
 
-/* The next level, from *level on, that is at a line of some Lua code. What a
- * tail call has left is no level, and C functions have no lines. */
+/* The next level, from *level on, that is at a line of Lua code. A tail call
+ * leaves no level, and C functions have no lines. */
 static int next_line(lua_State *from, int *level, lua_Debug *ar, int *any) {
   for (; lua_getstack(from, *level, ar); ++*level) {
     lua_getinfo(from, "Sl", ar);

@@ -1,4 +1,4 @@
-/* site.h - places in the program, by number, and whose they are.
+/* site.h - places in the program, by number, and who owns their code.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,14 +7,14 @@
 
 #include "runtime/state.h"
 
-/* Numbers fit into 16 bits; 0: there is no room for one more place. Where the
- * program is, from that level of its stack on: the nearest line of Lua code
- * that is not the library's own, else of that; "a C function", if there is
- * none. Raises for want of memory. */
+/* Numbers fit into 16 bits; 0: there is no room for one more place. The place
+ * of the program, from that level of its stack on: the nearest line of Lua code
+ * that is not the library's own, else of the library's; "a C function" if there
+ * is none. Raises when memory is short. */
 uint32_t lg_site(lua_State *L, struct lg *G, int level);
 /* The same as text, of the coroutine `from`; pushed on L. */
 void lg_push_where(lua_State *L, lua_State *from, int level);
-/* Where the function is defined that `ar` tells of ("S"). Never raises. */
+/* The place that defines the function of `ar` ("S"). Never raises. */
 uint32_t lg_definition(struct lg *G, lua_Debug *ar);
 /* Pushes "file:line" of a place by its number, "?" of 0; may raise. */
 void lg_push_site(lua_State *L, struct lg *G, uint32_t site);
@@ -22,9 +22,9 @@ void lg_push_site(lua_State *L, struct lg *G, uint32_t site);
 const char *lg_site_name(struct lg *G, uint32_t site, int *line);
 void lg_sites_free(struct lg *G);
 
-/* Is a source one of the library's own Lua modules? May raise. */
+/* Is a source one of the library's own Lua modules? May raise an error. */
 int lg_is_ours(lua_State *L, const char *source);
-/* Does the function of a hook's record belong to one of them? */
+/* Does the function that a hook reports belong to one of these modules? */
 int lg_in_library(lua_State *L, lua_Debug *ar);
 
 #endif

@@ -1,10 +1,10 @@
 /* state.h - what the library keeps for a lua_State.
  *
- * One struct lg for each lua_State with a hub: a userdata, the first
- * upvalue of every C function of the library. Rules (DESIGN.md): Lua runs only
- * below lua_resume; another thread's lua_State is touched only by functions
- * that cannot raise; what a worker must do with Lua outside lua_resume goes
- * through lg_protected().
+ * One struct lg for each lua_State with a hub: a userdata, the first upvalue of
+ * every C function of the library. Rules (DESIGN.md): Lua runs only below
+ * lua_resume; another thread's lua_State is touched only by functions that
+ * cannot raise; a worker that needs Lua outside lua_resume calls
+ * lg_protected().
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,8 +23,8 @@
 
 enum { LG_POOL = 256, LG_DUTIES = 2 };
 
-/* Functions of Lua's own library, by which frames are known: see frames.c. What
- * stands for close in 5.5 is called in its frame. */
+/* Functions of Lua's own library, by which frames.c recognizes frames. In 5.5,
+ * our replacement calls close in its own frame. */
 struct lg_functions {
   lua_CFunction pcall, xpcall, resume, close, stands_for_close, wrapped,
       traceback;
@@ -42,7 +42,7 @@ struct lg {
   uint32_t nested_scopes; /* open ones of the program's coroutines */
   int *free_slots;        /* of the anchors table */
   int free_count, slots, room;
-  struct lg_net *net; /* what all sockets share */
+  struct lg_net *net; /* the state that all sockets share */
   int pool_count;
   lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
   int pool_slot[LG_POOL];
@@ -57,14 +57,15 @@ struct lg {
   struct {
     lua_Hook hook;
     int mask, count;
-  } former; /* of a coroutine that is to raise: see thread.c */
+  } former; /* of a coroutine that must raise: see thread.c */
   struct green_thread *lost_hooks; /* its coroutine dies below a hook now */
   uint64_t seed;                   /* of the random hook periods */
-  const char *refuse; /* where blocking is refused just now, or NULL */
+  const char *refuse; /* the reason to refuse blocking just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t armed; /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
-  /* Of a killed thread that computes: since when, and the hub's switches. */
+  /* For a killed thread that computes: since when, and the hub's switches
+   * then. */
   uint64_t watched_switches, watched_since;
 };
 
@@ -76,7 +77,8 @@ static inline struct lg *lg_get(lua_State *L) {
 static inline struct green_thread *lg_current(struct lg *G) {
   return green_hot(G->hub)->current;
 }
-/* The state in which a thread runs unless a coroutine of the user's does. */
+/* The thread's own lua_State, which runs unless a coroutine of the user's
+ * does. */
 static inline lua_State *lg_own_state(struct lg *G,
                                       const struct green_thread *t) {
   return t == green_main(G->hub) ? G->main : t->user;

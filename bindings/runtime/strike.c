@@ -1,8 +1,8 @@
 /* strike.c - what strikes a thread, as Lua values.
  *
- * The kill object is made when somebody first sees it and stays the same; a
- * timeout's or a group's scope is struck with the value that its object holds,
- * or with the object; a throw's value is taken when it is raised.
+ * The kill object is made when somebody first sees it and stays the same. A
+ * timeout or a group's scope strikes with the value that its object holds, or
+ * with the object itself. Raising a throw takes its value.
  *
  * Where Lua runs.
  *
@@ -64,7 +64,7 @@ static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
     lua_remove(L, -2);
 }
 
-/* C code throws a code of its own: its text is raised. */
+/* C code threw a code of its own: raises its text. */
 static void peek_thrown(lua_State *L, struct lg *G, int code) {
   if (code == UV_EINTR) {
     lua_pushliteral(L, "interrupted!");
@@ -76,8 +76,9 @@ static void peek_thrown(lua_State *L, struct lg *G, int code) {
   }
 }
 
-/* An output that catches errors of its sink tells a throw by it: it is over
- * once it was raised. On the stack: the value, the rare things. */
+/* Shows the value to an output that catches errors of its sink. Once raised,
+ * the throw is over, and only by this can the output recognize it. On the
+ * stack: the value, the rare things. */
 static void note_thrown(lua_State *L) {
   if (lua_rawgeti(L, -1, RARE_OUTPUT) > LUA_TBOOLEAN) {
     lua_pushvalue(L, -3);
@@ -112,7 +113,7 @@ void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
 
 /* --- functions --- */
 
-/* interrupted(): what is pending on this thread; changes nothing. */
+/* interrupted(): the pending strike of this thread; changes nothing. */
 static int l_interrupted(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_current(G);

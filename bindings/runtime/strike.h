@@ -7,8 +7,8 @@
 
 #include "runtime/state.h"
 
-/* The code of a throw whose value is in the thread's rare things; no code of
- * libuv's. */
+/* The code of a throw whose value is in the thread's rare things; libuv does
+ * not use it. */
 enum { LG_THROWN = -0x4c55 };
 
 /* The value to raise in the current thread. */
@@ -17,10 +17,10 @@ void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
 /* The timeout, or the scope of a group. */
 void lg_push_scope_object(lua_State *L, struct lg *G,
                           struct green_scope *scope);
-/* The value thrown with this code, which the core has given out; takes it. */
+/* Takes the value of a throw, whose code the core has returned. */
 void lg_push_thrown(lua_State *L, struct lg *G, int code);
-/* The kill object of the thread with that id, whose rare things are on top and
- * stay there; of a live thread. */
+/* The first: the kill object of the thread with that id, whose rare things are
+ * on top and stay there. The second: that of a live thread. */
 void lg_push_kill_object(lua_State *L, uint64_t id);
 void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t);
 void lg_open_strike(lua_State *L);

@@ -1,6 +1,6 @@
 /* time.c - sleeping, the clock, waiting for everybody else.
  *
- * Where Lua runs; what waits, in green threads only.
+ * Where Lua runs; functions that wait, in green threads only.
  *
  * SPDX-License-Identifier: MIT
  */

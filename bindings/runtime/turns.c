@@ -20,9 +20,10 @@ static void set_turn(lua_State *L, int count) {
   lua_sethook(L, turn_hook, LUA_MASKCOUNT, count);
 }
 
-/* A computing coroutine gives the others a turn, and what strikes its thread
- * is raised here. The library's own code relies on not being cut in two: it
- * is left first, step by step, as a fixed period could find it every time. */
+/* A computing coroutine gives the others a turn, and the strikes of its thread
+ * are raised here. The library's own code relies on running undivided, so the
+ * hook waits until it has left that code, in single steps, because a fixed
+ * period could find it there every time. */
 static void turn_hook(lua_State *L, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"turn", NULL, NULL};
   struct lg *G = lg_find(L);
@@ -40,8 +41,8 @@ static void turn_hook(lua_State *L, lua_Debug *ar) {
 }
 
 /* take_turns(): from now on the calling coroutine, and those that it makes,
- * give the others a turn now and then while they compute. For the commands of
- * a prompt, which one must be able to stop. */
+ * give the others a turn now and then while they compute. For commands of a
+ * prompt, which the user must be able to stop. */
 static int l_take_turns(lua_State *L) {
   set_turn(L, TURN_COUNT);
   return 0;

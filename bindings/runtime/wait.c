@@ -1,9 +1,9 @@
 /* wait.c - how a blocking Lua function waits, and goes on.
  *
- * It enters (what strikes comes first), tries, and where it would have to wait
- * it registers the wait and returns through lg_park(). However it parked, the
- * wait goes on in op->woken(), with the arguments of the function where they
- * were.
+ * The function enters (a strike comes first) and tries. If it would have to
+ * wait, it registers the wait and returns through lg_park(). Both ways of
+ * parking continue in op->woken(), with the arguments of the function where
+ * they were.
  *
  * Green threads only (or the adopted main one).
  *
@@ -14,9 +14,9 @@
 #include "runtime/refusal.h"
 #include "runtime/wait.h"
 
-/* Was the wait cut off, by whatever it was, the object is first left in order;
- * then comes what is stronger than the wait. Not inlined: go_on() then saves
- * no registers. */
+/* If something cut the wait off, first puts the object in order, then lets the
+ * strike or the deadlock have its effect. Not inlined, so that go_on() saves no
+ * registers. */
 static __attribute__((noinline)) int go_on_slow(lua_State *L, struct lg *G,
                                                 const struct lg_op *op,
                                                 int reason) {
@@ -39,8 +39,8 @@ static inline int go_on(lua_State *L, struct lg *G, const struct lg_op *op,
   return go_on_slow(L, G, op, reason);
 }
 
-/* Where a thread that left by yielding comes back; the op is what it waits
- * in. */
+/* A thread that left by yielding comes back here; its wait's kind tells the
+ * op. */
 static int wait_k(lua_State *L, int status, lua_KContext ctx) {
   struct lg *G = lg_back(L, ctx);
   (void)status;
@@ -49,20 +49,20 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
                lg_current(G)->reason);
 }
 
-/* Others may close the coroutine of a thread that left. Its <close> handlers
- * run then, and may collect the object that the thread waits for, whose list
- * it stands in. So a value to be closed lies on top, a mark: it is closed
- * first, and ends the wait. The mark is the state's userdata itself, which
- * every function has at hand; see coroutine.c for its __close. It costs 19 ns
- * of the 90 of such a wait. */
+/* Others may close the coroutine of a thread that left. Then its <close>
+ * handlers run and may collect the object whose list the thread stands in. So a
+ * to-be-closed value, the mark, lies on top: it is closed first and ends the
+ * wait. The mark is the state's userdata itself, which every function has as an
+ * upvalue; see coroutine.c for its __close. It costs 19 ns of the 90 of such a
+ * wait. */
 static int leave_marked(lua_State *L, struct lg *G, lua_KFunction k) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_toclose(L, -1); /* cannot raise: it has its __close */
   return lg_leave(L, G, k);
 }
 
-/* Values passed by a foreign resume lie above the mark. lua_settop() would
- * close it, too, but in Lua 5.4.4 sets a wrong top if that moves the stack. */
+/* Values of a foreign resume lie above the mark. lua_settop() would also close
+ * the mark, but Lua 5.4.4 then sets a wrong top if the call moves the stack. */
 static int marked_k(lua_State *L, int status, lua_KContext ctx) {
   struct lg *G = lg_back(L, ctx);
   int top = lua_gettop(L);
@@ -87,7 +87,7 @@ int lg_park_unmarked(lua_State *L, struct lg *G, const struct lg_op *op,
   return lg_leave(L, G, wait_k);
 }
 
-/* A lap or a wait was not begun. */
+/* The lap or the wait could not begin. */
 static int refused(lua_State *L, struct lg *G, const struct lg_op *op, int r) {
   const char *why = r == UV_EPERM ? lg_refusal(L, G) : NULL;
   if (why) return luaL_error(L, "'%s' cannot block %s", op->kind.name, why);

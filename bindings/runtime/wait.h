@@ -11,16 +11,16 @@
 struct lg_op {
   struct green_wait_kind kind;
   lua_CFunction start; /* the function itself, called again after a lap */
-  /* Goes on after the wait: pushes results, or waits again. */
+  /* Continues after the wait: pushes results, or waits again. */
   int (*woken)(lua_State *L, struct lg *G, int reason);
-  /* The wait is cut off: leave things in order. May be NULL. */
+  /* Cleans up if the wait is cut off. May be NULL. */
   void (*interrupted)(lua_State *L, struct lg *G);
 };
 
-/* On entry of every call that may switch: raises what strikes, or goes round
- * when the budget is spent. -1: go on; else return the value. What main makes
- * in order to block is made here, as finalizers may run there: afterwards the
- * call looks at what it would wait for, and nothing runs until it waits. */
+/* Every call that may switch enters here. Raises a strike, or takes a lap when
+ * the budget is spent. -1: go on; else return the value. Main makes here what
+ * it needs to block, because that may run finalizers. After this the call looks
+ * at its object, and nothing else runs until it waits. */
 int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op);
 static inline int lg_enter(lua_State *L, struct lg *G,
                            const struct lg_op *op) {
@@ -31,17 +31,17 @@ static inline int lg_enter(lua_State *L, struct lg *G,
   return lg_enter_slow(L, G, op);
 }
 
-/* After lg_keep_or_yield() and after the wait was begun: parks. The caller's
- * last act: return it. */
+/* Parks, after lg_keep_or_yield() and after the wait was begun. The caller
+ * returns its result at once. */
 int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
-/* The same, for an object that has a finalizer which ends the wait, and a kind
- * of wait that has no undo: 19 ns less. */
+/* The same for an object whose finalizer ends the wait and for a kind of wait
+ * without `undo`: 19 ns less. */
 int lg_park_unmarked(lua_State *L, struct lg *G, const struct lg_op *op,
                      int keep);
 /* lg_keep_or_yield, green_wait_begin and lg_park in one. */
 int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline);
-/* Round the ready queue once; then op->woken. */
+/* Goes round the ready queue once and then calls op->woken. */
 int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op);
 
 #endif

@@ -45,7 +45,7 @@ int lg_fetch_true(lua_State *L, struct lg *G, void *object, int at,
 
 /* --- what an object is --- */
 
-/* One that stands for another: so many times in a row. */
+/* How many objects in a row may stand for one another. */
 enum { MOST_STANDINS = 8 };
 
 int lg_stand_in(lua_State *L, int at) {
@@ -92,7 +92,8 @@ int lg_settled(lua_State *L, struct lg *G, int at, struct green_list **list,
   return w->settled(object);
 }
 
-/* outcome(thing): join's shape of what is over, without waiting. */
+/* outcome(thing): the outcome of a thing that is over, in join's shape, without
+ * waiting. */
 static int l_outcome(lua_State *L) {
   struct lg *G = lg_get(L);
   const struct lg_waitable *w;
@@ -110,7 +111,7 @@ static int l_checkpoint(lua_State *L);
 static const struct lg_op checkpoint_op = {
     {"checkpoint", NULL, NULL}, l_checkpoint, NULL, NULL};
 
-/* checkpoint(): the entry of a blocking function that is written in Lua. */
+/* checkpoint(): a blocking function that is written in Lua enters here. */
 static int l_checkpoint(lua_State *L) {
   struct lg *G = lg_get(L);
   int r = lg_enter(L, G, &checkpoint_op);
