@@ -3,18 +3,20 @@
  *
  * getaddrinfo(3) is replaced: names that begin with "slow" are held at a gate
  * until the test opens it, and answered by the loopback address; "bad" ones are
- * unknown. It counts its runs, and how many go on at once.
+ * unknown, and of "busy" ones no server can tell. It counts its runs, and how
+ * many go on at once. So does getnameinfo(3), for 10.0.0.0/8.
  *
  * SPDX-License-Identifier: MIT
  */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../core/internal.h"
+#include "../../core/resolve.h"
 #include "test.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,7 +40,32 @@ int getaddrinfo(const char *node, const char *service,
   }
   pthread_mutex_unlock(&lock);
   if (!strncmp(node, "bad", 3)) return EAI_NONAME;
+  if (!strncmp(node, "busy", 4)) return EAI_AGAIN;
+  if (!strncmp(node, "good", 4)) node = "127.0.0.1";
   return real(node, service, hints, list);
+}
+
+static void hold_at_gate(void) {
+  pthread_mutex_lock(&lock);
+  runs++;
+  if (++held > most_held) most_held = held;
+  while (!is_open) pthread_cond_wait(&opened, &lock);
+  held--;
+  pthread_mutex_unlock(&lock);
+}
+
+int getnameinfo(const struct sockaddr *a, socklen_t size, char *host,
+                socklen_t host_size, char *service, socklen_t service_size,
+                int flags) {
+  int (*real)(const struct sockaddr *, socklen_t, char *, socklen_t, char *,
+              socklen_t, int);
+  uint32_t number = ntohl(((struct sockaddr_in *)(void *)a)->sin_addr.s_addr);
+  *(void **)&real = dlsym(RTLD_NEXT, "getnameinfo");
+  if (number >> 24 != 10 || flags & NI_NUMERICHOST)
+    return real(a, size, host, host_size, service, service_size, flags);
+  hold_at_gate();
+  snprintf(host, host_size, "host%u.test", number & 0xff);
+  return real(a, size, NULL, 0, service, service_size, NI_NUMERICSERV);
 }
 
 static int get(int *n) {
@@ -75,20 +102,26 @@ static struct green_hub *open_hub(void) {
   return h;
 }
 
-/* 0 if the answer is the loopback address. */
-static int resolve(struct green_hub *h, const char *node, uint64_t deadline) {
+/* 0 if the answer is the loopback address, with that port. */
+static int resolve_port(struct green_hub *h, const char *node,
+                        const char *port, uint64_t deadline) {
   struct addrinfo hints, *list;
+  struct sockaddr_in *a;
   int r;
   memset(&hints, 0, sizeof hints);
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_family = AF_INET;
-  r = green_getaddrinfo(h, node, "80", &hints, deadline, &list);
+  r = green_getaddrinfo(h, node, port, &hints, deadline, &list);
   if (r < 0) return list ? 1 : r;
-  if (((struct sockaddr_in *)list->ai_addr)->sin_addr.s_addr !=
-      htonl(INADDR_LOOPBACK))
-    r = 1;
+  a = (struct sockaddr_in *)list->ai_addr;
+  r = a->sin_addr.s_addr != htonl(INADDR_LOOPBACK) ||
+      a->sin_port != htons((uint16_t)atoi(port));
   green_freeaddrinfo(list);
   return r;
+}
+
+static int resolve(struct green_hub *h, const char *node, uint64_t deadline) {
+  return resolve_port(h, node, "80", deadline);
 }
 
 static int looks_up(struct green_hub *h, void *arg) {
@@ -219,6 +252,184 @@ static void test_local(void) {
   green_close(h);
 }
 
+static int looks_up_443(struct green_hub *h, void *arg) {
+  return resolve_port(h, arg, "443", GREEN_FOREVER);
+}
+
+static void test_ports(void) {
+  struct green_hub *h = open_hub();
+  int result;
+  close_gate();
+  spawn_many(h, looks_up, 2, 1);
+  green_spawn(h, &threads[2], looks_up_443, "slow0");
+  wait_for(h, &held, 1);
+  green_sleep(h, 0);
+  open_gate();
+  CHECK(join_many(h, 3, 0) == 3 && get(&runs) == 1,
+        "look-ups for several ports share a run, and each has its own port");
+  green_spawn(h, &threads[0], looks_up_443, "127.0.0.1");
+  green_join(h, threads[0], GREEN_FOREVER, &result);
+  CHECK(result == 0 && get(&runs) == 1, "numbers have theirs, too");
+  green_close(h);
+}
+
+/* --- what is kept --- */
+
+static struct green_hub *open_keeping(uint32_t most) {
+  struct green_options o = {
+      .lookup_cache = most, .lookup_ttl = 5000, .lookup_negative_ttl = 1000};
+  struct green_hub *h;
+  if (green_open(&h, &o) < 0) abort();
+  close_gate();
+  open_gate();
+  return h;
+}
+
+/* Is the answer there without a look-up? */
+static int is_kept(struct green_hub *h, const char *node, int answer) {
+  return resolve(h, node, 0) == answer;
+}
+
+static void test_kept(void) {
+  struct green_hub *h = open_keeping(8);
+  CHECK(resolve(h, "good", GREEN_FOREVER) == 0 && is_kept(h, "good", 0) &&
+            resolve_port(h, "good", "443", 0) == 0 && get(&runs) == 1,
+        "an answer is kept, for any port");
+  CHECK(resolve(h, "bad", GREEN_FOREVER) == UV_EAI_NONAME &&
+            is_kept(h, "bad", UV_EAI_NONAME) && get(&runs) == 2,
+        "so is it that a name is not known");
+  CHECK(resolve(h, "busy", GREEN_FOREVER) == UV_EAI_AGAIN &&
+            is_kept(h, "busy", UV_ETIMEDOUT),
+        "but not that no server could tell");
+  green_clock_freeze(h, 0);
+  green_sleep(h, green_now() + 1100000000);
+  CHECK(is_kept(h, "good", 0) && is_kept(h, "bad", UV_ETIMEDOUT),
+        "that a name is not known is kept for a shorter time");
+  green_sleep(h, green_now() + 4000000000);
+  CHECK(is_kept(h, "good", UV_ETIMEDOUT), "and nothing for ever");
+  green_clock_thaw(h);
+  resolve(h, "good", GREEN_FOREVER);
+  green_forget_lookups(h);
+  CHECK(is_kept(h, "good", UV_ETIMEDOUT), "it may be forgotten at once");
+  green_close(h);
+}
+
+static void test_kept_bound(void) {
+  struct green_hub *h = open_keeping(4);
+  char name[16];
+  int i, kept = 0;
+  for (i = 0; i < 20; i++) {
+    snprintf(name, sizeof name, "good%d", i);
+    resolve(h, name, GREEN_FOREVER);
+  }
+  for (i = 0; i < 20; i++) {
+    snprintf(name, sizeof name, "good%d", i);
+    kept += is_kept(h, name, 0);
+  }
+  CHECK(kept == 4 && is_kept(h, "good19", 0) && is_kept(h, "good16", 0),
+        "no more are kept than allowed, and those are the latest");
+  h->options.lookup_cache = 0;
+  resolve(h, "good", GREEN_FOREVER);
+  CHECK(is_kept(h, "good", UV_ETIMEDOUT), "or none");
+  green_close(h);
+}
+
+/* A caller that was woken has not run yet when its answer is forgotten. */
+static void test_forgotten_while_held(void) {
+  struct green_hub *h = open_keeping(4);
+  close_gate();
+  spawn_many(h, looks_up, 2, 1);
+  wait_for(h, &held, 1);
+  open_gate();
+  while (!h->resolver->kept.count) green_sleep(h, 0);
+  green_forget_lookups(h);
+  CHECK(join_many(h, 2, 0) == 2, "what is forgotten is still its callers'");
+  green_close(h);
+}
+
+/* --- names of addresses --- */
+
+static struct sockaddr_in address(uint32_t number) {
+  struct sockaddr_in a;
+  memset(&a, 0, sizeof a);
+  a.sin_family = AF_INET;
+  a.sin_port = htons(9);
+  a.sin_addr.s_addr = htonl(number);
+  return a;
+}
+
+static int name_of(struct green_hub *h, uint32_t number, int flags,
+                   uint64_t deadline, char *host, size_t size) {
+  struct sockaddr_in a = address(number);
+  return green_getnameinfo(h, (struct sockaddr *)&a, sizeof a, flags, deadline,
+                           host, size, NULL, 0);
+}
+
+static int finds_name(struct green_hub *h, void *arg) {
+  char host[64] = "", expected[64];
+  uint32_t last = *(uint32_t *)arg;
+  int r = name_of(h, 10u << 24 | last, 0, GREEN_FOREVER, host, sizeof host);
+  snprintf(expected, sizeof expected, "host%u.test", last);
+  return r < 0 ? r : strcmp(host, expected) != 0;
+}
+
+static void test_names(void) {
+  static uint32_t numbers[40];
+  struct green_hub *h = open_hub();
+  char host[64], service[8];
+  struct sockaddr_in a = address(INADDR_LOOPBACK);
+  int result;
+  close_gate();
+  CHECK(green_getnameinfo(h, (struct sockaddr *)&a, sizeof a,
+                          NI_NUMERICHOST | NI_NUMERICSERV, 0, host,
+                          sizeof host, service, sizeof service) == 0 &&
+            !strcmp(host, "127.0.0.1") && !strcmp(service, "9") &&
+            !h->resolver,
+        "an address as a number is written at once");
+  CHECK(name_of(h, 10 << 24, 0, 0, host, sizeof host) == UV_ETIMEDOUT,
+        "its name takes longer than a limit of 0");
+  for (uint32_t i = 0; i < 40; i++) {
+    numbers[i] = i / 2;
+    green_spawn(h, &threads[i], finds_name, &numbers[i]);
+  }
+  wait_for(h, &held, 8);
+  green_kill(h, threads[39]);
+  green_join(h, threads[39], GREEN_FOREVER, &result);
+  CHECK(result == UV_ECANCELED, "one of many callers may leave");
+  CHECK(name_of(h, 10u << 24 | 99, 0, green_now() + 1000000, host,
+                sizeof host) == UV_ETIMEDOUT,
+        "another one gives up");
+  open_gate();
+  CHECK(join_many(h, 39, 0) == 39 && get(&runs) == 20 && get(&most_held) <= 8,
+        "names of addresses wait their turns, and equal ones share a run");
+  CHECK(name_of(h, 10 << 24, 0, GREEN_FOREVER, host, 5) == UV_EAI_OVERFLOW,
+        "a name that is too long is an error");
+  CHECK(h->external == 0, "and nothing is left under way");
+  green_close(h);
+}
+
+static void test_local_names(void) {
+  struct green_hub *h = open_hub();
+  struct green__hosts *hosts = NULL;
+  char host[NI_MAXHOST];
+  int known = green__hosts_know(&hosts, "127.0.0.1", AF_INET);
+  green__hosts_free(hosts);
+  close_gate();
+  spawn_many(h, looks_up, 100, 0);
+  wait_for(h, &held, 8);
+  if (known)
+    CHECK(name_of(h, INADDR_LOOPBACK, 0, GREEN_FOREVER, host, sizeof host) ==
+                  0 &&
+              get(&held) == 8,
+          "an address that the hosts file knows waits behind no server");
+  else
+    SKIP("an address that the hosts file knows waits behind no server",
+         "it has no 127.0.0.1");
+  open_gate();
+  join_many(h, 100, 0);
+  green_close(h);
+}
+
 static void test_close(void) {
   for (int i = 0; i < 10; i++) {
     struct green_hub *h = open_hub();
@@ -239,6 +450,12 @@ int main(void) {
   test_abandoned();
   test_bound();
   test_local();
+  test_ports();
+  test_kept();
+  test_kept_bound();
+  test_forgotten_while_held();
+  test_names();
+  test_local_names();
   test_close();
   return test_end();
 }
