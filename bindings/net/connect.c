@@ -120,13 +120,16 @@ static int connect_given(lua_State *L, struct lg *G, struct lg_socket *s,
   return r;
 }
 
+/* From one of the addresses `from`, unless that is NULL. */
 static int connect_any(lua_State *L, struct lg *G, struct lg_socket *s,
-                       const struct addrinfo *a, uint64_t deadline) {
+                       const struct addrinfo *a, const struct addrinfo *from,
+                       uint64_t deadline) {
   int r;
   if (s->connecting) return EALREADY;
   if (s->fd >= 0) return connect_given(L, G, s, a, deadline);
-  if (a->ai_next && !s->polls) return lg_connect_race(L, s, a, deadline);
+  if (a->ai_next && !s->polls) return lg_connect_race(L, s, a, from, deadline);
   r = lg_socket_need_fd(L, s, a->ai_family, 0);
+  if (r == 0) r = lg_bind_from(s->fd, a->ai_family, from);
   return r ? r : connect_one(L, G, s, a->ai_addr, a->ai_addrlen, deadline);
 }
 
@@ -142,6 +145,41 @@ static int connect_unix(lua_State *L, struct lg *G, struct lg_socket *s,
   return connected(L, G, s, r);
 }
 
+/* The numbers from that index on, as addresses to connect from. 0, or a
+ * code. */
+static int read_from(lua_State *L, struct lg *G, int index,
+                     struct addrinfo **from) {
+  struct addrinfo hints, **end = from;
+  int r = 0;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  for (*from = NULL; !r && !lua_isnoneornil(L, index); index++) {
+    r = green_getaddrinfo(G->hub, lua_tostring(L, index), "0", &hints, 0, end);
+    if (!r) end = &(*end)->ai_next;
+  }
+  return r;
+}
+
+/* To the name `host`, from the numbers at index `from` and behind it. */
+static int connect_inet(lua_State *L, struct lg_socket *s, const char *host,
+                        const char *port, int from, uint64_t deadline) {
+  struct lg *G = s->head.G;
+  struct addrinfo *list, *local;
+  const char *why = lg_look_up(L, s, host, port, 0, deadline, &list);
+  int r = why ? 0 : read_from(L, G, from, &local);
+  if (why) {
+    lg_socket_become(L, 1, LG_CLIENT);
+    return lg_fail_text(L, why);
+  }
+  list = lg_addresses_in_turns(list);
+  if (s->closed) r = UV_EBADF;
+  if (r == 0) r = connect_any(L, G, s, list, local, deadline);
+  green_freeaddrinfo(list);
+  green_freeaddrinfo(local);
+  return connected(L, G, s, r);
+}
+
 static const struct lg_op connect_op = {
     {"socket:connect", NULL, NULL}, lg_socket_connect, NULL, NULL};
 
@@ -151,7 +189,6 @@ int lg_socket_connect(lua_State *L) {
   struct lg *G = s->head.G;
   uint64_t deadline = lg_socket_deadline(s);
   const char *host, *port, *why = NULL;
-  struct addrinfo *list;
   int r;
   if (s->kind->local)
     luaL_checkstring(L, 2);
@@ -162,16 +199,34 @@ int lg_socket_connect(lua_State *L) {
     if (r >= 0) return r;
   }
   s->closed = 0;
+  lua_settop(L, 3);
   if (s->kind->local) return connect_unix(L, G, s, deadline);
-  if (!why) why = lg_look_up(L, s, host, port, 0, deadline, &list);
-  if (why) {
-    lg_socket_become(L, 1, LG_CLIENT);
-    return lg_fail_text(L, why);
+  if (!why) return connect_inet(L, s, host, port, 4, deadline);
+  lg_socket_become(L, 1, LG_CLIENT);
+  return lg_fail_text(L, why);
+}
+
+static const struct lg_op connect_from_op = {
+    {"socket:connect", NULL, NULL}, lg_socket_connect_from, NULL, NULL};
+
+/* connect_from(sock, host, port, family, address...): the same for a socket
+ * without a descriptor, of addresses of that family, "any" or not, from these
+ * numbers, one of each family. */
+int lg_socket_connect_from(lua_State *L) {
+  static const char *const names[] = {"any", "inet", "inet4", "inet6", NULL};
+  static const int families[] = {0, AF_INET, AF_INET, AF_INET6};
+  struct lg_socket *s = lg_socket_awake(L, LG_MASTER);
+  uint64_t deadline = lg_socket_deadline(s);
+  const char *host, *port, *why = lg_inet_address(L, 2, &host, &port);
+  int family = families[luaL_checkoption(L, 4, "any", names)], r;
+  if (why) return lg_fail_text(L, why);
+  if (!s->polls) {
+    r = lg_enter(L, s->head.G, &connect_from_op);
+    if (r >= 0) return r;
   }
-  list = lg_addresses_in_turns(list);
-  r = s->closed ? UV_EBADF : connect_any(L, G, s, list, deadline);
-  green_freeaddrinfo(list);
-  return connected(L, G, s, r);
+  if (s->fd < 0) s->family = family;
+  s->closed = 0;
+  return connect_inet(L, s, host, port, 5, deadline);
 }
 
 /* --- bind --- */

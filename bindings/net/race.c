@@ -3,7 +3,12 @@
  * As RFC 8305 has it: attempts begin one after the other, families in turn, the
  * next one when the last has failed or has not answered for a while; the first
  * that succeeds wins, and all others are closed. So an address that swallows
- * packets costs a quarter of a second, and not the whole limit.
+ * packets costs a quarter of a second, and not the whole limit. What begins is
+ * what the resolver put first: getaddrinfo() sorts by RFC 6724, which prefers
+ * IPv6 where that leads anywhere, and by the machine's own rules.
+ *
+ * getaddrinfo() answers for both families at once, so the race cannot begin
+ * when one of them is known, as the RFC would like it (section 3).
  *
  * The attempts live on the C stack, which the thread keeps. While they go on
  * the socket has no descriptor; closing it ends them.
@@ -13,17 +18,20 @@
  * SPDX-License-Identifier: MIT
  */
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/socket.h"
 
-/* Ns before the next attempt begins: RFC 8305's Connection Attempt Delay. */
-static const uint64_t STAGGER = 250000000;
+/* Ns before the next attempt begins: RFC 8305's Connection Attempt Delay, and
+ * the least that it allows. */
+static const uint64_t STAGGER = 250000000, LEAST_STAGGER = 10000000;
 
 struct race {
   struct lg *G;
   struct lg_socket *s;
   const struct addrinfo *next; /* the first that has not begun */
+  const struct addrinfo *from; /* an address of each family, or NULL */
   uint64_t next_at, deadline;
   int error; /* of the last that failed */
   int n;     /* under way: */
@@ -71,16 +79,16 @@ static int left(const struct race *r) {
  * left. */
 static void set_next(struct race *r) {
   uint64_t now = green_now();
-  uint64_t share = r->deadline - now;
-  if (now >= r->deadline)
-    share = 0;
-  else
-    share /= (uint64_t)left(r) + 1;
-  r->next_at = now + (share < STAGGER ? share : STAGGER);
+  uint64_t share = now < r->deadline ? r->deadline - now : 0;
+  share /= (uint64_t)left(r) + 1;
+  if (share > STAGGER) share = STAGGER;
+  r->next_at = now + (share < LEAST_STAGGER ? LEAST_STAGGER : share);
 }
 
-/* Ends an attempt: its descriptor is closed, or that of the winner kept. */
+/* Ends an attempt: its descriptor is closed, or that of the winner kept. The
+ * others stay in the order in which they began. */
 static void end_attempt(struct race *r, int i, int won) {
+  size_t behind = (size_t)(r->n - i - 1);
   if (won) {
     assert(r->s->fd < 0 && !r->s->f);
     r->s->fd = r->fds[i];
@@ -91,34 +99,47 @@ static void end_attempt(struct race *r, int i, int won) {
     close(r->fds[i]);
   }
   r->n--;
-  r->fds[i] = r->fds[r->n];
-  r->families[i] = r->families[r->n];
-  r->watched[i] = r->watched[r->n];
+  memmove(r->fds + i, r->fds + i + 1, behind * sizeof *r->fds);
+  memmove(r->families + i, r->families + i + 1, behind * sizeof *r->families);
+  memmove(r->watched + i, r->watched + i + 1, behind * sizeof *r->watched);
 }
 
 static void end_all(struct race *r) {
   while (r->n) end_attempt(r, r->n - 1, 0);
 }
 
-/* Is the attempt over? 1: it has won, 0: it has failed or goes on. */
-static int look_at(struct race *r, int i) {
+enum outcome { GOES_ON, FAILED, WON };
+
+static enum outcome look_at(struct race *r, int i) {
   struct pollfd p = {r->fds[i], POLLOUT, 0};
   socklen_t size = sizeof(int);
   int error = 0;
-  if (poll(&p, 1, 0) <= 0) return 0;
+  if (poll(&p, 1, 0) <= 0) return GOES_ON;
   getsockopt(r->fds[i], SOL_SOCKET, SO_ERROR, &error, &size);
   end_attempt(r, i, !error);
-  if (!error) return 1;
+  if (!error) return WON;
   r->error = error;
   r->next_at = 0; /* no need to wait for the next one */
+  return FAILED;
+}
+
+/* Of several that have won, the one that began first. */
+static int look_at_all(struct race *r) {
+  int i = 0;
+  while (i < r->n) {
+    enum outcome is = look_at(r, i);
+    if (is == WON) return 1;
+    if (is == GOES_ON) i++;
+  }
   return 0;
 }
 
-static int look_at_all(struct race *r) {
-  int i;
-  for (i = r->n - 1; i >= 0; i--)
-    if (look_at(r, i)) return 1;
-  return 0;
+int lg_bind_from(int fd, int family, const struct addrinfo *from) {
+  const struct addrinfo *a = from;
+  if (!from) return 0;
+  while (a && a->ai_family != family) a = a->ai_next;
+  if (!a) return EADDRNOTAVAIL;
+  return bind(fd, a->ai_addr, a->ai_addrlen) < 0 ? errno : 0;
 }
 
 /* Begins with the next address: 0, or an errno. */
@@ -127,7 +148,8 @@ static int begin(lua_State *L, struct race *r) {
   int fd = lg_socket_open_fd(L, r->G, a->ai_family), error, code;
   r->next = a->ai_next;
   if (fd < 0) return -fd;
-  error = connect(fd, a->ai_addr, a->ai_addrlen) < 0 ? errno : 0;
+  error = lg_bind_from(fd, a->ai_family, r->from);
+  if (!error && connect(fd, a->ai_addr, a->ai_addrlen) < 0) error = errno;
   if (error && error != EINPROGRESS && error != EINTR) {
     close(fd);
     return error;
@@ -143,20 +165,22 @@ static int begin(lua_State *L, struct race *r) {
   return 0;
 }
 
-/* Begins with all that are due; those that fail at once hold up none. */
+/* Begins with all that are due; those that fail at once hold up none. Where as
+ * many go on as may, the oldest gives way: each address has its chance. */
 static void begin_due(lua_State *L, struct race *r) {
-  while (r->next && r->n < GREEN_MOST_FDS &&
-         (r->n == 0 || green_now() >= r->next_at)) {
-    int error = begin(L, r);
+  while (r->next && (r->n == 0 || green_now() >= r->next_at)) {
+    int error;
+    if (r->n == GREEN_MOST_FDS) end_attempt(r, 0, 0);
+    error = begin(L, r);
     if (error) r->error = error;
   }
 }
 
 /* 0, or a code of the core's: UV_ETIMEDOUT if nothing has come. */
 static int wait_for_some(lua_State *L, struct race *r) {
-  int more = r->next && r->n < GREEN_MOST_FDS, code;
-  uint64_t until = more ? lg_earlier(r->next_at, r->deadline) : r->deadline;
-  if ((code = lg_keep(L, r->G)) < 0) return code;
+  uint64_t until = r->next ? lg_earlier(r->next_at, r->deadline) : r->deadline;
+  int code = lg_keep(L, r->G);
+  if (code < 0) return code;
   r->s->connecting = lg_current(r->G);
   code = green_fd_wait_any(r->G->hub, r->watched, r->n, GREEN_WRITABLE, until);
   r->s->connecting = NULL;
@@ -178,8 +202,13 @@ static int run(lua_State *L, struct race *r) {
 }
 
 int lg_connect_race(lua_State *L, struct lg_socket *s,
-                    const struct addrinfo *list, uint64_t deadline) {
-  struct race r = {.G = s->head.G, .s = s, .next = list, .deadline = deadline};
+                    const struct addrinfo *list, const struct addrinfo *from,
+                    uint64_t deadline) {
+  struct race r = {.G = s->head.G,
+                   .s = s,
+                   .next = list,
+                   .from = from,
+                   .deadline = deadline};
   int result;
   assert(s->fd < 0 && !s->connecting && list);
   lg_socket_shut(s); /* nothing is left of a former connection */

@@ -356,10 +356,14 @@ const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
 
 /* Puts the two families of a list in turns. */
 struct addrinfo *lg_addresses_in_turns(struct addrinfo *list);
-/* Connects a socket that has no descriptor to the first that answers: 0, an
- * errno, or a code of the core's. */
+/* Connects a socket that has no descriptor to the first that answers, from one
+ * of the addresses `from` unless that is NULL: 0, an errno, or a code of the
+ * core's. */
 int lg_connect_race(lua_State *L, struct lg_socket *s,
-                    const struct addrinfo *list, uint64_t deadline);
+                    const struct addrinfo *list, const struct addrinfo *from,
+                    uint64_t deadline);
+/* Binds the descriptor to the address of that family: 0, or an errno. */
+int lg_bind_from(int fd, int family, const struct addrinfo *from);
 
 /* --- the calls: methods of LuaSocket's names --- */
 
@@ -367,6 +371,7 @@ int lg_socket_receive(lua_State *L);
 int lg_socket_recv(lua_State *L);
 int lg_socket_send(lua_State *L);
 int lg_socket_connect(lua_State *L);
+int lg_socket_connect_from(lua_State *L);
 int lg_socket_bind(lua_State *L);
 int lg_socket_bind_file(lua_State *L); /* bind_file(sock, path [, mode]) */
 int lg_socket_listen(lua_State *L);

@@ -280,6 +280,7 @@ static const luaL_Reg functions[] = {{"open_streams", l_open_streams},
                                      {"luasocket_unix", l_luasocket_unix},
                                      {"stop_accept", lg_socket_stop_accept},
                                      {"accept_may_pass", lg_l_accept_may_pass},
+                                     {"connect_from", lg_socket_connect_from},
                                      {"refused", lg_l_refused},
                                      {"bind_file", lg_socket_bind_file},
                                      {NULL, NULL}};

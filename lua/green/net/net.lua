@@ -13,8 +13,8 @@ local errors = require "green.runtime.errors"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
-local math, pcall, rawequal, setmetatable, tonumber, type =
-  math, pcall, rawequal, setmetatable, tonumber, type
+local ipairs, math, pcall, rawequal, setmetatable, tonumber, type =
+  ipairs, math, pcall, rawequal, setmetatable, tonumber, type
 --- A burst of clients is to find room while the server is busy; the kernel
 --- cuts the number to net.core.somaxconn.
 local BACKLOG <const> = 1024
@@ -74,13 +74,34 @@ end
 local connect_options = {timeout = "number", family = "family",
                          bind = "string", nodelay = "boolean"}
 
+--- The first address of each family that `bind` names, and what is left of the
+--- limit then; or nil and why there is none.
+local function addresses_from(opts)
+  local began = green.now()
+  local entries, err = core.getaddrinfo("connect", opts.bind, nil, opts.family,
+    "stream", opts.timeout)
+  if not entries then return nil, err end
+  local first, list = {}, {}
+  for _, entry in ipairs(entries) do
+    if not first[entry.family] then
+      first[entry.family] = true
+      list[#list + 1] = entry.addr
+    end
+  end
+  return list, opts.timeout and opts.timeout - (green.now() - began),
+    not list[2] and entries[1].family or nil
+end
+
 local function connect_tcp(host, port, opts)
-  local sock, err = core.tcp(opts.family)
-  if not sock then return nil, err end
-  sock:settimeout(opts.timeout and math.max(opts.timeout, 0), "t")
-  local ok = true
-  if opts.bind then ok, err = sock:bind(opts.bind, 0) end
-  if ok then ok, err = sock:connect(host, port) end
+  local family, timeout, from = opts.family, opts.timeout, {}
+  if opts.bind then
+    local list, left, only = addresses_from(opts)
+    if not list then return nil, left end
+    from, timeout, family = list, left, family or only
+  end
+  local sock = core.tcp()
+  sock:settimeout(timeout and math.max(timeout, 0), "t")
+  local ok, err = core.connect_from(sock, host, port, family, from[1], from[2])
   if ok and opts.nodelay ~= false then sock:setoption("tcp-nodelay", true) end
   sock:settimeout(nil, "t")
   return finish(sock, ok, err)
