@@ -2,10 +2,10 @@
  *
  * Pools, groups and iterators over results are made of crews
  * (lua/green/crew/pool.lua, group.lua, wait_all.lua). spawn.c adds members,
- * results.c reads what they came to.
+ * results.c reads their outcomes.
  *
- * Each member has a watch among the joiners of its thread, so that its end is
- * noticed at once, without a thread of its own. A crew may
+ * Each member has a watch among the joiners of its thread, so that the crew
+ * notices the end at once and needs no thread for that. A crew may
  *
  *   limit     how many run at once: spawn waits for a slot. A slot passes from
  *             hand to hand, first come, first served:
@@ -19,12 +19,12 @@
  *
  * A member that spawns into its own full crew lends its slot to the child and
  * waits until it gets one back, so that a crew of one cannot block itself. A
- * free slot goes to the last of the lenders before anybody else: the first one
- * would hold it while it joins a child that waits for a slot, too.
+ * free slot goes to the last of the lenders before all others: the first lender
+ * would hold it while it joins a child that also waits for a slot.
  *
- * The object is anchored while members live: their watches point into it. Its
- * slot among the anchors is taken once and holds false meanwhile, so that to
- * anchor it never fails.
+ * The object is anchored while members live: their watches point into it. It
+ * takes its anchor slot once, which holds false meanwhile, so that anchoring it
+ * never fails.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -81,7 +81,7 @@ static int is_idle(const struct crew *crew) {
   return crew->live + crew->granted == 0;
 }
 
-/* A granted slot that nobody uses goes to the next in line. */
+/* Passes a granted slot that nobody uses to the next in line. */
 void lg_crew_pass_on(struct crew *crew) {
   lg_crew_grant(crew);
   if (is_idle(crew))
@@ -90,7 +90,7 @@ void lg_crew_pass_on(struct crew *crew) {
 
 /* --- its anchor --- */
 
-/* The value, on top of L, in the slot that is the crew's. Never raises. */
+/* Puts the value on top of L into the crew's anchor slot. Never raises. */
 static void set_anchor(lua_State *L, const struct crew *crew) {
   struct lg *G = crew->object.G;
   if (L != G->tables) lua_xmove(L, G->tables, 1);
@@ -111,7 +111,7 @@ static void collect(struct crew *crew, struct member *m) {
   crew->last_unread = &m->after;
 }
 
-/* The first of the unread is read. */
+/* Removes the first of the unread, which was just read. */
 void lg_crew_uncollect(struct crew *crew) {
   struct member *m = crew->unread;
   assert(m && crew->collects);
@@ -210,7 +210,7 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch) {
   lg_crew_drop_anchor(crew);
 }
 
-/* Is the error of that thread the crew's? */
+/* Does the error of that thread go to the crew? */
 static int owns(const struct green_watch *watch) {
   const struct crew *crew = ((const struct member *)watch)->crew;
   return crew->owns && !crew->failed;
@@ -234,7 +234,7 @@ struct member *lg_crew_attach(lua_State *L, struct crew *crew, int index,
                               struct green_list *list,
                               struct green_thread *t) {
   struct member *m = crew->spare;
-  assert(m && crew->anchor); /* lg_crew_reserve() came before */
+  assert(m && crew->anchor); /* after lg_crew_reserve() */
   crew->spare = NULL;
   *m = (struct member){
       .watch = {.kind = &watch_kind}, .crew = crew, .thread = t};

@@ -1,5 +1,5 @@
-/* crew.h - what the files about crews share: crew.c (members and slots),
- * spawn.c, results.c (what is over and not read yet), methods.c.
+/* crew.h - shared by the files about crews: crew.c (members and slots),
+ * spawn.c, results.c (members that are over and unread), methods.c.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,19 +30,21 @@ struct crew {
   uint8_t owns, fails, failed, closed;
   uint8_t collects; /* has a list of the unread */
   uint8_t keeps, in_order;
-  uint8_t revived; /* the first of those that live was added by a finalizer */
+  uint8_t revived; /* a finalizer added the first of the living members */
 };
 
 enum { FIELDS = 1 }; /* user value: a table for the Lua side */
 
-/* crew.c. The crew at a stack index; the method's self; the member that the
- * calling thread is, or NULL. */
+/* crew.c. The crew at a stack index; the method's self; the calling thread's
+ * member, or NULL. */
 extern const struct lg_class lg_crew_class;
 struct crew *lg_to_crew(lua_State *L, int index);
 struct crew *lg_self_crew(lua_State *L);
 struct member *lg_crew_member(struct crew *crew);
-/* Room for one more member, may raise; a new member, of the crew at `index`;
- * its thread has ended, or its event was sent; off the list of the living. */
+/* lg_crew_reserve() makes room for one more member and may raise;
+ * lg_crew_attach() makes a member of the crew at `index`. The others: its
+ * thread has ended, or its event was sent; takes it off the list of the
+ * living. */
 void lg_crew_reserve(lua_State *L, struct crew *crew);
 struct member *lg_crew_attach(lua_State *L, struct crew *crew, int index,
                               struct green_list *list, struct green_thread *t);

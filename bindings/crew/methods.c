@@ -15,7 +15,7 @@ static lua_Integer limit_arg(lua_State *L, int index) {
   return n >= 9e15 ? -1 : luaL_checkinteger(L, index);
 }
 
-/* resize(n): those beyond it run on. Never switches. */
+/* resize(n): members beyond n run on. Never switches. */
 static int crew_resize(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   crew->limit = limit_arg(L, 2);
@@ -23,7 +23,7 @@ static int crew_resize(lua_State *L) {
   return 0;
 }
 
-/* waiting(crew): how many wait in a spawn. */
+/* waiting(crew): how many threads wait in a spawn. */
 static int crew_waiting(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   lua_pushinteger(L, (lua_Integer)green_list_length(&crew->spawners) +
@@ -83,7 +83,7 @@ static int crew_is_member(lua_State *L) {
   return 1;
 }
 
-/* shut(crew): no more spawns; those that wait to spawn are told. */
+/* shut(crew): allows no more spawns; waiting ones get an error. */
 static int crew_shut(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   crew->closed = 1;
@@ -98,8 +98,8 @@ static int crew_fields(lua_State *L) {
   return 1;
 }
 
-/* One whose members live is anchored: then the state is closing, unless they
- * came by another finalizer of this very cycle. */
+/* A crew with living members is anchored, so the state is closing, unless
+ * another finalizer of this very cycle added the members. */
 static int crew_gc(lua_State *L) {
   struct crew *crew = lg_to_crew(L, 1);
   struct member *m;
@@ -118,7 +118,7 @@ static int crew_gc(lua_State *L) {
   free(crew->spare);
   crew->spare = NULL;
   if (crew->object.G->free_slots) lg_release(crew->object.G, crew->anchor);
-  crew->anchor = 0; /* one that others revive takes another */
+  crew->anchor = 0; /* if others revive it, it takes another */
   return 0;
 }
 
@@ -168,7 +168,7 @@ static const luaL_Reg methods[] = {{"spawn", lg_crew_spawn},
                                    {"fields", crew_fields},
                                    {NULL, NULL}};
 
-/* Pools and groups choose among the methods: they are in core.crew_methods. */
+/* Puts the methods into core.crew_methods, where pools and groups choose. */
 void lg_open_crew(lua_State *L) {
   static const char *const classes[] = {"green.pool", "green.group",
                                         "green.crew"};

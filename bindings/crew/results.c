@@ -1,8 +1,8 @@
 /* results.c - reads the results of a crew.
  *
  * `unread` has the members in order of their ends, or, in a crew that is read
- * in order, of their births: then the first of them may still live. A crew that
- * keeps its threads' records gives each up when its result was read.
+ * in order, of their births; then the first of them may still live. A crew that
+ * keeps its threads' records gives each up after reading its result.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,8 +13,8 @@
 #include "runtime/strike.h"
 #include "thread/handle.h"
 
-/* The error of a thread that failed or was killed is raised again by its
- * handle: fields.failed. */
+/* Leaves the handle of a thread that failed or was killed in fields.failed;
+ * waiting for it raises the error again. */
 static void note_failed(lua_State *L, struct lg *G, struct green_thread *t) {
   lua_getiuservalue(L, 1, FIELDS);
   lg_push_thread(L, G, t);
@@ -22,9 +22,9 @@ static void note_failed(lua_State *L, struct lg *G, struct green_thread *t) {
   lua_pop(L, 1);
 }
 
-/* Whatever allocates is done first, since finalizers may read from the crew.
- * The handle has the outcome then; it and the kill object stay on the stack
- * meanwhile. 0: this member was read. */
+/* Allocates everything first, since finalizers may read from the crew. Then the
+ * handle has the outcome; it and the kill object stay on the stack meanwhile.
+ * 0: a finalizer has read this member. */
 static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
                    const struct member *m) {
   struct green_thread *t = m->thread;
@@ -36,14 +36,14 @@ static int prepare(lua_State *L, struct lg *G, const struct crew *crew,
   return crew->unread && crew->unread->number == number;
 }
 
-/* Members that were let go have no result. */
+/* Members that the crew has released have no result. */
 static void skip_let_go(struct crew *crew) {
   while (crew->keeps && crew->unread && !crew->unread->thread)
     lg_crew_uncollect(crew);
 }
 
-/* The number of the next that is over, and if it was kept what join returns;
- * nil when there is none to come. */
+/* Pushes the number of the next member that is over and, if its record was
+ * kept, the values of join; nil when no more will come. */
 static int next_attempt(lua_State *L, struct lg *G, void *object, int at) {
   struct crew *crew = object;
   struct member *m;
@@ -78,7 +78,7 @@ static int next_woken(lua_State *L, struct lg *G, int reason) {
   return lg_crew_next(L); /* another reader was faster */
 }
 
-/* A reader ends without having read: the next one may. */
+/* A reader ends without having read, so the next one may. */
 static void next_undo(struct green_hub *hub, void *object) {
   (void)hub;
   lg_crew_wake_reader(object);
@@ -101,7 +101,8 @@ int lg_crew_next(lua_State *L) {
   return lg_wait_one(L, &next_waitable, &lg_crew_class, sizeof(struct crew));
 }
 
-/* add(crew, thing): notices the end of a thread, or an event's; its number. */
+/* add(crew, thing): watches for the end of a thread, or of an event; returns
+ * its number. */
 int lg_crew_add(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   struct green_list *list, none;
@@ -111,7 +112,8 @@ int lg_crew_add(lua_State *L) {
   green_list_init(&none);
   over = lg_settled(L, crew->object.G, 2, &list, &t);
   lg_crew_reserve(L, crew);
-  lua_getiuservalue(L, 1, FIELDS); /* keeps what the watch stands in */
+  lua_getiuservalue(L, 1, FIELDS); /* keeps the object whose list has the
+                                      watch */
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, crew->numbers + 1);
   lg_crew_attach(L, crew, 1, over ? &none : list, t);
@@ -124,7 +126,7 @@ int lg_crew_add(lua_State *L) {
   return 1;
 }
 
-/* One that lives is a member no more; its error is its own. */
+/* A living thread leaves the crew, and its error no longer goes there. */
 static void let_go(struct crew *crew, struct member *m) {
   green_list_remove(&m->watch.node);
   assert(!m->over && crew->live > 0);
@@ -136,8 +138,8 @@ static void let_go(struct crew *crew, struct member *m) {
   if (!crew->in_order) free(m); /* else it is among the unread */
 }
 
-/* let_go(crew): all that live are let go. A thread that waits for the next of
- * them is told that there is none. */
+/* let_go(crew): releases all living members. A thread that waits for the next
+ * one learns that there is none. */
 int lg_crew_let_go(lua_State *L) {
   struct crew *crew = lg_to_crew(L, 1);
   while (crew->living) let_go(crew, crew->living);
@@ -146,8 +148,8 @@ int lg_crew_let_go(lua_State *L) {
   return 0;
 }
 
-/* drop_unread(crew): the members that are over are not read any more. Returns
- * the threads among them that failed. */
+/* drop_unread(crew): drops the members that are over and unread. Returns the
+ * threads among them that failed. */
 int lg_crew_drop_unread(lua_State *L) {
   struct crew *crew = lg_to_crew(L, 1);
   lua_Integer n = 0;

@@ -28,15 +28,15 @@ static void spawn_undo(struct green_hub *hub, struct green_thread *t) {
   lg_crew_pass_on(crew);
 }
 
-/* A kind of spawn: what its wait is, and what its arguments are. */
+/* A kind of spawn: its wait and its arguments. */
 struct spawn_kind {
   struct lg_op op;
   int f;       /* stack index of the function */
-  int results; /* of a second crew, which the results go to; or 0 */
-  int handle;  /* is one wanted? */
+  int results; /* of a second crew, which gets the results; or 0 */
+  int handle;  /* does the caller want one? */
 };
 
-/* The spare may be gone: finalizers that ran since it was reserved have
+/* The spare may be gone: finalizers that ran after the reservation may have
  * spawned, too. */
 static void reserve_again(lua_State *L, struct crew *crew,
                           struct green_thread *t) {
@@ -46,8 +46,8 @@ static void reserve_again(lua_State *L, struct crew *crew,
   luaL_error(L, "not enough memory");
 }
 
-/* They may have taken the slot, or closed the crew: the function and its
- * values are back on the stack, as if nothing had happened. */
+/* Finalizers may have taken the slot, or closed the crew. Puts the function and
+ * its values back on the stack, as if nothing had happened. */
 static void unmake(lua_State *L, struct lg *G, struct green_thread *t,
                    const struct spawn_kind *kind) {
   lua_State *co = t->user;
@@ -84,8 +84,8 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
   return t;
 }
 
-/* A call that waits has the number of its values at index 2, and its kind at
- * index 3: a foreign resume may leave more above the values. */
+/* A call that waits has the number of its values at index 2 and its kind at
+ * index 3, because a foreign resume may leave more above the values. */
 static void lay_out(lua_State *L, const struct spawn_kind *kind) {
   luaL_checkstack(L, 4, "luagreen");
   lua_pushinteger(L, lua_gettop(L));
@@ -115,8 +115,8 @@ static int lend_returns(lua_State *L) {
   return lua_gettop(L) - 1;
 }
 
-/* At first, as finalizers may have made room; and when what interrupted it was
- * taken back. */
+/* Runs at first, as finalizers may have made room, and when the interruption
+ * was taken back. */
 static int lend_again(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   struct member *m = lg_crew_member(crew);
@@ -155,7 +155,7 @@ static int spawn_or_wait(lua_State *L, struct crew *crew,
   return spawn_start(L);
 }
 
-/* With its values laid out: at first, and again after a lap. */
+/* Runs with its values laid out, at first and again after a lap. */
 static int spawn_start(lua_State *L) {
   const struct spawn_kind *kind = lua_touserdata(L, 3);
   struct crew *crew = lg_self_crew(L);
@@ -175,8 +175,8 @@ static int spawn_start(lua_State *L) {
   return lend(L, crew, member, kind);
 }
 
-/* On the stack: what spawn_now needs, and this. The granted slot passes to the
- * thread through a dummy member. */
+/* The stack holds what spawn_now() needs. The granted slot passes to the thread
+ * through a dummy member. */
 struct protected_spawn {
   const struct spawn_kind *kind;
   struct member lender;
@@ -190,13 +190,13 @@ static int protected_spawn(lua_State *L) {
   return p->kind->handle;
 }
 
-/* With the slot that was granted: if there is no thread, it goes on. */
+/* Spawns with the granted slot; passes the slot on if that raises. */
 static int spawn_granted(lua_State *L, struct crew *crew,
                          const struct spawn_kind *kind) {
   struct protected_spawn p = {.kind = kind, .lender = {.has_slot = 1}};
   int status;
   luaL_checkstack(L, 4, "luagreen");
-  lua_pushvalue(L, 1); /* stays on this stack: it is anchored by it */
+  lua_pushvalue(L, 1); /* stays on this stack, which anchors it */
   lua_insert(L, 1);
   lua_pushcfunction(L, protected_spawn);
   lua_insert(L, 2);
@@ -251,7 +251,8 @@ int lg_crew_spawn_n(lua_State *L) {
   return first_start(L, &pool_n_kind);
 }
 
-/* spawn_in(crew, results, f, ...): a member of both, from birth. */
+/* spawn_in(crew, results, f, ...): the thread belongs to both crews from
+ * birth. */
 int lg_crew_spawn_in(lua_State *L) {
   return first_start(L, &in_kind);
 }

@@ -1,8 +1,8 @@
 /* config.c - green.config: the options of a running hub and its state, one row
  * each, and green.stats.
  *
- * A row knows how its option is read and how it is set. What is set is at the
- * top of the stack; a value that does not fit raises and changes nothing.
+ * A row knows how to read and to set its option. The value to set is on top of
+ * the stack; one that does not fit raises an error and changes nothing.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -146,7 +146,7 @@ static void get_resolver(lua_State *L, struct lg *G, const struct row *row) {
   lg_push_resolver(L);
 }
 
-/* green.dns, which is loaded by that, keeps it. */
+/* green.dns keeps the value; setting it loads that module. */
 static void set_resolver(lua_State *L, struct lg *G, const struct row *row) {
   int fits = !lua_toboolean(L, -1) || lua_isfunction(L, -1);
   (void)G;

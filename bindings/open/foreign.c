@@ -1,7 +1,7 @@
 /* foreign.c - blocking calls for C functions of users.
  *
- * They return to their caller, with whatever C state it holds: so they always
- * keep the stack, and are legal wherever a green thread may block.
+ * They return to a caller that may hold any C state, so they always keep the
+ * stack. They are legal wherever a green thread may block.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,8 +1,8 @@
 /* open.c - the entry points: require "green.core", and a host's
  * green_lua_open().
  *
- * The front table of C functions is put together here from what each file of
- * the floors below adds.
+ * Builds the front table of C functions, to which each file of the floors below
+ * adds its own.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -18,10 +18,10 @@
 #include "runtime/strike.h"
 #include "sync/sync.h"
 
-/* Under another Lua than that of the headers nothing can be relied on, not
- * even where the registry is. Only this comes before: it asks the Lua that
- * runs, and touches nothing of its state. What numbers are comes first, since
- * the version is passed as one. */
+/* If the running Lua is not the one of the headers, even the place of the
+ * registry is unknown. So this check runs before all else; it asks the running
+ * Lua and does not touch its state. It compares the types of numbers first,
+ * since the version is passed as a number. */
 static void check_lua(lua_State *L) {
   int running;
   luaL_checkversion_(L, lua_version(L), LUAL_NUMSIZES);
@@ -44,10 +44,10 @@ static void check_abi(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.abi");
 }
 
-/* An empty table whose fields are those of the table on top of the stack,
- * which it replaces. Where a call does not tell the name of a C function, Lua
- * looks for it in the tables of package.loaded: it is to find green.sleep and
- * not, by chance, green.core.sleep. */
+/* Replaces the table on top of the stack by an empty one that inherits its
+ * fields. If a call does not tell the name of a C function, Lua looks for it in
+ * the tables of package.loaded, and must find green.sleep, not
+ * green.core.sleep. */
 static void hide_fields(lua_State *L) {
   lua_newtable(L);
   lua_createtable(L, 0, 2);
@@ -103,7 +103,7 @@ int luaopen_green_core(lua_State *L) {
   G = lg_find(L);
   if (G && !G->hub && G->drained)
     return luaL_error(L, "luagreen: the state is closing");
-  if (!G || !G->hub) lg_new_state(L, NULL); /* again, if that raised before */
+  if (!G || !G->hub) lg_new_state(L, NULL); /* again, if it raised before */
   open_core(L);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.core");
@@ -111,7 +111,7 @@ int luaopen_green_core(lua_State *L) {
 }
 
 /* Recursion through Lua's own functions, such as gsub, takes up to 400 KB of a
- * default of 512. That is another one in a build without optimization. */
+ * default of 512. A build without optimization has a larger default. */
 static size_t least_stack(void) {
   return green_stack_default() / 8 * 7;
 }

@@ -7,8 +7,8 @@
 
 #include "runtime/state.h"
 
-/* state.c: the struct lg of a lua_State, made on a hub (NULL: one of its own);
- * and its hub let go. */
+/* state.c: makes the struct lg of a lua_State on a hub (NULL: one of its own);
+ * releases its hub. */
 struct lg *lg_new_state(lua_State *L, struct green_hub *hub);
 void lg_close_hub(lua_State *L, struct lg *G);
 

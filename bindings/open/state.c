@@ -1,8 +1,8 @@
 /* state.c - makes the struct lg of a lua_State, and ends it.
  *
  * Everything is in place before the hub is opened, so that an error in between
- * leaves a userdata whose __gc undoes what was done. The end: the drain, then
- * what floors below hold of the hub's is let go, then the hub itself.
+ * leaves a userdata whose __gc cleans up. At the end, the state drains, the
+ * floors below release what they hold of the hub, and the hub goes last.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -63,9 +63,9 @@ static void make_state(lua_State *L, struct lg *G, const char *key) {
     G->helper = co;
 }
 
-/* The tables that C reaches without raising: anchors; three that tell of scopes
- * of coroutines, two with weak values and one with weak keys; and the rare
- * things of threads. */
+/* The tables that C can use without raising: anchors; three for scopes of
+ * coroutines, two with weak values and one with weak keys; and the rare things
+ * of threads. */
 static void make_tables(lua_State *L, struct lg *G) {
   make_state(L, G, "luagreen.tables");
   make_state(L, G, "luagreen.helper");

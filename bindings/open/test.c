@@ -1,6 +1,6 @@
-/* test.c - what lua/green/test.lua needs of the core: the frozen clock, the
- * shuffled ready queue, a look at the open descriptors, and a wait that real
- * time ends.
+/* test.c - functions of the core for lua/green/test.lua: the frozen clock, the
+ * shuffled ready queue, a list of the open descriptors, and a wait with a limit
+ * in real time.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,7 +20,8 @@ static int failed(lua_State *L, const char *name, int code) {
                                       : green_strerror(code));
 }
 
-/* clock_freeze([quiet]): seconds of real time for what is outside. */
+/* clock_freeze([quiet]): `quiet` is how many seconds of real time virtual time
+ * waits for outside events. */
 static int l_clock_freeze(lua_State *L) {
   struct lg *G = lg_get(L);
   lua_Number quiet = luaL_optnumber(L, 1, 0);
@@ -49,7 +50,7 @@ static int l_shuffle(lua_State *L) {
   return 0;
 }
 
-/* real_now(): seconds, whatever the hub's clock does. */
+/* real_now(): seconds of real time, even while the hub's clock is frozen. */
 static int l_real_now(lua_State *L) {
   lua_pushnumber(L, (lua_Number)uv_hrtime() / 1e9);
   return 1;
@@ -66,8 +67,8 @@ static void push_target(lua_State *L, int dir, const char *name) {
     lua_pushlstring(L, target, (size_t)n);
 }
 
-/* open_descriptors(): {[number] = what it is}, or nil where there is no /proc.
- * Nothing raises between opendir and closedir but for want of memory. */
+/* open_descriptors(): a table from number to description, or nil without /proc.
+ * Between opendir and closedir only a lack of memory raises. */
 static int l_open_descriptors(lua_State *L) {
   struct dirent *entry;
   DIR *dir = opendir("/proc/self/fd");
@@ -87,8 +88,8 @@ static void forget(uv_handle_t *handle) {
   free(handle);
 }
 
-/* settle_descriptors(): libuv opens its pipe for signals now, and not in the
- * middle of what somebody counts descriptors around. */
+/* settle_descriptors(): makes libuv open its pipe for signals now, and not
+ * while a test counts descriptors. */
 static int l_settle_descriptors(lua_State *L) {
   struct lg *G = lg_get(L);
   uv_signal_t *handle = malloc(sizeof *handle);
@@ -100,7 +101,7 @@ static int l_settle_descriptors(lua_State *L) {
   return 0;
 }
 
-/* --- a wait that real time ends --- */
+/* --- a wait with a limit in real time --- */
 
 struct limit {
   uv_timer_t timer;
@@ -128,8 +129,8 @@ static int ended(lua_State *L, struct lg *G, int reason) {
 static const struct lg_op real_op = {
     {"thread:join", NULL, leave}, l_await_real, ended, NULL};
 
-/* The limit is libuv's own timer: it goes by real time while the hub's clock
- * stands still, and counts as nothing that could end a deadlock. */
+/* A timer of libuv's limits the wait: it goes by real time while the hub's
+ * clock is frozen, and does not count as a thing that could end a deadlock. */
 static struct limit *start_limit(lua_State *L, struct lg *G,
                                  lua_Number seconds) {
   struct limit *limit = malloc(sizeof *limit);
@@ -143,8 +144,8 @@ static struct limit *start_limit(lua_State *L, struct lg *G,
   return limit;
 }
 
-/* await_real(t, s): true when t has ended, false after s seconds of real time;
- * the error of t has found its destination. */
+/* await_real(t, s): true when t has ended, false after s seconds of real time.
+ * t's error counts as delivered. */
 static int l_await_real(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_live(lg_self_handle(L));

@@ -1,7 +1,7 @@
-/* tools.c - functions that the Lua half of the library needs of C: its policy,
- * places in the program, what stands behind a metatable.
+/* tools.c - C functions for the Lua half of the library: its policy, places in
+ * the program, metatables behind __metatable.
  *
- * None of it needs the libraries debug, io or os: a host may have opened none
+ * They do not need the libraries debug, io or os: a host may have opened none
  * of them, and a program may have globals of these names. Everything here runs
  * where Lua runs.
  *
@@ -25,8 +25,8 @@ static int l_set_policy(lua_State *L) {
   return 0;
 }
 
-/* set_home(file): the caller's source, without that name at its end, is how the
- * sources of the library's own modules begin. */
+/* set_home(file): the sources of the library's own modules begin with the
+ * caller's source without that name at its end. */
 static int l_set_home(lua_State *L) {
   size_t tail, length;
   const char *file = luaL_checklstring(L, 1, &tail);
@@ -131,13 +131,13 @@ static int l_type(lua_State *L) {
   return 1;
 }
 
-/* call(f, ...): a plain call; a coroutine.yield below it is refused by Lua. */
+/* call(f, ...): a plain call; Lua refuses a coroutine.yield below it. */
 static int l_call(lua_State *L) {
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   return lua_gettop(L);
 }
 
-/* printable(text): as it may be shown on a terminal. */
+/* printable(text): the text as a terminal may show it. */
 static int l_printable(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
@@ -148,7 +148,7 @@ static int l_printable(lua_State *L) {
   return 1;
 }
 
-/* closing(): the threads of the state are being ended, or have been. */
+/* closing(): is the state ending its threads, or has it? */
 static int l_closing(lua_State *L) {
   lua_pushboolean(L, lg_get(L)->drained);
   return 1;
@@ -175,8 +175,9 @@ static int l_isatty(lua_State *L) {
   return 1;
 }
 
-/* in_warn(on): a warn function of the program's runs, or not any more. Whether
- * it may be turned off again: blocking may have been refused already. */
+/* in_warn(on): tells that a warn function of the program's begins or ends.
+ * Returns whether the caller must end it: blocking may have been refused
+ * before. */
 static int l_in_warn(lua_State *L) {
   struct lg *G = lg_get(L);
   lua_pushboolean(L, !G->refuse);
@@ -192,7 +193,8 @@ static int l_version(lua_State *L) {
   return 1;
 }
 
-/* list_length(list): how many items; and where a nil stands before others. */
+/* list_length(list): the number of items, and the place of a nil before
+ * others. */
 static int l_list_length(lua_State *L) {
   lua_Integer hole;
   luaL_checktype(L, 1, LUA_TTABLE);

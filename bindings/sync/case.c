@@ -1,4 +1,4 @@
-/* case.c - finds out what a case of a select is.
+/* case.c - checks a case of a select and finds its operation.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -69,7 +69,7 @@ const struct lg_waitable *lg_case_operation(lua_State *L, struct lg *G,
   return w;
 }
 
-/* A refusal of the kernel's is an outcome; all else is an error. */
+/* A refusal by the kernel is an outcome; everything else is an error. */
 int lg_case_unlinked(lua_State *L, int code) {
   if (code != UV_ENOSPC)
     return luaL_error(L, "'select': %s", green_strerror(code));

@@ -1,5 +1,5 @@
-/* case.h - what green.select and selectors take: an object, or {queue, "put",
- * value}, or {object, "get"}.
+/* case.h - the cases of green.select and of selectors: an object, or {queue,
+ * "put", value}, or {object, "get"}.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,8 +8,8 @@
 
 #include "runtime/waitable.h"
 
-/* The list that is argument `arg` has n cases, which are not nil: raises unless
- * that is all of it. */
+/* The list in argument `arg` has n cases that are not nil: raises unless that
+ * is all of it. */
 void lg_case_last(lua_State *L, int arg, int n);
 
 /* Replaces the case on top of the stack, which is number i (from 0) of
@@ -26,11 +26,12 @@ const struct lg_waitable *lg_case_operation(lua_State *L, struct lg *G,
 /* Raises "bad argument #arg (case i + 1: what)". */
 int lg_case_error(lua_State *L, int arg, int i, const char *what);
 
-/* Inserts the number of the case below its results: how many there are now. */
+/* Inserts the number of the case below its results; returns how many there are
+ * now. */
 int lg_case_chosen(lua_State *L, int i, int results);
 
-/* A case could not be linked, or the wait not begin: nil and why, if that is
- * what the kernel decided; else raises. */
+/* A case could not be linked, or the wait could not begin: returns nil and the
+ * reason if the kernel decided so; else raises. */
 int lg_case_unlinked(lua_State *L, int code);
 
 #endif

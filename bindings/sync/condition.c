@@ -1,10 +1,11 @@
-/* condition.c - something happened: the threads that wait just now go on.
+/* condition.c - condition variables: an event lets the threads go on that wait
+ * at that moment.
  *
- * It has no state and no lock: between two calls that may switch nothing else
- * runs, so what a waiter looked at is still true when it begins to wait. A
- * signal wakes exactly one thread that goes on; if that one ends before it
- * runs, the next takes its place. A broadcast wakes everybody there is, so it
- * has no next: it wakes with GREEN_CLOSED, which is not undone.
+ * A condition has no state and no lock: between two calls that may switch
+ * nothing else runs, so the fact that a waiter has checked still holds when it
+ * begins to wait. A signal wakes exactly one thread that goes on; if that one
+ * ends before it runs, the next takes its place. A broadcast wakes all, so
+ * there is no next one: it wakes with GREEN_CLOSED, which is not undone.
  *
  * SPDX-License-Identifier: MIT
  */

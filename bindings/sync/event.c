@@ -1,4 +1,4 @@
-/* event.c - one value, once.
+/* event.c - events: one value, sent once.
  *
  * The values stay in the event; a woken thread fetches them itself. One value
  * lies in the user value, several in a table there.
@@ -47,7 +47,7 @@ static struct green_list *waiters(void *object) {
   return &((struct event *)object)->waiters;
 }
 
-/* Among many things an event has the shape of join: true, values ... or false,
+/* In a select, an event returns values as join does: true, values ... or false,
  * error. */
 static int fetch_outcome(lua_State *L, struct lg *G, void *object, int at,
                          int reason) {
@@ -105,7 +105,7 @@ static int sent(lua_State *L, struct event *e, int state) {
   return 0;
 }
 
-/* send(...): true if nothing is given. Never switches. */
+/* send(...): sends the values, or true if there are none. Never switches. */
 static int event_send(lua_State *L) {
   struct event *e = to_send(L);
   int i, n = lua_gettop(L) - 1;
@@ -122,7 +122,7 @@ static int event_send(lua_State *L) {
   return sent(L, e, SENT);
 }
 
-/* send_error(err): each wait raises it. */
+/* send_error(err): each wait raises the error. */
 static int event_send_error(lua_State *L) {
   struct event *e = to_send(L);
   luaL_checkany(L, 2);

@@ -1,7 +1,7 @@
 /* flag.c - a flag, and waits until it is set.
  *
- * Level-triggered: a wait goes on at once while the flag is set. set() is a
- * promise to everybody who waits at that moment: they return true even if the
+ * A flag is level-triggered: a wait goes on at once while it is set. set() is a
+ * promise to all threads that wait at that moment: they return true even if the
  * flag is cleared again before they run.
  *
  * SPDX-License-Identifier: MIT

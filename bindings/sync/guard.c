@@ -1,9 +1,9 @@
 /* guard.c - the object that acquire() returns: `local _ <close> =
  * lock:acquire()`.
  *
- * One for each semaphore and each lock, made with it, so that to acquire
- * allocates nothing. Closing it gives back once, however often it is
- * held: it has no state of its own.
+ * Each semaphore and each lock has one from the start, so that acquiring
+ * allocates nothing. Each close releases once, since a guard has no state of
+ * its own.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -7,10 +7,10 @@
  *               told so, by an error, and then it is FREE; no waiters
  *   TOLD ...... as LEFT, and a waiter was woken to be told; waiters queue
  *
- * Owned and handed locks stand in a list of their owner's, which hangs on its
- * record (green_extra), so that its end finds them. A lock's memory is Lua's:
- * waiters have it on their stacks, and one that is owned but forgotten by the
- * program leaves the list when it is collected.
+ * Owned and handed locks stand in a list that hangs on the owner's record
+ * (green_extra), so that the end of the owner finds them. A lock's memory is
+ * Lua's: waiters have it on their stacks, and an owned lock that the program
+ * has forgotten leaves the list when it is collected.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,7 +25,7 @@
 
 enum state { FREE, OWNED, HANDED, LEFT, TOLD };
 
-/* As much of the former owner's name as the error shows. */
+/* The part of the former owner's name that the error shows. */
 enum { NAME_SIZE = 80 };
 
 struct lock {
@@ -46,9 +46,9 @@ static const char LOCKS[] = "locks";
 
 static int lock_acquire(lua_State *L);
 
-/* --- owning and handing over; none of these raises --- */
+/* --- owning and handing over; none of these functions raises --- */
 
-/* Its record must have its extra pointer already. */
+/* The owner's record must have its extra pointer already. */
 static void give(struct lock *l, struct green_thread *t, enum state state) {
   void **held = green_extra(l->object.G->hub, t);
   assert(held && !l->owner && l->state == FREE);
@@ -89,7 +89,7 @@ static void release(struct green_hub *hub, struct lock *l) {
   hand_over(hub, l);
 }
 
-/* The waiter was handed the lock, or an error, but ends without having run. */
+/* A waiter that was handed the lock, or an error, ends without having run. */
 static void undo(struct green_hub *hub, void *object) {
   struct lock *l = object;
   assert(l->state == TOLD || l->state == HANDED);
@@ -134,14 +134,15 @@ static void watch(lua_State *L, const struct lock *l, int at) {
   lua_setmetatable(L, at);
 }
 
-/* Another object's finalizer uses it after its own: it needs that again. */
+/* Another object's finalizer uses the lock after the lock's own finalizer ran,
+ * so it needs a finalizer again. */
 static void revive(lua_State *L, struct lock *l, int at) {
   lua_getmetatable(L, at);
   watch(L, l, at);
   l->finalized = 0;
 }
 
-/* The hub may be gone: then nobody owns it any more. */
+/* If the hub is gone, nobody owns the lock any more. */
 static int lock_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct lock *l = lg_self(L);
@@ -259,9 +260,9 @@ static int lock_release(lua_State *L) {
   return 0;
 }
 
-/* The guard is closed. The lock may have been released by hand and be another
- * thread's by now. The owner closes it, or others close the owner's coroutine,
- * which then runs this. */
+/* Closes the guard. The program may have released the lock before, and another
+ * thread may own it by now. The caller is the owner, or code that closes the
+ * owner's coroutine. */
 static void closed(lua_State *L, void *object) {
   struct lock *l = object;
   struct lg *G = l->object.G;

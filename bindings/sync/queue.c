@@ -3,15 +3,15 @@
  * Values never move between threads: they lie in the queue's store. A put that
  * finds a getter waiting stores its value and hands the getter a reservation;
  * the getter fetches it when it runs. A put that must wait leaves its value in
- * the queue's table under the address of its node, as a number: those are
- * found faster. So a getter can take it without the putter running:
+ * the queue's table under the address of its node, as a number, which Lua finds
+ * faster. So a getter can take it before the putter runs:
  *
  *   store.count   values in the store, reserved ones included
  *   reserved      values that woken getters will fetch
  *
- * so a newcomer may take one exactly when count > reserved, and everybody is
- * served first come, first served. A queue of limit 0 is a channel: a value
- * enters the store only for a getter that waits.
+ * so a newcomer may take one exactly when count > reserved, and service is
+ * first come, first served. A queue of limit 0 is a channel: a value enters the
+ * store only for a getter that waits.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -28,10 +28,12 @@ struct queue {
   lua_Integer reserved, unfinished;
   struct lg_store store;
   int closed;
-  int stale; /* values of puts that ended without having run may be there */
+  int stale; /* values of puts whose thread ended without running may be
+                there */
 };
 
-/* Comparing the value of a waiting put failed: its error lies beside it. */
+/* The reason of a wake-up: comparing the value of a waiting put failed. The
+ * error lies beside the value. */
 enum { PUT_FAILED = GREEN_EXIT + 1 };
 
 static const struct lg_waitable get_waitable, put_waitable;
@@ -46,12 +48,12 @@ static struct queue *self(lua_State *L) {
   return lg_check_object(L, &queue_class, sizeof(struct queue));
 }
 
-/* The limit is seldom given: one cheap call of Lua's API says so. */
+/* A limit is rare, and one cheap call of Lua's API shows that there is none. */
 static uint64_t limit_at(lua_State *L, int index) {
   return lua_gettop(L) < index ? GREEN_FOREVER : lg_limit(L, index);
 }
 
-/* The slots of the store are positive; so is the number of an address. */
+/* The slots of the store are positive, and the number of an address is, too. */
 static lua_Integer key_of(const struct green_node *node) {
   return -(lua_Integer)(intptr_t)node;
 }
@@ -63,8 +65,8 @@ static int waits_to_put(const struct queue *q, lua_Integer key) {
   return 0;
 }
 
-/* Drops what threads that were closed by foreign code left in the table on
- * top. Errors, whose keys are odd, are still to be raised. */
+/* Drops values from the table on top whose threads foreign code has closed.
+ * Errors, which have odd keys, stay: they must still be raised. */
 static void drop_stale(lua_State *L, struct queue *q) {
   q->stale = 0;
   luaL_checkstack(L, 4, "luagreen");
@@ -87,7 +89,7 @@ static inline int table_of(lua_State *L, struct queue *q, int at) {
 
 /* --- hand-over --- */
 
-/* A value is there: its getter, if one waits. */
+/* A value has come: wakes a getter for it, if one waits. */
 static void offer(struct green_hub *hub, struct queue *q) {
   assert(q->store.count > q->reserved);
   if (green_wake_first(hub, &q->getters, GREEN_WOKEN)) q->reserved++;
@@ -97,9 +99,9 @@ static int has_room(const struct queue *q) {
   return q->limit < 0 || q->store.count - q->reserved < q->limit;
 }
 
-/* Moves the value of the first waiting put into the store and lets it go on.
- * If it waits no more when its value has been compared, comparing has failed,
- * and its thread has seen to the value. */
+/* Moves the value of the first waiting put into the store and lets the put go
+ * on. If it no longer waits after comparing its value, that has failed, and its
+ * thread takes care of the value. */
 static void admit(lua_State *L, struct lg *G, struct queue *q, int at,
                   int table) {
   struct green_node *node = green_list_head(&q->putters);
@@ -133,7 +135,7 @@ static void admit_all(lua_State *L, struct lg *G, struct queue *q, int at,
   }
 }
 
-/* The getter was handed a value, but ends without having run. */
+/* A getter that was handed a value ends without having run. */
 static void get_undo(struct green_hub *hub, void *object) {
   struct queue *q = object;
   assert(q->reserved > 0);
@@ -143,8 +145,8 @@ static void get_undo(struct green_hub *hub, void *object) {
 
 /* --- get --- */
 
-/* The first `skip` values are promised to getters that were woken and have not
- * run yet. If comparing fails, the value stays for the next waiter. */
+/* The first `skip` values are promised to getters that were woken but have not
+ * run. If comparing fails, the value stays for the next waiter. */
 static int take(lua_State *L, struct lg *G, struct queue *q, int at,
                 lua_Integer skip) {
   int table = table_of(L, q, at);
@@ -191,7 +193,7 @@ static struct green_list *getters(void *object) {
   return &((struct queue *)object)->getters;
 }
 
-/* The same wait, by the names of what is built of queues in Lua. */
+/* The same wait, under the names of Lua objects that are built of queues. */
 static int lease_get(lua_State *L);
 static int result_get(lua_State *L);
 
@@ -233,8 +235,8 @@ static int result_get(lua_State *L) {
 
 /* --- put --- */
 
-/* The value of a put that waits lies in the table under its node. What was
- * taken is gone from there already. */
+/* The value of a waiting put lies in the table under its node, until it is
+ * taken. */
 static inline void leave_value(lua_State *L, struct queue *q, int at,
                                struct green_node *node) {
   table_of(L, q, at);
@@ -254,7 +256,7 @@ static void withdraw(lua_State *L, int at, struct green_node *node) {
   lua_pop(L, 1);
 }
 
-/* Its thread ends without having run: nothing can be done with Lua here. */
+/* Its thread ends without having run. This function may not use Lua. */
 static void abandon(void *object) {
   ((struct queue *)object)->stale = 1;
 }
@@ -303,7 +305,7 @@ static inline int put_attempt(lua_State *L, struct lg *G, void *object,
   return goes_in(q) ? store(L, G, q, at) : -1;
 }
 
-/* Pushes the error that comparing the value of this put ran into. */
+/* Pushes the error from comparing the value of this put. */
 static int put_failed(lua_State *L, int at, struct green_node *node) {
   lua_getiuservalue(L, at, STORE_TABLE);
   lua_rawgeti(L, -1, key_of(node) - 1);
@@ -354,7 +356,7 @@ static const struct lg_waitable put_waitable = {
     .failed = put_failed};
 
 /* put(v [, s]): true. May switch, even without a limit: a producer that never
- * waits goes round when its budget is spent (API G33). */
+ * waits takes a lap when its budget is spent. */
 static int queue_put(lua_State *L) {
   static const struct lg_op *const op = &put_waitable.op;
   struct queue *q = self(L);
@@ -394,7 +396,7 @@ static int queue_peek(lua_State *L) {
   return 1;
 }
 
-/* close(): no more puts; getters drain. Never switches. */
+/* close(): refuses further puts; getters drain the queue. Never switches. */
 static int queue_close(lua_State *L) {
   struct queue *q = self(L);
   struct lg *G = q->object.G;
@@ -406,13 +408,14 @@ static int queue_close(lua_State *L) {
   return 0;
 }
 
-/* Some may have been called done before anybody got them. */
+/* The program may have called done() for some before anybody got them. */
 static void done(struct lg *G, struct queue *q, lua_Integer n) {
   q->unfinished -= n < q->unfinished ? n : q->unfinished;
   if (q->unfinished == 0) green_wake_all(G->hub, &q->joiners, GREEN_WOKEN);
 }
 
-/* clear(): drops what nobody was promised; the number. Never switches. */
+/* clear(): drops the values that no getter was promised; returns their number.
+ * Never switches. */
 static int queue_clear(lua_State *L) {
   struct queue *q = self(L);
   struct lg *G = q->object.G;

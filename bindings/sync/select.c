@@ -1,15 +1,14 @@
 /* select.c - waiting for many things, of which exactly one goes on.
  *
- * The objects lie on the caller's stack, two slots for each case: the object
- * and what is to be put. First each is attempted, in order; if none can go on
- * at once, each gets a node in the list where a single call would wait. The
- * waker unlinks the node through which it wakes, and the end of the wait
- * unlinks all others: the case whose node is unlinked already is the one that
- * goes on.
+ * The caller's stack has two slots for each case: the object and the value to
+ * put. The select first attempts each case, in order. If none can go on at
+ * once, each gets a node in the list where a single call would wait. The waker
+ * unlinks the node through which it wakes, and the end of the wait unlinks all
+ * others: the case whose node is unlinked already is the one that goes on.
  *
- * Between the last attempt and the links nothing may run that could make a
- * case ready, and Lua runs finalizers wherever it makes something: so what is
- * made for the wait is made first, and then each is attempted once more.
+ * Between the last attempt and the links nothing may run that could make a case
+ * ready, and Lua may run finalizers wherever it allocates. So the select first
+ * makes all it needs for the wait, and then attempts each case once more.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -74,8 +73,7 @@ static void unlink_all(struct green_hub *hub, struct selection *s) {
   for (i = 0; i < s->n; i++) {
     struct one *c = &s->cases[i];
     if (!c->node.link.next && c->node.thread) {
-      assert(s->fired <
-             0); /* who wakes through one leaves the others linked */
+      assert(s->fired < 0); /* a waker leaves the other nodes linked */
       s->fired = i;
     }
     if (c->w->unlink && c->where)
@@ -99,8 +97,8 @@ static void undo(struct green_hub *hub, struct green_thread *t) {
     s->cases[s->fired].w->undo(hub, s->cases[s->fired].object);
 }
 
-/* Values to be put that nobody took are dropped; the case whose value could
- * not be compared raises. */
+/* Drops the values to put that nobody took; raises if a value could not be
+ * compared. */
 static void withdraw(lua_State *L, struct selection *s, int reason) {
   int i;
   for (i = 0; i < s->n; i++) {
@@ -112,8 +110,8 @@ static void withdraw(lua_State *L, struct selection *s, int reason) {
     s->cases[s->fired].w->failed(L, place(s->fired), &s->cases[s->fired].node);
 }
 
-/* Of the current thread, which has just run on. The selection lies above the
- * objects; what a foreign resume has left above it goes. */
+/* The selection of the current thread, which has just resumed. It lies above
+ * the objects; drops values of a foreign resume above it. */
 static struct selection *its_own(lua_State *L, struct lg *G) {
   struct selection *s = lg_current(G)->on;
   lua_settop(L, place(s->n));
@@ -130,7 +128,8 @@ static int woken(lua_State *L, struct lg *G, int reason) {
     r = c->w->fetch(L, G, c->object, place(s->fired), reason);
     if (r >= 0) return lg_case_chosen(L, s->fired, r);
   }
-  lua_settop(L, place(n)); /* something is due, or was not there after all */
+  lua_settop(L, place(n)); /* a case is due, or its object was not ready after
+                              all */
   if ((r = attempt_all(L, G, n)) >= 0) return r;
   if (reason == GREEN_TIMEOUT && deadline <= green_now())
     return lg_push_timeout(L);
@@ -166,7 +165,7 @@ static struct selection *make(lua_State *L, struct lg *G, int n,
   return s;
 }
 
-/* Cases with a link function of their own are woken even if they are ready
+/* A case with a link function of its own is woken even if it is ready
  * already. */
 static int attempt_again(lua_State *L, struct lg *G, struct selection *s) {
   int i, r;
@@ -195,7 +194,7 @@ static int deposit(lua_State *L, struct one *c, int at) {
   lua_pushlightuserdata(L, c);
   if (lua_pcall(L, 3, 0, 0) == LUA_OK) return 0;
   lua_pop(L, 1);
-  return UV_ENOMEM; /* nothing else is in its way */
+  return UV_ENOMEM; /* no other node is in its way */
 }
 
 static int link_one(lua_State *L, struct lg *G, struct selection *s, int i) {
@@ -245,8 +244,8 @@ static int wait_for_any(lua_State *L, struct lg *G, int n, uint64_t deadline) {
   return lg_park(L, G, &select_op, keep);
 }
 
-/* select(cases [, s]): the number of the case that went on, and what its
- * operation returned. May switch. */
+/* select(cases [, s]): the number of the case that went on, and the results of
+ * its operation. May switch. */
 static int l_select(lua_State *L) {
   struct lg *G = lg_get(L);
   uint64_t deadline;

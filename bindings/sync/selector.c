@@ -2,19 +2,19 @@
  *
  * A select pays for each of its cases at each call: it asks, links and unlinks
  * them all. The cases of a selector stay in the lists of their objects between
- * two calls (core/choice.c); a call looks only at those that are marked:
+ * two calls (core/choice.c), and a call looks only at the marked ones:
  *
  *   a case is marked, or it stands in its object's list and the object has
- *   nothing for it: the call that makes the object ready finds the case there,
- *   and marks it or wakes the thread that waits.
+ *   nothing for it. The call that makes the object ready finds the case there,
+ *   and marks it or wakes the waiting thread.
  *
- * So a call costs what has happened, not how many cases there are. Sockets and
- * tickers are marked always: they are asked at each call, and linked only
- * during the wait, since a descriptor is armed only during a wait and a tick
- * comes by time.
+ * So the cost of a call depends on what has happened, not on the number of
+ * cases. Sockets and tickers are always marked: each call asks them, and links
+ * them only during the wait, since a descriptor is armed only during a wait and
+ * time makes a ticker ready.
  *
- * Marks lie in a bitmap, so that the first marked case in the order of their
- * numbers is found at once: a select promises that order.
+ * Marks lie in a bitmap, in which the first marked case by number is found at
+ * once: a select promises that order.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -44,7 +44,7 @@ struct one {
 struct selector {
   struct lg_object object;
   struct green_choice choice;
-  struct green_thread *waiter; /* from before its wait until it has run */
+  struct green_thread *waiter; /* from before its wait until it runs again */
   struct one **cases;          /* by number; NULL where one was removed */
   uint64_t *marks;             /* one bit for each of `room` */
   struct one *volatile_first;
@@ -97,7 +97,7 @@ static int next_marked(const struct selector *s, int i) {
   return w * WORD + __builtin_ctzll(bits);
 }
 
-/* Its object's list came to a case while nobody waits. Any stack. */
+/* It was the case's turn in its object's list while nobody waits. Any stack. */
 static void ready(struct green_choice *choice, struct green_case *c) {
   struct one *one = (struct one *)c;
   size_t at = offsetof(struct selector, choice);
@@ -106,7 +106,7 @@ static void ready(struct green_choice *choice, struct green_case *c) {
 
 /* --- asking --- */
 
-/* Puts the object of case i where operations look for it. */
+/* Puts the object of case i where operations expect it. */
 static void push_object(lua_State *L, int i) {
   lua_settop(L, LIMIT);
   lua_getiuservalue(L, SELF, OBJECTS);
@@ -115,8 +115,8 @@ static void push_object(lua_State *L, int i) {
   lua_pushnil(L); /* VALUE: nothing is put */
 }
 
-/* Asks case i. An operation may run finalizers, and those may do anything to
- * the selector: afterwards the case is looked up again. */
+/* Asks case i. An operation may run finalizers, which may do anything to the
+ * selector, so look the case up again afterwards. */
 static int ask(lua_State *L, struct selector *s, int i) {
   struct one *one = s->cases[i];
   int r;
@@ -126,15 +126,16 @@ static int ask(lua_State *L, struct selector *s, int i) {
   if (r >= 0) return lg_case_chosen(L, i, r);
   one = s->cases[i];
   if (!one || one->is_volatile) return -1;
-  /* Nothing has run since it said no: from now on its list tells. */
+  /* Nothing has run since the object had nothing: from now on its list
+   * tells. */
   unmark(s, one);
   if (!one->c.watch.node.link.next)
     green_list_add(one->w->list(one->object), &one->c.watch.node);
   return -1;
 }
 
-/* All that are marked, in order; again, if finalizers that ran meanwhile have
- * marked others. Afterwards every case stands in its list or is volatile. */
+/* Asks all marked cases, in order, and again if finalizers have marked others
+ * meanwhile. Afterwards every case stands in its list or is volatile. */
 static int ask_marked(lua_State *L, struct selector *s) {
   int i, r;
   do {
@@ -147,7 +148,7 @@ static int ask_marked(lua_State *L, struct selector *s) {
 
 /* --- waiting --- */
 
-/* Out of its list, for good or for now. The thread's end may run this. */
+/* Unlinks the case, for good or for now. The thread's end may run this. */
 static void unlink_one(struct green_hub *hub, struct one *one) {
   if (one->w->unlink && one->where)
     one->w->unlink(hub, one->where, &one->c.watch.node);
@@ -178,7 +179,7 @@ static int link_volatile_one(struct lg *G, struct one *one) {
   return r;
 }
 
-/* The one that could not be linked in *bad, and why. */
+/* *bad is the case that could not be linked; returns the reason. */
 static int link_volatile(struct lg *G, struct selector *s, struct one **bad) {
   struct one *one;
   int r = 0;
@@ -205,7 +206,7 @@ static void leave(struct green_hub *hub, struct green_thread *t) {
   if (!one) return;
   assert(s->fired < 0);
   s->fired = one->index;
-  mark(s, one); /* it left its list, so it is to be asked the next time */
+  mark(s, one); /* it left its list, so ask it the next time */
 }
 
 /* The thread ends without having run on. */
@@ -279,8 +280,8 @@ static void interrupted(lua_State *L, struct lg *G) {
 static const struct lg_op select_op = {
     {"selector:select", undo, leave}, selector_select, woken, interrupted};
 
-/* An operation may prepare the thread that asks (a lock does), so a thread that
- * has not asked before asks all cases. */
+/* An operation may prepare the asking thread (a lock does), so a new thread
+ * asks all cases. */
 static void ask_anew(struct selector *s, const struct green_thread *t) {
   uint64_t id = t ? t->id : 0;
   int i;
@@ -296,8 +297,8 @@ static void check_alone(lua_State *L, struct lg *G, const struct selector *s) {
              lg_push_who(L, G, s->waiter));
 }
 
-/* select([s]): the number of the case that went on, and what its operation
- * returned. May switch. */
+/* select([s]): the number of the case that went on, and the results of its
+ * operation. May switch. */
 static int selector_select(lua_State *L) {
   struct selector *s = self(L);
   struct lg *G = s->object.G;
@@ -425,7 +426,7 @@ static void drop_all(struct lg *G, struct selector *s) {
   s->room = 0;
 }
 
-/* close(): the thread that waits in it is told. Never switches. */
+/* close(): the waiting thread gets nil, "closed". Never switches. */
 static int selector_close(lua_State *L) {
   struct selector *s = self(L);
   struct lg *G = s->object.G;
@@ -437,7 +438,7 @@ static int selector_close(lua_State *L) {
   return 0;
 }
 
-/* A thread that waits in it holds it: then the state is closing. */
+/* A waiting thread keeps it alive, so if one waits the state is closing. */
 static int selector_gc(lua_State *L) {
   struct selector *s = lua_touserdata(L, 1);
   if (!s || lua_rawlen(L, 1) < sizeof *s || s->object.klass != &selector_class)

@@ -1,12 +1,12 @@
 /* semaphore.c - a fixed number of permits.
  *
- * A release hands its permit to the first waiter, so that permits are free
- * only while nobody waits:
+ * A release hands its permit to the first waiter, so that permits are free only
+ * while nobody waits:
  *
  *   count > 0  =>  no waiters
  *
- * and a newcomer that finds one free takes it from nobody. A permit that was
- * handed to a thread which ends before it runs goes to the next.
+ * and a newcomer that finds one free takes it from nobody. If a thread that was
+ * handed a permit ends before it runs, the permit goes to the next.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -3,10 +3,12 @@
  *   FIFO       a ring in slots 1 .. room of the queue's table
  *   LIFO       a stack in slots 1 .. count
  *   PRIORITY   a binary heap of entries in C; an entry names the slot of its
- *              value. Equal ones keep the order in which they came. Numbers
- *              are compared in C; everything else by Lua, which may raise or
- *              meddle with the queue: so the way through the heap is found
- *              first, in a protected call, and gone only then.
+ *              value
+ *
+ * Equal values of a PRIORITY queue keep their order of arrival. C compares
+ * numbers; Lua compares everything else, and may raise or meddle with the
+ * queue. So a protected call first finds the way through the heap, and values
+ * move afterwards.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,7 +18,8 @@
 
 /* --- FIFO --- */
 
-/* Doubles the ring in place: what had wrapped round moves behind the end. */
+/* Doubles the ring in place: values that had wrapped round move behind the
+ * end. */
 void lg_ring_grow(lua_State *L, struct lg_store *s, int table) {
   lua_Integer i, room = s->room ? s->room * 2 : 8;
   lua_Integer wrapped = s->head + s->count - s->room;
@@ -103,7 +106,7 @@ static int call_less(lua_State *L, const struct plan *p,
   return result;
 }
 
-/* The put whose value is compared may be the first of those that wait. */
+/* The put whose value is compared may be the first waiting one. */
 static int compare(lua_State *L, struct plan *p, const struct lg_entry *a,
                    const struct lg_entry *b) {
   uint64_t changes = p->s->changes;
@@ -120,7 +123,7 @@ static int less(lua_State *L, struct plan *p, const struct lg_entry *a,
   return compare(L, p, a, b);
 }
 
-/* Among equals the first to come goes first. */
+/* Among equal values the first to arrive goes first. */
 static int before(lua_State *L, struct plan *p, const struct lg_entry *a,
                   const struct lg_entry *b) {
   return a->seq < b->seq ? !less(L, p, b, a) : less(L, p, a, b);
@@ -136,8 +139,8 @@ static void plan_up(lua_State *L, struct plan *p) {
   }
 }
 
-/* The entry was the last, so it most likely comes to lie near the leaves:
- * down there first, which takes one comparison a level, then up. */
+/* The entry was the last one and most likely belongs near the leaves. So go
+ * down there first, which takes one comparison a level, and then up. */
 static void plan_down(lua_State *L, struct plan *p) {
   const struct lg_entry *heap = p->s->heap;
   lua_Integer count = p->s->count - 1, at = 0, child;
@@ -171,8 +174,8 @@ static int find(lua_State *L) {
   return 0;
 }
 
-/* By Lua's comparison. Blocking is refused meanwhile: a kill that struck there
- * would find a get or put half done. The value, or nil, is on top. Makes
+/* Finds the way by Lua's comparison. Blocking is refused meanwhile: a kill
+ * would find a get or put half done. The value, or nil, is on top. Allocates
  * nothing: a get must not fail once it has its value. */
 static int find_protected(lua_State *L, struct plan *p, int queue, int table) {
   const char *former = p->G->refuse;
@@ -193,7 +196,7 @@ static int is_odd(const struct lg_entry *e) {
   return e->key != e->key;
 }
 
-/* Finalizers run where the memory is made, and may use the queue. */
+/* Allocating the memory may run finalizers, which may use the queue. */
 void lg_heap_grow(lua_State *L, struct lg_store *s, int queue, int table) {
   lua_Integer i, room = s->room ? s->room * 2 : 8;
   struct lg_entry *heap = lua_newuserdatauv(L, (size_t)room * sizeof *heap, 0);
@@ -214,10 +217,11 @@ void lg_heap_grow(lua_State *L, struct lg_store *s, int queue, int table) {
   lua_setiuservalue(L, queue, STORE_HEAP);
   s->heap = heap;
   s->room = room;
-  s->changes++; /* for a comparison in progress, which walks the former heap */
+  s->changes++; /* for a comparison in progress, which still walks the old
+                   heap */
 }
 
-/* Integers beyond 2^53 are compared by Lua, exactly. */
+/* Lua compares integers beyond 2^53, exactly. */
 static lua_Number key_of(lua_State *L, const struct lg_store *s) {
   lua_Number key;
   if (s->less || lua_type(L, -1) != LUA_TNUMBER) return NAN;

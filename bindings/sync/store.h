@@ -1,4 +1,4 @@
-/* store.h - what a queue keeps its values in, in one of three orders.
+/* store.h - keeps the values of a queue, in one of three orders.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,7 +20,7 @@ struct lg_store {
   uint64_t seq, changes; /* PRIORITY */
   lua_Integer odd; /* PRIORITY: values whose comparison may run Lua code */
   int less;        /* PRIORITY: there is a function of the user's */
-  struct green_list *puts; /* PRIORITY: what waits to come in */
+  struct green_list *puts; /* PRIORITY: the value that waits to enter */
 };
 
 /* User values of a queue: the table, and for PRIORITY the heap's memory and
@@ -38,20 +38,19 @@ int lg_store_put_ordered(lua_State *L, struct lg *G, struct lg_store *s,
 int lg_store_take_ordered(lua_State *L, struct lg *G, struct lg_store *s,
                           int queue, int table);
 
-/* FIFO: where the i-th next value lies. */
+/* FIFO: the slot of the i-th next value. */
 static inline lua_Integer lg_slot(const struct lg_store *s, lua_Integer i) {
   return ((s->head + i) & (s->room - 1)) + 1;
 }
 
-/* PRIORITY: is memory to be made before the next put? */
+/* PRIORITY: does the next put need memory first? */
 static inline int lg_store_is_full(const struct lg_store *s) {
   return s->order == ORDER_PRIORITY && s->count == s->room;
 }
 
-/* Takes the value on top of the stack in and pops it; it must not be full.
- * LUA_OK; or an error of comparing it, with the error in the value's place:
- * then nothing has changed. Raises when memory is short, and then, too,
- * nothing has changed. */
+/* Stores the value on top of the stack and pops it; the store must not be full.
+ * Returns LUA_OK, or an error of comparing the value, with the error object in
+ * its place. Raises when memory is short. In both cases nothing has changed. */
 static inline int lg_store_put(lua_State *L, struct lg *G, struct lg_store *s,
                                int queue, int table) {
   if (unlikely(s->order != ORDER_FIFO))
@@ -62,8 +61,9 @@ static inline int lg_store_put(lua_State *L, struct lg *G, struct lg_store *s,
   return LUA_OK;
 }
 
-/* Takes out the next one, which is pushed; in a FIFO the one after the `skip`
- * next ones. LUA_OK; or an error, pushed, and nothing has changed. */
+/* Takes out the next value and pushes it; in a FIFO the one after the `skip`
+ * next ones. Returns LUA_OK; or pushes and returns an error, and nothing has
+ * changed. */
 static inline int lg_store_take(lua_State *L, struct lg *G, struct lg_store *s,
                                 int queue, int table, lua_Integer skip) {
   int type;
@@ -80,10 +80,10 @@ static inline int lg_store_take(lua_State *L, struct lg *G, struct lg_store *s,
   return LUA_OK;
 }
 
-/* Pushes the one that would be taken. */
+/* Pushes the value that would be taken. */
 void lg_store_peek(lua_State *L, const struct lg_store *s, int table,
                    lua_Integer skip);
-/* Drops all but `keep` of them. */
+/* Drops all values but `keep`. */
 void lg_store_clear(lua_State *L, struct lg_store *s, int table,
                     lua_Integer keep);
 

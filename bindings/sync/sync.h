@@ -1,4 +1,4 @@
-/* sync.h - the functions of this floor for Lua, and what others need of it.
+/* sync.h - the functions of this floor, for Lua and for other floors.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,8 +7,7 @@
 
 #include "runtime/state.h"
 
-/* lock.c: the locks of all threads are free, before the hub is let go. Never
- * raises. */
+/* lock.c: frees the locks of all threads before the hub goes. Never raises. */
 void lg_locks_drop(struct lg *G);
 
 /* guard.c: pushes a guard for the object on top of the stack, which it keeps

@@ -1,8 +1,8 @@
 /* ticker.c - ticks at a steady rate, in the thread that waits for it.
  *
- * The phase is kept: tick n is due at start + n * period. Missed ticks are
- * skipped, and the number counts them. Nothing runs between two waits: a wait
- * ends at the deadline of the next tick, and the waiter takes it.
+ * A ticker keeps its phase: tick n is due at start + n * period. It skips
+ * missed ticks but counts them. Nothing runs between two waits: a wait ends at
+ * the deadline of the next tick, and the waiter takes it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,14 +20,14 @@ struct ticker {
   int closed;
 };
 
-/* The stack of a wait: the ticker, the limit, and when that is. */
+/* The stack of a wait: the ticker, the limit, and its deadline. */
 enum { DEADLINE = 3 };
 
 static const struct lg_waitable wait_waitable;
 static int ticker_wait(lua_State *L);
 static int wait_until(lua_State *L, struct lg *G, uint64_t deadline);
 
-/* The tick that comes next: one that is over unless it was taken. */
+/* The next tick: the latest one that is due, unless it was taken. */
 static double next_tick(const struct ticker *k) {
   double passed = (double)(green_now() - k->start) / k->period;
   double n = (double)(int64_t)passed;
@@ -60,7 +60,7 @@ static int fetch(lua_State *L, struct lg *G, void *object, int at,
   return attempt(L, G, object, at);
 }
 
-/* A tick goes to one waiter: the others wait for the next. */
+/* A tick goes to one waiter; the others wait for the next. */
 static int woken(lua_State *L, struct lg *G, int reason) {
   uint64_t deadline = (uint64_t)lua_tointeger(L, DEADLINE);
   int r = attempt(L, G, lua_touserdata(L, 1), 1);

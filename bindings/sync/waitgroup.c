@@ -1,7 +1,7 @@
 /* waitgroup.c - a count of jobs, and waits until it is 0.
  *
- * A thread that waits when the count gets 0 returns true, even if more was
- * added before it runs.
+ * A thread that waits when the count becomes 0 returns true, even if add() is
+ * called before it runs.
  *
  * SPDX-License-Identifier: MIT
  */
