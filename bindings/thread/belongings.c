@@ -1,5 +1,5 @@
-/* belongings.c - what belongs to a thread, as the Lua side sees it: its table
- * of rare things (rare.c), and in that where its print goes.
+/* belongings.c - a thread's table of rare things (rare.c) for the Lua side, and
+ * the output of its print, which lies there.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,7 +8,8 @@
 #include "thread/handle.h"
 #include "thread/thread.h"
 
-/* rare([t]): the table of rare things of a thread, made if need be. */
+/* rare([t]): the table of rare things of a thread; makes it if it is
+ * missing. */
 int lg_l_rare(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_current(G);
@@ -21,8 +22,8 @@ int lg_l_rare(lua_State *L) {
   return 1;
 }
 
-/* output([t]): where print goes in a thread; set_output(sink): in this one.
- * print must work while the state closes, too. */
+/* output([t]): the sink of print in a thread; set_output(sink): sets it for
+ * this one. print must also work while the state closes. */
 int lg_l_output(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_thread *t;

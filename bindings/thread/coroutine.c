@@ -1,5 +1,5 @@
-/* coroutine.c - the coroutines of green threads, used again where nobody can
- * have kept them.
+/* coroutine.c - the coroutines of green threads, which are reused if nobody
+ * else can know them.
  *
  * Making one costs 209 ns, taking one from the pool 30. The record's user is
  * the coroutine and user_anchor the anchor slot that keeps it alive.
@@ -20,9 +20,9 @@ static void drop_coroutine(struct lg *G, struct green_thread *t) {
 
 /* --- closed by others: the guard at the bottom, the mark on top --- */
 
-/* By whatever name coroutine.close, or lua_closethread(), is called: values to
- * be closed tell of it. The mark of a wait (wait.c) is closed first and ends
- * the wait; then the handlers of the user's run; the guard is closed last and
+/* To-be-closed values notice every call of coroutine.close or
+ * lua_closethread(), by any name. The mark of a wait (wait.c) is closed first
+ * and ends the wait; then the user's handlers run; the guard is closed last and
  * ends the thread. */
 
 static const char GUARD_KEY[] = "guard";
@@ -63,8 +63,8 @@ static struct green_thread *parked_in(struct lg *G, lua_State *co) {
   return t && !t->stack ? t : NULL;
 }
 
-/* Called by the __close of a guard or a mark: the parked thread whose coroutine
- * L others close; or NULL, if its own worker resets it, or goes on with it. */
+/* For the __close of a guard or a mark: the parked thread whose coroutine L
+ * others close, or NULL if its own worker resets or resumes it. */
 static struct green_thread *closed_by_others(lua_State *L, struct lg *G) {
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
   if (!G->hub || (t && t->user == L)) return NULL;
@@ -84,7 +84,7 @@ static int guard_close(lua_State *L) {
   if (!t) return 0;
   lg_note_closed(G, t);
   green_wait_cancel(G->hub, t);
-  t->user_place = 0; /* nobody knows any more where its function is defined */
+  t->user_place = 0; /* the place of its function is unknown by now */
   green_end_parked(G->hub, t, GREEN_KILLED);
   return 0;
 }
@@ -114,8 +114,9 @@ static int is_welcome(const struct lg *G, lua_State *co) {
   return G->recycle && G->pool_count < LG_POOL && !lua_gethook(co);
 }
 
-/* Only one that returned normally, or never ran: before Lua 5.4.8 a reset
- * coroutine keeps the message handler slot of the xpcall it was reset in. */
+/* Only a coroutine that returned normally, or never ran, is reusable: before
+ * Lua 5.4.8 a reset coroutine keeps the message handler slot of the xpcall it
+ * was reset in. */
 static int is_reusable(const struct lg *G, const struct green_thread *t) {
   return (t->state == GREEN_DONE || !(t->user_flags & LG_STARTED)) &&
          !(t->user_flags & LG_EXPOSED) && is_welcome(G, t->user);
@@ -136,7 +137,7 @@ void lg_give_back(struct lg *G, lua_State *co, int slot) {
   add_to_pool(G, co, slot);
 }
 
-/* Its anchor slot goes with the coroutine, or is free. */
+/* The pool gets its anchor slot with the coroutine, or the slot is freed. */
 static void recycle(struct lg *G, struct green_thread *t) {
   if (!t->user || !is_reusable(G, t)) {
     drop_coroutine(G, t);
@@ -158,9 +159,9 @@ static void move_to_pool(struct lg *G, lua_State *co, int slot) {
   add_to_pool(G, co, slot);
 }
 
-/* Where nothing of Lua's will run before the record is free, the coroutine
- * takes the slot in which the handle stood; elsewhere somebody may yet ask for
- * the handle by the record. */
+/* If no Lua code will run before the record is free, the coroutine takes the
+ * slot of the handle; otherwise somebody may still ask for the handle by the
+ * record. */
 void lg_part(struct lg *G, struct green_thread *t, int taken) {
   int alone = t->state != GREEN_FAILED && !t->cold &&
               !(t->user_flags & LG_RARE) && !(t->user_flags & LG_KEPT);
@@ -189,7 +190,7 @@ lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
     *slot = G->pool_slot[--G->pool_count];
     return G->pool[G->pool_count];
   }
-  co = lua_newthread(L); /* the last that may run finalizers */
+  co = lua_newthread(L); /* the last step that may run finalizers */
   lg_need_slots(L, G, 2);
   lua_rawgetp(L, LUA_REGISTRYINDEX, GUARD_KEY);
   lua_xmove(L, co, 1);
@@ -205,11 +206,11 @@ void lg_forget(struct lg *G, struct green_thread *t) {
   recycle(G, t);
 }
 
-/* --- of those that others have got --- */
+/* --- coroutines that others know --- */
 
-/* (G, t) on the helper: moves the outcome, and the function below it, to a
- * coroutine that nobody knows, and takes that for the thread's. The guard asks
- * whose coroutine it is, hence the order. */
+/* (G, t) on the helper: moves the outcome, and the function below it, to a new
+ * coroutine that nobody knows, which becomes the thread's. The guard looks for
+ * the coroutine's thread, so it must be closed before that. */
 static int move_outcome(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
   struct green_thread *t = lua_touserdata(L, 2);

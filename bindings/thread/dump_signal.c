@@ -1,9 +1,9 @@
 /* dump_signal.c - the signal that asks for a dump.
  *
- * It is libuv's: its callback, on the hub, makes a green thread that writes
- * the dump. The handle counts as nothing that could wake a thread, and keeps
- * no host's loop alive. It is freed by its close callback, which may come
- * after the state is gone.
+ * libuv handles it: its callback, on the hub, makes a green thread that writes
+ * the dump. The handle does not count as a thing that could wake a thread, and
+ * does not keep a host's loop alive. Its close callback frees it, perhaps after
+ * the state is gone.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -37,7 +37,7 @@ struct lg_dump_signal {
 static int spawn_dump(lua_State *L) {
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   if (lua_getfield(L, -1, "dump") == LUA_TNIL) return 0;
-  lg_spawn_owed(L, 0); /* beyond max_threads, too */
+  lg_spawn_cleanup(L, 0); /* beyond max_threads, too */
   return 0;
 }
 
@@ -57,7 +57,8 @@ static void on_closed(uv_handle_t *handle) {
   green_handle_closed(hub);
 }
 
-/* libuv leaves the default action behind; here it may have been another. */
+/* libuv leaves the default action behind, but the action before may have been
+ * another. */
 static void put_back(const struct lg_dump_signal *w) {
   struct sigaction now;
   if (sigaction(names[w->name].number, NULL, &now) == 0 &&

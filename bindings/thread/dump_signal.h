@@ -7,11 +7,11 @@
 
 #include "runtime/state.h"
 
-/* The option dump_signal. set: the name at the top of the stack, or false;
- * raises if it is neither. get: pushes it. */
+/* The option dump_signal. The first sets it to the value on top of the stack, a
+ * name or false, and raises if it is neither; the second pushes it. */
 void lg_dump_signal_set(lua_State *L, struct lg *G);
 void lg_dump_signal_get(lua_State *L, struct lg *G);
-/* Before the hub is let go: the signal is as it was. */
+/* Restores the signal, before the hub goes. */
 void lg_dump_signal_off(struct lg *G);
 
 #endif

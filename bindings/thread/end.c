@@ -1,6 +1,6 @@
-/* end.c - what happens when a thread has ended, and what it gives back.
+/* end.c - the events after the end of a thread, and the things it gives back.
  *
- * The event in its order, wherever the code lies:
+ * The events in order, with the file of their code:
  *
  *   thread.c       lua_resume() came back for good: the traceback is taken and
  *                  the coroutine reset, which runs its <close> handlers
@@ -20,8 +20,8 @@
  *   core/sched.c   the worker's C stack takes the next thread, or goes to the
  *                  idle pool (core/stack.c), which gives memory back in time
  *
- * All of this runs on the worker, outside lua_resume: only functions that
- * cannot raise; the rest goes through the helper coroutine.
+ * All of this runs on the worker, outside lua_resume, where only functions that
+ * cannot raise may be called; the rest goes through the helper coroutine.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -39,7 +39,7 @@
 
 static void give_up_all(struct lg *G, struct green_thread *t) {
   int i;
-  if (likely(!t->cold)) return; /* it has nothing of the kind */
+  if (likely(!t->cold)) return; /* its record has no extra pointer */
   for (i = 0; i < G->duty_count; i++) G->duties[i](G, t);
 }
 
@@ -49,7 +49,7 @@ void lg_at_thread_end(struct lg *G,
   G->duties[G->duty_count++] = give_up;
 }
 
-/* fn(G, t) on the helper: why it will never run. */
+/* fn(G, t) on the helper: notes why the thread will never run. */
 static int note_cancelled(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
   lg_make_rare(L, G, lua_touserdata(L, 2));
@@ -60,7 +60,8 @@ static int note_cancelled(lua_State *L) {
   return 0;
 }
 
-/* Those that spawn_after_local tied to this one and that have not started. */
+/* Cancels the threads that spawn_after_local tied to this one and that have not
+ * started. */
 static void cancel_tied(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables;
   int i;
@@ -79,7 +80,7 @@ static void cancel_tied(struct lg *G, struct green_thread *t) {
   lua_pop(T, 1);
 }
 
-/* The thread's belongings die with it, though a handle may live on. */
+/* The thread's belongings die with it, although a handle may live on. */
 static void drop_fields(struct lg *G, struct green_thread *t) {
   static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED,
                              RARE_TIED,   RARE_OWNED,  RARE_THROWN,
@@ -93,7 +94,7 @@ static void drop_fields(struct lg *G, struct green_thread *t) {
   lua_pop(G->tables, 1);
 }
 
-/* (G, t) on the helper: a thread for on_error. */
+/* (G, t) on the helper: spawns a thread for on_error. */
 static int report(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
   struct green_thread *t = lua_touserdata(L, 2);
@@ -102,7 +103,7 @@ static int report(lua_State *L) {
   lg_push_outcome(L, G, t); /* false, err */
   lua_remove(L, -2);
   lg_push_thread(L, G, t);
-  lg_spawn_owed(L, 2);
+  lg_spawn_cleanup(L, 2);
   return 0;
 }
 
@@ -127,7 +128,7 @@ static int give_up_rare(struct lg *G, struct green_thread *t) {
   return lg_start_links(G, t);
 }
 
-/* The error's destination is decided now: those who wait are in the list. */
+/* Decides the error's destination now, while the waiters are in the list. */
 int lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   int awaited = lg_has_waiter(t);
@@ -154,7 +155,7 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
     lg_forget(G, t);
 }
 
-/* It has no coroutine, and nobody but its joiners gets what it came to. */
+/* It has no coroutine, and only its joiners get its outcome. */
 void lg_c_ended(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
   if (!G) return;

@@ -1,4 +1,4 @@
-/* end.h - what happens when a thread has ended.
+/* end.h - the events after the end of a thread.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -14,8 +14,9 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
                      int awaited);
 /* struct green_runtime's c_ended: both, for a thread of C code. */
 void lg_c_ended(struct green_hub *hub, struct green_thread *t);
-/* Once for each state: every thread with an extra pointer in its record
- * (green_extra) gives something up at its end. give_up never raises. */
+/* Called once for each state: registers give_up(), which runs at the end of
+ * every thread with an extra pointer in its record (green_extra) and never
+ * raises. */
 void lg_at_thread_end(struct lg *G,
                       void (*give_up)(struct lg *G, struct green_thread *t));
 

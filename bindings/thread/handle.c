@@ -1,11 +1,11 @@
-/* handle.c - handles: what Lua holds of a thread, while it lives and after.
+/* handle.c - handles, by which Lua knows threads, while they live and after.
  *
- * A handle is a userdata without a finalizer. While its thread lives it stands
- * in the thread's anchor slot, and the coroutine is its user value: so the
- * thread keeps both alive, and green.current() is always the same value. When
- * the thread has ended, what it came to goes over to the handle (lg_settle),
- * which is then Lua's alone: nothing of C's hangs on it, and results that
- * refer to it are garbage together with it.
+ * A handle is a userdata without a finalizer. While its thread lives, the
+ * handle stands in the thread's anchor slot with the coroutine as its user
+ * value. So the thread keeps both alive, and green.current() is always the same
+ * value. When the thread has ended, its outcome moves to the handle
+ * (lg_settle), which then belongs to Lua alone: no memory of C hangs on it, and
+ * results that refer to it become garbage together with it.
  *
  * A record has a handle exactly while LG_HANDLED is set; the handle points to
  * the record exactly while its state is GREEN_NEW. The user value then is
@@ -16,7 +16,7 @@
  *   BOXED ...... the thread's table of rare things, which has the above as
  *                RARE_OUTCOME, and the given name, the traceback, the kill
  *
- * so that nothing has to be allocated when a thread ends.
+ * so that the end of a thread allocates nothing.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -57,7 +57,7 @@ struct green_thread *lg_to_thread(lua_State *L, int index) {
 struct lg_handle *lg_new_handle(lua_State *L, struct lg *G) {
   struct lg_handle *h = lua_newuserdatauv(L, sizeof *h, 1);
   memset(h, 0, sizeof *h);
-  h->state = GREEN_DONE; /* a thread that nobody knows has ended */
+  h->state = GREEN_DONE; /* no such thread is known: it has ended */
   lua_rawgeti(L, LUA_REGISTRYINDEX, G->handle_class);
   lua_setmetatable(L, -2);
   return h;
@@ -69,7 +69,7 @@ void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
   assert(!(t->user_flags & LG_HANDLED));
   if (!t->user_anchor) t->user_anchor = G->free_slots[--G->free_count];
   if (lg_is_lua(t) && t->user) {
-    /* The coroutine stood there alone: it hangs on the handle now. */
+    /* The coroutine stood there alone; now it hangs on the handle. */
     lg_push_anchored(L, G, t->user_anchor);
     lua_setiuservalue(L, -2, 1);
   }
@@ -87,8 +87,8 @@ void lg_note_site(lua_State *L, uint32_t site) {
   if (lg_live(h)) h->site = site;
 }
 
-/* Finalizers that run where the handle is made may make another one, or end
- * the thread: what is left then is a handle of nothing. */
+/* Making the handle may run finalizers, which may make another one or end the
+ * thread. Then the new handle belongs to no thread. */
 void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
   uint64_t id = t->id;
   luaL_checkstack(L, 6, "luagreen");
@@ -110,8 +110,8 @@ void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
 
 /* --- the thread ends --- */
 
-/* Pushes on G->tables what the thread came to; the handle is on top. A
- * coroutine with several results goes over as it is. */
+/* Pushes the thread's outcome on G->tables; the handle is on top. A coroutine
+ * with several results moves as it is. */
 static int push_result(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables, *co = t->user;
   int n;
@@ -142,8 +142,8 @@ static int has_rare(struct lg *G, struct green_thread *t, int key) {
   return type != LUA_TNIL;
 }
 
-/* Replaces the result on top of G->tables by the rare things with it, if there
- * is anything in them that one may ask of a thread that is over. */
+/* Replaces the result on top of G->tables by the rare things, with the result
+ * inside, if they tell anything of use about an ended thread. */
 static int put_in_box(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables;
   if (likely(!(t->user_flags & LG_RARE))) return 0;
@@ -152,7 +152,7 @@ static int put_in_box(struct lg *G, struct green_thread *t) {
     return 0;
   lg_push_rare(G, t);
   lua_insert(T, -2);
-  lua_rawseti(T, -2, RARE_OUTCOME); /* it is there: this cannot fail */
+  lua_rawseti(T, -2, RARE_OUTCOME); /* the field exists, so this cannot fail */
   return BOXED;
 }
 
@@ -174,7 +174,7 @@ void lg_settle(struct lg *G, struct green_thread *t) {
   struct lg_handle *h;
   int form;
   assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
-  lg_name_past(G, t); /* what may run finalizers comes first */
+  lg_name_past(G, t); /* first, as it may run finalizers */
   lua_rawgeti(T, 1, t->user_anchor);
   h = lua_touserdata(T, -1);
   assert(h && lg_live(h) == t);
@@ -186,7 +186,7 @@ void lg_settle(struct lg *G, struct green_thread *t) {
   if (lg_is_lua(t)) lg_part(G, t, (form & ~BOXED) == MANY);
 }
 
-/* --- of threads that are over --- */
+/* --- handles of threads that are over --- */
 
 /* Copies the results on the stack of a coroutine that has ended. */
 static int copy_results(lua_State *L, lua_State *from) {
@@ -198,7 +198,7 @@ static int copy_results(lua_State *L, lua_State *from) {
   return n;
 }
 
-/* Pushes the outcome, as it is kept. */
+/* Pushes the outcome in its kept form. */
 static void push_kept(lua_State *L, const struct lg_handle *h, int at) {
   lua_getiuservalue(L, at, 1);
   if (h->form & BOXED) {

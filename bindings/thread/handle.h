@@ -1,4 +1,4 @@
-/* handle.h - what Lua holds of a thread.
+/* handle.h - handles, by which Lua knows threads.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,7 +30,7 @@ struct lg_handle {
 /* The handle at index 1, or raises; at any index, or NULL. */
 struct lg_handle *lg_self_handle(lua_State *L);
 struct lg_handle *lg_to_handle(lua_State *L, int index);
-/* The record of the thread; NULL: it is over. */
+/* The record of the thread, or NULL if it is over. */
 static inline struct green_thread *lg_live(const struct lg_handle *h) {
   return h->state == GREEN_NEW ? h->thread : NULL;
 }
@@ -41,28 +41,29 @@ static inline uint64_t lg_handle_id(const struct lg_handle *h) {
 /* of lg_self_handle() */
 struct green_thread *lg_self_thread(lua_State *L);
 
-/* Pushes a new handle, of no thread yet; may raise. Makes it the thread's;
- * takes no slot unless the thread has none, then one must be free. */
+/* The first pushes a new handle without a thread and may raise. The second
+ * makes it the thread's; it takes a slot, which must be free, only if the
+ * thread has none. */
 struct lg_handle *lg_new_handle(lua_State *L, struct lg *G);
 void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t);
-/* The handle on top is of a thread that was spawned there. */
+/* Notes the place that spawned the thread of the handle on top. */
 void lg_note_site(lua_State *L, uint32_t site);
 
-/* The thread has ended: what it came to goes over to its handle, which knows
- * it no more. Never raises; any stack. */
+/* The thread has ended: moves its outcome to its handle, which then forgets the
+ * thread. Never raises; any stack. */
 void lg_settle(struct lg *G, struct green_thread *t);
 
-/* Of a handle whose thread is over. Pushes join's shape (true, results... or
- * false, error) and returns how many; its kill object; its name. The table of
- * rare things of any handle; `make`: makes one, else perhaps pushes nothing
- * and returns 0. All may raise. */
+/* For a handle whose thread is over: lg_push_end() pushes the values of join
+ * (true, results... or false, error) and returns their number; the others push
+ * its kill object and its name. For any handle: its table of rare things;
+ * without `make`, it may push nothing and return 0. All may raise. */
 int lg_push_end(lua_State *L, struct lg *G, int at);
 void lg_push_own_kill(lua_State *L, struct lg *G, int at);
 void lg_push_past_name(lua_State *L, struct lg *G, int at);
 int lg_handle_rare(lua_State *L, struct lg *G, int at, int make);
 
-/* A crew holds the record of a thread, so that it can read its outcome without
- * a handle; it lets it go. Never raise. */
+/* A crew holds the record of a thread, so that it can read the outcome without
+ * a handle, and releases it. Never raise. */
 void lg_keep_thread(struct green_thread *t);
 void lg_let_thread_go(struct lg *G, struct green_thread *t);
 

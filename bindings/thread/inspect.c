@@ -1,7 +1,7 @@
-/* inspect.c - what one can know of a thread: what it waits for, its stack, and
- * where it was spawned.
+/* inspect.c - questions about a thread: its wait, its stack, and the place that
+ * spawned it.
  *
- * Other threads' coroutines are looked at only by functions that cannot raise.
+ * Only functions that cannot raise look at other threads' coroutines.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -34,13 +34,13 @@ int lg_thread_status(lua_State *L) {
   return 1;
 }
 
-/* The coroutine in which a parked thread called what it waits in: its own, or
- * one of the user's below it. */
+/* The coroutine in which a parked thread called the waiting function: its own,
+ * or one of the user's below it. */
 lua_State *lg_waiting_state(struct lg *G, struct green_thread *t) {
   lua_State *note = green_kept_note(t);
   int is_main = t == green_main(G->hub);
   if (!is_main && !lg_is_lua(t)) return NULL;
-  if (note) return note; /* a C thread has another's, of the same stack */
+  if (note) return note; /* a C thread has that of another thread */
   return is_main ? G->main : t->user;
 }
 
@@ -92,7 +92,7 @@ static void seconds(lua_State *L, const char *name, uint64_t ns) {
   lua_setfield(L, -2, name);
 }
 
-/* The counts of an ended thread are in a userdata among its rare things. */
+/* The counts of an ended thread lie in a userdata among its rare things. */
 static void figures(lua_State *L, struct lg *G, const struct lg_handle *h,
                     struct green_account *a) {
   struct green_thread *t = lg_live(h);
@@ -122,8 +122,8 @@ int lg_thread_stats(lua_State *L) {
   return 1;
 }
 
-/* stack_text(t): the Lua stack of a live thread, or where the error of an
- * ended one was raised; nil if there is none. */
+/* stack_text(t): the Lua stack of a live thread, or the place that raised the
+ * error of an ended one; nil if there is none. */
 int lg_thread_stack_text(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_live(lg_self_handle(L));

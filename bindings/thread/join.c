@@ -1,7 +1,7 @@
-/* join.c - waiting for a thread, and what it came to.
+/* join.c - waiting for a thread, and reading its outcome.
  *
- * The waiter has the handle on its stack, and the outcome has moved into that
- * by the time it is woken.
+ * The waiter has the handle on its stack, and the outcome has moved there
+ * before the waiter is woken.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -48,7 +48,7 @@ int green_lua_outcome(lua_State *L, int index, int *nresults) {
   return h->state == GREEN_DONE ? LUA_OK : LUA_ERRRUN;
 }
 
-/* The waiter remembers whose error it re-raises, for its traceback. */
+/* The waiter notes which thread's error it raises again, for its traceback. */
 static int raise_outcome(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
   if (t) {
@@ -120,7 +120,7 @@ static const struct lg_op join_op = {
 static const struct lg_op wait_op = {
     {"thread:wait", NULL, NULL}, lg_thread_wait, wait_woken, NULL};
 
-/* A handle that is closed joins, but is no destination of the error. */
+/* Closing a handle joins, but does not count as a destination of the error. */
 static const struct lg_op close_op = {{"close of a green thread", NULL, NULL},
                                       lg_thread_await_end,
                                       close_woken,
@@ -160,7 +160,7 @@ static int attempt(lua_State *L, struct lg *G, void *object, int at) {
   return t == lg_current(G) ? raise_itself(L) : -1;
 }
 
-/* Of one that is over nobody waits for the end: there is no list. */
+/* An ended thread has no list, as nobody waits for its end. */
 static struct green_list *joiners(void *object) {
   struct green_thread *t = lg_live(object);
   return t ? &t->joiners : NULL;

@@ -1,4 +1,4 @@
-/* join.h - waiting for a thread, and what it came to.
+/* join.h - waiting for a thread, and reading its outcome.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,7 +9,8 @@
 
 /* Does anybody wait for the thread who gets its error? */
 int lg_has_waiter(const struct green_thread *t);
-/* Methods of Lua's. await_end joins, but is no destination of the error. */
+/* Lua's methods. await_end joins, but does not count as a destination of the
+ * error. */
 int lg_thread_wait(lua_State *L);
 int lg_thread_join(lua_State *L);
 int lg_thread_await_end(lua_State *L);

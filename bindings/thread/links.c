@@ -1,15 +1,15 @@
 /* links.c - functions that run when a thread ends.
  *
- * A link is made with all that its thread will need: a coroutine with function
- * and arguments on it, and memory for the record (green_reserve). So at the
- * end nothing is allocated, and no link fails to run.
+ * Making a link also makes all that its thread will need: a coroutine with
+ * function and arguments on it, and memory for the record (green_reserve). So
+ * the end allocates nothing, and every link runs.
  *
  * The thread's rare things hold a userdata, the head of the list of its links
- * in the order in which they will run. Its user value maps each function to
- * the first of its links (light userdata), and those of one function make a
- * list of their own: so a link is taken back without a look at the others. A
- * link is a userdata, too, in the anchor slot of its coroutine, which is its
- * user value.
+ * in the order in which they will run. Its user value maps each function to the
+ * first of its links (light userdata), and the links of one function make a
+ * list of their own, so unlink() need not look at the others. A link is also a
+ * userdata; it stands in the anchor slot of its coroutine, which is its user
+ * value.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,7 +25,7 @@
 struct link {
   struct link *next, *prev;
   struct link *again; /* the next one with the same function */
-  struct link *last;  /* of those; only the first one knows */
+  struct link *last;  /* the last of those; only the first link has it */
   int slot;
 };
 
@@ -35,8 +35,8 @@ struct links {
 
 /* --- making them --- */
 
-/* Pushes the links of a live thread, whose handle is at index 1, making what is
- * missing. NULL: it is over. */
+/* Pushes the links of a live thread, whose handle is at index 1, and makes what
+ * is missing. NULL: the thread is over. */
 static struct links *make_links(lua_State *L, struct lg *G) {
   struct links *links;
   lg_handle_rare(L, G, 1, 1);
@@ -88,10 +88,10 @@ static void set_first(lua_State *L, int map, int f, struct link *link) {
     lua_pushlightuserdata(L, link);
   else
     lua_pushnil(L);
-  lua_rawset(L, map); /* there is an entry: this cannot fail */
+  lua_rawset(L, map); /* the entry exists, so this cannot fail */
 }
 
-/* At the end of both lists. The function is at index 4. */
+/* Appends the link to both lists. The function is at index 4. */
 static void enlist(lua_State *L, struct links *links, struct link *link) {
   int has_entry;
   struct link *first = find(L, 1, 4, &has_entry);
@@ -113,14 +113,14 @@ static void delist(struct links *links, struct link *link) {
   *(link->next ? &link->next->prev : &links->last) = link->prev;
 }
 
-/* It is over: the function runs at once, even while the hub drains. On top of
- * the stack: f and its n values. */
+/* The thread is over: runs the function at once, even while the hub drains. On
+ * top of the stack: f and its n values. */
 static int run_now(lua_State *L, struct lg *G, int n) {
-  lg_start_owed(L, G, lg_make_thread(L, G, n, 0));
+  lg_start_cleanup(L, G, lg_make_thread(L, G, n, 0));
   return 0;
 }
 
-/* A coroutine, while there is an entry for the function at index 4. */
+/* Returns a coroutine, once there is an entry for the function at index 4. */
 static lua_State *get_coroutine(lua_State *L, struct lg *G, int *slot) {
   for (;;) {
     lua_State *co;
@@ -145,7 +145,7 @@ static void anchor(lua_State *L, struct lg *G, struct link *link,
   lua_rawseti(G->tables, 1, slot);
 }
 
-/* link(f, ...): f(t, ...) will run. */
+/* link(f, ...): f(t, ...) will run when t ends. */
 int lg_thread_link(lua_State *L) {
   struct lg *G = lg_may_spawn(L);
   const struct lg_handle *h = lg_self_handle(L);
@@ -166,7 +166,7 @@ int lg_thread_link(lua_State *L) {
   lua_insert(L, 1);
   lua_insert(L, 1); /* map, link, t, f, t, args */
   co = get_coroutine(L, G, &slot);
-  if (!lg_live(h)) { /* by a finalizer; there are no more of them below */
+  if (!lg_live(h)) { /* by a finalizer; no more finalizers run below */
     lg_give_back(G, co, slot);
     return run_now(L, G, n);
   }
@@ -182,9 +182,9 @@ int lg_thread_link(lua_State *L) {
   return 0;
 }
 
-/* --- taking them back --- */
+/* --- removing links --- */
 
-/* Puts the coroutine of the link in its slot into that slot alone. */
+/* Replaces the link in its slot by the link's coroutine. */
 static lua_State *take_coroutine(struct lg *G, const struct link *link) {
   lua_State *T = G->tables, *co;
   lua_rawgeti(T, 1, link->slot);
@@ -196,7 +196,7 @@ static lua_State *take_coroutine(struct lg *G, const struct link *link) {
   return co;
 }
 
-/* unlink(f): takes back the first link with that f; was there one? */
+/* unlink(f): removes the first link with that f; was there one? */
 int lg_thread_unlink(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_live(lg_self_handle(L));

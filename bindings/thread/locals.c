@@ -1,11 +1,10 @@
 /* locals.c - fields that belong to a green thread.
  *
- * An object of green.locals() holds nothing. Its fields lie with each thread
- * that has set some, among its rare things, in a table from object to fields
- * that is weak in its keys: an object that nobody uses takes its fields with
- * it, and a thread that ends those of all objects (thread.c). Fields that
- * children inherit lie in a table of their own, so that spawning for others
- * costs nothing.
+ * An object of green.locals() holds nothing. Each thread that has set fields
+ * keeps them among its rare things, in a table from object to fields with weak
+ * keys. So fields die with their object, and with their thread (thread.c).
+ * Fields that children inherit lie in a table of their own, so that threads
+ * without such fields spawn at no cost.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -50,7 +49,7 @@ static int push_fields(lua_State *L, struct locals *o) {
   return lua_rawget(L, -2);
 }
 
-/* The same, but makes what is missing. */
+/* The same, but makes the table if it is missing. */
 static void make_fields(lua_State *L, struct locals *o) {
   struct green_thread *t = owner(L, o);
   int fields;
@@ -116,7 +115,7 @@ static int locals_pairs(lua_State *L) {
 
 /* --- inheritance --- */
 
-/* How many entries the table on top has. */
+/* Returns how many entries the table on top has. */
 static lua_Integer count(lua_State *L) {
   lua_Integer n = 0;
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) n++;

@@ -1,8 +1,8 @@
-/* methods.c - what Lua can do with a thread: the table of its methods, its
- * fields, and the functions that find threads.
+/* methods.c - threads for Lua: the table of methods, the fields, and the
+ * functions that find threads.
  *
- * The roof of thread/: it names all files of the floor, and none names it.
- * Everything here runs where Lua runs.
+ * The top of thread/: it names all files of the floor, and none of them names
+ * it. Everything here runs where Lua runs.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,15 +22,15 @@
 
 /* --- ending it --- */
 
-/* Neither ended nor killed. What kill and its like make may run finalizers that
- * do the same: whoever comes first has its way. */
+/* Is it neither ended nor killed? kill and its like allocate, which may run
+ * finalizers that do the same: the first one wins. */
 static int is_alive(const struct lg_handle *h) {
   const struct green_thread *t = lg_live(h);
   return t && t->state < GREEN_DONE && !(t->flags & GREEN_STRUCK);
 }
 
-/* Why and where the thread is killed; the reason is at index 2. Leaves the
- * rare things on top, the place below them. */
+/* Notes why and where the thread is killed; the reason is at index 2. Leaves
+ * the rare things on top, the place below them. */
 static void prepare_kill(lua_State *L, struct lg *G) {
   lg_push_where(L, L, 1);
   lg_handle_rare(L, G, 1, 1);
@@ -77,8 +77,8 @@ static int thread_cancel(lua_State *L) {
   return 1;
 }
 
-/* One that has not started fails with the value on top of L and never runs. 0:
- * a finalizer has ended it, where its place was looked up. */
+/* A thread that has not started fails with the value on top of L and never
+ * runs. 0: a finalizer ended it during the search for its place. */
 static int throw_unstarted(lua_State *L, struct lg *G,
                            const struct lg_handle *h) {
   struct green_thread *t = lg_live(h);
@@ -99,7 +99,7 @@ static int may_throw(const struct lg_handle *h) {
   return t && t->state < GREEN_DONE && !green_thrown(t);
 }
 
-/* throw(err): raised once at its next blocking call. */
+/* throw(err): its next blocking call raises err, once. */
 static int thread_throw(lua_State *L) {
   struct lg *G = lg_get(L);
   const struct lg_handle *h = lg_self_handle(L);
@@ -150,7 +150,8 @@ static int thread_index(lua_State *L) {
   return 1;
 }
 
-/* In the core, and as a string, which the handle takes over at the end. */
+/* Sets the name in the core, and as a string, which the handle takes over at
+ * the end. */
 static void set_name(lua_State *L, struct lg *G, const struct lg_handle *h,
                      const char *name) {
   lg_handle_rare(L, G, 1, 1);
@@ -174,7 +175,7 @@ static int thread_newindex(lua_State *L) {
   return 0;
 }
 
-/* The hub may be gone: what lived then is beyond reach. */
+/* If the hub is gone, threads that still lived are out of reach. */
 static int thread_tostring(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   const struct lg_handle *h = lg_self_handle(L);

@@ -1,9 +1,9 @@
-/* name.c - what a thread is called: the name that it was given, else where its
- * function is defined, "file:line".
+/* name.c - the name of a thread: the one it was given, else the place that
+ * defines its function, "file:line".
  *
- * The second is read from the thread's coroutine, and once that is gone from
- * the number of the place (site.c). Other threads' coroutines are looked at
- * only by functions that cannot raise.
+ * The thread's coroutine tells that place; once it is gone, the number of the
+ * place does (site.c). Only functions that cannot raise look at other threads'
+ * coroutines.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -19,7 +19,7 @@
 /* --- by the coroutine --- */
 
 /* The outermost level of a stack; 0: it has none. Going to a level costs its
- * depth, and an overflown stack has 200,000: so it is searched for. */
+ * depth, and an overflown stack has 200,000, so this searches by halves. */
 static int bottom(lua_State *co, lua_Debug *level) {
   int low = 0, high = 1;
   while (lua_getstack(co, high, level)) {
@@ -36,12 +36,12 @@ static int bottom(lua_State *co, lua_Debug *level) {
   return lua_getstack(co, low, level);
 }
 
-/* Does the function stand where it was put when the coroutine was made? */
+/* Does the function still stand where the making of the coroutine put it? */
 static int is_at_base(const struct green_thread *t) {
   return !(t->user_flags & LG_STARTED) || t->state == GREEN_DONE;
 }
 
-/* Tells of the thread's function; 0: it is none, or gone. */
+/* Describes the thread's function; 0: it is not a function, or is gone. */
 static int look(const struct green_thread *t, lua_Debug *ar) {
   lua_State *co = t->user;
   if (!co) return 0;
@@ -127,7 +127,7 @@ static int box_name(lua_State *L) {
   return 0;
 }
 
-/* Has it a name of C's making that is not in its rare things yet? */
+/* Does it have a name in the core that is not in its rare things yet? */
 static int is_unboxed(struct lg *G, struct green_thread *t) {
   char text[LUA_IDSIZE + 16];
   int boxed = lg_peek_rare(G, t, RARE_NAME) != LUA_TNIL;

@@ -1,13 +1,13 @@
-/* reset.c - the coroutine of a thread that ends otherwise than by a return is
- * reset, which runs its <close> handlers.
+/* reset.c - resets the coroutine of a thread that did not end by a return,
+ * which runs its <close> handlers.
  *
- * After an error that nobody caught, after a kill that was forced, after a
- * yield to nobody, and after the thread has left its frames (force.c). All of
- * this happens on the worker, outside lua_resume(), where only functions that
- * cannot raise may be used; the handlers may block, and keep the stack then.
+ * That happens after an uncaught error, after a forced kill, after a yield to
+ * nobody, and after the thread has left its frames (force.c). All of this runs
+ * on the worker, outside lua_resume(), where only functions that cannot raise
+ * may be called; the handlers may block and then keep the stack.
  *
  * Invariant: LG_RESETTING is set from the first handler to the end of the last,
- * across all the stacks that they are forced to leave.
+ * across all stacks that force makes them leave.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,7 +23,7 @@ const char lg_no_yield[] = "attempt to yield from outside a coroutine";
 
 /* --- the error --- */
 
-/* Did the error pass through a note of its traceback further in? The rare
+/* Did a thread further in already note the traceback of this error? The rare
  * things are on top of the stack. */
 static int was_noted(lua_State *L, lua_State *co) {
   int same;
@@ -39,7 +39,7 @@ static int was_noted(lua_State *L, lua_State *co) {
   return same;
 }
 
-/* fn(G, t) on the helper: where its error was raised. */
+/* fn(G, t) on the helper: notes the traceback of its error. */
 static int take_traceback(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
   struct green_thread *t = lua_touserdata(L, 2);
@@ -66,8 +66,8 @@ static int is_own_kill(struct lg *G, struct green_thread *t, lua_State *co) {
 
 /* --- the handlers --- */
 
-/* Those of a thread that was forced, or was killed and has not seen it, have a
- * grace of their own: one for all of them. */
+/* The handlers of a thread that was forced, or was killed and has not noticed,
+ * share a grace of their own. */
 static void begin_handlers(struct lg *G, struct green_thread *t) {
   if (t->user_flags & LG_RESETTING) return;
   t->user_flags |= LG_RESETTING;
@@ -75,7 +75,7 @@ static void begin_handlers(struct lg *G, struct green_thread *t) {
     t->struck_ms = green_ms(G->hub);
 }
 
-/* Where hooks are off, nothing could stop a handler that computes for ever. */
+/* While hooks are off, nothing could stop a handler that computes for ever. */
 static void report_skipped(struct lg *G, struct green_thread *t) {
   if (!lg_may_close(t->user)) return;
   lg_keep_name(G, t);
@@ -85,9 +85,10 @@ static void report_skipped(struct lg *G, struct green_thread *t) {
       (unsigned long long)t->id, green_name(t));
 }
 
-/* Runs the pending to-be-closed variables on this worker. If they are forced,
- * the worker leaves it and comes here again, for the rest of them. Afterwards
- * the error, if any, is at index 1. The name is read from what is gone then. */
+/* Closes the pending to-be-closed variables on this worker. If a handler is
+ * forced, the worker leaves it and comes here again, for the rest of them.
+ * Afterwards the error, if any, is at index 1. The name is read first, since
+ * its source is gone then. */
 static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
   uint32_t site = lg_keep_name(G, t);
   int status;
@@ -96,7 +97,7 @@ static int reset(struct lg *G, struct green_thread *t, lua_State *co) {
   lg_watch_reset(G, co);
   status = lg_reset(co);
   t->user_flags &= (uint8_t)~LG_RESETTING;
-  t->user_place = site; /* it waits for nothing any more */
+  t->user_place = site; /* its wait is over */
   return status;
 }
 
@@ -113,7 +114,7 @@ void lg_reset_failed(struct lg *G, struct green_thread *t) {
   t->state = is_own_kill(G, t, co) ? GREEN_KILLED : GREEN_FAILED;
 }
 
-/* Handlers run without an error; one of their own counts. */
+/* The handlers get no error; one that they raise counts. */
 void lg_reset_forced(struct lg *G, struct green_thread *t) {
   lua_State *co = t->user;
   int status = reset(G, t, co);
@@ -132,8 +133,8 @@ void lg_reset_yielded(struct lg *G, struct green_thread *t) {
 
 /* --- frames that were left --- */
 
-/* Those that it was resuming when it left its frames; innermost first. Nobody
- * can go on with them, or close them, any more. */
+/* Closes the coroutines that it was resuming when it left its frames, innermost
+ * first. Nobody else can resume or close them any more. */
 static void close_nested(struct lg *G, lua_State *co) {
   lua_State *nested = lg_resumed(co, G);
   if (!nested) return;
@@ -143,7 +144,7 @@ static void close_nested(struct lg *G, lua_State *co) {
   (void)lg_reset(nested);
 }
 
-/* The coroutine is dropped as it is; whoever knows it finds it running for
+/* Drops the coroutine as it is; for others that know it, it is running for
  * ever. */
 static void drop(struct lg *G, struct green_thread *t) {
   report_skipped(G, t);

@@ -1,4 +1,4 @@
-/* reset.h - the coroutine of a thread that ends otherwise than by a return.
+/* reset.h - resets the coroutine of a thread that did not end by a return.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,10 +7,12 @@
 
 #include "runtime/state.h"
 
-/* The error of a thread that yields to nobody; also its registry key. */
+/* The error of a thread that yields with nobody to yield to; also its key in
+ * the registry. */
 extern const char lg_no_yield[];
 
-/* On the worker. Each runs the <close> handlers and sets the thread's state. */
+/* These run on the worker. Each runs the <close> handlers and sets the thread's
+ * state. */
 void lg_reset_failed(struct lg *G, struct green_thread *t);
 void lg_reset_forced(struct lg *G, struct green_thread *t);
 void lg_reset_yielded(struct lg *G, struct green_thread *t);

@@ -1,6 +1,6 @@
 /* spawn.c - making threads.
  *
- * Everything of Lua comes first, as it may raise; then the record.
+ * Lua's part comes first, as it may raise; then the record.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,8 +22,8 @@ void lg_check_callable(lua_State *L, int index) {
   luaL_typeerror(L, index, "function");
 }
 
-/* Pushes the rare things of a child: what it inherits, where print goes and
- * locals. May raise. */
+/* Pushes the rare things of a child: the output of print and the locals that it
+ * inherits. May raise. */
 static void push_inheritance(lua_State *L, struct lg *G,
                              struct green_thread *parent) {
   int child;
@@ -118,7 +118,7 @@ void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
     green_kill(G->hub, t); /* comes too late */
 }
 
-void lg_start_owed(lua_State *L, struct lg *G, struct green_thread *t) {
+void lg_start_cleanup(lua_State *L, struct lg *G, struct green_thread *t) {
   t->flags |= GREEN_CLEANUP;
   lg_start_thread(L, G, t, 0);
 }
@@ -129,8 +129,8 @@ struct lg *lg_may_spawn(lua_State *L) {
   return G;
 }
 
-/* A storm of spawns is to end in an error, not in a machine without memory.
- * Threads owed to ended ones (reports, links) are not refused. */
+/* A storm of spawns must end in an error, not in a machine without memory.
+ * Clean-up threads (reports, links) are not refused. */
 static int is_crowded(struct lg *G) {
   return unlikely(green_live(G->hub) >= G->max_threads);
 }
@@ -191,9 +191,9 @@ void green_lua_spawn(lua_State *L, int nargs) {
   spawn(L, G, nargs, 0);
 }
 
-void lg_spawn_owed(lua_State *L, int nargs) {
+void lg_spawn_cleanup(lua_State *L, int nargs) {
   struct lg *G = open_state(L);
-  lg_start_owed(L, G, lg_make_thread(L, G, nargs, 1));
+  lg_start_cleanup(L, G, lg_make_thread(L, G, nargs, 1));
 }
 
 static int spawn_report(lua_State *L) {
@@ -201,12 +201,12 @@ static int spawn_report(lua_State *L) {
   lua_getfield(L, -1, "report");
   lua_replace(L, -2);
   lua_insert(L, 1);
-  lg_spawn_owed(L, 2);
+  lg_spawn_cleanup(L, 2);
   return 0;
 }
 
-/* report_later(err, thread): to on_error, in a thread of its own, even when
- * there are too many. False: there cannot be one. */
+/* report_later(err, thread): calls on_error in a thread of its own, even beyond
+ * max_threads. False: that thread cannot be made. */
 int lg_l_report_later(lua_State *L) {
   int status;
   lg_get(L);

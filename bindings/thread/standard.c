@@ -1,9 +1,9 @@
-/* standard.c - functions of Lua's library that know of green threads.
+/* standard.c - versions of Lua's library functions that know of green threads.
  *
- * Each goes on in the stock function, in the same call, so that errors name the
- * line of the program and say what they always said. The stock function is
- * upvalue 2: a plain function of C's. What a program has put in its place
- * before stays as it is.
+ * Each continues in the stock function, in the same call, so that errors name
+ * the program's line and keep their words. The stock function is upvalue 2, a
+ * plain C function. If a program has put another in its place before, that
+ * stays.
  *
  * Where Lua runs.
  *
@@ -27,8 +27,8 @@ static int stock(lua_State *L) {
 
 /* --- coroutines --- */
 
-/* coroutine.running: others know the coroutine from now on, so it is not used
- * again for another thread. */
+/* coroutine.running: others know the coroutine from now on, so no other thread
+ * may reuse it. */
 static int l_running(lua_State *L) {
   struct lg *G = state(L);
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
@@ -36,8 +36,8 @@ static int l_running(lua_State *L) {
   return stock(L);
 }
 
-/* coroutine.isyieldable: at a green thread's base there is nobody of the
- * program's to yield to. */
+/* coroutine.isyieldable: at a green thread's base there is nobody to yield
+ * to. */
 static int l_isyieldable(lua_State *L) {
   struct lg *G = state(L);
   lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
@@ -47,10 +47,10 @@ static int l_isyieldable(lua_State *L) {
   return n;
 }
 
-/* coroutine.close of Lua 5.5 may close what calls it. The call does not return
- * then, and the thread's worker sees what is left (thread.c). The thread's
- * function will be gone: its name is fixed. In a finalizer Lua's collector
- * would stay stopped for ever. */
+/* In Lua 5.5, coroutine.close may close its caller. Then the call does not
+ * return, and the thread's worker handles the rest (thread.c). So this copies
+ * the thread's name first, as the thread's function will be gone, and raises in
+ * a finalizer, where Lua's collector would stay stopped for ever. */
 static void close_running(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
   if (lua_gc(L, LUA_GCCOUNT) < 0 && !green_hot(G->hub)->draining)
@@ -67,14 +67,14 @@ static int l_close(lua_State *L) {
 
 /* --- the process --- */
 
-/* debug.sethook: not where a killed thread is watched, which could compute for
- * ever then. */
+/* debug.sethook: does not replace the watch of a killed thread, which could
+ * then compute for ever. */
 static int l_sethook(lua_State *L) {
   lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
   return lg_is_watched(co) ? 0 : stock(L);
 }
 
-/* os.exit: the policy knows the way. */
+/* os.exit: the policy decides how to exit. */
 static int l_exit(lua_State *L) {
   struct lg *G = state(L);
   if (!G->hub) return stock(L);
@@ -88,8 +88,8 @@ static int l_exit(lua_State *L) {
   return 0;
 }
 
-/* warn: blocking is refused while the warn function runs, which may be C's and
- * knows nothing of threads. */
+/* warn: refuses blocking while the warn function runs, which may be a C
+ * function that knows nothing of threads. */
 static int l_warn(lua_State *L) {
   struct lg *G = state(L);
   int i, n = lua_gettop(L), status, mine = !G->refuse;
@@ -113,7 +113,7 @@ static const luaL_Reg replacements[] = {{"running", l_running},
                                         {"warn", l_warn},
                                         {NULL, NULL}};
 
-/* replace(library, name): stands for the function in that table from now on. */
+/* replace(library, name): replaces the function in that table from now on. */
 static int l_replace(lua_State *L) {
   const char *name = luaL_checkstring(L, 2);
   const luaL_Reg *r = replacements;

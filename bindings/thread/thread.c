@@ -1,10 +1,10 @@
 /* thread.c - the class of green threads that are Lua coroutines.
  *
- * How a worker runs one, and how it ends. The resumed function is the user's
- * own: no trampoline, no protected call at the base, so that an idle thread
- * costs 1.2 KB. What has to happen at its end happens here and in reset.c, on
+ * How a worker runs one, and how it ends. The worker resumes the user's own
+ * function, without a trampoline or a protected call at the base, so that an
+ * idle thread costs 1.2 KB. The work at its end is done here and in reset.c, on
  * the worker, outside lua_resume, where only functions that cannot raise may be
- * used; the rest goes through the helper coroutine.
+ * called; the rest goes through the helper coroutine.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -17,12 +17,12 @@
 #include "thread/reset.h"
 #include "thread/thread.h"
 
-/* In a row, of a C function that yields again when it goes on. */
+/* How often in a row a C function may yield again when it is resumed. */
 enum { MOST_YIELDS = 100 };
 
-/* Lua 5.5: it has closed its own coroutine, and that counts as a return without
- * values. What lay below them is gone, the guard too: an outcome of the usual
- * shape takes its place, and the coroutine is not used again. */
+/* Lua 5.5: the thread has closed its own coroutine, which counts as a return
+ * without values. The values at the base are gone, with the guard: put an
+ * outcome of the usual shape there, and do not reuse the coroutine. */
 static void closed_itself(struct green_thread *t, lua_State *co) {
   assert(lua_gettop(co) < LG_BASE);
   lua_settop(co, LG_BASE);
@@ -31,7 +31,7 @@ static void closed_itself(struct green_thread *t, lua_State *co) {
 
 /* --- a yield to nobody --- */
 
-/* Fires as the function that yielded returns, and raises in its name. */
+/* Fires when the function that yielded returns, and raises in its name. */
 static void refuse_yield(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
   (void)ar;
@@ -40,9 +40,9 @@ static void refuse_yield(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
-/* The coroutine goes on, to the error that the yield should have been, if
- * something there catches it; without that the thread ends as by an error that
- * nobody catches. *spent: yields since the last such error. */
+/* If some code of the coroutine catches errors, resumes it with the error that
+ * the yield should have been; otherwise the thread ends as by an uncaught
+ * error. *spent: yields since the last such error. */
 static int goes_on(struct lg *G, struct green_thread *t, lua_State *co,
                    int *spent) {
   if (t->flags & GREEN_FORCED || lg_catcher(co, G) == LG_BASE_OF_STATE)
@@ -72,7 +72,7 @@ static int resume(struct lg *G, struct green_thread *t, lua_State *co,
 
 /* --- the worker's part --- */
 
-/* lua_resume came back otherwise than by one of our waits or a return. */
+/* lua_resume came back neither by one of our waits nor by a return. */
 static void odd_end(struct lg *G, struct green_thread *t, int status) {
   if (status != LUA_YIELD)
     lg_reset_failed(G, t);
@@ -82,8 +82,8 @@ static void odd_end(struct lg *G, struct green_thread *t, int status) {
     lg_reset_yielded(G, t);
 }
 
-/* Others have closed its coroutine, or are about to: a handler of that blocks,
- * and the thread was woken meanwhile. */
+/* Others have closed its coroutine, or are closing it: a handler blocks, and
+ * the thread was woken meanwhile. */
 static void was_closed(struct lg *G, struct green_thread *t) {
   if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
   t->on = NULL; /* a finalizer could collect it now */
@@ -117,14 +117,14 @@ static int run_one(struct lg *G, struct green_thread *t) {
     t->user_flags &= (uint8_t)~LG_PARKED;
     return GREEN_PARKED;
   }
-  t->user_place = 0; /* it waits for nothing: see record.h */
+  t->user_place = 0; /* its wait is over: see record.h */
   if (unlikely(status != LUA_OK))
     odd_end(G, t, status);
   else if (nresults == 0 && unlikely(lua_gettop(co) < LG_BASE))
     closed_itself(t, co);
   if (likely(status == LUA_OK)) t->state = GREEN_DONE;
   if (unlikely(t->user_flags & LG_EXPOSED)) lg_hide_outcome(G, t);
-  G->refuse = NULL; /* if a forced kill cut the warn function off */
+  G->refuse = NULL; /* a forced kill may have cut the warn function off */
   return GREEN_ENDED;
 }
 
@@ -134,7 +134,7 @@ static void run(struct green_hub *hub, struct green_thread *t) {
   while (t);
 }
 
-/* Killed or cancelled before it started. A finalizer may do the same where the
+/* Killed or cancelled before it started. A finalizer may do the same while the
  * place is looked up. */
 static void unstarted(struct green_hub *hub, struct green_thread *t) {
   uint64_t id = t->id;

@@ -1,5 +1,5 @@
-/* thread.h - threads that are Lua coroutines: what spawn.c, thread.c, inspect.c
- * and belongings.c share with others.
+/* thread.h - threads that are Lua coroutines: the functions of spawn.c,
+ * thread.c, inspect.c and belongings.c for others.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -14,17 +14,17 @@ int lg_l_output(lua_State *L);
 int lg_l_set_output(lua_State *L);
 
 /* spawn.c. may_spawn raises while the state closes, check_room when there are
- * too many threads. make_thread: of the function and its n arguments on top of
- * the stack, which it pops; leaves the handle there, if one is wanted.
- * start_thread: at once (0) or at a time; owed: it runs even while the hub
- * drains. Where these raise, nothing has happened. */
+ * too many threads. make_thread pops a function and its n arguments, and pushes
+ * the handle if one is wanted. start_thread starts it at once (0) or at a time,
+ * start_cleanup at once and even while the hub drains. If one of these raises,
+ * nothing has happened. */
 struct lg *lg_may_spawn(lua_State *L);
 void lg_check_room(lua_State *L, struct lg *G);
 struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
                                     int handle);
 void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
                      uint64_t at);
-void lg_start_owed(lua_State *L, struct lg *G, struct green_thread *t);
+void lg_start_cleanup(lua_State *L, struct lg *G, struct green_thread *t);
 int lg_l_spawn(lua_State *L);
 int lg_l_spawn_n(lua_State *L);
 int lg_l_spawn_after(lua_State *L);
@@ -43,27 +43,28 @@ int lg_thread_limit_of(lua_State *L);
 
 /* thread.c */
 extern const struct green_class lg_thread_class;
-/* struct green_runtime's: it lives on though its state is closed. */
+/* struct green_runtime's: the thread lives on although its state is closed. */
 void lg_abandoned(struct green_hub *hub, struct green_thread *t);
 
 /* handle.c: pushes the handle of a thread that lives, or whose record a crew
- * holds; may raise. The thread of the handle at that index; NULL: it is over,
- * or there is none. */
+ * holds; may raise. Returns the thread of the handle at that index, or NULL if
+ * it is over or is not a handle. */
 void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t);
 struct green_thread *lg_to_thread(lua_State *L, int index);
-/* join.c: what a thread came to whose record is held, as join returns it. */
+/* join.c: the outcome of a thread whose record is held, as join returns it. */
 int lg_push_outcome(lua_State *L, struct lg *G, struct green_thread *t);
 
-/* inspect.c: the state in which a parked thread called what it waits in. */
+/* inspect.c: the lua_State in which a parked thread called the waiting
+ * function. */
 lua_State *lg_waiting_state(struct lg *G, struct green_thread *t);
 
-/* spawn.c. Raises unless the argument is a function or any callable; spawns
- * what is owed (a report): it runs beyond max_threads, and even while the hub
- * drains. */
+/* spawn.c. The first raises unless the argument is callable. The second spawns
+ * a clean-up thread (a report), which runs beyond max_threads and even while
+ * the hub drains. */
 void lg_check_callable(lua_State *L, int index);
-void lg_spawn_owed(lua_State *L, int nargs);
+void lg_spawn_cleanup(lua_State *L, int nargs);
 
-/* locals.c: copies what children inherit from one table of rare things to
+/* locals.c: copies the inherited fields from one table of rare things to
  * another; may raise. */
 void lg_copy_inherited(lua_State *L, int from, int to);
 
