@@ -1,9 +1,9 @@
 --- A Lua prompt inside the running program, for telnet and nc.
 ---
---- A session has three green threads beside the one it was called in: a reader
---- that takes the client's bytes apart and sees a Ctrl-C at any time, a sender,
---- and one for the command that runs. A command takes turns while it computes,
---- so that it cannot hold up the program, and can be interrupted.
+--- A session has three green threads beside the one that called it: a reader
+--- that parses the client's bytes and notices a Ctrl-C at any time, a sender,
+--- and one for the running command. A command takes turns while it computes, so
+--- that it cannot hold up the program and can be interrupted.
 ---
 --- Names. A session sees, in this order: the globals it made itself, `locals`,
 --- the helpers (ps, bt, kill, help, exit, quit, green), and the program's
@@ -78,7 +78,7 @@ end
 local helpers = {green = green}
 
 function helpers.ps()
-  local print = _G.print -- where it goes is the thread's affair
+  local print = _G.print -- the thread knows where it goes
   print "   id  state         for  waits for         name, and where it waits"
   local now = green.now()
   for i, t in ipairs(green.threads()) do
@@ -187,7 +187,7 @@ function Session:stop(reason)
   if self.command then self.command:kill(reason) end
 end
 
---- The client is gone, or was given up. Never switches.
+--- The client has left, or takes no more text. Never switches.
 function Session:hang_up()
   self.out:close()
   self:stop("the client has left")
@@ -195,7 +195,8 @@ end
 
 ------------------------------------------------------------------- reader --
 
---- Looks at each byte once and copies it once, whatever pieces it comes in.
+--- Looks at each byte once and copies it once, even if bytes come in tiny
+--- pieces.
 function Session:on_text(text)
   local from = 1
   while not self.over do

@@ -1,13 +1,13 @@
 --- Names to addresses and back, and the program's own resolver.
 ---
---- Look-ups are made in C, and every call that takes a name makes them. Where
---- the program has a resolver, C calls ask() below instead, which does for a
---- function of Lua's what the core does for the system: equal questions share
---- one run, a green thread of its own that ends when nobody waits for it any
---- more, and answers are kept for a while.
+--- Every call that takes a name looks it up, in C. If the program has a
+--- resolver, C calls ask() below instead. It does for a Lua function what the
+--- core does for the system's resolver: equal questions share one run, a green
+--- thread of its own that ends when nobody waits for it any more, and answers
+--- are kept for a while.
 ---
---- A resolver may use the network, by name, too: what is looked up in its
---- thread, or in those that it spawns, is asked of the system.
+--- A resolver may itself use names: look-ups in its thread, and in threads that
+--- it spawns, go to the system.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -25,8 +25,8 @@ local dns = {}
 
 --------------------------------------------------------- what was answered --
 
---- Answers of the resolver, by question. When `young` is half of what may be
---- kept it becomes `old`, and what was that is forgotten.
+--- Answers of the resolver, by question. When `young` holds half of the answers
+--- that may be kept it replaces `old`, whose answers are forgotten.
 local young, old, count = {}, {}, 0
 
 local function forget()
@@ -72,8 +72,8 @@ local function look_up(what, name, family, s, letters)
   return addresses(entries)
 end
 
---- The system's resolver, whatever the program's: a list of addresses.
---- Interruptible. May switch.
+--- Asks the system's resolver, even if the program has one: a list of
+--- addresses. Interruptible. May switch.
 ---@param name string
 ---@param family? "inet"|"inet6"
 ---@param s? number  time limit in seconds
@@ -91,8 +91,8 @@ local inside = green.locals(true)
 local resolver     -- the program's, or nil
 local runs = {}    -- under way, by question
 
---- The address in the system's spelling, and its family; nil: not of the one
---- that was asked for. Raises for what is no address.
+--- The address in the system's spelling, and its family; nil if that is not the
+--- wanted one. Raises if the text is not an address.
 local function read_address(value, name, family)
   if type(value) == "table" then value = value.addr end
   local entry = type(value) == "string" and core.getaddrinfo("resolver", value,
@@ -166,8 +166,8 @@ local function take_seat(key, name, family)
   return setmetatable({asked = asked}, Seat)
 end
 
---- An error of the resolver's is raised in each call that waits for it; if its
---- thread was killed, nobody can tell.
+--- Each waiting call raises an error of the resolver. If its thread was killed,
+--- the outcome is unknown.
 local function result(thread, ok, answer)
   if ok then return answer.list, answer.err end
   if ok == nil then return nil, answer end
@@ -175,7 +175,7 @@ local function result(thread, ok, answer)
   error(answer, 0)
 end
 
---- Called by C for every name: a list of addresses, or nil and why not.
+--- C calls this for every name: a list of addresses, or nil and the reason.
 local function ask(name, family, s)
   if inside.resolver then return look_up("resolver", name, family, s, "s") end
   local key = (family or "") .. " " .. name
@@ -212,7 +212,7 @@ end
 
 ------------------------------------------------------------------ look-ups --
 
---- A limit in seconds, or a table of options, one of which is that.
+--- A limit in seconds, or a table of options with that limit.
 local function check_options(opts, known, n, what)
   if type(opts) == "table" then return check.options(opts, known, n, what) end
   return {timeout = check.limit(opts, n, what)}
@@ -220,8 +220,8 @@ end
 
 local resolve_options = {timeout = "number", family = "family"}
 
---- The addresses of a name, in the order in which they are to be tried. A
---- number stands for itself. Interruptible. May switch.
+--- The addresses of a name, in the order to try them. A numeric address stands
+--- for itself. Interruptible. May switch.
 ---@param name string
 ---@param opts? number|{timeout: number, family: "inet"|"inet6"}
 ---@return string[]?

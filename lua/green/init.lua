@@ -1,10 +1,10 @@
 --- luagreen: green threads for Lua 5.4 and 5.5.
 ---
---- `local green = require "green"` is all there is to set up: there is no main
---- loop to call. A function marked "May switch" blocks the calling green
---- thread and lets others run; between two such calls no other green thread
---- runs. Limits are seconds: nil or math.huge is none; 0 or less tries once
---- and never switches; an expired limit returns nil, "timeout".
+--- `local green = require "green"` sets everything up: there is no main loop to
+--- call. A function marked "May switch" blocks the calling green thread and
+--- lets others run; between two such calls no other green thread runs. Limits
+--- are seconds: nil or math.huge is none; 0 or less tries once and never
+--- switches; an expired limit returns nil, "timeout".
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -14,15 +14,16 @@ local require, setmetatable = require, setmetatable
 core.set_home "init.lua"
 
 -- A host may have opened few of Lua's libraries. Without debug, io, os, utf8 or
--- coroutine all works that has no need of them; without these, nothing does.
+-- coroutine, everything works that does not need them; it needs the libraries
+-- below.
 for _, name in ipairs {"math", "string", "table"} do
   if not core.loaded()[name] then
     error("luagreen needs the library '" .. name .. "'", 0)
   end
 end
 
--- A program that clears package.loaded and requires it once more gets the same
--- face, complete or still being loaded.
+-- A program that clears package.loaded and requires the module again gets the
+-- same table, complete or still being loaded.
 local green = core.face or {}
 local loaded = core.loaded()
 loaded["green"] = loaded["green"] or green

@@ -1,5 +1,5 @@
---- Sockets by LuaSocket's names, and with its words: unconnected ones, for
---- programs that set options before they connect or listen.
+--- Sockets with LuaSocket's names and errors: unconnected ones, for programs
+--- that set options before they connect or listen.
 ---
 --- SPDX-License-Identifier: MIT
 

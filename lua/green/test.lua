@@ -1,10 +1,10 @@
 --- Tests of programs with green threads: virtual time, an order that a seed
 --- decides, a limit in real time, and a look at what was left behind.
 ---
---- A run changes the clock, the order of the ready queue, the configuration
---- and the error handler, and restores all of them, whatever ends it. The
---- calling thread drives it: the body runs in a thread of its own, so that it
---- can be watched and killed from outside.
+--- A run changes the clock, the order of the ready queue, the configuration and
+--- the error handler, and always restores all of them. The calling thread
+--- drives it: the body runs in a thread of its own, so that it can be watched
+--- and killed from outside.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -113,7 +113,7 @@ local function open_descriptors(before)
   return new_descriptors(before)
 end
 
---- Timers are told only when no thread is left that may own them.
+--- Timers are listed only when no thread is left that may own them.
 local function add_others(lines, before)
   local timers = green.stats().timers - before.timers
   if timers > 0 and #lines == 0 then
@@ -143,8 +143,8 @@ local function settle(before)
   end
 end
 
---- Kills the threads that were left. Returns a line for each: what it was
---- doing, and whether it is still there.
+--- Kills the threads that were left. Returns a line for each, which tells its
+--- last activity and whether it is still there.
 local function clear(before)
   local left = new_threads(before)
   local lines = each(left, describe)
@@ -317,9 +317,8 @@ local function failure_of(t)
   return err == nil and "nil" or err
 end
 
---- The error with a note, which is appended to a string or to the message of
---- one of busted's failures. That stays an object of its class; so does
---- pending().
+--- Appends a note to the error, a string or one of busted's failures, whose
+--- message gets it. A failure, and a pending(), stays an object of its class.
 local function noted(err, text)
   local mt = getmetatable(err)
   local kind = type(mt) == "table" and mt.__type
@@ -392,7 +391,7 @@ local function with_seed(opts, seed)
   return copy
 end
 
---- Under each of the seeds that are asked for, or under one.
+--- Runs it under each of the wanted seeds, or under one.
 local function run_all(f, opts)
   local n = not number_from_environment "LUAGREEN_SEED"
     and number_from_environment "LUAGREEN_SEEDS" or 1

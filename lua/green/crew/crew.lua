@@ -1,4 +1,4 @@
---- How the blocks of pools and groups end.
+--- The end of the blocks of pools and groups.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -16,9 +16,10 @@ function crew.kill(c, reason)
   for _, t in ipairs(methods.members(c)) do t:kill(reason) end
 end
 
---- Kills and joins them, however the caller is interrupted: bounded, because
---- they climb the ladder, and because there will be no others: who waits to
---- spawn is told. A member cannot join its own crew, and a host's stack nobody.
+--- Kills and joins them, even if the caller is interrupted. This is bounded,
+--- because kills are forced in the end and no members can join: waiting spawns
+--- get an error. A member cannot join its own crew, and a host's stack cannot
+--- join at all.
 function crew.finish(c, reason)
   methods.shut(c)
   crew.kill(c, reason)
@@ -27,8 +28,8 @@ function crew.finish(c, reason)
   if not methods.is_member(c) then methods.wait(c) end
 end
 
---- The block of a crew is left: joins the members, unless it was left by an
---- error or an interruption. Returns whether they have to be killed, and the
+--- The program leaves the block of a crew: joins the members, unless it left by
+--- an error or an interruption. Returns whether they must be killed, and the
 --- interruption that came meanwhile.
 function crew.join(c, err)
   if err ~= nil or core.interrupted() ~= nil then return true end
@@ -44,22 +45,22 @@ function crew.report(err, t)
   end
 end
 
---- The failures of its members that nobody has read go to on_error.
+--- Sends failures of its members that nobody has read to on_error.
 function crew.report_unread(c)
   for _, t in ipairs(methods.drop_unread(c)) do
     crew.report(select(2, t:join(0)), t)
   end
 end
 
---- Nobody will read the results: failures to come go to on_error, too.
+--- Nobody will read the results: future failures also go to on_error.
 function crew.abandon(c)
   methods.let_go(c)
   crew.report_unread(c)
 end
 
---- The steps of an input: of a list, or of the values of a generic for.
---- Returns a function that returns true and a step's values, or nothing; and
---- what is to be closed at the end.
+--- The steps of an input: a list, or the values of a generic for. Returns a
+--- function that returns true and a step's values, or nothing; and the value to
+--- close at the end.
 function crew.steps(where, input, state, control, closing)
   if type(input) == "table" and not check.is_callable(input) then
     local _, hole = core.list_length(input)

@@ -1,6 +1,5 @@
---- Groups: structured concurrency. The block that a group is declared in does
---- not end before its children have; a child that fails takes its siblings and
---- the block with it.
+--- Groups: structured concurrency. The block that declares a group does not end
+--- before its children do; a failing child ends its siblings and the block.
 ---
 ---   local g <close> = green.group()
 ---   g:spawn(f) g:spawn(h)
@@ -26,16 +25,16 @@ local fields <const> = methods.fields
 local Group = {spawn = methods.spawn, kill = crew.kill}
 mt.__index = Group
 
---- A group that is dropped without being closed: its body is in the scope no
---- more, and a first failure that it never saw is told.
+--- A group was dropped without being closed: its body leaves the scope, and a
+--- first failure that it never saw is reported.
 local Dropped = {__gc = function(g)
   if not g.closed then core.scope_end(g.scope) end
   local t = g.unread
   if t then crew.report(select(2, t:join(0)), t) end
 end}
 
---- The first failure: the siblings are killed, the body is struck. A body
---- that has ended without closing its group is no destination any more.
+--- The first failure kills the siblings and strikes the body. A body that has
+--- ended without closing its group no longer gets the error.
 function policy.child_failed(group, t)
   local g = fields(group)
   g.failed = t
@@ -74,7 +73,7 @@ function Group:wait(s)
 end
 
 --- An error that came after the failure of a child, which is raised instead: an
---- error of the body, or what was thrown into it.
+--- error of the body, or one thrown into it.
 local function report_late(g, err)
   local _, failure = g.failed:join(0)
   if err ~= nil and not core.type(err) and not rawequal(err, failure)
@@ -83,14 +82,14 @@ local function report_late(g, err)
   end
 end
 
---- The close is interrupted: no more children, and the scope ends.
+--- The close is interrupted: allows no more children, and ends the scope.
 local Closing = {__close = function(self)
   methods.shut(self.group)
   core.scope_end(fields(self.group).scope)
 end}
 
---- Joins the children, or kills them first if the block was left. Returns
---- the failure that came before all that, and what interrupted the join.
+--- Joins the children, or kills them first if the block was left early. Returns
+--- the failure that came before that, and the interruption of the join.
 local function leave(group, err)
   local _ <close> = setmetatable({group = group}, Closing)
   local g = fields(group)
@@ -100,7 +99,7 @@ local function leave(group, err)
   return failed, interruption
 end
 
---- The first error in time is raised, all others go to on_error.
+--- Raises the first error in time; all others go to on_error.
 function mt.__close(self, err)
   local g = fields(self)
   if g.closed then return end

@@ -25,8 +25,8 @@ local function next_result(self)
   return methods.next(self.children)
 end
 
---- An iterator of i, ok, ... of what was spawned, and not read yet. An
---- interrupted step is taken again by the next one.
+--- An iterator of i, ok, ... over the threads that were spawned and not read
+--- yet. After an interrupted step the next one takes it again.
 function Pile:results()
   return next_result, self
 end
@@ -39,7 +39,7 @@ mt.__gc = function(self)
   if self.children then crew.abandon(self.children) end
 end
 
---- A pile with a pool of its own, of size n, or with the one given.
+--- A pile with a pool of its own, of size n, or with the given one.
 ---@param pool integer|green.pool
 ---@return green.pile
 function green.pile(pool)

@@ -1,8 +1,8 @@
 --- Pools: a bounded number of threads at once.
 ---
---- The slots are kept in C (bindings/crew/crew.c). The results of map and its
---- kin are gathered by a crew of their own, to which each worker belongs from
---- birth: it is the destination of their errors.
+--- C keeps the slots (bindings/crew/crew.c). A second crew gathers the results
+--- of map and its kin; each worker belongs to it from birth, and their errors
+--- go there.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -27,7 +27,7 @@ local spawn_in_n <const> = methods.spawn_in_n
 local figures <const>, fields <const> = methods.figures, methods.fields
 local next_of <const>, may_launch <const> = methods.next, methods.may_launch
 
---- The workers that run; one that lends its slot does not count.
+--- How many workers run; one that lends its slot does not count.
 function Pool:running()
   return (select(2, figures(self)))
 end
@@ -64,8 +64,8 @@ local function begin(where, kind, pool, f, ...)
     results = results, read = 0}, Work)
 end
 
---- When the work ends, for whatever reason, running workers are killed and
---- joined, and the input is closed.
+--- When the work ends, for any reason, kills and joins running workers, and
+--- closes the input.
 function Work.__close(self)
   self.step = nil
   local _ <close> = self.closing
@@ -74,7 +74,7 @@ function Work.__close(self)
   crew.report_unread(self.results)
 end
 
---- An iterator that was dropped half-way.
+--- An iterator was dropped half-way.
 function Work.__gc(self)
   crew.abandon(self.results)
 end
@@ -87,16 +87,16 @@ function Work:launch(more, ...)
   end
 end
 
---- Starts as many as the pool has room for, but never more than it is large
---- while their results are not read. Waits for a slot only if nothing of
---- this work is under way.
+--- Starts as many workers as the pool has room for, but never more than its
+--- size while results are unread. Waits for a slot only if nothing of this work
+--- is under way.
 function Work:fill()
   while self.step and may_launch(self.pool, self.results, self.read) do
     self:launch(self.step())
   end
 end
 
---- The first failure is raised by its thread, which knows its cause.
+--- The failed thread itself raises the first failure, since it knows the cause.
 local function take(work, results, i, ok, value)
   if not i then return false end
   work.read = work.read + 1

@@ -1,10 +1,10 @@
 --- Single flight: equal calls that come while one is under way share its run.
 ---
---- A run is a green thread of its own. It stands in a tree with one level for
---- the number of arguments and one for each of them, for as long as somebody
---- waits for it: the last caller to leave takes it out, whether it is over or
---- not, and kills it. One that is over is passed by, although its callers may
---- not have woken yet.
+--- A run is a green thread of its own. While somebody waits for it, it stands
+--- in a tree with one level for the number of arguments and one for each of
+--- them. The last caller to leave removes it and kills it if it is not over.
+--- New calls ignore a run that is over, although its callers may not have woken
+--- yet.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -12,7 +12,7 @@ local green = require "green"
 local check = require "green.runtime.check"
 local ipairs, next, select, setmetatable = ipairs, next, select, setmetatable
 
---- Stand-ins in the tree for values that cannot be keys.
+--- Keys of the tree for values that cannot be keys themselves.
 local NIL <const>, NAN <const> = {}, {}
 
 local function key_of(value)
@@ -21,7 +21,7 @@ local function key_of(value)
   return value
 end
 
---- The way through the tree to the run of these arguments.
+--- The path through the tree to the run of these arguments.
 local function way_to(...)
   local n = select("#", ...)
   local way = {n, ...}
@@ -47,7 +47,7 @@ local function put(tree, way, run)
   branch[way[#way]] = run
 end
 
---- Takes a run out, and the branches that lead nowhere then.
+--- Removes a run, and the branches that become empty.
 local function remove(branch, way, i)
   local key = way[i]
   if i == #way then

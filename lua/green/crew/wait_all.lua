@@ -14,9 +14,9 @@ local error, math, pairs, pcall, select, setmetatable, tonumber, tostring,
 local methods <const> = core.crew_methods
 local next_of <const> = methods.next
 
--- Watches a list of threads and events. Its threads keep the errors that
--- come after its end; those that came before, and were not read, go to
--- on_error, unless they were there before the watch: `known`.
+-- Watches a list of threads and events. Errors that come after its end stay
+-- with their threads. Earlier errors that were not read go to on_error, except
+-- those older than the watch: `known`.
 local Watch = {}
 
 local function has_failed(thing)
@@ -58,7 +58,7 @@ local function watch(where, list)
   return w
 end
 
---- The result of next_of.
+--- Takes the thing with the number that next_of returned.
 local function take(w, i)
   local thing = w.things[i]
   w.things[i] = nil

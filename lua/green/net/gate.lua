@@ -5,9 +5,9 @@
 --- page in a browser of this machine can connect, too, and its request, whose
 --- body it may choose, begins with a line of HTTP.
 ---
---- Sessions that wait to be admitted, and wrong tokens, are counted over all
---- backdoors of the program. Refusals are told: on stderr, or to the program's
---- handler for errors.
+--- The limits on sessions that wait to be admitted, and on wrong tokens, hold
+--- for all backdoors of the program together. Refusals are reported on stderr,
+--- or to the program's handler for errors.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -18,14 +18,14 @@ local errors = require "green.runtime.errors"
 local cycles = require "green.runtime.cycles"
 local ipairs, load, math, pcall, table = ipairs, load, math, pcall, table
 
---- Sessions that have to send a token: how many at once, and seconds for each.
+--- Sessions that must send a token: how many at once, and seconds for each.
 local MOST_WAITING <const>, ADMISSION_TIME <const> = 8, 60
 --- Sessions without a token that have sent nothing yet: a person may take any
 --- time, but a page could make very many.
 local MOST_SILENT <const> = 64
 --- Guesses at a token: ten at once, then one each second.
 local GUESSES <const>, GUESS_PAUSE <const> = 10, 1
---- At most this many bytes of a peer's line are told.
+--- Reports show at most this many bytes of a peer's line.
 local MOST_TOLD <const> = 60
 --- Seconds between two messages of the same kind.
 local TOLD_PAUSE <const> = 1
@@ -34,7 +34,7 @@ local gate = {ADMISSION_TIME = ADMISSION_TIME}
 
 ------------------------------------------------------------------- telling --
 
---- By kind: the time of the last message, and how many were left out since.
+--- By kind: the time of the last message, and how many were dropped since.
 local told = {}
 
 --- Never switches.
@@ -67,8 +67,8 @@ function gate.is_loopback(host)
   return host == "::1" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
 end
 
---- Is the peer of a TCP connection on another machine? Other kinds of
---- connections are the program's own affair.
+--- Is the peer of a TCP connection on another machine? The program answers for
+--- other kinds of connections.
 local function is_foreign(conn)
   if green.type(conn) ~= "tcp{client}" then return false end
   local host = conn:getpeername()
@@ -83,8 +83,7 @@ function gate.may_enter(conn, token)
   return false
 end
 
---- Does it take no more than a TCP connection to get here? Then the first line
---- is looked at.
+--- Is a TCP connection enough to get here? Then we check the first line.
 ---@return boolean
 function gate.is_open(conn, token)
   return not token and green.type(conn) == "tcp{client}"
@@ -105,7 +104,7 @@ for word in ("GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT"):gmatch
   METHODS[word] = true
 end
 
---- With the version of a protocol at its end, or as in the first HTTP.
+--- Does it end with the version of a protocol, or look like HTTP/0.9?
 local function is_request(line)
   local method = line:match "^(%u+)%s+/%S*%s*$"
   if METHODS[method] then return true end
@@ -114,7 +113,7 @@ local function is_request(line)
     or not protocol:find "%l") or line:lower():find "^http/%d" ~= nil
 end
 
---- As an expression, a statement, or the beginning of one.
+--- Is it an expression, a statement, or the beginning of one?
 local function is_lua(line)
   local function loads(text)
     local chunk, err = load(text, "=first", "t")
@@ -136,8 +135,8 @@ function gate.objection_to_piece(piece, open)
   end
 end
 
---- A reason to hang up because of the first line, or nil. `open`: nothing else
---- is known of the peer.
+--- A reason to hang up because of the first line, or nil. `open`: we know
+--- nothing else about the peer.
 ---@param line string
 ---@param open boolean
 ---@return string?
@@ -168,8 +167,8 @@ local function remove(list, session)
   end
 end
 
---- Adds a session. When there are too many, the oldest is hung up on: a peer
---- with a token sends it soon.
+--- Adds a session. If there are too many, hangs up on the oldest: a peer with a
+--- token sends it soon.
 function gate.arrive(session, token)
   local list = token and waiting or silent
   list[#list + 1] = session

@@ -10,9 +10,9 @@ local CHUNK <const> = 65536
 
 local methods = {}
 
---- Iterates over the lines, without their ends, until the peer closes; a
---- last line without an end is a line. Raises on other failures. The
---- iterator is interruptible and may switch.
+--- Iterates over the lines, without their ends, until the peer closes; a last
+--- line without an end counts. Raises on other failures. The iterator is
+--- interruptible and may switch.
 ---@return fun(): string?
 function methods.lines(sock)
   return function()
@@ -23,7 +23,7 @@ function methods.lines(sock)
   end
 end
 
---- Iterates over the bytes as they come, at most n at a time, until the peer
+--- Iterates over the bytes as they arrive, at most n at a time, until the peer
 --- closes. Raises on other failures. The iterator is interruptible and may
 --- switch.
 ---@param n? integer

@@ -1,10 +1,10 @@
 --- The server's side of telnet (RFC 854) for a line-by-line service.
 ---
---- A filter takes what the client sends apart: text, with all line ends as
---- "\n"; the signals "interrupt" and "eof"; and negotiation, which is answered
---- and goes no further. Every option is refused, except the timing mark (RFC
---- 860), for which a client waits after it has sent an interrupt. The client
---- may as well be nc: a filter only ever answers.
+--- A filter splits the client's bytes into text, with all line ends as "\n";
+--- the signals "interrupt" and "eof"; and negotiation, which the filter answers
+--- itself. Every option is refused, except the timing mark (RFC 860), for which
+--- a client waits after it has sent an interrupt. A filter only ever answers,
+--- so the client may also be nc.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -45,7 +45,7 @@ function telnet.filter(sinks)
 end
 
 -- A state is a method: it takes the data and an index, and returns the index
--- from which the next state goes on. It sets self.state to change the state.
+-- for the next state. It sets self.state to change the state.
 
 function Filter:text(data, i)
   local special = data:find("[\3\4\r\255]", i)

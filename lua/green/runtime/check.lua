@@ -1,6 +1,6 @@
 --- Checks the arguments of public functions that are written in Lua. Errors
---- have the words of those in C, and name the line where the program called the
---- library, however many functions of the library are in between.
+--- have the same words as those from C, and name the line where the program
+--- called the library, past all functions of the library.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -65,13 +65,14 @@ local function fits(value, kind)
   return type(value) == kind
 end
 
---- A value in a message: which number or string, else its type.
+--- A value in a message: the number or string itself, else its type.
 function check.shown(value)
   if type(value) == "string" then return ("%q"):format(value) end
   return type(value) == "number" and tostring(value) or type(value)
 end
 
---- Of which kinds a value of the right type that does not fit is shown.
+--- The kinds for which a message shows a value of the right type that does not
+--- fit.
 local shown = {integer = "number", seconds = "number", number = "number",
                family = "string", mode = "string number"}
 
@@ -95,8 +96,8 @@ function check.callable(f, n, what)
   check.value(f, "function", n, what)
 end
 
---- A number that is no NaN, which it returns; a string that reads as a number
---- is one, as for C.
+--- Returns a number that is not NaN; accepts a string that reads as a number,
+--- as C does.
 function check.seconds(s, n, what)
   local seconds = s ~= nil and tonumber(s)
   if not seconds then
@@ -113,14 +114,14 @@ function check.limit(s, n, what)
   return check.seconds(s, n, what)
 end
 
---- How many at most: an integer of at least 1, or math.huge.
+--- An upper limit: an integer of at least 1, or math.huge.
 function check.is_size(n)
   return type(n) == "number" and n >= 1
     and (n == math.huge or math.tointeger(n) ~= nil)
 end
 
---- Options: nil, which is none, or a table. `known` has the kind of each by
---- name. An unknown one is a mistake.
+--- Options: a table, or nil for none. `known` has the kind of each by name; an
+--- unknown option is an error.
 function check.options(opts, known, n, what)
   if opts == nil then return {} end
   check.value(opts, "table", n, what)

@@ -1,8 +1,8 @@
 --- Cycles: threads that wait for each other, so that none of them will ever go
 --- on. For the deadlock report and for dumps.
 ---
---- An edge leads from a thread to each thread that it waits for. What waiting
---- for an object means is known by its kind: `cycles.awaited[kind]`.
+--- An edge leads from a thread to each thread that it waits for.
+--- `cycles.awaited[kind]` finds the threads behind an object of that kind.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -11,7 +11,7 @@ local ipairs, pcall, table = ipairs, pcall, table
 
 local cycles = {}
 
---- Text of one line that may be shown, whatever is in it.
+--- The text as one line that is safe to show.
 ---@param text string
 ---@return string
 function cycles.one_line(text)
@@ -33,10 +33,10 @@ local JOINS <const> = {
   ["close of a green thread"] = "close of",
 }
 
---- The meaning of a thread's wait: by the kind of the object, a function of
---- the object, of what blocked() tells and of the thread that waits. It returns
---- a list of the threads that it waits for, or nil, and how to call the wait
---- before their names.
+--- The meaning of a thread's wait. For each kind of object there is a function
+--- of the object, the fields of blocked() and the waiting thread. It returns a
+--- list of the threads that the thread waits for, or nil, and a phrase that
+--- names the wait before their names.
 ---@type table<string, fun(on, w, t): green.thread[]?, string?>
 cycles.awaited = {
   thread = function(on, w)
@@ -50,8 +50,8 @@ cycles.awaited = {
 
 local CREWS <const> = {pool = true, group = true, crew = true}
 
---- Does it wait for a thread, with no end of its own? Whether a crew that it
---- waits for can go on is not asked: that would go round and round.
+--- Does it wait for a thread, without a limit? Does not ask whether a crew that
+--- it waits for can go on, as that would never end.
 local function is_held(t)
   local w = t:blocked()
   if not w or w.deadline or w.on == nil then return false end
@@ -63,8 +63,8 @@ local function is_for_all(w)
   return w.what:find ":wait$" ~= nil
 end
 
---- The other members of a pool, a group or an iterator's crew. Whoever waits
---- for all of them waits for each; whoever waits for any, only if no other can
+--- The other members of a pool, a group or an iterator's crew. A wait for all
+--- of them is a wait for each; a wait for any one counts only if no other can
 --- come first.
 local function members(crew, w, t)
   local list, any = {}, not is_for_all(w)
@@ -91,7 +91,7 @@ function cycles.awaited.crew(crew, w, t)
   return members(crew, w, t), is_for_all(w) and "wait for" or "result of"
 end
 
---- Whom does a thread wait for? Never raises.
+--- The threads that a thread waits for. Never raises.
 ---@param t green.thread
 ---@param w? green.blocked  t:blocked() by default
 ---@return green.thread[]  list
@@ -105,8 +105,8 @@ function cycles.edges(t, w)
   return ok and list or {}, how or kind .. " of"
 end
 
---- The cycle that the path from index i on is, as text. It begins with the
---- thread of the lowest id, so that each has one form.
+--- The path from index i on, which is a cycle, as text. It begins with the
+--- thread of the lowest id, so that each cycle has one form.
 local function ring_text(path, i)
   local n, first = #path - i + 1, i
   for k = i, #path do

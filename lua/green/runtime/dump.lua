@@ -41,10 +41,10 @@ local function header()
     s.idle, table.concat(parts, ", "))
 end
 
---- At most this many of the threads that a thread waits for are named.
+--- Names at most this many of the threads that a thread waits for.
 local MOST_NAMES <const> = 10
 
---- " on queue: 0x1234...", or whom that means: " (lock of #3 store)".
+--- " on queue: 0x1234...", or the threads behind it: " (lock of #3 store)".
 local function awaited(t, w)
   local list, how = cycles.edges(t, w)
   if #list > 0 then

@@ -1,4 +1,4 @@
---- Errors: the objects that strike a thread, where uncaught ones go, and
+--- Errors: the objects that strike a thread, the handler of uncaught ones, and
 --- tracebacks that follow an error from thread to thread.
 ---
 --- SPDX-License-Identifier: MIT
@@ -54,7 +54,7 @@ local deadlock = printable("green.deadlock", function(d)
   return table.concat(lines, "\n")
 end)
 
---- Is it a time limit's end: any timeout object, or the string "timeout"?
+--- Is it the end of a time limit: any timeout object, or the string "timeout"?
 ---@param err any
 ---@return boolean
 function green.is_timeout(err)
@@ -100,9 +100,9 @@ function errors.spawn_text(t, find)
     parent and cycles.name(parent) or "#" .. by)
 end
 
---- The Lua stack of a thread: as it is now, or as it was where its error was
---- raised. Then the place of its spawn and, if the error came out of a wait for
---- another thread, that thread's traceback.
+--- The Lua stack of a thread, now or at the moment of its error. Then the place
+--- of its spawn and, if the error came out of a wait for another thread, that
+--- thread's traceback.
 ---@return string
 core.metatable("green.thread").__methods.traceback = function(t)
   local stack = (core.stack_text(t) or "stack traceback:\n\t(none)")
@@ -111,8 +111,8 @@ core.metatable("green.thread").__methods.traceback = function(t)
   return stack .. cause_text(t, error_of(t))
 end
 
---- For xpcall: the error as a string, with a traceback of the place where it
---- was raised and those of its causes in other threads.
+--- For xpcall: the error as a string, with a traceback of its place and those
+--- of its causes in other threads.
 ---@param err? any
 ---@return string
 function green.traceback(err)
@@ -179,9 +179,9 @@ function policy.report(err, t)
   errors.report(err, t)
 end
 
---- Tells the program's operator something that is no thread's failure: as a
---- line on stderr or, if the program has a handler for errors, as an error for
---- that. Never switches.
+--- Tells the program's operator of an event that is not a thread's failure, by
+--- a line on stderr or, if the program has a handler for errors, by an error
+--- for that. Never switches.
 ---@param message string
 function errors.notice(message)
   if handler == print_error then

@@ -2,7 +2,7 @@
 ---
 --- Written text waits in the outlet; a sender, in a thread of its own, takes it
 --- from there. So printing does not switch, and a client that takes nothing
---- holds up other threads only for a while.
+--- blocks other threads only for a while.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -17,7 +17,7 @@ local MOST_WAITING <const> = 256 * 1024
 local PIECE <const>, STALL <const> = 16 * 1024, 10
 
 --- Text that waits to be sent to a client. Writing does not switch until very
---- much waits, so code that only prints is not cut in two. After the client has
+--- much waits, so code that only prints runs undivided. After the client has
 --- gone, writing does nothing.
 ---@class green.Outlet
 ---@field conn userdata

@@ -1,4 +1,4 @@
---- Where print and io.write go, thread by thread.
+--- The output of print and io.write, thread by thread.
 ---
 --- A green thread may have an output of its own; threads that it spawns from
 --- then on inherit it (bindings/thread/spawn.c). When the first sink is set,
@@ -7,9 +7,9 @@
 --- io.stdout:write and earlier copies of print are not redirected.
 ---
 --- While a sink runs, print and io.write of its thread go to the process's
---- stdout, so a sink may print. A sink that raises is taken off its thread, and
---- the text goes to stdout. But print raises an interruption that strikes the
---- thread while the sink blocks, as any call that may switch does.
+--- stdout, so a sink may print. If a sink raises, its thread loses it, and the
+--- text goes to stdout. But an interruption that strikes the thread while the
+--- sink blocks comes out of print, as of any call that may switch.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -28,8 +28,8 @@ local io = io or {}
 local stock_write <const> = io.write
 local plain_print, plain_write = print, io.write
 
---- Is this error an interruption of the thread, and none of the sink's own? A
---- throw is not pending any more: see bindings/runtime/strike.c.
+--- Is this error an interruption of the thread, and not the sink's own? A throw
+--- is not pending any more: see bindings/runtime/strike.c.
 local function struck(err, rare)
   return rawequal(err, rare.thrown) or rawequal(err, core.interrupted())
     or core.type(err) == "deadlock"
@@ -56,7 +56,7 @@ local function call_sink(sink, text, rare)
   return pcall(write_to, sink, text)
 end
 
---- To stdout; without io, print can do it, line by line.
+--- Writes to stdout; without io, print can do it, line by line.
 local function write_plainly(text)
   if plain_write then return plain_write(text) end
   plain_print((text:gsub("\n$", "")))
@@ -79,7 +79,7 @@ end
 --- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
 local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
 
---- The texts that io.write makes of its arguments.
+--- The texts that io.write makes from its arguments.
 local function texts_of(...)
   local parts = {...}
   for i = 1, select("#", ...) do
@@ -122,8 +122,8 @@ local function replace()
   if plain_write then io.write = replacing_write end
 end
 
---- Sets where print and io.write of the calling thread go, and of those that
---- it spawns from now on. Returns the sink so far. Never switches.
+--- Sets the sink of print and io.write for the calling thread and for those
+--- that it spawns from now on. Returns the former sink. Never switches.
 ---@param sink? function|table|userdata|false
 ---@return function|table|userdata|false former
 function green.output(sink)

@@ -4,7 +4,7 @@
 --- modules are being loaded: while a module's body blocks, a second thread that
 --- requires the module loads it once more. The replacement makes that thread
 --- wait; a cycle of modules that wait for each other is an error that names
---- them. A name is guarded exactly while its loader runs, however that ends.
+--- them. A name is guarded exactly while its loader runs.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -36,9 +36,9 @@ cycles.awaited.event = function(on, _, t)
     cycles.one_line(entry.name))
 end
 
---- Would waiting for it never end? Its thread waits for an entry of another,
---- and so on, to the one that asks. An entry that is over is waited for only
---- until its waiter has had its turn.
+--- Would waiting for it never end? It would if its thread waits for an entry of
+--- another, and so on, back to the asking thread. A wait for an entry that is
+--- over ends when the waiter next runs.
 local function leads_to(entry, me)
   while entry and not entry.over do
     if entry.thread == me then return true end
@@ -97,7 +97,7 @@ local function find_loader(name)
     #messages > 0 and "\n\t" .. table.concat(messages, "\n\t") or "")
 end
 
---- Does what the stock require does once it knows that it must load.
+--- Does the work of the stock require after it knows that it must load.
 local function load_module(name)
   local loader, data = find_loader(name)
   local value = core.call(loader, name, data)
@@ -147,7 +147,7 @@ local function guarded_require(...)
   local me, entry = nil, loading[name]
   if entry then
     me = green.current()
-    -- A load may fail or be killed: then the next thread tries.
+    -- If the load fails or is killed, the next thread tries.
     while entry and not leads_to(entry, me) do
       wait_for(entry, me)
       entry = loading[name]
@@ -161,7 +161,7 @@ end
 
 --------------------------------------------------------------- patches --
 
---- By name: puts the replacement in place and returns the original.
+--- By name: installs the replacement and returns the original.
 local patches = {}
 local originals = {}
 

@@ -1,5 +1,5 @@
---- Functions that C calls by name. The modules that decide where errors go,
---- what a deadlock says and so on add theirs here.
+--- Functions that C calls by name. Modules that decide about errors, the text
+--- of a deadlock and so on add theirs here.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -1,15 +1,14 @@
 --- The common part of the prompts: the backdoor's and that of bin/luagreen.
 ---
---- Chunks, values and errors are treated as by the stock interpreter, with two
---- friendlier cases: an expression may span lines, too, and its values are
---- printed all the same.
+--- They treat chunks, values and errors as the stock interpreter does, but an
+--- expression may also span lines, and its values are printed too.
 ---
 --- Only the compiler knows whether a chunk is complete, and it starts at the
 --- beginning each time: for one function of 10,000 lines it would read 50
 --- million lines. So a scanner, which reads each line of a long chunk once,
 --- looks for blocks, brackets and strings that are still open. While there are
 --- any, the chunk is compiled only when its size has doubled. The same holds
---- while further lines are there already and it was compiled often enough.
+--- while further lines have come already and it was compiled often enough.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -22,7 +21,8 @@ local repl = {}
 
 --- Bytes of a chunk that is compiled with each line.
 local SHORT <const> = 4096
---- How many times its size may be compiled in all, for a longer one.
+--- The limit for a longer chunk: how many times its size may be compiled in
+--- all.
 local MOST_WORK <const> = 20
 
 ------------------------------------------------------------------- scanning --
@@ -40,7 +40,7 @@ local DEPTH <const> = {["function"] = 1, ["do"] = 1, ["if"] = 1, ["repeat"] = 1,
 local Scanner = {}
 Scanner.__index = Scanner
 
---- In a string: returns where it goes on after it.
+--- In a string: returns the index after its end.
 function Scanner:string(line, i)
   local ending = self.quote
   while true do
@@ -58,7 +58,8 @@ function Scanner:string(line, i)
   end
 end
 
---- At the first bracket of a long string, perhaps: where it goes on.
+--- Perhaps at the first bracket of a long string: returns the index to go on
+--- from.
 function Scanner:bracket(line, i)
   local level = line:match("^%[(=*)%[", i)
   if not level then
@@ -77,7 +78,7 @@ function Scanner:dash(line, i)
   return i + #level + 4
 end
 
---- Outside of strings and comments: where it goes on.
+--- Outside of strings and comments: returns the index to go on from.
 function Scanner:code(line, i)
   local at = line:find("[%a_\"'%-%[%](){}]", i)
   if not at then return #line + 1 end
@@ -111,7 +112,7 @@ function Scanner:line(line)
   end
 end
 
---- Is there something that can only be closed in a line to come?
+--- Is something still open that only a further line can close?
 function Scanner:is_open()
   return self.long ~= nil or self.quote ~= nil or self.depth > 0
 end
@@ -130,7 +131,7 @@ end
 local Chunk = {}
 Chunk.__index = Chunk
 
---- A chunk of which nothing was typed yet.
+--- A chunk without any text yet.
 ---@param name string
 ---@param env? table   _G by default
 ---@return green.repl.Chunk
@@ -157,7 +158,7 @@ local function compile(self)
   return nil, err
 end
 
---- Does it pay to ask the compiler whether it is complete?
+--- Is it worth asking the compiler whether the chunk is complete?
 local function may_be_complete(self, more)
   if self.size <= SHORT or self.size >= 2 * self.tried then return true end
   if self.scanner:is_open() then return false end

@@ -1,8 +1,8 @@
---- Reports: messages of the library on stderr that nobody has asked for.
+--- Reports: messages of the library on stderr.
 ---
---- They never block and are limited in rate, and bytes of a peer in them cannot
---- steer a terminal: see core/report.c. A program that puts an object with
---- `write` in the place of io.stderr gets them there.
+--- They never block and are limited in rate, and a peer's bytes in them cannot
+--- control a terminal: see core/report.c. If a program replaces io.stderr by an
+--- object with `write`, they go there.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -24,8 +24,8 @@ end
 --- Counts one more report. False: there are too many, and it is dropped.
 report.begin = core.report_begin
 
---- Writes whole lines. Never raises, and never switches unless a write of the
---- program's own does.
+--- Writes whole lines. Never raises, and never switches unless the program's
+--- own `write` does.
 ---@param text string
 ---@param whole? boolean  however long it is
 function report.write(text, whole)

@@ -35,8 +35,8 @@ core.replace(debug, "sethook")
 core.replace(os, "exit")
 core.replace(_G, "warn")
 
---- Of the first os.exit: a clean-up that calls it once more, for success, does
---- not hide a failure.
+--- The code of the first os.exit: a clean-up that calls it again, for success,
+--- does not hide a failure.
 local leaving, exit_code
 
 --- Main, woken because another thread called os.exit.

@@ -1,6 +1,6 @@
---- The globals of the standard library as they were when luagreen was loaded:
---- the environment of modules that are loaded later, when a program may have
---- variables named `debug` or `table`.
+--- The globals of the standard library at the time when luagreen was loaded.
+--- They are the environment of modules that are loaded later, when a program
+--- may have variables named `debug` or `table`.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -24,11 +24,11 @@ function text.of(value)
   return ok and result or "(error object is a " .. type(value) .. " value)"
 end
 
---- By each __tostring of the library's own: a function that returns the value
---- in the object that it shows, too, if there is one.
+--- For each __tostring of the library's own: a function that returns the inner
+--- value that it also shows, if the object has one.
 local ours = {}
 
---- Declares a __tostring that runs no code of the program, but for that of the
+--- Declares a __tostring that runs no code of the program, except that of the
 --- value that inner(object) returns.
 function text.declare(to_string, inner)
   ours[to_string] = inner or function() return nil end
@@ -65,8 +65,8 @@ local function in_turns(value)
   return tostring(value)
 end
 
---- While the state closes no thread can be made that is not killed at once; but
---- all are killed in the end, those that report an error, too.
+--- While the state closes, every new thread is killed at once; in the end all
+--- are killed, including those that report an error.
 local function while_closing(value)
   local t = core.current()
   if not t or not own[t] then return text.plain(value) end
@@ -82,7 +82,7 @@ function text.patient(value)
   local spawned, t = pcall(core.spawn, in_turns, value)
   if not spawned then return text.plain(value) end
   t.name = "__tostring of an error"
-  core.rare(t)[OWNED] = true -- what it fails with is not reported in its turn
+  core.rare(t)[OWNED] = true -- its own failure is not reported
   local joined, ok, result = pcall(t.join, t, PATIENCE)
   if joined and ok and type(result) == "string" then return result end
   t:kill("it takes too long")

@@ -14,7 +14,7 @@ local rare_of <const>, shield_begin <const> = core.rare, core.shield_begin
 local timeout <const>, traceback <const> = core.timeout, core.traceback
 
 --- Message handler: an error that is raised again further out keeps the
---- traceback of where it was raised first.
+--- traceback of its first place.
 local function note_traceback(err)
   local rare = rare_of()
   if rare then
@@ -33,9 +33,9 @@ local function expired(to, ok, ...)
   error(err, 0)
 end
 
---- Runs f(...) for at most s seconds. May switch.
---- Its own expiry, and no other, becomes a value: nil, "timeout". When f
---- returned although the time was over, its results are returned.
+--- Runs f(...) for at most s seconds. May switch. Its own expiry, and no other,
+--- becomes a value: nil, "timeout". If f returns after the time is over, its
+--- results are returned.
 ---@param s? number  seconds; nil: no limit
 ---@param f function
 ---@return any ...
@@ -46,9 +46,9 @@ function green.with_timeout(s, f, ...)
   return expired(to, xpcall(f, note_traceback, ...))
 end
 
---- Runs f(...) with kills and outer timeouts held back, for at most s
---- seconds (nil: config.grace); then they show again. Timeouts made inside
---- work. What is held back strikes at the next blocking call after it.
+--- Runs f(...) and holds kills and outer timeouts back, for at most s seconds
+--- (nil: config.grace); after that they show again. Timeouts made inside work.
+--- A strike that was held back comes at the next blocking call after f.
 ---@param s? number
 ---@param f function
 ---@return any ...

@@ -1,4 +1,4 @@
---- Green threads: what is policy about them.
+--- The policies of green threads.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -11,22 +11,21 @@ local TIED <const> = core.keys.tied
 
 local mt = core.metatable("green.thread")
 
---- A handle has no finalizer; code that calls one by hand finds one that does
---- nothing. It stands behind the metatable, where the collector does not look:
---- a finalizer in it would double the price of a spawn.
+--- A handle has no finalizer, because one would double the price of a spawn.
+--- Code that looks for one finds a function that does nothing, behind the
+--- metatable, where the collector does not look.
 setmetatable(mt, {__index = {__gc = function(t)
   if core.type(t) ~= "thread" then
     check.bad(1, "__gc", "green thread expected")
   end
 end}})
 
---- Closing a handle kills the thread and joins it, whatever ends the block;
---- it never raises. The join is shielded, and bounded, because the thread
---- climbs the ladder.
+--- Closing a handle always kills the thread and joins it, and never raises. The
+--- join is shielded, and bounded, because a kill is forced in the end.
 function mt.__close(t)
   if t == green.current() then return end
   t:kill()
-  if not green.current() then return end -- a host's stack joins nobody
+  if not green.current() then return end -- a host's stack cannot join
   local _ <close> = core.shield_begin(math.huge)
   core.await_end(t)
 end
