@@ -67,6 +67,12 @@ int green__lookup_error(int error) {
     case EAI_SERVICE: return UV_EAI_SERVICE;
     case EAI_SOCKTYPE: return UV_EAI_SOCKTYPE;
     case EAI_BADFLAGS: return UV_EAI_BADFLAGS;
+#ifdef EAI_ADDRFAMILY
+    case EAI_ADDRFAMILY: return UV_EAI_ADDRFAMILY;
+#endif
+#ifdef EAI_NODATA
+    case EAI_NODATA: return UV_EAI_NODATA;
+#endif
     default: return UV_EAI_NONAME;
   }
 }

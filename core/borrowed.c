@@ -17,7 +17,7 @@ enum { VERIFY_NS = 50000000 };
 
 /* --- the hub's list of borrowed descriptors --- */
 
-static void borrow(struct green_hub *h, struct green_fd *f) {
+void green__fd_borrow(struct green_hub *h, struct green_fd *f) {
   struct green_link *first = &h->borrowed.link;
   if (f->borrowers++ > 0) return;
   f->borrowed.prev = first->prev;
@@ -26,7 +26,7 @@ static void borrow(struct green_hub *h, struct green_fd *f) {
   first->prev = &f->borrowed;
 }
 
-static void give_back(struct green_fd *f) {
+void green__fd_give_back(struct green_fd *f) {
   if (--f->borrowers > 0) return;
   f->borrowed.prev->next = f->borrowed.next;
   f->borrowed.next->prev = f->borrowed.prev;
@@ -63,9 +63,9 @@ int green_wait_fd(struct green_hub *h, int fd, int event, uint64_t deadline) {
   if (deadline == 0) return green__fd_look(fd, event);
   r = green_fd_open(h, fd, &f);
   if (r < 0) return r;
-  borrow(h, f);
+  green__fd_borrow(h, f);
   r = green_fd_wait(h, f, event, deadline);
-  give_back(f);
+  green__fd_give_back(f);
   if (r != UV_EBUSY) green__fd_unwatch(h, f, event);
   green_fd_release(h, f);
   return r;

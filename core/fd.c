@@ -13,7 +13,8 @@
  * waiters get an error.
  *
  * One thread may wait to read. Writers take turns: `writer` has the write side
- * for a whole send, the others queue in `turns`.
+ * for a whole send, the others queue in `turns`. Those that only look whether
+ * something is ready, with many other descriptors, are all told (many.c).
  *
  * Any stack; green__fd_event() only wakes.
  *
@@ -66,6 +67,7 @@ static void retire(struct green_hub *h, struct green_fd *f) {
   end_waits(f, &f->reader);
   end_waits(f, &f->writable);
   end_waits(f, &f->turns);
+  green_wake_all(h, &f->lookers, GREEN_CLOSED);
 }
 
 /* The kernel does not know it any more: the number was closed, and may belong
@@ -111,8 +113,7 @@ int green__fd_verify(struct green_hub *h, struct green_fd *f) {
   return f->armed ? arm(h, f, f->armed) : 0;
 }
 
-/* Somebody is about to wait for it. */
-static int want_event(struct green_hub *h, struct green_fd *f, int event) {
+int green__fd_want(struct green_hub *h, struct green_fd *f, int event) {
   int want = f->want | event, r;
   if (green__unlikely(event & ~f->armed)) {
     r = arm(h, f, want);
@@ -138,6 +139,7 @@ void green__fds_reconcile(struct green_hub *h) {
 
 void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event) {
   if (f->closed || !green__list_empty(list_of(f, event))) return;
+  if (green__many_first(f, event)) return;
   f->want &= (uint8_t)~event;
   if (f->want != f->armed) arm(h, f, f->want);
 }
@@ -151,11 +153,21 @@ static int on_its_way(const struct green_fd *f, const struct last *last) {
   return t && t->on == f && t->kind == last->kind && t->state == GREEN_READY;
 }
 
+/* All that look for it, each with all its places in the list. */
+static int tell_lookers(struct green_fd *f, int event) {
+  struct green_node *node;
+  int n;
+  for (n = 0; (node = green__many_first(f, event)); n++)
+    green_wake_node(f->hub, node, GREEN_WOKEN);
+  return n;
+}
+
 /* Wakes the waiter, or stops watching if there is none. With 1,000 busy
  * connections most waiters are still on their way when the hub polls; disarming
  * those cost half of the throughput. */
 static void ready(struct green_fd *f, int event) {
-  if (green_wake_first(f->hub, list_of(f, event), GREEN_WOKEN)) return;
+  int told = !green__list_empty(&f->lookers) && tell_lookers(f, event) > 0;
+  if (green_wake_first(f->hub, list_of(f, event), GREEN_WOKEN) || told) return;
   if (!on_its_way(f, &f->last[event == UV_WRITABLE]))
     f->want &= (uint8_t)~event;
 }
@@ -179,6 +191,7 @@ static void arm_again(struct green_hub *h, struct green_fd *f) {
     f->want = 0;
     green_wake_all(h, &f->reader, GREEN_WOKEN);
     green_wake_all(h, &f->writable, GREEN_WOKEN);
+    green_wake_all(h, &f->lookers, GREEN_WOKEN);
     return;
   }
   f->armed = (uint8_t)want;
@@ -217,6 +230,7 @@ static struct green_fd *make(struct green_hub *h, int fd) {
   green_list_init(&f->reader);
   green_list_init(&f->writable);
   green_list_init(&f->turns);
+  green_list_init(&f->lookers);
   return f;
 }
 
@@ -327,7 +341,7 @@ void green_fd_leave(struct green_hub *h, struct green_thread *t) {
 static int may_wait(struct green_hub *h, struct green_fd *f, int event) {
   if (f->closed) return UV_EBADF;
   if (!green__list_empty(list_of(f, event))) return UV_EBUSY;
-  return want_event(h, f, event);
+  return green__fd_want(h, f, event);
 }
 
 int green_fd_link(struct green_hub *h, struct green_fd *f, int event,

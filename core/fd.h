@@ -11,6 +11,7 @@ struct green_fd {
   struct green_hub *hub;
   struct green_fd *next_dirty;
   struct green_list reader, writable, turns;
+  struct green_list lookers; /* of struct green_many, any number: many.c */
   struct green_thread *writer;
   struct last { /* that waited to read, to write; and as what */
     struct green_thread *thread;
@@ -28,6 +29,13 @@ struct green_fd {
 /* Does the kernel still know it? If its number was closed, or belongs to
  * another file by now, all waits for it end (UV_EBADF) and it is closed. */
 int green__fd_verify(struct green_hub *h, struct green_fd *f);
+/* A wait for a borrowed descriptor begins, and has ended: borrowed.c. */
+void green__fd_borrow(struct green_hub *h, struct green_fd *f);
+void green__fd_give_back(struct green_fd *f);
+/* Watches a direction for somebody who is about to wait. 0, or why not. */
+int green__fd_want(struct green_hub *h, struct green_fd *f, int event);
+/* One of many that waits for some of these events; or NULL. */
+struct green_node *green__many_first(struct green_fd *f, int events);
 /* Stops watching a direction that nobody waits for, at once. */
 void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event);
 

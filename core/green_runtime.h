@@ -413,6 +413,21 @@ void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
  * one that waits for the event. green_fd_unlink() ends that. */
 int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
                   struct green_node *node);
+/* Blocks until one at least of any number of descriptors is ready for its
+ * events (GREEN_READABLE | GREEN_WRITABLE), whoever else waits for it: 0, and
+ * the caller asks the system which. They may be anybody's, and one may be
+ * listed twice. `closed` is set for those that were closed meanwhile, which
+ * ends the wait, too. A deadline of 0 gives UV_ETIMEDOUT at once. UV_EPERM from
+ * the system: one of them cannot be waited for, such as a regular file. */
+struct green_many {
+  int fd;
+  uint8_t events, closed;
+  struct green_fd *f; /* the rest is the core's */
+  struct green_node node;
+};
+int green_fd_wait_many(struct green_hub *hub, struct green_many *fds, size_t n,
+                       uint64_t deadline);
+
 void green_fd_unlink(struct green_hub *hub, struct green_fd *f,
                      struct green_node *node);
 /* Two halves of green_fd_write_begin(). The first returns 0 if the current

@@ -155,7 +155,7 @@ int lg_l_refused(lua_State *L) {
 int lg_socket_listen(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_MASTER);
   int backlog = lg_int_or(luaL_optnumber(L, 2, 32), INT_MAX);
-  if (s->fd < 0) return lg_push_closed(L);
+  if (s->fd < 0) return lg_socket_unopened(L, s);
   if (listen(s->fd, backlog) < 0) return lg_socket_fail(L, s, errno);
   lg_file_listens(s->file);
   lg_socket_become(L, 1, LG_SERVER);

@@ -106,7 +106,7 @@ static int push_name(lua_State *L, name_of *get) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   struct sockaddr_storage a;
   socklen_t size = sizeof a;
-  if (s->fd < 0) return lg_push_closed(L);
+  if (s->fd < 0) return lg_socket_unopened(L, s);
   memset(&a, 0, sizeof a);
   if (get(s->fd, (struct sockaddr *)&a, &size) < 0)
     return lg_socket_fail(L, s, errno);

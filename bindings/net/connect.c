@@ -57,6 +57,12 @@ static int is_answer(int code) {
   return code == 0 || code == UV_ETIMEDOUT || code == UV_EBADF;
 }
 
+/* LuaSocket's of the Unix family let go of a descriptor that was refused, and
+ * stay what they are. */
+static int gives_up(const struct lg_socket *s) {
+  return s->kind->luasocket && s->kind->local;
+}
+
 /* Results of connect; on an interruption the descriptor is closed: nobody
  * could tell how far it had come. */
 static int connected(lua_State *L, struct lg *G, struct lg_socket *s, int r) {
@@ -65,11 +71,12 @@ static int connected(lua_State *L, struct lg *G, struct lg_socket *s, int r) {
     lg_raise_code(L, G, r, "connect");
     return lg_fail_text(L, lg_wait_error(s, r));
   }
-  lg_socket_become(L, 1, LG_CLIENT);
+  if (r == 0 || !gives_up(s)) lg_socket_become(L, 1, LG_CLIENT);
   if (r == UV_EBADF) {
     lg_socket_lost(s);
     return lg_push_closed(L);
   }
+  if (r && gives_up(s)) lg_socket_shut(s);
   if (r == UV_ETIMEDOUT || r == ETIMEDOUT) return lg_push_timeout(L);
   if (r) return lg_socket_fail(L, s, r);
   lua_pushinteger(L, 1);
@@ -120,17 +127,34 @@ static int connect_given(lua_State *L, struct lg *G, struct lg_socket *s,
   return r;
 }
 
+/* The descriptor is made by this call. When it fails, a further call makes
+ * another, of any family: this one may be asked about its error until then. */
+static int connect_fresh(lua_State *L, struct lg *G, struct lg_socket *s,
+                         const struct addrinfo *a, const struct addrinfo *from,
+                         uint64_t deadline) {
+  int r;
+  if (a->ai_next && !s->polls) return lg_connect_race(L, s, a, from, deadline);
+  r = lg_socket_need_fd(L, s, a->ai_family, 0);
+  if (r == 0) r = lg_bind_from(s->fd, a->ai_family, from);
+  if (r == 0) r = connect_one(L, G, s, a->ai_addr, a->ai_addrlen, deadline);
+  s->spent = s->fd >= 0 && is_failure(s, r) && !s->polls;
+  return r;
+}
+
+/* What a connect that failed has left does not count. */
+static void begin_anew(struct lg_socket *s) {
+  if (!s->spent || s->connecting) return;
+  lg_socket_shut(s);
+  s->family = 0;
+}
+
 /* From one of the addresses `from`, unless that is NULL. */
 static int connect_any(lua_State *L, struct lg *G, struct lg_socket *s,
                        const struct addrinfo *a, const struct addrinfo *from,
                        uint64_t deadline) {
-  int r;
   if (s->connecting) return EALREADY;
   if (s->fd >= 0) return connect_given(L, G, s, a, deadline);
-  if (a->ai_next && !s->polls) return lg_connect_race(L, s, a, from, deadline);
-  r = lg_socket_need_fd(L, s, a->ai_family, 0);
-  if (r == 0) r = lg_bind_from(s->fd, a->ai_family, from);
-  return r ? r : connect_one(L, G, s, a->ai_addr, a->ai_addrlen, deadline);
+  return connect_fresh(L, G, s, a, from, deadline);
 }
 
 static int connect_unix(lua_State *L, struct lg *G, struct lg_socket *s,
@@ -201,6 +225,7 @@ int lg_socket_connect(lua_State *L) {
   s->closed = 0;
   lua_settop(L, 3);
   if (s->kind->local) return connect_unix(L, G, s, deadline);
+  begin_anew(s);
   if (!why) return connect_inet(L, s, host, port, 4, deadline);
   lg_socket_become(L, 1, LG_CLIENT);
   return lg_fail_text(L, why);
@@ -256,6 +281,7 @@ static int bind_unix(lua_State *L, struct lg_socket *s) {
   if (why) return lg_fail_text(L, why);
   r = lg_socket_need_fd(L, s, AF_UNIX, 0);
   if (r == 0 && bind(s->fd, (struct sockaddr *)&a.un, a.size) < 0) r = errno;
+  if (r && gives_up(s)) lg_socket_shut(s);
   return bound(L, s, r);
 }
 

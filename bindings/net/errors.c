@@ -31,8 +31,11 @@ const char *lg_socket_error(const struct lg_socket *s, int error) {
     case EACCES: return "permission denied";
     case ECONNREFUSED: return "connection refused";
     case EPIPE: return "closed";
-    case EMFILE: return "too many open files";
-    case ENFILE: return "too many open files in system";
+    case EMFILE:
+    case ENFILE:
+      if (s->kind->luasocket) return strerror(error);
+      return error == EMFILE ? "too many open files"
+                             : "too many open files in system";
     default: return strerror(error);
   }
 }
@@ -40,6 +43,8 @@ const char *lg_socket_error(const struct lg_socket *s, int error) {
 const char *lg_lookup_error(int code) {
   switch (code) {
     case UV_ETIMEDOUT: return "timeout";
+    case UV_EAI_ADDRFAMILY: return "Address family for hostname not supported";
+    case UV_EAI_NODATA: return "No address associated with hostname";
     case UV_EAI_AGAIN: return "temporary failure in name resolution";
     case UV_EAI_BADFLAGS: return "invalid value for ai_flags";
     case UV_EAI_FAIL: return "non-recoverable failure in name resolution";
@@ -64,6 +69,10 @@ int lg_fail_text(lua_State *L, const char *text) {
   lua_pushnil(L);
   lua_pushstring(L, text);
   return 2;
+}
+
+int lg_socket_unopened(lua_State *L, const struct lg_socket *s) {
+  return s->kind->luasocket ? lg_socket_fail(L, s, EBADF) : lg_push_closed(L);
 }
 
 int lg_socket_fail(lua_State *L, const struct lg_socket *s, int error) {

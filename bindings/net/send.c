@@ -21,14 +21,22 @@ struct piece {
   lua_Integer before; /* bytes of the string before it */
 };
 
+/* Cut to an integer; what is beyond them is beyond any string. */
+static lua_Integer index_arg(lua_State *L, int arg, lua_Integer other) {
+  lua_Number n;
+  if (lua_isinteger(L, arg)) return lua_tointeger(L, arg);
+  n = luaL_optnumber(L, arg, (lua_Number)other);
+  return n > -9e18 && n < 9e18 ? (lua_Integer)n : n > 0 ? LUA_MAXINTEGER : 0;
+}
+
 /* LuaSocket's i and j: from the end where negative, then cut to fit. */
 static struct piece piece_of(lua_State *L) {
   struct piece p;
   size_t size;
   lua_Integer i, j;
   p.data = luaL_checklstring(L, 2, &size);
-  i = luaL_optinteger(L, 3, 1);
-  j = luaL_optinteger(L, 4, -1);
+  i = index_arg(L, 3, 1);
+  j = index_arg(L, 4, -1);
   if (i < 0) i = (lua_Integer)size + i + 1;
   if (j < 0) j = (lua_Integer)size + j + 1;
   if (i < 1) i = 1;
@@ -68,8 +76,8 @@ static int send_breaks(lua_State *L, struct lg *G, struct lg_socket *s,
 
 /* When the whole call must end: argument 5, made at its first wait. */
 static uint64_t send_deadline(lua_State *L, const struct lg_socket *s) {
-  if (lua_gettop(L) < 5) lua_pushinteger(L, (lua_Integer)lg_end_of(s->total));
-  return lg_earlier(lg_end_of(s->block), (uint64_t)lua_tointeger(L, 5));
+  if (lua_gettop(L) < 5) lua_pushinteger(L, (lua_Integer)lg_call_end(s));
+  return lg_wait_end(s, (uint64_t)lua_tointeger(L, 5));
 }
 
 /* Bytes written, or -errno. */
@@ -123,6 +131,17 @@ static int send_waits_for_turn(lua_State *L, struct lg *G, struct lg_socket *s,
   return likely(r >= 0) ? r : send_fails(L, last, lg_wait_error(s, r));
 }
 
+/* Without a descriptor; of LuaSocket's objects, to send nothing never fails. */
+static int send_nowhere(lua_State *L, const struct lg_socket *s,
+                        const struct piece *p) {
+  if (p->size || !s->kind->luasocket)
+    return send_fails(L, p->before, "closed");
+  lua_pushinteger(L, p->before);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  return 3;
+}
+
 int lg_socket_send(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
@@ -136,7 +155,7 @@ int lg_socket_send(lua_State *L) {
     int r = lg_enter(L, G, &send_op);
     if (unlikely(r >= 0)) return r;
   }
-  if (unlikely(s->fd < 0)) return send_fails(L, p.before, "closed");
+  if (unlikely(s->fd < 0)) return send_nowhere(L, s, &p);
   if (likely(lg_write_try(G, s))) return send_begin(L, G, s, &p);
   if (s->polls) return send_fails(L, p.before, "timeout");
   return send_waits_for_turn(L, G, s, p.before);

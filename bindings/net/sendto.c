@@ -154,9 +154,8 @@ static int send_fails(lua_State *L, struct lg *G, struct lg_socket *s,
 /* When the whole call must end: made at its first wait. */
 static uint64_t send_deadline(lua_State *L, const struct lg_socket *s) {
   if (lua_gettop(L) < AT_DEADLINE)
-    lua_pushinteger(L, (lua_Integer)lg_end_of(s->total));
-  return lg_earlier(lg_end_of(s->block),
-                    (uint64_t)lua_tointeger(L, AT_DEADLINE));
+    lua_pushinteger(L, (lua_Integer)lg_call_end(s));
+  return lg_wait_end(s, (uint64_t)lua_tointeger(L, AT_DEADLINE));
 }
 
 /* A Unix socket that is not connected can be written to, as far as the kernel

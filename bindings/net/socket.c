@@ -136,6 +136,12 @@ int lg_socket_open_fd(lua_State *L, struct lg *G, int family) {
   return open_fd(L, G, family, SOCK_STREAM);
 }
 
+/* LuaSocket's sockets of IPv6 leave the port to one of IPv4. */
+static void make_v6only(int fd) {
+  int on = 1;
+  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+}
+
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh) {
   int type = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM, fd;
@@ -146,6 +152,7 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
   lg_socket_shut(s);
   s->fd = fd;
   s->family = family;
+  if (s->kind->luasocket && family == AF_INET6) make_v6only(fd);
   return 0;
 }
 
@@ -162,7 +169,7 @@ void lg_socket_adopt(struct lg_socket *s, int fd) {
   assert(!s->f && !s->connecting);
   s->fd = fd;
   s->failed = 0;
-  s->drained = s->sending = s->resume = s->closed = s->lingers = 0;
+  s->drained = s->sending = s->resume = s->closed = s->lingers = s->spent = 0;
   if (fd < 0) return;
   if (getsockname(fd, (struct sockaddr *)&a, &size) == 0)
     s->family = a.ss_family;
@@ -239,7 +246,7 @@ void lg_socket_shut(struct lg_socket *s) {
   if (s->pending >= 0) close_now(s->pending, s->lingers);
   s->pending = -1;
   s->failed = 0;
-  s->sending = s->resume = s->drained = s->lingers = 0;
+  s->sending = s->resume = s->drained = s->lingers = s->spent = 0;
   if (!reader) lg_buffer_drop(s); /* else its partial result */
 }
 

@@ -79,7 +79,8 @@ struct lg_wanted {
  *   buffer, at, end, room   bytes received but not delivered: buffer.c
  *   failed                  the errno by which the stream broke: each later
  *                           read says so, for the kernel says it only once
- *   read_end                when the read under way must end ('t')
+ *   read_end                when the read under way must end; LG_READ_BEGINS:
+ *                           it has not waited yet; 0: time is up
  *   wanted                  by the receive under way: there is one reader
  *   sending, done           a send is in progress; bytes sent so far
  */
@@ -101,6 +102,7 @@ struct lg_socket {
   uint8_t sending, resume;
   uint8_t lingers; /* the system's close() would wait */
   uint8_t closed;  /* by close(); a new connect() opens it again */
+  uint8_t spent;   /* a connect that made the descriptor failed */
   uint8_t lasting; /* the last error of accept() was the listener's own */
   int failed;
   uint32_t max_line;   /* bytes of the longest line; 0: no bound */
@@ -154,7 +156,8 @@ const char *lg_socket_error(const struct lg_socket *s, int error);
 const char *lg_lookup_error(int code);
 /* Of a code of the core's: why there is no waiting. */
 const char *lg_wait_error(const struct lg_socket *s, int code);
-/* nil, text: 2 */
+/* nil, text: 2. Without a descriptor: LuaSocket says that it is a bad one. */
+int lg_socket_unopened(lua_State *L, const struct lg_socket *s);
 int lg_socket_fail(lua_State *L, const struct lg_socket *s, int error);
 int lg_fail_text(lua_State *L, const char *text);
 /* An error of the stream: noted in s->failed if it has broken. */
@@ -304,6 +307,17 @@ static inline uint64_t lg_earlier(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
+/* When a call that begins now must end, and a wait of it that does. Alone, each
+ * of the two limits is one of the whole call; together "b" is one of each
+ * wait. */
+static inline uint64_t lg_call_end(const struct lg_socket *s) {
+  return lg_end_of(s->total >= 0 ? s->total : s->block);
+}
+static inline uint64_t lg_wait_end(const struct lg_socket *s, uint64_t call) {
+  if (s->block < 0 || s->total < 0) return call;
+  return lg_earlier(lg_end_of(s->block), call);
+}
+
 /* --- waiting.c --- */
 
 /* On entry of every call that reads: raises if another thread reads. */
@@ -315,6 +329,7 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
 /* After the wait: the socket at index 1. When time is up, what has come all the
  * same still counts: one more try, which then says "timeout". */
 struct lg_socket *lg_read_woken(lua_State *L, int reason);
+enum { LG_READ_BEGINS = 1 };
 static inline int lg_read_may_wait(const struct lg_socket *s) {
   return !s->polls && s->read_end != 0;
 }
@@ -430,5 +445,8 @@ void lg_sockets_shut(struct lg *G);
 void lg_open_socket(lua_State *L);
 void lg_open_datagram(lua_State *L);
 void lg_open_wait_fd(lua_State *L);
+void lg_open_select_fds(lua_State *L);
+void lg_open_names(lua_State *L);
+void lg_open_luasocket(lua_State *L);
 
 #endif

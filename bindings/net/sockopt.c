@@ -25,82 +25,106 @@ enum shape {
   MAX_LINE
 };
 
+/* Who knows an option, to set it and to get it: LuaSocket's objects of TCP, UDP
+ * and the Unix family. All others know all. */
+enum {
+  SET_TCP = 1,
+  GET_TCP = 2,
+  SET_UNIX = 4,
+  TCP = SET_TCP | GET_TCP,
+  SET_UDP = 1,
+  GET_UDP = 2,
+  UDP = SET_UDP | GET_UDP
+};
+
 struct option {
   const char *name;
   int level, number;
   enum shape shape;
+  int theirs;
 };
 
 static const struct option stream_options[] = {
-    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, FLAG},
-    {"oobinline", SOL_SOCKET, SO_OOBINLINE, FLAG}, /* telnet's Synch */
-    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG},
+    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, FLAG, TCP | SET_UNIX},
+    {"oobinline", SOL_SOCKET, SO_OOBINLINE, FLAG, TCP}, /* telnet's Synch */
+    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG, TCP | SET_UNIX},
 #ifdef SO_REUSEPORT
-    {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG},
+    {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG, TCP},
 #endif
-    {"tcp-nodelay", IPPROTO_TCP, TCP_NODELAY, FLAG},
+    {"tcp-nodelay", IPPROTO_TCP, TCP_NODELAY, FLAG, TCP},
 #ifdef TCP_KEEPIDLE
-    {"tcp-keepidle", IPPROTO_TCP, TCP_KEEPIDLE, NUMBER},
+    {"tcp-keepidle", IPPROTO_TCP, TCP_KEEPIDLE, NUMBER, TCP},
 #endif
 #ifdef TCP_KEEPCNT
-    {"tcp-keepcnt", IPPROTO_TCP, TCP_KEEPCNT, NUMBER},
+    {"tcp-keepcnt", IPPROTO_TCP, TCP_KEEPCNT, NUMBER, TCP},
 #endif
 #ifdef TCP_KEEPINTVL
-    {"tcp-keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, NUMBER},
+    {"tcp-keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, NUMBER, TCP},
 #endif
 #ifdef TCP_DEFER_ACCEPT
-    {"tcp-defer-accept", IPPROTO_TCP, TCP_DEFER_ACCEPT, NUMBER},
+    {"tcp-defer-accept", IPPROTO_TCP, TCP_DEFER_ACCEPT, NUMBER, SET_TCP},
 #endif
 #ifdef TCP_FASTOPEN
-    {"tcp-fastopen", IPPROTO_TCP, TCP_FASTOPEN, NUMBER},
+    {"tcp-fastopen", IPPROTO_TCP, TCP_FASTOPEN, NUMBER, SET_TCP},
 #endif
 #ifdef TCP_FASTOPEN_CONNECT
-    {"tcp-fastopen-connect", IPPROTO_TCP, TCP_FASTOPEN_CONNECT, NUMBER},
+    {"tcp-fastopen-connect", IPPROTO_TCP, TCP_FASTOPEN_CONNECT, NUMBER,
+     SET_TCP},
 #endif
-    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, FLAG},
-    {"linger", SOL_SOCKET, SO_LINGER, LINGER},
-    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, NUMBER},
-    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, NUMBER},
+    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, FLAG, SET_TCP},
+    {"linger", SOL_SOCKET, SO_LINGER, LINGER, TCP | SET_UNIX},
+    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, NUMBER, TCP},
+    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, NUMBER, TCP},
 #ifdef SO_BINDTODEVICE
-    {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE},
+    {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE, TCP},
 #endif
-    {"error", SOL_SOCKET, SO_ERROR, ERROR},
-    {"max-line", 0, 0, MAX_LINE}, /* ours: the system knows nothing of it */
-    {NULL, 0, 0, FLAG}};
+    {"error", SOL_SOCKET, SO_ERROR, ERROR, GET_TCP},
+    {"max-line", 0, 0, MAX_LINE,
+     TCP | SET_UNIX}, /* ours: the system knows nothing of it */
+    {NULL, 0, 0, FLAG, 0}};
 
 static const struct option datagram_options[] = {
-    {"dontroute", SOL_SOCKET, SO_DONTROUTE, FLAG},
-    {"broadcast", SOL_SOCKET, SO_BROADCAST, FLAG},
-    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG},
+    {"dontroute", SOL_SOCKET, SO_DONTROUTE, FLAG, UDP},
+    {"broadcast", SOL_SOCKET, SO_BROADCAST, FLAG, UDP},
+    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, FLAG, UDP | SET_UNIX},
 #ifdef SO_REUSEPORT
-    {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG},
+    {"reuseport", SOL_SOCKET, SO_REUSEPORT, FLAG, UDP},
 #endif
-    {"ip-multicast-if", IPPROTO_IP, IP_MULTICAST_IF, ADDRESS},
-    {"ip-multicast-loop", IPPROTO_IP, IP_MULTICAST_LOOP, FLAG},
-    {"ip-multicast-ttl", IPPROTO_IP, IP_MULTICAST_TTL, NUMBER},
-    {"ip-add-membership", IPPROTO_IP, IP_ADD_MEMBERSHIP, MEMBER},
-    {"ip-drop-membership", IPPROTO_IP, IP_DROP_MEMBERSHIP, MEMBER},
-    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, FLAG},
-    {"ipv6-multicast-loop", IPPROTO_IPV6, IPV6_MULTICAST_LOOP, FLAG},
-    {"ipv6-multicast-hops", IPPROTO_IPV6, IPV6_MULTICAST_HOPS, NUMBER},
-    {"ipv6-unicast-hops", IPPROTO_IPV6, IPV6_UNICAST_HOPS, NUMBER},
-    {"ipv6-add-membership", IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, MEMBER6},
-    {"ipv6-drop-membership", IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, MEMBER6},
-    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, NUMBER},
-    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, NUMBER},
+    {"ip-multicast-if", IPPROTO_IP, IP_MULTICAST_IF, ADDRESS, UDP},
+    {"ip-multicast-loop", IPPROTO_IP, IP_MULTICAST_LOOP, FLAG, UDP},
+    {"ip-multicast-ttl", IPPROTO_IP, IP_MULTICAST_TTL, NUMBER, SET_UDP},
+    {"ip-add-membership", IPPROTO_IP, IP_ADD_MEMBERSHIP, MEMBER, SET_UDP},
+    {"ip-drop-membership", IPPROTO_IP, IP_DROP_MEMBERSHIP, MEMBER, SET_UDP},
+    {"ipv6-v6only", IPPROTO_IPV6, IPV6_V6ONLY, FLAG, UDP},
+    {"ipv6-multicast-loop", IPPROTO_IPV6, IPV6_MULTICAST_LOOP, FLAG, UDP},
+    {"ipv6-multicast-hops", IPPROTO_IPV6, IPV6_MULTICAST_HOPS, NUMBER, UDP},
+    {"ipv6-unicast-hops", IPPROTO_IPV6, IPV6_UNICAST_HOPS, NUMBER, UDP},
+    {"ipv6-add-membership", IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, MEMBER6,
+     SET_UDP},
+    {"ipv6-drop-membership", IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, MEMBER6,
+     SET_UDP},
+    {"recv-buffer-size", SOL_SOCKET, SO_RCVBUF, NUMBER, UDP},
+    {"send-buffer-size", SOL_SOCKET, SO_SNDBUF, NUMBER, UDP},
 #ifdef SO_BINDTODEVICE
-    {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE},
+    {"bindtodevice", SOL_SOCKET, SO_BINDTODEVICE, DEVICE, UDP},
 #endif
-    {"error", SOL_SOCKET, SO_ERROR, ERROR},
-    {NULL, 0, 0, FLAG}};
+    {"error", SOL_SOCKET, SO_ERROR, ERROR, GET_UDP},
+    {NULL, 0, 0, FLAG, 0}};
 
-static const struct option *find(lua_State *L, const struct lg_socket *s) {
+static int unsupported(lua_State *L, const char *name) {
+  return luaL_argerror(L, 2,
+                       lua_pushfstring(L, "unsupported option `%s'", name));
+}
+
+static const struct option *find(lua_State *L, const struct lg_socket *s,
+                                 int direction) {
   const char *name = luaL_checkstring(L, 2);
+  int needed = s->kind->local ? SET_UNIX : direction;
   const struct option *o =
       s->kind->datagram ? datagram_options : stream_options;
   while (o->name && strcmp(o->name, name)) o++;
-  if (!o->name)
-    luaL_argerror(L, 2, lua_pushfstring(L, "unsupported option `%s'", name));
+  if (!o->name || (s->kind->luasocket && !(o->theirs & needed)))
+    unsupported(L, name);
   return o;
 }
 
@@ -113,18 +137,27 @@ static int choose_family(lua_State *L, struct lg_socket *s,
   return lg_socket_need_fd(L, s, s->family ? s->family : family, 0);
 }
 
+/* LuaSocket's objects do not say why. */
+static int refused(lua_State *L, const struct lg_socket *s, const char *theirs,
+                   int error) {
+  if (s->kind->luasocket) return lg_fail_text(L, theirs);
+  return s->fd < 0 ? lg_push_closed(L) : lg_socket_fail(L, s, error);
+}
+
 static int set(lua_State *L, struct lg_socket *s, const struct option *o,
                const void *value, socklen_t size) {
   int r = s->fd < 0 ? choose_family(L, s, o) : 0;
-  if (r) return lg_socket_fail(L, s, r);
-  if (s->fd < 0) return lg_push_closed(L);
-  if (setsockopt(s->fd, o->level, o->number, value, size) < 0)
-    return lg_socket_fail(L, s, errno);
+  if (!r && setsockopt(s->fd, o->level, o->number, value, size) < 0) r = errno;
+  if (r) return refused(L, s, "setsockopt failed", r);
   lua_pushinteger(L, 1);
   return 1;
 }
 
-static int number_arg(lua_State *L, lua_Number n) {
+/* For LuaSocket's objects, what is no number counts as 0. */
+static int number_arg(lua_State *L, const struct lg_socket *s, int index) {
+  lua_Number n;
+  if (s->kind->luasocket) return lg_int_or(lua_tonumber(L, index), 0);
+  n = luaL_checknumber(L, index);
   luaL_argcheck(L, n >= INT_MIN && n <= INT_MAX, 3, "number out of range");
   return (int)n;
 }
@@ -139,7 +172,7 @@ static int set_linger(lua_State *L, struct lg_socket *s,
   value.l_onoff = lua_toboolean(L, -1);
   luaL_argcheck(L, lua_getfield(L, 3, "timeout") == LUA_TNUMBER, 3,
                 "number 'timeout' field expected");
-  value.l_linger = number_arg(L, lua_tonumber(L, -1));
+  value.l_linger = number_arg(L, s, lua_gettop(L));
   results = set(L, s, o, &value, sizeof value);
   if (s->fd >= 0) lg_socket_look_at_linger(s);
   return results;
@@ -175,7 +208,7 @@ static int set_multicast(lua_State *L, struct lg_socket *s,
 
 int lg_socket_setoption(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  const struct option *o = find(L, s);
+  const struct option *o = find(L, s, SET_TCP);
   int value;
   switch (o->shape) {
     case FLAG:
@@ -183,7 +216,7 @@ int lg_socket_setoption(lua_State *L) {
       value = lua_toboolean(L, 3);
       return set(L, s, o, &value, sizeof value);
     case NUMBER:
-      value = number_arg(L, luaL_checknumber(L, 3));
+      value = number_arg(L, s, 3);
       return set(L, s, o, &value, sizeof value);
     case LINGER: return set_linger(L, s, o);
     case DEVICE: return set_device(L, s, o);
@@ -191,9 +224,7 @@ int lg_socket_setoption(lua_State *L) {
     case MEMBER:
     case MEMBER6: return set_multicast(L, s, o);
     case MAX_LINE: return set_max_line(L, s);
-    default:
-      return luaL_argerror(
-          L, 2, lua_pushfstring(L, "unsupported option `%s'", o->name));
+    default: return unsupported(L, o->name);
   }
 }
 
@@ -221,7 +252,7 @@ static void push_error(lua_State *L, struct lg_socket *s, int error) {
 
 int lg_socket_getoption(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  const struct option *o = find(L, s);
+  const struct option *o = find(L, s, GET_TCP);
   union {
     int number;
     struct linger linger;
@@ -235,11 +266,9 @@ int lg_socket_getoption(lua_State *L) {
     return 1;
   }
   if (o->shape == MEMBER || o->shape == MEMBER6)
-    return luaL_argerror(
-        L, 2, lua_pushfstring(L, "unsupported option `%s'", o->name));
-  if (s->fd < 0) return lg_push_closed(L);
+    return unsupported(L, o->name);
   if (getsockopt(s->fd, o->level, o->number, &value, &size) < 0)
-    return lg_socket_fail(L, s, errno);
+    return refused(L, s, "getsockopt failed", errno);
   switch (o->shape) {
     case FLAG: lua_pushboolean(L, value.number); break;
     case NUMBER: lua_pushinteger(L, value.number); break;

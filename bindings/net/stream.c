@@ -58,9 +58,10 @@ static int socket_shutdown(lua_State *L) {
   static const int hows[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
   struct lg_socket *s = lg_socket(L, LG_CLIENT);
   int how = hows[luaL_checkoption(L, 2, "both", names)];
-  if (s->fd < 0) return lg_push_closed(L);
+  int theirs = s->kind->luasocket; /* they never fail */
+  if (s->fd < 0 && !theirs) return lg_push_closed(L);
   s->drained = 0;
-  if (shutdown(s->fd, how) < 0 && errno != ENOTCONN)
+  if (shutdown(s->fd, how) < 0 && errno != ENOTCONN && !theirs)
     return lg_socket_fail(L, s, errno);
   lua_pushinteger(L, 1);
   return 1;
@@ -107,8 +108,14 @@ static int socket_getfamily(lua_State *L) {
   return 1;
 }
 
-static int socket_getstats(lua_State *L) {
+/* LuaSocket counts for its clients alone. */
+static struct lg_socket *counted(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  return s->kind->luasocket ? lg_socket(L, LG_CLIENT) : s;
+}
+
+static int socket_getstats(lua_State *L) {
+  struct lg_socket *s = counted(L);
   lua_pushinteger(L, (lua_Integer)s->received);
   lua_pushinteger(L, (lua_Integer)s->sent);
   lua_pushnumber(L, (lua_Number)(green_now() - s->born) / 1e9);
@@ -123,7 +130,7 @@ static uint64_t count_arg(lua_State *L, int index, uint64_t so_far) {
 }
 
 static int socket_setstats(lua_State *L) {
-  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  struct lg_socket *s = counted(L);
   uint64_t received = count_arg(L, 2, s->received);
   uint64_t sent = count_arg(L, 3, s->sent);
   lua_Number age = luaL_optnumber(L, 4, 0);
@@ -181,10 +188,17 @@ static void copy_all(lua_State *L, int from) {
 }
 
 /* With the methods on top of the stack. The metatable is found by the address
- * of its class. */
-static void open_class(lua_State *L, const struct lg_class *klass) {
+ * of its class: LuaSocket's own may stand in the registry by its name. As
+ * LuaSocket's, it has the name of the group of its classes. */
+static void open_class(lua_State *L, const struct lg_socket_kind *kind,
+                       const struct lg_class *klass) {
   int methods = lua_gettop(L);
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 7);
+  lua_pushfstring(L, "%s{any}", kind->name);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, -3);
+  if (kind->datagram) lua_pushboolean(L, 1);
+  if (kind->datagram) lua_setfield(L, -2, "select{able}");
   lua_pushstring(L, klass->name);
   lua_setfield(L, -2, "__name");
   luaL_setfuncs(L, meta, 0);
@@ -202,9 +216,9 @@ void lg_socket_open_kind(lua_State *L, const struct lg_socket_kind *kind,
   lg_setfuncs(L, may_wait, 0);
   luaL_setfuncs(L, common, 0);
   luaL_setfuncs(L, more, 0);
-  open_class(L, &kind->master);
-  open_class(L, &kind->client);
-  if (kind->server.name) open_class(L, &kind->server);
+  open_class(L, kind, &kind->master);
+  open_class(L, kind, &kind->client);
+  if (kind->server.name) open_class(L, kind, &kind->server);
   lua_pop(L, 1);
 }
 
@@ -267,9 +281,11 @@ static int l_unix(lua_State *L) {
   return 1;
 }
 
+/* These have their descriptor at once. */
 static int l_luasocket_unix(lua_State *L) {
-  lg_socket_new(L, lg_get(L), &their_unixstream);
-  return 1;
+  struct lg_socket *s = lg_socket_new(L, lg_get(L), &their_unixstream);
+  int r = lg_socket_need_fd(L, s, AF_UNIX, 0);
+  return r ? lg_socket_fail(L, s, r) : 1;
 }
 
 static const luaL_Reg functions[] = {{"open_streams", l_open_streams},

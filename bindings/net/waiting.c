@@ -43,12 +43,11 @@ int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t) {
 void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s) {
   struct green_thread *t = lg_socket_reader(s);
   if (unlikely(t)) lg_second_reader(L, G, t);
-  s->read_end = s->total < 0 ? GREEN_FOREVER : lg_deadline(s->total);
+  s->read_end = LG_READ_BEGINS;
 }
 
 int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                  const struct lg_op *op) {
-  uint64_t at = lg_earlier(lg_end_of(s->block), s->read_end);
   int keep, r;
   if (lg_is_struck(G)) {
     lg_interrupt(L, G, op);
@@ -58,7 +57,9 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   s->woken = 0;
   if (unlikely((r = watch(G, s)) < 0)) return cannot(L, s, op, r);
   keep = lg_yield_or_keep(L, G, op);
-  r = green_fd_wait_begin(G->hub, s->f, GREEN_READABLE, at, &op->kind);
+  if (s->read_end == LG_READ_BEGINS) s->read_end = lg_call_end(s);
+  r = green_fd_wait_begin(G->hub, s->f, GREEN_READABLE,
+                          lg_wait_end(s, s->read_end), &op->kind);
   if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(s->f));
   if (unlikely(r < 0)) return cannot(L, s, op, r);
   /* A collected socket closes its descriptor, which ends the wait. */

@@ -89,6 +89,9 @@ static void open_core(lua_State *L) {
   lg_open_datagram(L);
   lg_open_lookup(L);
   lg_open_wait_fd(L);
+  lg_open_select_fds(L);
+  lg_open_names(L);
+  lg_open_luasocket(L);
   lg_open_sigint(L);
   lg_open_test(L);
   hide_fields(L);

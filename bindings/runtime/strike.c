@@ -76,15 +76,12 @@ static void peek_thrown(lua_State *L, struct lg *G, int code) {
   }
 }
 
-/* Shows the value to an output that catches errors of its sink. Once raised,
- * the throw is over, and only by this can the output recognize it. On the
+/* Shows the value to whoever tells a throw by it: an output that catches errors
+ * of its sink, LuaSocket's protect. Once raised, the throw is over. On the
  * stack: the value, the rare things. */
 static void note_thrown(lua_State *L) {
-  if (lua_rawgeti(L, -1, RARE_OUTPUT) > LUA_TBOOLEAN) {
-    lua_pushvalue(L, -3);
-    lua_setfield(L, -3, "thrown");
-  }
-  lua_pop(L, 1);
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "thrown");
 }
 
 void lg_push_thrown(lua_State *L, struct lg *G, int code) {

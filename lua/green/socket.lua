@@ -1,30 +1,181 @@
---- Sockets with LuaSocket's names and errors: unconnected ones, for programs
---- that set options before they connect or listen.
+--- LuaSocket's table: its functions, with its words, on green sockets. What a
+--- program has from `require "socket"` and what is here are exchangeable.
+---
+--- All that waits blocks the calling green thread alone, the look-up of a name
+--- too. Everything may be replaced, as programs do with LuaSocket's: what calls
+--- a function of this table looks it up when it does.
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
+local except = require "green.net.except"
 local extend = require "green.net.streams"
+local add_pumps = require "green.net.pumps"
+local ipairs, select, setmetatable, tonumber, tostring =
+  ipairs, select, setmetatable, tonumber, tostring
+local sleep <const>, tcp <const> = green.sleep, core.luasocket_tcp
 
 extend(core.open_luasocket())
 core.open_luasocket_datagrams()
+core.open_luasocket_datagrams()
 
-local socket = {unix = core.luasocket_unix}
+local socket = {
+  _VERSION = "LuaSocket 3.0.0", -- http's user agent; programs look for it
+  _SETSIZE = core.setsize(), -- how many sockets select takes
+  _SOCKETINVALID = -1,
+  _DATAGRAMSIZE = 8192,
+  BLOCKSIZE = 2048,
+  newtry = except.newtry,
+  protect = except.protect,
+  try = except.try,
+  gettime = core.gettime,
+  select = core.select_fds,
+}
+
+add_pumps(socket)
+
+--- What a program calls when it wants the library gone.
+function socket.__unload() end
+
+--- All arguments but the first n.
+---@param n integer
+function socket.skip(n, ...)
+  n = check.value(tonumber(n), "number", 1, "skip")
+  if n < select("#", ...) then return select(n + 1, ...) end
+end
+
+--- Blocks the calling green thread. 0 or less: one turn for all others.
+--- Interruptible. May switch.
+---@param s number  seconds
+function socket.sleep(s)
+  sleep(check.seconds(s, 1, "sleep"))
+end
+
+------------------------------------------------------------- connecting --
 
 --- An unconnected TCP socket, whose descriptor is made when connect or bind has
 --- chosen a family.
 ---@return userdata sock
-function socket.tcp() return core.luasocket_tcp() end
+function socket.tcp() return tcp() end
 
 --- The same for IPv4 alone; it has a descriptor at once.
 ---@return userdata? sock
----@return string? err  "too many open files", ...
-function socket.tcp4() return core.luasocket_tcp("inet") end
+---@return string? err  "Too many open files", ...
+function socket.tcp4() return tcp("inet") end
 
 --- The same for IPv6.
 ---@return userdata? sock
 ---@return string? err
-function socket.tcp6() return core.luasocket_tcp("inet6") end
+function socket.tcp6() return tcp("inet6") end
+
+--- A socket for datagrams, whose descriptor is made when sendto, setpeername or
+--- setsockname has chosen a family.
+---@return userdata sock
+function socket.udp() return core.luasocket_udp() end
+
+--- The same for IPv4 alone; it has a descriptor at once.
+---@return userdata? sock
+---@return string? err
+function socket.udp4() return core.luasocket_udp("inet") end
+
+--- The same for IPv6.
+---@return userdata? sock
+---@return string? err
+function socket.udp6() return core.luasocket_udp("inet6") end
+
+local families <const> = {unspec = "any", inet = "inet", inet6 = "inet6"}
+
+--- Closes the socket: nil and the error.
+local function give_up(sock, err)
+  sock:close()
+  return nil, err
+end
+
+--- Connects to the first address of the host that answers. Interruptible. May
+--- switch.
+---@param host string
+---@param port integer|string
+---@param local_host? string  where to connect from
+---@param local_port? integer|string
+---@param family? "inet"|"inet6"|"unspec"  of the local address
+---@return userdata? sock
+---@return string? err
+function socket.connect(host, port, local_host, local_port, family)
+  if family ~= nil and not families[family] then
+    check.bad(5, "connect", "invalid option '%s'", tostring(family))
+  end
+  local sock, err = tcp(local_host and families[family] or "any")
+  if not sock then return nil, err end
+  local ok
+  if local_host then
+    ok, err = sock:bind(local_host, local_port or 0)
+    if not ok then return give_up(sock, err) end
+  end
+  ok, err = sock:connect(host, port)
+  if not ok then return give_up(sock, err) end
+  return sock
+end
+
+--- connect from an IPv4 address.
+function socket.connect4(host, port, local_host, local_port)
+  return socket.connect(host, port, local_host, local_port, "inet")
+end
+
+--- connect from an IPv6 address.
+function socket.connect6(host, port, local_host, local_port)
+  return socket.connect(host, port, local_host, local_port, "inet6")
+end
+
+--- Binds and listens on one address: nil and the error.
+local function listening(address, port, backlog)
+  local sock, err
+  if address.family == "inet" then
+    sock, err = socket.tcp4()
+  else
+    sock, err = socket.tcp6()
+  end
+  if not sock then return nil, err end
+  sock:setoption("reuseaddr", true)
+  local ok
+  ok, err = sock:bind(address.addr, port)
+  if ok then ok, err = sock:listen(backlog) end
+  if not ok then return give_up(sock, err) end
+  return sock
+end
+
+--- Listens on the first address of the host that can be bound; "*" is every one
+--- of IPv4. Interruptible. May switch.
+---@param host string
+---@param port integer|string
+---@param backlog? integer  32 by default
+---@return userdata? server
+---@return string? err
+function socket.bind(host, port, backlog)
+  local list, err = socket.dns.getaddrinfo(host == "*" and "0.0.0.0" or host)
+  if not list then return nil, err end
+  local sock
+  err = "no info on address"
+  for _, address in ipairs(list) do
+    sock, err = listening(address, port, backlog)
+    if sock then return sock end
+  end
+  return nil, err
+end
+
+socket.dns = core.luasocket_dns()
+
+------------------------------------------------------------------- Unix --
+
+local function stream() return core.luasocket_unix() end
+local function datagram() return core.luasocket_unix_datagram() end
+
+--- What `require "socket.unix"` gives: a table that can be called.
+socket.unix = setmetatable({
+  stream = stream, tcp = stream, dgram = datagram, udp = datagram,
+}, {__call = stream})
 
 --- A socket for datagrams, whose descriptor is made when sendto, setpeername or
 --- setsockname has chosen a family.

@@ -1,0 +1,226 @@
+/* names.c - LuaSocket's socket.dns: names and addresses, as lists.
+ *
+ * A list of addresses lies in a box with a finalizer, so that whatever raises
+ * meanwhile, a look-up or a lack of memory, loses none.
+ *
+ * Green threads only, where they wait.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <arpa/inet.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/lookup.h"
+#include "net/socket.h"
+
+enum { LONGEST = 1025 }; /* of a host's name: NI_MAXHOST */
+
+static const char BOX[] = "list of addresses"; /* key in the registry */
+
+/* --- lists in boxes --- */
+
+static int box_free(lua_State *L) {
+  struct addrinfo **box = lua_touserdata(L, 1);
+  green_freeaddrinfo(*box);
+  *box = NULL;
+  return 0;
+}
+
+static struct addrinfo **new_box(lua_State *L) {
+  struct addrinfo **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, BOX);
+  lua_setmetatable(L, -2);
+  return box;
+}
+
+/* A host's name at that index that the resolver may be asked for, or NULL. */
+static const char *host_arg(lua_State *L, int at) {
+  size_t n;
+  const char *host = luaL_checklstring(L, at, &n);
+  return n > 0 && strlen(host) == n && n < LONGEST ? host : NULL;
+}
+
+/* Looks the host up; NULL: *box is the list. */
+static const char *look_up(lua_State *L, const char *host, const char *port,
+                           int family, int flags, struct addrinfo **box) {
+  const struct lg_query q = {.what = "look-up",
+                             .host = host,
+                             .port = port,
+                             .family = family,
+                             .socktype = SOCK_STREAM,
+                             .flags = flags,
+                             .deadline = GREEN_FOREVER};
+  if (!host && !port) return lg_lookup_error(UV_EAI_NONAME);
+  return lg_getaddrinfo(L, lg_get(L), &q, box);
+}
+
+static void numeric(const struct addrinfo *a, char *text, socklen_t size) {
+  if (getnameinfo(a->ai_addr, a->ai_addrlen, text, size, NULL, 0,
+                  NI_NUMERICHOST))
+    *text = '\0';
+}
+
+/* --- getaddrinfo --- */
+
+/* getaddrinfo(name): a list of {family =, addr =} */
+static int l_getaddrinfo(lua_State *L) {
+  const char *host = host_arg(L, 1);
+  struct addrinfo **box = new_box(L), *a;
+  const char *why = look_up(L, host, NULL, AF_UNSPEC, 0, box);
+  char text[LONGEST];
+  lua_Integer i;
+  if (why) return lg_fail_text(L, why);
+  lua_newtable(L);
+  for (a = *box, i = 1; a; a = a->ai_next, i++) {
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, a->ai_family == AF_INET6 ? "inet6" : "inet");
+    lua_setfield(L, -2, "family");
+    numeric(a, text, sizeof text);
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "addr");
+    lua_rawseti(L, -2, i);
+  }
+  return 1;
+}
+
+/* --- toip and tohostname --- */
+
+/* Pushes {name =, alias = {}, ip = {the addresses}}. */
+static void push_resolved(lua_State *L, const struct addrinfo *a,
+                          const char *name) {
+  char text[LONGEST];
+  lua_Integer i;
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "name");
+  lua_newtable(L);
+  lua_setfield(L, -2, "alias");
+  lua_newtable(L);
+  for (i = 1; a; a = a->ai_next, i++) {
+    numeric(a, text, sizeof text);
+    lua_pushstring(L, text);
+    lua_rawseti(L, -2, i);
+  }
+  lua_setfield(L, -2, "ip");
+}
+
+static int unknown(lua_State *L, const char *why) {
+  int again = !strcmp(why, lg_lookup_error(UV_EAI_AGAIN));
+  return lg_fail_text(L,
+                      again ? "Host name lookup failure" : "host not found");
+}
+
+static const char *name_of(lua_State *L, const struct addrinfo *a, int flags,
+                           char *name) {
+  return lg_getnameinfo(L, lg_get(L), "look-up", a->ai_addr, a->ai_addrlen,
+                        flags, GREEN_FOREVER, name, LONGEST, NULL, 0);
+}
+
+/* The canonical name of the host; an address is looked up in reverse, as
+ * LuaSocket does. */
+static const char *find_name(lua_State *L, const char *host,
+                             const struct addrinfo *a, char *name) {
+  struct in_addr address;
+  if (inet_aton(host, &address)) return name_of(L, a, NI_NAMEREQD, name);
+  if (a->ai_canonname) host = a->ai_canonname;
+  memcpy(name, host, strnlen(host, LONGEST - 1) + 1);
+  name[LONGEST - 1] = '\0';
+  return NULL;
+}
+
+/* A name or an address at index 1: the first address, or the name, and all that
+ * is known. */
+static int resolve(lua_State *L, int by_name) {
+  const char *host = host_arg(L, 1);
+  struct addrinfo **box = new_box(L);
+  char name[LONGEST], text[LONGEST];
+  const char *why = look_up(L, host, NULL, AF_INET, AI_CANONNAME, box);
+  if (!why) why = find_name(L, host, *box, name);
+  if (why) return unknown(L, why);
+  numeric(*box, text, sizeof text);
+  lua_pushstring(L, by_name ? name : text);
+  push_resolved(L, *box, name);
+  return 2;
+}
+
+/* toip(name | address) */
+static int l_toip(lua_State *L) {
+  return resolve(L, 0);
+}
+
+/* tohostname(name | address) */
+static int l_tohostname(lua_State *L) {
+  return resolve(L, 1);
+}
+
+/* --- getnameinfo --- */
+
+/* getnameinfo([host] [, service]): a list of names, one for each address, and
+ * the service's name */
+static int l_getnameinfo(lua_State *L) {
+  const char *host = lua_isnoneornil(L, 1) ? NULL : host_arg(L, 1);
+  const char *port = luaL_optstring(L, 2, NULL), *why;
+  char text[LONGEST];
+  struct addrinfo **box, *a;
+  lua_Integer i = 1;
+  int names;
+  if (lua_isnoneornil(L, 1) && !port)
+    return luaL_error(L, "host and service cannot both be nil");
+  if (!host && !lua_isnoneornil(L, 1))
+    return lg_fail_text(L, lg_lookup_error(UV_EAI_NONAME));
+  box = new_box(L);
+  why = look_up(L, host, port, AF_UNSPEC, 0, box);
+  if (why) return lg_fail_text(L, why);
+  lua_newtable(L);
+  names = lua_gettop(L);
+  for (a = host ? *box : NULL; a; a = a->ai_next, i++) {
+    if (name_of(L, a, 0, text)) numeric(a, text, sizeof text);
+    lua_pushstring(L, text);
+    lua_rawseti(L, names, i);
+    lua_settop(L, names); /* a text may lie above it */
+  }
+  if (!port) return 1;
+  /* Of a port, which needs no server. */
+  if (getnameinfo((*box)->ai_addr, (*box)->ai_addrlen, NULL, 0, text,
+                  sizeof text, 0))
+    *text = '\0';
+  lua_pushstring(L, text);
+  return 2;
+}
+
+/* --- this machine --- */
+
+/* gethostname() */
+static int l_gethostname(lua_State *L) {
+  char name[LONGEST] = "";
+  if (gethostname(name, sizeof name - 1) < 0)
+    return lg_fail_text(L, strerror(errno));
+  lua_pushstring(L, name);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"getaddrinfo", l_getaddrinfo},
+                                     {"getnameinfo", l_getnameinfo},
+                                     {"gethostname", l_gethostname},
+                                     {"tohostname", l_tohostname},
+                                     {"toip", l_toip},
+                                     {NULL, NULL}};
+
+/* luasocket_dns(): the table of these functions. */
+static int l_luasocket_dns(lua_State *L) {
+  lua_newtable(L);
+  lg_setfuncs(L, functions, 0);
+  return 1;
+}
+
+void lg_open_names(lua_State *L) {
+  static const luaL_Reg make[] = {{"luasocket_dns", l_luasocket_dns},
+                                  {NULL, NULL}};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, box_free);
+  lua_setfield(L, -2, "__gc");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, BOX);
+  lg_setfuncs(L, make, 0);
+}

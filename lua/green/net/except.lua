@@ -1,0 +1,128 @@
+--- LuaSocket's exceptions: try, newtry and protect.
+---
+--- What a try raises is known by its metatable: `protect` makes nil and the
+--- message of it, and lets all else pass. A call of a protected function has a
+--- frame: the functions that newtry was given meanwhile, in the same coroutine,
+--- by which whatever the call has opened is closed. They run, the last first,
+--- when an interruption passes, or when the coroutine ends in its midst: with
+--- LuaSocket a crawler whose threads are timed out runs out of descriptors. Any
+--- other error passes as it would there.
+---
+--- SPDX-License-Identifier: MIT
+
+local _ENV <const> = require "green.runtime.std"
+local core = require "green.core"
+local green = require "green"
+local error, pcall, rawequal, select, setmetatable, type =
+  error, pcall, rawequal, select, setmetatable, type
+local coroutine_of <const> = core.this_coroutine
+local interrupted <const>, type_of <const> = core.interrupted, core.type
+
+--- Seconds that the functions of a call may take, whatever strikes meanwhile.
+local CLEAN_UP <const> = 5
+
+local except = {}
+
+--- Of what try raises: getmetatable gives false.
+local exception_mt = {__metatable = false}
+local exceptions = setmetatable({}, {__mode = "k"})
+
+--- By coroutine: the innermost call of a protected function.
+local frames = setmetatable({}, {__mode = "k"})
+local Frame = {}
+
+-------------------------------------------------------------- finalizers --
+
+local interruptions <const> = {timeout = true, killed = true,
+                               child_failed = true, deadlock = true}
+
+--- Was it raised to interrupt the thread? A timeout may have an error of the
+--- program's; a throw is noted by the thread it strikes; Ctrl-C's is a text.
+local function is_interruption(err)
+  if interruptions[type_of(err)] then return true end
+  if err == "interrupted!" then return true end
+  local pending = interrupted()
+  if pending ~= nil and rawequal(err, pending) then return true end
+  local rare = core.rare()
+  if not rare or rare.thrown == nil or not rawequal(rare.thrown, err) then
+    return false
+  end
+  rare.thrown = nil
+  return true
+end
+
+--- Nothing that f does may be struck by what is just passing. Its errors have
+--- no caller.
+local function run(f)
+  local here = green.current()
+  local _ <close> = here and core.shield_begin(CLEAN_UP) or nil
+  local _ <close> = here and core.timeout(CLEAN_UP) or nil
+  local ok, err = pcall(f)
+  if not ok and here then core.report_later(err, here) end
+end
+
+function Frame:__close()
+  frames[self.coroutine] = self.outer
+  if self.over then return end
+  self.over = true
+  for i = #self, 1, -1 do run(self[i]) end
+end
+
+----------------------------------------------------------------- protect --
+
+--- Ends the call: what the protected function returned, or nil and what a try
+--- raised.
+local function finish(frame, ok, ...)
+  if ok then
+    frame.over = true
+    return ...
+  end
+  local err = ...
+  if type(err) == "table" and exceptions[err] then
+    frame.over = true
+    return nil, err[1]
+  end
+  frame.over = not is_interruption(err)
+  error(err, 0)
+end
+
+--- A function that calls f, and returns nil and the message where a try raises
+--- within. Other errors pass, interruptions too: these run what newtry was
+--- given during the call.
+---@param f function
+---@return function
+function except.protect(f)
+  return function(...)
+    local co = coroutine_of()
+    local frame <close> =
+      setmetatable({coroutine = co, outer = frames[co]}, Frame)
+    frames[co] = frame
+    return finish(frame, pcall(f, ...))
+  end
+end
+
+--------------------------------------------------------------------- try --
+
+local function fail(finalizer, message)
+  if finalizer ~= nil then finalizer() end
+  local exception = setmetatable({message}, exception_mt)
+  exceptions[exception] = true
+  error(exception, 0)
+end
+
+--- A function that returns its arguments, unless the first is false or nil:
+--- then it calls the finalizer, and raises the second for protect to return.
+---@param finalizer? function  closes what is open
+---@return function try
+function except.newtry(finalizer)
+  local frame = type(finalizer) == "function" and frames[coroutine_of()]
+  if frame then frame[#frame + 1] = finalizer end
+  return function(...)
+    if ... then return ... end
+    fail(finalizer, (select(2, ...)))
+  end
+end
+
+except.try = except.newtry()
+
+return except

@@ -1,0 +1,65 @@
+-- Runs a program that was written for LuaSocket:
+--   lua5.4 luasocket_runner.lua real|main|thread PORT FILE
+-- on LuaSocket itself, or on green.socket: in the main thread, or in a green
+-- thread while another one ticks. The tests of LuaSocket want a library that
+-- was built to say how long its calls took.
+-- SPDX-License-Identifier: MIT
+
+local mode, number, file = ...
+local green = mode ~= "real" and require "green"
+
+-- Its tests are older than Lua 5.4.
+unpack = unpack or table.unpack -- luacheck: globals unpack
+host, port = "127.0.0.1", number -- luacheck: globals host port
+
+if green then
+  local socket = green.socket
+  package.loaded.socket = socket
+  package.loaded["socket.core"] = socket
+  package.loaded["socket.unix"] = socket.unix
+end
+
+local socket = require "socket"
+socket._DEBUG = true
+
+--- The call, and how long it took.
+local function timed(f)
+  local function add(began, value, err, partial)
+    return value, err, partial, socket.gettime() - began
+  end
+  return function(...) return add(socket.gettime(), f(...)) end
+end
+
+local server = assert(socket.bind("127.0.0.1", 0))
+local client = assert(socket.connect("127.0.0.1",
+  (select(2, server:getsockname()))))
+local methods = getmetatable(client).__index
+methods.receive, methods.send = timed(methods.receive), timed(methods.send)
+client:close()
+server:close()
+
+--- The program without the calls that need a network around it: one connects to
+--- an address that nobody has.
+local function program()
+  local f <close> = assert(io.open(file))
+  local text = f:read "a":gsub("\nconnect_timeout%(%)", "\n")
+  return assert(load(text, "@" .. file))
+end
+
+if mode ~= "thread" then return program()() end
+
+local ticks = 0
+green.spawn_n(function()
+  while true do
+    green.sleep(0.01)
+    ticks = ticks + 1
+  end
+end)
+local exit = os.exit
+os.exit = function(...) -- luacheck: ignore
+  io.stderr:write("TICKS: ", ticks, "\n")
+  return exit(...)
+end
+local t = green.spawn(program())
+t:wait()
+io.stderr:write("TICKS: ", ticks, "\n")
