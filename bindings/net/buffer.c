@@ -87,7 +87,7 @@ void lg_buffer_drop(struct lg_socket *s) {
   s->changes++;
 }
 
-static void consume(struct lg_socket *s, size_t n) {
+void lg_buffer_consume(struct lg_socket *s, size_t n) {
   assert(n > 0 && n <= lg_buffered(s));
   s->at += n;
   s->received += n;
@@ -104,7 +104,7 @@ struct lg_front lg_buffer_front(lua_State *L, const struct lg_socket *s) {
 int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
                       const struct lg_front *front, size_t n) {
   if (likely(s->changes == front->changes)) {
-    if (n) consume(s, n);
+    if (n) lg_buffer_consume(s, n);
   } else if (s->received == front->received) {
     s->received += n; /* close() dropped them: they are ours all the same */
   } else {

@@ -19,9 +19,7 @@ enum { GREEDY = 16 };
 
 static const struct lg_op receive_op, recv_op;
 
-/* Reads once, at most n bytes, into the buffer. The bytes read; 0: the end; or
- * -errno. */
-static ssize_t fill(lua_State *L, struct lg_socket *s, size_t n) {
+ssize_t lg_read_some(lua_State *L, struct lg_socket *s, size_t n) {
   size_t room;
   char *to;
   ssize_t got;
@@ -72,7 +70,7 @@ static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
     ssize_t got;
     if (unlikely(s->fd < 0)) return lg_push_closed(L);
     if (recv_buffered(L, s, n)) return 1;
-    got = fill(L, s, n < LG_SCRATCH ? n : LG_SCRATCH);
+    got = lg_read_some(L, s, n < LG_SCRATCH ? n : LG_SCRATCH);
     if (likely(got > 0)) continue;
     if (got == 0) return lg_push_closed(L);
     if (got != -EAGAIN) return lg_socket_fail(L, s, (int)-got);
@@ -258,7 +256,7 @@ static int receive_go(lua_State *L, struct lg *G, struct lg_socket *s) {
     if ((results = take(L, s, &w))) return results;
     if (s->fd < 0) return receive_ends(L, s, &w);
     if (rounds == GREEDY && lg_read_may_wait(s)) break;
-    got = fill(L, s, SIZE_MAX);
+    got = lg_read_some(L, s, SIZE_MAX);
     if (likely(got > 0)) continue;
     if (got == 0) return receive_ends(L, s, &w);
     if (got != -EAGAIN)

@@ -80,8 +80,7 @@ static uint64_t send_deadline(lua_State *L, const struct lg_socket *s) {
   return lg_wait_end(s, (uint64_t)lua_tointeger(L, 5));
 }
 
-/* Bytes written, or -errno. */
-static ssize_t write_some(struct lg_socket *s, const char *data, size_t n) {
+ssize_t lg_write_some(struct lg_socket *s, const char *data, size_t n) {
   ssize_t sent;
   if (unlikely(s->layer)) return s->layer->write(s, data, n);
   do sent = send(s->fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -95,7 +94,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   int r;
   if (unlikely(s->fd < 0)) return send_ends(L, G, s, last, "closed");
   if (likely(done < p->size)) {
-    ssize_t n = write_some(s, p->data + done, p->size - done);
+    ssize_t n = lg_write_some(s, p->data + done, p->size - done);
     if (n < 0 && n != -EAGAIN) return send_breaks(L, G, s, last, (int)-n);
     if (n < 0 && s->sending && lg_socket_doubt(s))
       return send_ends(L, G, s, last, "closed");

@@ -215,6 +215,8 @@ int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
 char *lg_buffer_room(lua_State *L, struct lg_socket *s, size_t *room);
 /* So many bytes were read into it: nothing was allocated in between. */
 void lg_buffer_filled(struct lg_socket *s, size_t n);
+/* So many bytes of its front were delivered without a string. */
+void lg_buffer_consume(struct lg_socket *s, size_t n);
 void lg_buffer_drop(struct lg_socket *s);
 /* Bytes that all sockets of the state take for it. */
 size_t lg_buffer_total(const struct lg_net *net);
@@ -380,11 +382,20 @@ int lg_connect_race(lua_State *L, struct lg_socket *s,
 /* Binds the descriptor to the address of that family: 0, or an errno. */
 int lg_bind_from(int fd, int family, const struct addrinfo *from);
 
+/* --- reading and writing once, by its layer if it has one --- */
+
+/* receive.c. At most n bytes into the buffer: their number; 0: the end; or
+ * -errno. May raise, where memory is short. */
+ssize_t lg_read_some(lua_State *L, struct lg_socket *s, size_t n);
+/* send.c. Bytes written, or -errno. */
+ssize_t lg_write_some(struct lg_socket *s, const char *data, size_t n);
+
 /* --- the calls: methods of LuaSocket's names --- */
 
 int lg_socket_receive(lua_State *L);
 int lg_socket_recv(lua_State *L);
 int lg_socket_send(lua_State *L);
+int lg_socket_copy(lua_State *L); /* also of files: copy(from, to [, most]) */
 int lg_socket_connect(lua_State *L);
 int lg_socket_connect_from(lua_State *L);
 int lg_socket_bind(lua_State *L);

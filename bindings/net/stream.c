@@ -146,15 +146,12 @@ static int socket_setstats(lua_State *L) {
 
 /* A wait needs the first upvalue of the function that waits. The others have
  * none, so that they are no objects for the collector. */
-static const luaL_Reg waiting[] = {{"accept", lg_socket_accept},
-                                   {"bind", lg_socket_bind},
-                                   {"connect", lg_socket_connect},
-                                   {"receive", lg_socket_receive},
-                                   {"recv", lg_socket_recv},
-                                   {"send", lg_socket_send},
-                                   {"setpeername", lg_socket_connect},
-                                   {"setsockname", lg_socket_bind},
-                                   {NULL, NULL}};
+static const luaL_Reg waiting[] = {
+    {"accept", lg_socket_accept},    {"bind", lg_socket_bind},
+    {"connect", lg_socket_connect},  {"copy", lg_socket_copy},
+    {"receive", lg_socket_receive},  {"recv", lg_socket_recv},
+    {"send", lg_socket_send},        {"setpeername", lg_socket_connect},
+    {"setsockname", lg_socket_bind}, {NULL, NULL}};
 static const luaL_Reg others[] = {{"getstats", socket_getstats},
                                   {"listen", lg_socket_listen},
                                   {"setstats", socket_setstats},
@@ -299,6 +296,7 @@ static const luaL_Reg functions[] = {{"open_streams", l_open_streams},
                                      {"connect_from", lg_socket_connect_from},
                                      {"refused", lg_l_refused},
                                      {"bind_file", lg_socket_bind_file},
+                                     {"copy", lg_socket_copy},
                                      {NULL, NULL}};
 
 void lg_open_socket(lua_State *L) {

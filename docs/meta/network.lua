@@ -55,6 +55,24 @@ function green.listen(host, port, opts) end
 ---@overload fun(listener: any, handler: any, limit?: any): nil, string
 function green.serve(listener, handler, limit) end
 
+--- Moves bytes from one side to the other until the source ends, or n bytes,
+--- without making strings of them; one side may be a file on disk, of Lua's io
+--- library, and is read or written from where it stands. What was received
+--- already comes first. Nothing is shut at the end: to:shutdown "send" passes
+--- it on. What was not written stays with the source, whatever ends the copy:
+--- it can be called again, or the rest be read. The limits are those of both
+--- sides. Returns how many bytes were moved; after a failure also that side on
+--- which it was. Others may send between two pieces. Raises when another thread
+--- reads from the source. Interruptible. May switch.
+---@param from green.connection|file*
+---@param to green.connection|file*
+---@param n? number  bytes at most
+---@return integer moved
+---@overload fun(from: any, to: any, n?: number): nil, "timeout", integer, any
+---@overload fun(from: any, to: any, n?: number): nil, "closed", integer, any
+---@overload fun(from: any, to: any, n?: number): nil, string, integer, any
+function green.copy(from, to, n) end
+
 --- Waits until a descriptor can be read or written. It is watched during the
 --- call only, and may be closed after it. Raises when another thread waits for
 --- the same. Interruptible. May switch.
@@ -269,6 +287,16 @@ function Connection:receive(pattern, prefix) end
 ---@overload fun(self: green.connection, ...): nil, "closed", integer
 ---@overload fun(self: green.connection, ...): nil, string, integer
 function Connection:send(data, i, j) end
+
+--- Moves what it receives to another connection, or to a file: green.copy.
+--- Interruptible. May switch.
+---@param to green.connection|file*
+---@param n? number  bytes at most
+---@return integer moved
+---@overload fun(self: green.connection, ...): nil, "timeout", integer, any
+---@overload fun(self: green.connection, ...): nil, "closed", integer, any
+---@overload fun(self: green.connection, ...): nil, string, integer, any
+function Connection:copy(to, n) end
 
 --- Iterates over the lines, without their ends, until the peer closes. Raises
 --- on other failures: "connection reset by peer", "line too long", "timeout"

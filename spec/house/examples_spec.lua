@@ -117,6 +117,43 @@ describe("echo.lua", function()
   end)
 end)
 
+describe("proxy.lua", function()
+  it("passes on both directions, and the end of each", function()
+    if skip_without_script() then return end
+    local target <close> = assert(green.listen("127.0.0.1", 0))
+    local _, there = target:getsockname()
+    local t <close>, port = start("proxy.lua 0 127.0.0.1:" .. there .. " 30",
+      "port ", 1)
+    local client <close> = connect(port)
+    local server <close> = assert(target:accept())
+    client:send "question"
+    client:shutdown "send"
+    assert.equal("question", server:receive "a")
+    server:send "answer"
+    server:shutdown "send"
+    assert.equal("answer", client:receive "a")
+    t:type "\3"
+  end)
+
+  it("resets the other side of one that breaks, or says nothing", function()
+    if skip_without_script() then return end
+    local target <close> = assert(green.listen("127.0.0.1", 0))
+    local _, there = target:getsockname()
+    local t <close>, port = start("proxy.lua 0 " .. there .. " 0.1", "port ", 1)
+    for _, breaks in ipairs {true, false} do
+      local client <close> = connect(port)
+      local server <close> = assert(target:accept())
+      server:settimeout(10)
+      if breaks then
+        client:setoption("linger", {on = true, timeout = 0})
+        client:close()
+      end
+      assert.same({nil, "connection reset by peer"}, {server:recv(1)})
+    end
+    t:type "\3"
+  end)
+end)
+
 describe("crawler.lua", function()
   it("finds every page, many at once", function()
     local out, code = output "bin/luagreen examples/crawler.lua -n 20 --serve"

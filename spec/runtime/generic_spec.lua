@@ -239,6 +239,43 @@ local things = {
     end,
     close = function(o) o.near:close() end,
   }, {
+    name = "socket:copy", single = true, late = true, value = 1,
+    make = function()
+      local o = connected()
+      o.sink = connected()
+      return o
+    end,
+    clean = function(o)
+      disconnect(o.sink)
+      disconnect(o)
+    end,
+    wait = function(o, s)
+      local moved, err = limited(o.far, s):copy(o.sink.near, 1)
+      return moved, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "socket:copy to one that is full", all = true, late = true,
+    value = 1, satisfy = drain,
+    make = function()
+      local o = stuffed()
+      o.source = connected()
+      o.source.near:send(("y"):rep(100))
+      return o
+    end,
+    clean = function(o)
+      disconnect(o.source)
+      disconnect(o)
+    end,
+    wait = function(o, s)
+      limited(o.near, s)
+      limited(o.source.far, 0)
+      local moved, err = o.source.far:copy(o.near, 1)
+      return moved, err
+    end,
+    close = function(o) o.near:close() end,
+  }, {
     name = "datagram:receive", single = true, late = true, value = "x",
     make = datagrams, clean = drop,
     wait = function(o, s)

@@ -387,6 +387,17 @@ function Server:__close()
   self.over = true
 end
 
+------------------------------------------------------------------- copy --
+
+--- Moves bytes from one connection to another, at most n, until the source
+--- ends; one of both may be a file on disk, of Lua's io library. Nothing is
+--- shut: after the end, to:shutdown "send" tells the peer. What was not
+--- written stays with the source, whatever ends the copy. Interruptible. May
+--- switch.
+---@type fun(from: userdata, to: userdata, n?: number): integer?, string?,
+--- integer?, userdata?
+green.copy = core.copy
+
 ------------------------------------------------------------ descriptors --
 
 --- Waits until a descriptor (or an object with getfd) is readable ("r") or

@@ -1,0 +1,216 @@
+/* copy.c - moving bytes from a connection to another, or to a file.
+ *
+ * What has arrived lies in the buffer of the source, and is written from there:
+ * no string is made, and no byte is ever anywhere else. So whatever cuts a copy
+ * off, an interruption or a break of the other side, loses none: what was not
+ * written is read by the next call, and a copy that is called again goes on. A
+ * layer (TLS) on either side is written and read as any call does.
+ *
+ * The kernel could move pages instead (splice() by a pipe). It was measured
+ * over loopback: 0.09 to 0.16 ns a byte in both ways where 256 KB or more are
+ * moved at once, and 5 to 10 % dearer below 64 KB, where nearly all is the
+ * network's own work (7 us a message). It would cost two descriptors for each
+ * copy, and bytes in a pipe that somebody would have to put back.
+ *
+ * Stack: 1 source, 2 destination, 3 most bytes or nil, 4 bytes moved, 5 when
+ * the destination's limit for the whole call ends.
+ *
+ * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "net/copy.h"
+
+static const struct lg_op read_op, write_op, turn_op;
+
+/* Pieces in a row before the others get a turn; bytes that are enough to write
+ * at once, for which the shared buffer is large enough. */
+enum { GREEDY = 16, ENOUGH = 3 * LG_SCRATCH };
+
+/* --- results --- */
+
+/* The destination; NULL: it is a file. */
+static struct lg_socket *destination(lua_State *L) {
+  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
+  return lg_is_socket(L, LG_COPY_TO) ? to : NULL;
+}
+
+static int ends(lua_State *L, struct lg *G, struct lg_socket *to) {
+  if (to) lg_write_end(G, to);
+  return lg_copy_ends(L);
+}
+
+static int fails(lua_State *L, struct lg *G, struct lg_socket *to, int side,
+                 const char *why) {
+  if (to) lg_write_end(G, to);
+  return lg_copy_fails(L, side, why);
+}
+
+/* --- writing --- */
+
+/* Writes some of what is buffered: > 0; -1: there are results in *results. The
+ * turn is ours. */
+static int write_piece(lua_State *L, struct lg *G, struct lg_socket *from,
+                       struct lg_socket *to, int *results) {
+  size_t have = lg_buffered(from), left = lg_copy_left(L);
+  ssize_t n =
+      lg_write_some(to, from->buffer + from->at, have < left ? have : left);
+  int r;
+  if (likely(n > 0)) {
+    to->sent += (uint64_t)n;
+    lg_copy_more(L, (size_t)n);
+    lg_buffer_consume(from, (size_t)n);
+    return 1;
+  }
+  if (n < 0 && n != -EAGAIN) {
+    lg_socket_failed(to, (int)-n);
+    *results = fails(L, G, to, LG_COPY_TO, lg_socket_error(to, (int)-n));
+  } else if (to->polls) {
+    *results = fails(L, G, to, LG_COPY_TO, "timeout");
+  } else {
+    r = lg_write_wait(L, G, to, &write_op, lg_copy_deadline(L, to));
+    *results =
+        likely(r >= 0) ? r : fails(L, G, to, LG_COPY_TO, lg_wait_error(to, r));
+  }
+  return -1;
+}
+
+/* Until all that is buffered is written: 0, or -1 as above. */
+static int write_all(lua_State *L, struct lg *G, struct lg_socket *from,
+                     struct lg_socket *to, int *results) {
+  const char *why;
+  int r;
+  if (!to) return lg_copy_write_file(L, from, results);
+  while (lg_buffered(from) && lg_copy_left(L)) {
+    if (unlikely(to->fd >= 0 && !lg_write_try(G, to))) {
+      if (to->polls) {
+        *results = lg_copy_fails(L, LG_COPY_TO, "timeout");
+      } else {
+        r = lg_write_turn(L, G, to, &turn_op, lg_copy_deadline(L, to));
+        *results = likely(r >= 0)
+                       ? r
+                       : lg_copy_fails(L, LG_COPY_TO, lg_wait_error(to, r));
+      }
+      return -1;
+    }
+    if (unlikely((why = lg_copy_cannot_write(L, to)))) {
+      *results = fails(L, G, to, LG_COPY_TO, why);
+      return -1;
+    }
+    if (write_piece(L, G, from, to, results) < 0) return -1;
+  }
+  lg_write_end(G, to);
+  return 0;
+}
+
+/* --- reading --- */
+
+/* Reads what there is, up to a bound: as lg_read_some(). */
+static ssize_t fill(lua_State *L, struct lg_socket *from) {
+  ssize_t got, sum = 0;
+  for (;;) {
+    size_t had = lg_buffered(from);
+    got = lg_read_some(L, from, SIZE_MAX);
+    if (got > 0) sum += got;
+    if (got < LG_SCRATCH / 4 || had + (size_t)got >= ENOUGH) break;
+    if (from->drained) break;
+  }
+  return sum > 0 ? sum : got;
+}
+
+/* --- the call --- */
+
+static int go(lua_State *L, struct lg *G) {
+  struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
+  struct lg_socket *to = destination(L);
+  int rounds, results = 0;
+  ssize_t got;
+  for (rounds = 0;; rounds++) {
+    if (write_all(L, G, from, to, &results) < 0) return results;
+    if (!lg_copy_left(L)) return ends(L, G, to);
+    if (from->fd < 0) return fails(L, G, to, LG_COPY_FROM, "closed");
+    got = rounds == GREEDY && lg_read_may_wait(from) ? -EAGAIN : fill(L, from);
+    if (likely(got > 0)) continue;
+    if (got == 0) return ends(L, G, to);
+    if (got != -EAGAIN)
+      return fails(L, G, to, LG_COPY_FROM, lg_socket_error(from, (int)-got));
+    if (!lg_read_may_wait(from))
+      return fails(L, G, to, LG_COPY_FROM, "timeout");
+    break;
+  }
+  results = lg_read_wait(L, G, from, &read_op);
+  return likely(results >= 0)
+             ? results
+             : fails(L, G, to, LG_COPY_FROM, lg_wait_error(from, results));
+}
+
+/* Called again after a lap: bytes may have been moved. */
+static int start(lua_State *L) {
+  struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
+  const struct lg_socket *to = destination(L);
+  struct lg *G = from->head.G;
+  if (likely(!from->polls || (to && !to->polls))) {
+    int r = lg_enter(L, G, &read_op);
+    if (unlikely(r >= 0)) return r;
+  }
+  lg_read_begin(L, G, from);
+  return go(L, G);
+}
+
+static int read_woken(lua_State *L, struct lg *G, int reason) {
+  lg_read_woken(L, reason);
+  if (reason != GREEN_CLOSED) return go(L, G);
+  return fails(L, G, destination(L), LG_COPY_FROM, "closed");
+}
+
+static int write_woken(lua_State *L, struct lg *G, int reason) {
+  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
+  if (likely(reason == GREEN_WOKEN)) return go(L, G);
+  if (reason == GREEN_CLOSED) lg_socket_lost(to);
+  return fails(L, G, to, LG_COPY_TO,
+               reason == GREEN_CLOSED ? "closed" : "timeout");
+}
+
+static int turn_woken(lua_State *L, struct lg *G, int reason) {
+  if (likely(reason == GREEN_WOKEN)) return go(L, G);
+  return lg_copy_fails(L, LG_COPY_TO,
+                       reason == GREEN_CLOSED ? "closed" : "timeout");
+}
+
+static const struct lg_op read_op = {
+    {"socket:copy", NULL, green_fd_leave}, start, read_woken, NULL};
+static const struct lg_op write_op = {
+    {"socket:copy (write)", green_fd_turn_undo, green_fd_leave},
+    start,
+    write_woken,
+    lg_copy_interrupted};
+static const struct lg_op turn_op = {
+    {"socket:copy (turn)", green_fd_turn_undo, NULL}, start, turn_woken, NULL};
+
+/* --- arguments --- */
+
+/* The connection at that index, or the file: NULL. Raises for others. */
+static struct lg_socket *side_of(lua_State *L, int index) {
+  struct lg_socket *s = lua_touserdata(L, index);
+  if (luaL_testudata(L, index, LUA_FILEHANDLE)) return NULL;
+  if (index == 1 && lg_is_socket(L, 1)) lg_socket(L, LG_CLIENT);
+  if (!lg_is_socket(L, index) || s->role != LG_CLIENT)
+    luaL_argerror(L, index, "connection or file expected");
+  if (!s->head.G->hub) luaL_error(L, "luagreen: the state is closing");
+  return s;
+}
+
+/* copy(from, to [, most]) */
+int lg_socket_copy(lua_State *L) {
+  struct lg_socket *from = side_of(L, LG_COPY_FROM);
+  struct lg_socket *to = side_of(L, LG_COPY_TO);
+  lua_Number most = luaL_optnumber(L, LG_COPY_MOST, 0);
+  luaL_argcheck(L, most >= 0 && most < 1e15, LG_COPY_MOST,
+                "number of bytes expected");
+  luaL_argcheck(L, from || to, LG_COPY_TO, "connection expected");
+  lua_settop(L, LG_COPY_MOST);
+  lua_pushinteger(L, 0);
+  lua_pushinteger(L, (lua_Integer)(to ? lg_end_of(to->total) : 0));
+  if (!from || !to) lg_copy_check_file(L, to ? LG_COPY_FROM : LG_COPY_TO);
+  return from ? start(L) : lg_copy_from_file(L);
+}

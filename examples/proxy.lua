@@ -1,0 +1,84 @@
+-- proxy.lua - passes TCP connections on to another server.
+--
+--   luagreen examples/proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS]
+--
+-- Either side may be "unix:/path". Each direction is a copy, in C, in a green
+-- thread of its own. When one side has said all it had to say, the other is
+-- told, and may go on talking: half a connection is a connection. If one
+-- breaks, both are reset; so are they when nothing has moved either way for so
+-- many SECONDS.
+--
+-- SPDX-License-Identifier: MIT
+
+local green = require "green"
+
+--- Host and port of "host:port", "[::1]:port", ":port", "port", "unix:/path".
+local function address(text)
+  if text:find "^unix:" then return text end
+  local host, port = text:match "^%[?(.-)%]?:(%w+)$"
+  if not host then host, port = "", text end
+  return host ~= "" and host or "*", port
+end
+
+--- Bytes received so far, both ways.
+local function traffic(a, b)
+  return (a:getstats()) + (b:getstats())
+end
+
+--- Moves all of one direction, then passes the end on. A direction may be
+--- silent for as long as the other is not.
+local function pass(from, to)
+  local moved, err, before
+  repeat
+    before = traffic(from, to)
+    moved, err = from:copy(to)
+  until moved or err ~= "timeout" or traffic(from, to) == before
+  if not moved then return nil, err end
+  to:shutdown "send"
+  return true
+end
+
+--- A close that the peer sees as a break, not as an end.
+local function reset(sock)
+  sock:setoption("linger", {on = true, timeout = 0})
+  sock:close()
+end
+
+local function relay(client, server)
+  local function one_way(from, to)
+    local ok, err = pass(from, to)
+    if ok then return end
+    reset(client) -- ends the other direction, too
+    reset(server)
+    if err ~= "closed" then print("broken: " .. err) end
+  end
+  local back = green.spawn(one_way, server, client)
+  one_way(client, server)
+  back:join()
+end
+
+local function main(listen, target, idle)
+  if not target then
+    error("usage: proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS]", 0)
+  end
+  local host, port = address(target)
+  if host == "*" then host = "127.0.0.1" end
+  local listener = assert(green.listen(address(listen)))
+  local name, number = listener:getsockname()
+  print("proxy on " .. (number and "port " .. number or name))
+  io.stdout:flush()
+
+  green.serve(listener, function(client)
+    local server <close>, err = green.connect(host, port, {timeout = 10})
+    if not server then
+      reset(client)
+      return print("no server: " .. err)
+    end
+    if number then client:setoption("tcp-nodelay", true) end
+    client:settimeout(tonumber(idle))
+    server:settimeout(tonumber(idle))
+    relay(client, server)
+  end)
+end
+
+main(...)
