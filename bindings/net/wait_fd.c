@@ -69,7 +69,16 @@ static int l_wait_fd(lua_State *L) {
   return 1;
 }
 
+/* forget_fd(fd): a library that is not ours is about to close it. Threads that
+ * wait for it are told "closed", which else the hub might notice late. */
+static int l_forget_fd(lua_State *L) {
+  struct lg *G = lg_get(L);
+  green_fd_forget(G->hub, fd_of(L));
+  return 0;
+}
+
 void lg_open_wait_fd(lua_State *L) {
-  static const luaL_Reg functions[] = {{"wait_fd", l_wait_fd}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"wait_fd", l_wait_fd}, {"forget_fd", l_forget_fd}, {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
 }

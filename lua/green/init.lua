@@ -57,17 +57,20 @@ require "green.crew.single_flight"
 require "green.crew.resource_pool"
 require "green.net.net"
 require "green.net.datagrams"
-require "green.runtime.patch"
 require "green.runtime.dump"
 require "green.runtime.standard"
 
 --- Modules that are loaded when they are first asked for: green.dag {...} and
---- require "green.dag" {...} are the same.
+--- require "green.dag" {...} are the same; and functions of such modules.
 local modules <const> = {backdoor = true, dag = true, dns = true,
-                         socket = true, test = true}
+                         socket = true, ssl = true, test = true}
+
+local functions <const> = {monkey_patch = true, import_patched = true,
+                           is_patched = true}
 
 setmetatable(green, {
   __index = function(_, name)
+    if functions[name] then return require "green.patch"[name] end
     if not modules[name] then return nil end
     local module = require("green." .. name)
     green[name] = module

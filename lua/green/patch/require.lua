@@ -1,10 +1,9 @@
---- monkey_patch: existing code on green threads.
+--- A require that knows which modules are being loaded.
 ---
---- Today it replaces `require` alone. The stock function does not know which
---- modules are being loaded: while a module's body blocks, a second thread that
---- requires the module loads it once more. The replacement makes that thread
+--- The stock function does not: while a module's body blocks, a second thread
+--- that requires the module loads it once more. This one makes that thread
 --- wait; a cycle of modules that wait for each other is an error that names
---- them. A name is guarded exactly while its loader runs.
+--- them. A name is guarded exactly while its loader runs, however that ends.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -12,8 +11,8 @@ local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local cycles = require "green.runtime.cycles"
-local _G, math, pairs, rawget, select, setmetatable, table, tostring, type =
-  _G, math, pairs, rawget, select, setmetatable, table, tostring, type
+local math, rawget, select, setmetatable, table, tostring, type =
+  math, rawget, select, setmetatable, table, tostring, type
 
 local loaded <const> = core.loaded()
 local package = package or {}
@@ -36,9 +35,9 @@ cycles.awaited.event = function(on, _, t)
     cycles.one_line(entry.name))
 end
 
---- Would waiting for it never end? It would if its thread waits for an entry of
---- another, and so on, back to the asking thread. A wait for an entry that is
---- over ends when the waiter next runs.
+--- Would waiting for it never end? Its thread waits for an entry of another,
+--- and so on, to the one that asks. An entry that is over is waited for only
+--- until its waiter has had its turn.
 local function leads_to(entry, me)
   while entry and not entry.over do
     if entry.thread == me then return true end
@@ -97,7 +96,7 @@ local function find_loader(name)
     #messages > 0 and "\n\t" .. table.concat(messages, "\n\t") or "")
 end
 
---- Does the work of the stock require after it knows that it must load.
+--- Does what the stock require does once it knows that it must load.
 local function load_module(name)
   local loader, data = find_loader(name)
   local value = core.call(loader, name, data)
@@ -147,7 +146,7 @@ local function guarded_require(...)
   local me, entry = nil, loading[name]
   if entry then
     me = green.current()
-    -- If the load fails or is killed, the next thread tries.
+    -- A load may fail or be killed: then the next thread tries.
     while entry and not leads_to(entry, me) do
       wait_for(entry, me)
       entry = loading[name]
@@ -159,50 +158,4 @@ local function guarded_require(...)
   return guarded_load(name, me or green.current())
 end
 
---------------------------------------------------------------- patches --
-
---- By name: installs the replacement and returns the original.
-local patches = {}
-local originals = {}
-
-function patches.require()
-  local plain = _G.require
-  _G.require = guarded_require
-  return plain
-end
-
-local function check_names(names)
-  check.value(names, "table", 1, "monkey_patch")
-  for name, wanted in pairs(names) do
-    if not patches[name] then
-      check.misuse("unknown name '%s' in 'monkey_patch'", tostring(name))
-    elseif type(wanted) ~= "boolean" then
-      check.misuse("bad value for '%s' in 'monkey_patch' (%s expected, got %s)",
-        name, "boolean", type(wanted))
-    end
-  end
-end
-
---- Replaces functions of the standard library, those named or all, by functions
---- that know of green threads. Never switches.
----@param names? table<string, boolean>
----@return table<string, any> originals
-function green.monkey_patch(names)
-  if names ~= nil then check_names(names) end
-  local captured = {}
-  for name, patch in pairs(patches) do
-    if not names or names[name] then
-      if originals[name] == nil then originals[name] = patch() end
-      captured[name] = originals[name]
-    end
-  end
-  return captured
-end
-
---- Was that name replaced? Never switches.
----@param name string
----@return boolean
-function green.is_patched(name)
-  check.value(name, "string", 1, "is_patched")
-  return originals[name] ~= nil
-end
+return guarded_require
