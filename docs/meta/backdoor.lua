@@ -23,8 +23,8 @@ local backdoor = {}
 --- refused even then. The loopback interface protects from neither other users
 --- of the machine nor web pages in its browsers: prefer a Unix socket of mode
 --- "0600". Over TCP without a token, a session ends if its first line is one of
---- HTTP or another protocol, or is not Lua. What was refused, and wrong tokens,
---- are told on stderr or, if green.on_error has set a handler, to that, as
+--- HTTP or another protocol, or is not Lua. Refusals and wrong tokens are
+--- reported on stderr or, if green.on_error has set a handler, to that, as
 --- strings. Interruptible. May switch.
 ---@param listener green.listener
 ---@param opts? green.backdoor_options
@@ -32,9 +32,9 @@ local backdoor = {}
 ---@overload fun(listener: any, opts?: any): nil, string
 function backdoor.server(listener, opts) end
 
---- Runs a session on a connection, and closes that at the end. Without a token
---- a connection from another machine is "refused". Raises for bad options.
---- Interruptible. May switch.
+--- Runs a session on a connection, and closes the connection at the end.
+--- Without a token a connection from another machine is "refused". Raises for
+--- bad options. Interruptible. May switch.
 ---@param conn green.connection
 ---@param opts? green.backdoor_options
 ---@return true

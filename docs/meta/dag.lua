@@ -31,9 +31,9 @@ function green.dag(preload) end
 ---@class green.dag
 local Dag = {}
 
---- Runs f(key, results, ...) in a new green thread; what it returns are the
---- values of the key. Never switches. Raises when the key is taken, and when
---- the tasks would depend on each other in a cycle.
+--- Runs f(key, results, ...) in a new green thread; its results are the values
+--- of the key. Never switches. Raises when the key is taken, and when the tasks
+--- would depend on each other in a cycle.
 ---@param key any
 ---@param depends? any[]  keys
 ---@param f function
@@ -41,8 +41,8 @@ local Dag = {}
 ---@return green.thread
 function Dag:spawn(key, depends, f, ...) end
 
---- spawn for each key of a table, of which the value is what it depends on; all
---- or none. Never switches. Raises as spawn.
+--- spawn for each key of a table, whose value lists the keys that it depends
+--- on; all or none. Never switches. Raises as spawn.
 ---@param graph table<any, any[]>
 ---@param f function
 ---@param ... any
@@ -57,8 +57,8 @@ function Dag:spawn_many(graph, f, ...) end
 function Dag:wait(keys, s) end
 
 --- `for key, ok, ... in d:wait_each(keys)`: the values of each key, or false
---- and its error, as they arrive, those first that are there. Never switches;
---- the iterator is interruptible and may.
+--- and its error, as they arrive; present ones come first. Never switches; the
+--- iterator is interruptible and may.
 ---@param keys? any[]  all that anybody has named, by default
 ---@return green.dag_results
 ---@return nil
@@ -66,8 +66,8 @@ function Dag:wait(keys, s) end
 ---@return green.dag_results closing  for the loop
 function Dag:wait_each(keys) end
 
---- Gives a key its value. The key of a task is the task's: it may post the
---- value before it returns, and what it returns is dropped then. Never
+--- Gives a key its value. The key of a task belongs to the task: it may post
+--- the value before it returns, and its results are dropped then. Never
 --- switches. Raises when the key is another task's, or has values already and
 --- replace is not true.
 ---@param key any
@@ -82,8 +82,8 @@ function Dag:post(key, value, replace) end
 ---@overload fun(self: green.dag, key: any): nil, "timeout"
 function Dag:get(key) end
 
---- Kills the task of a key, and forgets what the key had: it may be spawned or
---- posted again, and who waits for it goes on waiting. False if there was
+--- Kills the task of a key, and forgets the key's values: it may be spawned or
+--- posted again, and threads that wait for it go on waiting. False if there was
 --- nothing. Never switches.
 ---@param key any
 ---@return boolean
@@ -102,23 +102,22 @@ function Dag:items() end
 ---@return integer
 function Dag:running() end
 
---- How many tasks depend on what is not there yet. Never switches.
+--- How many tasks depend on keys that are still open. Never switches.
 ---@return integer
 function Dag:waiting() end
 
---- The keys that a task depends on and that are not there yet; without a key, a
---- table of such lists, for each task that lacks something. Tells of a graph
---- that hangs. Never switches.
+--- The open keys that a task depends on; without a key, a table of such lists,
+--- for each task that has any. Shows why a graph hangs. Never switches.
 ---@param key? any
 ---@return table
 function Dag:waiting_for(key) end
 
 --- The results that a task depends on: `for key, ok, ... in results`. Each
 --- comes once, as it arrives; after an interruption, a loop or a call of
---- results() goes on with those that have not come. The iterator is
---- interruptible and may switch. Results come one by one, because a task may
---- begin with what is there, and in pcall's shape, because it need not fail
---- when one of them did.
+--- results() goes on with the missing ones. The iterator is interruptible and
+--- may switch. Results come one by one, because a task may begin with those
+--- that are there, and in pcall's shape, because it need not fail when one of
+--- them did.
 ---@class green.dag_results
 ---@operator call: any
 local Results = {}
@@ -130,9 +129,8 @@ local Results = {}
 ---@overload fun(self: green.dag_results, s?: number): nil, "timeout"
 function Results:wait(s) end
 
---- The failure of a key. It prints, and can be joined to a string:
---- "dag: c <- b <- a failed: <cause>" says that c failed with b's error, and b
---- with a's.
+--- The failure of a key. It can be printed and joined to a string: "dag: c <- b
+--- <- a failed: <cause>" says that c failed with b's error, and b with a's.
 ---@class green.dag_error
 ---@field key any  the one that was asked for
 ---@field chain any[]  from it to the one that failed by itself

@@ -6,21 +6,21 @@
 ---@class green
 local green = {}
 
---- Where errors go that nobody waits for: f(err, thread), in a green thread of
---- its own; it may block. They are printed to stderr by default. Never
---- switches. Raises when f is not callable.
+--- Sets the handler of errors that nobody waits for: f(err, thread), in a green
+--- thread of its own; it may block. By default they are printed to stderr.
+--- Never switches. Raises when f is not callable.
 ---@param f? function
 ---@return function former  the handler so far
 function green.on_error(f) end
 
---- For xpcall: the error as text, with the traceback of where it was raised and
---- its causes in other threads. Never switches.
+--- For xpcall: the error as text, with the traceback of its place and its
+--- causes in other threads. Never switches.
 ---@param err? any
 ---@return string
 function green.traceback(err) end
 
---- Is it a time limit's end: any timeout object, or the string "timeout"? Never
---- switches.
+--- Is it the end of a time limit: any timeout object, or the string "timeout"?
+--- Never switches.
 ---@param err any
 ---@return boolean
 function green.is_timeout(err) end

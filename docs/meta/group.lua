@@ -7,17 +7,16 @@
 local green = {}
 
 --- `local g <close> = green.group()`: the end of the block waits for the
---- children. If the block is left by an error or an interruption, they are
---- killed and joined. A child that fails has the others killed and interrupts
---- the body, whose calls raise a green.child_failed from then on; the end of
---- the block raises the child's own error. The first error counts, later ones
---- go to green.on_error. Killed children are no failures. It may be waited for
---- in select.
+--- children. If an error or an interruption ends the block, it kills and joins
+--- them. A failing child kills the others and interrupts the body, whose calls
+--- raise a green.child_failed from then on; the end of the block raises the
+--- child's own error. The first error counts, later ones go to green.on_error.
+--- A killed child is not a failure. select can wait for a group.
 ---@class green.group
 local Group = {}
 
---- Never switches. Raises when n is no integer of at least 1, or math.huge, and
---- outside green threads.
+--- Never switches. Raises unless n is an integer of at least 1, or math.huge,
+--- and outside green threads.
 ---@param n? number  most children at once; nil: any number
 ---@return green.group
 function green.group(n) end
@@ -37,8 +36,8 @@ function Group:spawn(f, ...) end
 ---@overload fun(self: green.group, s?: number): nil, "timeout"
 function Group:wait(s) end
 
---- Kills the children that live now, and not the body: leaving a race needs it.
---- Never switches.
+--- Kills the children that live now, and not the body, as a race does when it
+--- ends. Never switches.
 ---@param reason? any
 function Group:kill(reason) end
 

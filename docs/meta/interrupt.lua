@@ -6,8 +6,8 @@
 ---@class green
 local green = {}
 
---- A time limit on a scope, and the error it raises. Closing cancels it. It
---- prints, and can be joined to a string.
+--- A time limit on a scope, and the error it raises. Closing cancels it. It can
+--- be printed and joined to a string.
 ---@class green.timeout
 ---@field seconds? number  nil: never
 ---@field where string     "file:line" where it was made
@@ -15,11 +15,11 @@ local green = {}
 local Timeout = {}
 
 --- From s seconds on, the calling thread's interruptible calls raise the
---- timeout, or err, until it is cancelled. Of calls that do not have to wait,
---- up to eight may get through first. One made in a coroutine goes with that:
---- it rests while the coroutine is suspended, strikes the thread that goes on
---- with it, and is dropped when it is. Never switches. Raises when err is false
---- or s is NaN.
+--- timeout, or err, until it is cancelled. Up to eight calls that do not have
+--- to wait may succeed first. A timeout made in a coroutine belongs to it: it
+--- rests while the coroutine is suspended, strikes the thread that resumes it,
+--- and is dropped with it. Never switches. Raises when err is false or s is
+--- NaN.
 ---@param s? number  seconds; nil: never
 ---@param err? any   raised in its place
 ---@return green.timeout
@@ -28,8 +28,8 @@ function green.timeout(s, err) end
 --- Ends the limit; harmless when it has ended. Never switches.
 function Timeout:cancel() end
 
---- Starts it again from now, in force even when it had expired. Never switches.
---- Raises for one of another thread that was cancelled.
+--- Starts it again from now, even if it had expired. Never switches. Raises for
+--- one of another thread that was cancelled.
 ---@param s? number  seconds; as before by default
 function Timeout:restart(s) end
 
@@ -37,8 +37,8 @@ function Timeout:restart(s) end
 ---@return boolean
 function Timeout:expired() end
 
---- Runs f(...) for at most s seconds. Only its own expiry becomes a value; when
---- f returned although time was over, its results are returned. Raises what f
+--- Runs f(...) for at most s seconds. Only its own expiry becomes a value; if f
+--- returns after the time is over, its results are returned. Raises what f
 --- raises. Interruptible. May switch.
 ---@param s? number  seconds; nil: no limit
 ---@param f function
@@ -47,7 +47,7 @@ function Timeout:expired() end
 ---@overload fun(s?: number, f: function, ...): nil, "timeout"
 function green.with_timeout(s, f, ...) end
 
---- Runs f(...) with kills and outer timeouts held back, for at most s seconds;
+--- Runs f(...) and holds kills and outer timeouts back, for at most s seconds;
 --- then they show again. Timeouts made inside work. Raises what f raises, and
 --- outside green threads. Interruptible. May switch.
 ---@param s? number  seconds; config.grace by default
@@ -68,8 +68,8 @@ function green.pcall(f, ...) end
 ---@return any
 function green.interrupted() end
 
---- When the nearest timeout in force expires, in seconds as green.now(); nil if
---- there is none. Never switches.
+--- The time when the nearest timeout in force expires, in seconds as
+--- green.now(); nil if there is none. Never switches.
 ---@return number?
 function green.deadline() end
 

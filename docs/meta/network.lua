@@ -73,9 +73,9 @@ function green.serve(listener, handler, limit) end
 ---@overload fun(from: any, to: any, n?: number): nil, string, integer, any
 function green.copy(from, to, n) end
 
---- Waits until a descriptor can be read or written. It is watched during the
---- call only, and may be closed after it. Raises when another thread waits for
---- the same. Interruptible. May switch.
+--- Waits until a descriptor can be read or written. It is watched only during
+--- the call, and may be closed right after. Raises when another thread waits
+--- for the same. Interruptible. May switch.
 ---@param fd integer|table|userdata  or an object with getfd()
 ---@param event "r"|"w"
 ---@param s? number  time limit in seconds
@@ -84,9 +84,9 @@ function green.copy(from, to, n) end
 ---@overload fun(fd: any, event: "r"|"w", s?: number): nil, "closed"
 function green.wait_fd(fd, event, s) end
 
---- What all sockets have: LuaSocket's methods. Closing the variable (<close>)
---- and collecting the object close it. A method raises for sockets of another
---- state. A limit is that of settimeout.
+--- The methods of all sockets, which are LuaSocket's. Closing the variable
+--- (<close>) and collecting the object close it. A method raises for sockets of
+--- another state. A limit is that of settimeout.
 ---@class green.stream
 ---@field class string  "tcp{client}", ...
 local Socket = {}
@@ -98,15 +98,15 @@ local Connection = {}
 ---@class green.listener : green.stream
 local Listener = {}
 
---- Closes it: calls that wait for it end with "closed". What was sent goes on
---- its way, also if the option "linger" is set; with a timeout of 0 there the
---- connection is reset. Never switches, nor waits for the peer.
+--- Closes it: calls that wait for it end with "closed". The kernel still sends
+--- bytes on their way, even if the option "linger" is set; a linger timeout of
+--- 0 resets the connection. Never switches, and never waits for the peer.
 ---@return 1
 function Socket:close() end
 
---- Sets the limit of what may switch: "b" for each wait of a call, "t" (or "r")
---- for the whole call. With 0 only looking up a name switches. settimeout
---- itself never switches. Raises for NaN and other modes.
+--- Sets the limit of calls that may switch: "b" for each wait of a call, "t"
+--- (or "r") for the whole call. With 0 only looking up a name switches.
+--- settimeout itself never switches. Raises for NaN and other modes.
 ---@param s? number  seconds; nil or negative: none
 ---@param mode? "b"|"t"|"r"  "b" by default
 ---@return 1
@@ -191,7 +191,7 @@ function Socket:setfd(fd) end
 ---@return number age        seconds
 function Socket:getstats() end
 
---- Sets what getstats tells; nil: as it is. Never switches.
+--- Sets the figures of getstats; nil leaves one as it is. Never switches.
 ---@param received? integer  bytes
 ---@param sent? integer      bytes
 ---@param age? number        seconds
@@ -239,8 +239,8 @@ function Socket:setsockname(host, port) end
 ---@overload fun(self: green.stream, backlog?: integer): nil, string
 function Socket:listen(backlog) end
 
---- Waits for a connection. One that broke before it was accepted is passed
---- over. Raises when another thread waits for one here. Interruptible. May
+--- Waits for a connection. Skips connections that broke before they were
+--- accepted. Raises when another thread waits for one here. Interruptible. May
 --- switch.
 ---@return green.connection
 ---@overload fun(self: green.listener): nil, "timeout"
@@ -276,9 +276,10 @@ function Connection:recv(n) end
 function Connection:receive(pattern, prefix) end
 
 --- Sends data, or its bytes i to j, and returns the index of the last one sent.
---- Several senders take turns, whole sends at a time. One that is interrupted
---- midway breaks the write side: later sends return "send was cut after n
---- bytes". The third value is the last byte sent. Interruptible. May switch.
+--- Several senders take turns, whole sends at a time. A send that is
+--- interrupted midway breaks the write side: later sends return "send was cut
+--- after n bytes". The third value is the last byte sent. Interruptible. May
+--- switch.
 ---@param data string
 ---@param i? integer  1 by default
 ---@param j? integer  -1 by default

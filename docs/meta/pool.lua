@@ -6,9 +6,9 @@
 ---@class green
 local green = {}
 
---- At most n threads at once. When its block ends it waits for them; if that is
---- left by an error or an interruption, it kills and joins them. It may be
---- waited for in select, and given to green.serve.
+--- At most n threads at once. The end of its block waits for them; if an error
+--- or an interruption ends the block, it kills and joins them. select can wait
+--- for a pool, and green.serve takes one.
 ---@class green.pool
 local Pool = {}
 
@@ -41,10 +41,10 @@ function Pool:spawn_n(f, ...) end
 function Pool:map(f, ...) end
 
 --- `for i, ok, ... in pool:imap(f, items) do`: the results in order of the
---- input, in pcall's shape. The input is read by the loop's thread, never
---- further ahead of it than the pool is large. A loop that is left kills and
---- joins the workers. The iterator is interruptible and may switch; it raises
---- the input's errors.
+--- input, in pcall's shape. The loop's thread reads the input, and never
+--- further ahead than the size of the pool. Leaving the loop kills and joins
+--- the workers. The iterator is interruptible and may switch; it raises the
+--- input's errors.
 ---@param f function
 ---@param ... any  a list, or what stands after `in` in a for loop
 ---@return fun(): integer?, boolean?, any iterator
@@ -53,7 +53,7 @@ function Pool:map(f, ...) end
 ---@return any closing
 function Pool:imap(f, ...) end
 
---- imap with the results as they come; i is still the position of the input.
+--- imap with the results as they arrive; i is still the position of the input.
 --- The iterator is interruptible and may switch.
 ---@param f function
 ---@param ... any  a list, or what stands after `in` in a for loop
@@ -70,8 +70,7 @@ function Pool:imap_unordered(f, ...) end
 ---@overload fun(self: green.pool, s?: number): nil, "timeout"
 function Pool:wait(s) end
 
---- Kills the threads that are in it now. The pool may be used on. Never
---- switches.
+--- Kills the threads that are in it now. The pool stays usable. Never switches.
 ---@param reason? any
 function Pool:kill(reason) end
 
@@ -93,9 +92,9 @@ function Pool:free() end
 ---@return integer
 function Pool:waiting() end
 
---- Threads whose results are read in the order of their spawning. When its
---- block ends, what is left is killed and joined. Failures that nobody has read
---- go to green.on_error then.
+--- Threads whose results are read in the order of their spawning. The end of
+--- its block kills and joins threads that are left. Failures that nobody has
+--- read then go to green.on_error.
 ---@class green.pile
 local Pile = {}
 
@@ -111,9 +110,9 @@ function green.pile(pool) end
 ---@return green.thread
 function Pile:spawn(f, ...) end
 
---- `for i, ok, ... in pile:results() do`: what was spawned and not read yet, in
---- pcall's shape. An interrupted step loses nothing: the next takes it again.
---- The iterator is interruptible and may switch.
+--- `for i, ok, ... in pile:results() do`: the results of threads that were not
+--- read yet, in pcall's shape. An interrupted step loses nothing: the next one
+--- takes it again. The iterator is interruptible and may switch.
 ---@return fun(pile: green.pile): integer?, boolean?, any iterator
 ---@return green.pile
 function Pile:results() end

@@ -6,7 +6,7 @@
 ---@class green
 local green = {}
 
---- One value, or error, sent once to all who wait, now or later.
+--- One value, or error, sent once to all threads that wait, now or later.
 ---@class green.event
 local Event = {}
 
@@ -54,7 +54,7 @@ function green.lifo_queue(n) end
 
 --- A queue whose get returns the least value; equal ones in order of their
 --- puts. When less raises, so does the call that compares, and the queue stays
---- as it was. Without one NaN cannot be put. Never switches. Raises when n is
+--- as it was. Without less, put refuses NaN. Never switches. Raises when n is
 --- negative or less is no function.
 ---@param n? integer  most values in it; nil: no bound
 ---@param less? fun(a: any, b: any): boolean  as table.sort's; a < b by default
@@ -62,8 +62,8 @@ function green.lifo_queue(n) end
 function green.priority_queue(n, less) end
 
 --- Puts a value, false included; blocks while the queue is full. A put that
---- gives up leaves nothing behind. Raises for nil. May switch, without a bound
---- too: a producer goes round when its budget is spent. Interruptible.
+--- gives up leaves nothing behind. Raises for nil. May switch even without a
+--- bound: a producer gives the others a turn now and then. Interruptible.
 ---@param v any
 ---@param s? number  time limit in seconds
 ---@return true
@@ -89,8 +89,8 @@ function Queue:peek() end
 ---@return green.queue
 function Queue:items() end
 
---- No more puts: who waits in one gets nil, "closed"; gets drain what is left.
---- Never switches.
+--- Refuses further puts, and waiting ones return nil, "closed"; gets drain the
+--- remaining values. Never switches.
 function Queue:close() end
 
 --- Drops all values, and counts them as done; waiting puts go on. Never
@@ -108,8 +108,8 @@ function Queue:resize(n) end
 ---@return integer putters
 function Queue:waiting() end
 
---- One value that was taken is done. Never switches. Raises when called more
---- often than values were put.
+--- Marks one value that was taken as done. Never switches. Raises when called
+--- more often than values were put.
 function Queue:task_done() end
 
 --- Waits until each value that was put is done. Interruptible. May switch.

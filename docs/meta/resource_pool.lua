@@ -35,10 +35,10 @@ local green = {}
 ---@field max_age? number  seconds that an item is used; no limit
 ---@field max_idle? number  seconds that an item may be idle; no limit
 
---- Lends items, each to one at a time. Idle items are lent last in, first out;
---- threads that wait are served first come, first served. An item that is too
---- old is destroyed when the pool meets it: when it would be lent, or when
---- another is lent or given back.
+--- Lends items, each to one thread at a time. It lends idle items last in,
+--- first out, and serves waiting threads first come, first served. An item that
+--- is too old is destroyed when the pool meets it: when it would be lent, or
+--- when another is lent or given back.
 ---@class green.resource_pool
 local Pool = {}
 
@@ -48,12 +48,12 @@ local Pool = {}
 ---@return green.resource_pool
 function green.resource_pool(opts) end
 
---- Lends an idle item, or makes one, or waits until there is one: as
---- `local lease <close>, item = rp:lease()`. Returns nil and what create
---- returned when it fails; then the next who waits may try. Raises what create
---- raises. With a limit of 0 or less it waits for nobody; but check and create
---- run without a limit then, and may switch. A throw that strikes check counts
---- as an error of check. Interruptible. May switch.
+--- Lends an idle item, or makes one, or waits until there is one: as `local
+--- lease <close>, item = rp:lease()`. Returns nil and create's error when that
+--- fails; then the next waiting thread may try. Raises what create raises. With
+--- a limit of 0 or less it waits for nobody; but check and create run without a
+--- limit then, and may switch. A throw that strikes check counts as an error of
+--- check. Interruptible. May switch.
 ---@param s? number  time limit in seconds, for create and check as well
 ---@return green.lease lease
 ---@return any item
@@ -62,8 +62,8 @@ function green.resource_pool(opts) end
 ---@overload fun(self: green.resource_pool, s?: number): nil, any
 function Pool:lease(s) end
 
---- Changes max. Idle items that are too many are destroyed, leased ones when
---- they come back. Never switches. Raises when max is below 1 or min.
+--- Changes max. Destroys surplus idle items now, and leased ones when they come
+--- back. Never switches. Raises when max is below 1 or min.
 ---@param max integer
 function Pool:resize(max) end
 
@@ -76,7 +76,7 @@ function Pool:free() end
 ---@return integer
 function Pool:waiting() end
 
---- No more leases; who waits for one gets "closed". Destroys idle items, and
+--- Refuses further leases; waiting ones get "closed". Destroys idle items, and
 --- waits until the leased ones have come back and are destroyed as well. When
 --- the program ends without it, idle items are left to the collector.
 --- Interruptible. May switch.
@@ -86,8 +86,8 @@ function Pool:waiting() end
 function Pool:close(s) end
 
 --- The right to an item. Its close gives the item back, and never raises; it
---- switches if reset does. It destroys the item when the block was left by an
---- error, when an interruption is pending or another thread closes the lease.
+--- switches if reset does. It destroys the item if an error ended the block, if
+--- an interruption is pending, or if another thread closes the lease.
 ---@class green.lease
 local Lease = {}
 

@@ -20,11 +20,11 @@ local green = {}
 --- Or {queue, "put", value}, or {queue, "get"}.
 ---@alias green.case any
 
---- Waits until one of the cases can go on, and does that one and no other: what
---- the others would have taken stays where it is. If several can, the first in
---- the list goes on. Raises for a list that is empty or has a nil between its
---- items; for what cannot be waited for, naming the case; and what the
---- operation raises. May switch. Interruptible.
+--- Waits until one of the cases can go on, and does that one and no other:
+--- values that the others would have taken stay where they are. If several can,
+--- the first in the list goes on. Raises for a list that is empty or has a nil
+--- between its items; for a case that nobody can wait for, naming it; and the
+--- error of the operation. May switch. Interruptible.
 ---@param cases green.case[]
 ---@param s? number  time limit in seconds; 0 or less: tries each once
 ---@return integer i  which case went on
@@ -33,15 +33,15 @@ local green = {}
 function green.select(cases, s) end
 
 --- A select over the same things, again and again. Its cases stay with their
---- objects between two calls, so the cost of a call depends on how
---- many things have happened since, not on the number of cases. It takes the
---- same cases as green.select, except {queue, "put", value}. Sockets and
---- tickers are asked at each call.
+--- objects between two calls, so the cost of a call depends on how many things
+--- have happened since, not on the number of cases. It takes the same cases as
+--- green.select, except {queue, "put", value}. Each call asks its sockets and
+--- tickers.
 ---
 --- One thread waits in a selector at a time. While none does, its cases take
---- nothing and hold nobody up: a value that comes meanwhile goes to another
---- waiter, or is found by the next call. It holds its objects until it is
---- closed or collected.
+--- nothing and delay nobody: a value that comes meanwhile goes to another
+--- waiter, or the next call finds it. It holds its objects until it is closed
+--- or collected.
 ---@class green.selector
 ---@operator len: integer
 local Selector = {}
@@ -66,12 +66,12 @@ function Selector:select(s) end
 ---@return integer i  its number
 function Selector:add(case) end
 
---- Takes a case out; the others keep their numbers. Never switches. Raises
---- while a thread waits in it.
+--- Removes a case; the others keep their numbers. Never switches. Raises while
+--- a thread waits in it.
 ---@param i integer
 ---@return boolean  true if there was one
 function Selector:remove(i) end
 
---- Ends it: the thread that waits in it gets nil and "closed", and so does each
---- later select. A to-be-closed variable does the same. Never switches.
+--- Ends it: the thread that waits in it, and each later select, gets nil and
+--- "closed". A to-be-closed variable does the same. Never switches.
 function Selector:close() end

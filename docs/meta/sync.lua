@@ -10,7 +10,7 @@
 ---@class green
 local green = {}
 
---- Set or clear. For one value, once, take an event.
+--- A flag, set or clear. To send one value once, use an event.
 ---@class green.flag
 local Flag = {}
 
@@ -37,9 +37,9 @@ function Flag:clear() end
 ---@return boolean
 function Flag:is_set() end
 
---- Something happened; nobody remembers it. Needs no lock: between two calls
---- that may switch nothing else runs, so `while not ready() do c:wait() end`
---- misses nothing.
+--- A condition variable: a signal wakes waiters and is not remembered. It needs
+--- no lock: between two calls that may switch nothing else runs, so `while not
+--- ready() do c:wait() end` misses nothing.
 ---@class green.condition
 local Condition = {}
 
@@ -58,16 +58,16 @@ function Condition:wait(s) end
 --- before it runs, the next waiter is woken instead. Never switches.
 function Condition:signal() end
 
---- Wakes all who wait now. Never switches.
+--- Wakes all threads that wait now. Never switches.
 function Condition:broadcast() end
 
 --- A fixed number of permits.
 ---@class green.semaphore
 local Semaphore = {}
 
---- The object that acquire() returns, one for each semaphore and lock:
---- `local _ <close> = lock:acquire()` releases when the block is left, also by
---- an error, a kill or a forced kill.
+--- The object that acquire() returns, one for each semaphore and lock: `local _
+--- <close> = lock:acquire()` releases at the end of the block, also after an
+--- error, a kill or a forced kill.
 ---@class green.guard
 
 --- Never switches. Raises unless n is 0 or more, and max at least 1 and n.
@@ -77,8 +77,8 @@ local Semaphore = {}
 function green.semaphore(n, max) end
 
 --- Takes a permit. A thread that comes later never overtakes one that waits,
---- also not with a limit of 0. The guard gives one permit back each time it is
---- closed; who closes it does not release by hand. Interruptible. May switch.
+--- even with a limit of 0. The guard gives one permit back each time it is
+--- closed, so do not also release by hand. Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return green.guard
 ---@overload fun(self: green.semaphore, s?: number): nil, "timeout"
@@ -88,15 +88,14 @@ function Semaphore:acquire(s) end
 --- switches. Raises when there are max of them already.
 function Semaphore:release() end
 
---- How many permits are free; 0 while anybody waits. Never switches.
+--- How many permits are free; 0 while a thread waits. Never switches.
 ---@return integer
 function Semaphore:count() end
 
---- Owned by one green thread at a time. A thread that ends while it owns a lock
---- leaves an error to exactly one: to the first waiter, else to the next who
---- comes. The error names the thread that has ended; after it the lock is free
---- again, and goes to the next waiter. A lock that nobody refers to is
---- collected, owned or not.
+--- Owned by one green thread at a time. If a thread ends while it owns a lock,
+--- exactly one other gets an error: the first waiter, else the next to acquire
+--- it. The error names the thread that has ended; then the lock is free again,
+--- and goes to the next waiter. An unreachable lock is collected, owned or not.
 ---@class green.lock
 local Lock = {}
 
@@ -108,18 +107,18 @@ function green.lock(reentrant) end
 --- Makes the calling thread the owner. A thread that comes later never
 --- overtakes one that waits. A reentrant lock counts: its owner releases it as
 --- often as it was acquired. Closing the guard releases once, and does nothing
---- if the lock was released by hand before, or if another thread closes it.
+--- if the program has released the lock before, or if another thread closes it.
 --- Interruptible. May switch. Raises, with any limit, when the caller owns the
 --- lock and it is not reentrant, when its owner ended while it owned it, and
---- where no green thread runs. A finalizer acquires it for the thread that it
+--- outside green threads. A finalizer acquires it for the thread that it
 --- happens to run in.
 ---@param s? number  time limit in seconds
 ---@return green.guard
 ---@overload fun(self: green.lock, s?: number): nil, "timeout"
 function Lock:acquire(s) end
 
---- The first waiter owns it next. Never switches. Raises, naming both threads,
---- when the caller is not the owner.
+--- Releases it; the first waiter owns it next. Never switches. Raises, naming
+--- both threads, when the caller is not the owner.
 function Lock:release() end
 
 --- A thread to which the lock was just handed owns it before it runs. Never
@@ -127,7 +126,7 @@ function Lock:release() end
 ---@return green.thread?
 function Lock:owner() end
 
---- A count of what is to be done.
+--- A count of unfinished jobs.
 ---@class green.waitgroup
 local Waitgroup = {}
 
@@ -136,19 +135,19 @@ local Waitgroup = {}
 ---@return green.waitgroup
 function green.waitgroup(n) end
 
---- Waits until the count is 0. A thread that waited when it got 0 returns true
---- even if more was added before the thread ran. Interruptible. May switch.
+--- Waits until the count is 0. A thread that waited when it became 0 returns
+--- true even if add() came before the thread ran. Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return true
 ---@overload fun(self: green.waitgroup, s?: number): nil, "timeout"
 function Waitgroup:wait(s) end
 
---- n more to be done, or fewer. Never switches. Raises, and changes nothing,
---- when the count would be negative.
+--- Adds n jobs; a negative n removes some. Never switches. Raises, and changes
+--- nothing, when the count would be negative.
 ---@param n? integer  1
 function Waitgroup:add(n) end
 
---- One less. Never switches. Raises when the count is 0.
+--- Ends one job. Never switches. Raises when the count is 0.
 function Waitgroup:done() end
 
 --- Never switches.

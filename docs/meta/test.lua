@@ -54,21 +54,21 @@ local test = {}
 --- the seed is appended to a string, with a traceback, and to the message of a
 --- failed assertion of busted's, while pending() passes as it is.
 ---
---- It fails with a list of its threads, where each is and what it waits for,
---- when f has not ended at the limit, or when nothing can go on (a deadlock). A
---- thread that computes without blocking is ended only if it is f's own.
+--- It fails with a list of its threads, with the place and the wait of each,
+--- when f has not ended at the limit, or when nothing can go on (a deadlock).
+--- It ends a thread that computes without blocking only if that is f's own.
 ---
---- It fails with a list of what was left behind when f has returned: live
---- threads that were not there before, timers, descriptors that a collection
---- does not close. Events that take no time may still happen first. And it
---- fails with the errors of threads that nobody waited for.
+--- It fails with a list of leftovers when f has returned: new threads that live
+--- on, timers, descriptors that a collection does not close. Events that take
+--- no time may still happen first. And it fails with the errors of threads that
+--- nobody waited for.
 ---
---- Threads that were left are killed. Clock, order, green.config and
---- green.on_error are put back, whatever ended the test. A test may run within
---- another, but not beside it. The thread that calls run lives on while f runs:
+--- It kills threads that were left, and always restores the clock, the order,
+--- green.config and green.on_error. A test may run within another, but not
+--- beside it. The thread that calls run lives on while f runs:
 --- green.wait_others and green.shutdown in f count it. May switch.
---- Interruptible. Raises for unknown options, and in a host that drives the
---- hub itself unless clock is false.
+--- Interruptible. Raises for unknown options, and in a host that drives the hub
+--- itself unless clock is false.
 ---@param f function
 ---@param opts? green.test.options
 ---@return any ...
@@ -82,8 +82,8 @@ function test.run(f, opts) end
 function test.it(it, opts) end
 
 --- Lets other threads run until condition() is true; sleeps now and then, so
---- that a clock that stands still goes on. May switch. Interruptible. Raises
---- "never came true: <what>" after 20 s.
+--- that a frozen clock goes on. May switch. Interruptible. Raises "never came
+--- true: <what>" after 20 s.
 ---@param condition fun(): any
 ---@param what? string
 function test.wait_until(condition, what) end
@@ -94,22 +94,22 @@ function test.wait_until(condition, what) end
 ---@return green.thread ...  the same
 function test.blocked(...) end
 
---- Notes what is there. The function returned lists what is there in addition
---- when it is called, one line for each thread, timer, descriptor; it may
---- switch. For tests that do not run by test.run.
+--- Notes all threads, timers and descriptors. Returns a function that lists new
+--- ones, one line for each; it may switch. For tests that do not run by
+--- test.run.
 ---@return fun(): string[]
 function test.leftovers() end
 
---- Lets the clock stand still, until test.thaw(). Never switches. Raises in a
---- host that drives the hub itself.
+--- Freezes the clock, until test.thaw(). Never switches. Raises in a host that
+--- drives the hub itself.
 ---@param quiet? number  seconds, as in the options
 function test.freeze(quiet) end
 
---- Lets the clock go on from where it is. Never switches.
+--- Thaws the clock, which goes on from where it is. Never switches.
 function test.thaw() end
 
---- From now on the next thread to run is any of the first 16 ready ones, as
---- the seed decides. Never switches.
+--- From now on the seed chooses the next thread to run from the first 16 ready
+--- ones. Never switches.
 ---@param seed? integer  nil or 0: the first, as ever
 function test.shuffle(seed) end
 

@@ -27,8 +27,8 @@ function green.spawn(f, ...) end
 ---@param ... any
 function green.spawn_n(f, ...) end
 
---- spawn, but it starts after s seconds; cancel() prevents that. Never
---- switches. Raises as spawn, and when s is no number.
+--- spawn, but the thread starts after s seconds; cancel() prevents that. Never
+--- switches. Raises as spawn, and when s is not a number.
 ---@param s number  seconds
 ---@param f function
 ---@param ... any
@@ -56,7 +56,7 @@ function green.find_thread(id) end
 ---@return green.thread[]
 function green.threads() end
 
---- Blocks for s seconds; nil, 0 or less: one turn for everybody else.
+--- Blocks for s seconds; nil, 0 or less gives every other ready thread a turn.
 --- Interruptible. May switch.
 ---@param s? number  seconds
 function green.sleep(s) end
@@ -89,14 +89,15 @@ function Thread:wait(s) end
 ---@overload fun(self: green.thread, s?: number): nil, "timeout"
 function Thread:join(s) end
 
---- Kills it: its interruptible calls raise the killed object from now on. One
---- that swallows it for config.grace is ended by force, past every pcall; where
---- a C function is in the way, as table.sort or that of a message handler, half
---- a grace later, and without its <close> handlers if it computes there. Each
---- time that it has computed for 0.1 s without a break it gives the others a
---- turn: the memory model does not hold for it then. Nothing ends a finalizer,
---- or a single call of a C function, such as string.rep or string.find. The
---- first reason counts. Never switches, on itself too.
+--- Kills it: its interruptible calls raise the killed object from now on. A
+--- thread that swallows it for config.grace is ended by force, past every
+--- pcall. If a C function is in the way, as table.sort or that of a message
+--- handler, that takes half a grace longer, and skips its <close> handlers if
+--- it computes there. Each time that it has computed for 0.1 s without a break
+--- it gives the others a turn, so the memory model does not hold for it then.
+--- Nothing ends a finalizer, or a single call of a C function, such as
+--- string.rep or string.find. The first reason counts. Never switches, on
+--- itself too.
 ---@param reason? any
 ---@return boolean alive  true if it had not ended
 function Thread:kill(reason) end
@@ -114,13 +115,13 @@ function Thread:throw(err) end
 function Thread:cancel() end
 
 --- Runs f(t, ...) in a new green thread when it ends, in order of linking, or
---- soon if it has ended. Takes its error off green.on_error. Never switches.
---- Raises when f is not callable.
+--- soon if it has ended. Its error then does not go to green.on_error. Never
+--- switches. Raises when f is not callable.
 ---@param f function
 ---@param ... any
 function Thread:link(f, ...) end
 
---- Takes back the first link with that f. Never switches.
+--- Removes the first link with that f. Never switches.
 ---@param f function
 ---@return boolean  true if there was one
 function Thread:unlink(f) end
@@ -133,8 +134,8 @@ function Thread:status() end
 ---@return green.blocked?
 function Thread:blocked() end
 
---- Its Lua stack as it is now, or where its error was raised, with the place
---- where it was spawned and what caused the error. Never switches.
+--- Its Lua stack, now or at the place of its error, with the place that spawned
+--- it and the cause of the error. Never switches.
 ---@return string
 function Thread:traceback() end
 

@@ -10,8 +10,8 @@ local green = {}
 ---@return number
 function green.now() end
 
---- Ticks every s seconds: `for n in green.ticker(s) do ... end`. The phase is
---- kept; missed ticks are skipped, and n counts them. Each tick goes to one of
+--- Ticks every s seconds: `for n in green.ticker(s) do ... end`. It keeps its
+--- phase; it skips missed ticks, and n counts them. Each tick goes to one of
 --- the waiters. A to-be-closed variable closes it.
 ---@class green.ticker
 ---@operator call: integer?
@@ -29,6 +29,6 @@ function green.ticker(s) end
 ---@overload fun(self: green.ticker, s?: number): nil, "closed"
 function Ticker:wait(s) end
 
---- No tick comes any more: a wait returns nil and "closed", and a loop over it
---- ends. Never switches.
+--- Ends it: a wait returns nil and "closed", and a loop over it ends. Never
+--- switches.
 function Ticker:close() end

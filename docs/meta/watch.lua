@@ -6,12 +6,13 @@
 ---@class green
 local green = {}
 
---- Writes what the program does at this moment: a line with version, uptime and
---- figures; for each live thread its id, name and status, what it waits for,
---- since when, until when and where, its nearest timeout, its traceback, where
---- it was spawned and by whom; then the cycles of threads that wait for each
---- other. Control characters in names are escaped. Never switches, unless the
---- object's write does. Raises for anything that is no file.
+--- Writes the state of the program at this moment: a line with version, uptime
+--- and figures; for each live thread its id, name and status, its wait with
+--- object, start, limit and place, its nearest timeout, its traceback, its
+--- spawner and the place of its spawn; then the cycles of threads that wait for
+--- each other. Control characters in names are escaped. Never switches, unless
+--- the object's write does. Raises unless file is nil, a name, a file or an
+--- object with write.
 ---@param file? string|table|userdata  a name: added to the end of that file;
 --- an object: given to its write in one call; stderr by default
 ---@return true
