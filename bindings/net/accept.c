@@ -51,15 +51,20 @@ static int accept_one(int fd) {
   return r;
 }
 
+static int accept_any(struct lg_socket *s) {
+  if (likely(!s->several)) return accept_one(s->fd);
+  return lg_several_accept(s->several, accept_one);
+}
+
 /* A connection waits in the listener: 1; else 0 or -errno. */
 static int fetch_one(lua_State *L, struct lg_socket *s) {
   int r;
   if (s->pending >= 0) return 1;
-  r = accept_one(s->fd);
+  r = accept_any(s);
   if (r < 0 && lg_socket_scarce(L, -r)) {
     if (s->fd < 0) return -EBADF; /* a finalizer closed it */
     if (s->pending >= 0) return 1;
-    r = accept_one(s->fd);
+    r = accept_any(s);
   }
   if (r < 0) return r == -EAGAIN ? 0 : r;
   assert(s->pending < 0); /* else a descriptor would be lost */
@@ -95,7 +100,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
     if (likely(s->pending >= 0)) break;
     lua_pop(L, 1); /* a finalizer took it, or closed the listener */
   }
-  c->family = s->family;
+  c->family = s->several ? lg_several_family(s->several) : s->family;
   c->fd = s->pending;
   c->lingers = s->lingers; /* the kernel hands it on */
   c->max_line = s->head.G->net->max_client_line;

@@ -108,7 +108,7 @@ static int push_name(lua_State *L, name_of *get) {
   socklen_t size = sizeof a;
   if (s->fd < 0) return lg_socket_unopened(L, s);
   memset(&a, 0, sizeof a);
-  if (get(s->fd, (struct sockaddr *)&a, &size) < 0)
+  if (get(lg_named_fd(s, 0), (struct sockaddr *)&a, &size) < 0)
     return lg_socket_fail(L, s, errno);
   return lg_push_address(L, &a, size);
 }
@@ -127,4 +127,30 @@ int lg_socket_getsockname(lua_State *L) {
 
 int lg_socket_getpeername(lua_State *L) {
   return push_name(L, peer_name);
+}
+
+/* Pushes a table of an address: addr, port and family, or addr alone. */
+static void push_entry(lua_State *L, int fd) {
+  static const char *const names[] = {"addr", "port", "family"};
+  struct sockaddr_storage a;
+  socklen_t size = sizeof a;
+  int n = 0, table;
+  memset(&a, 0, sizeof a);
+  lua_createtable(L, 0, 3);
+  table = lua_gettop(L);
+  if (getsockname(fd, (struct sockaddr *)&a, &size) == 0)
+    n = lg_push_address(L, &a, size);
+  while (n > 0) lua_setfield(L, table, names[--n]);
+}
+
+int lg_socket_getsocknames(lua_State *L) {
+  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  int i, fd;
+  if (s->fd < 0) return lg_push_closed(L);
+  lua_newtable(L);
+  for (i = 0; s->fd >= 0 && (fd = lg_named_fd(s, i)) >= 0; i++) {
+    push_entry(L, fd);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
 }

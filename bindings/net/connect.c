@@ -17,9 +17,9 @@
 
 /* --- looking up --- */
 
-const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
-                       const char *port, int flags, uint64_t deadline,
-                       struct addrinfo **list) {
+static const char *look_up(lua_State *L, struct lg_socket *s, const char *host,
+                           const char *port, int flags, uint64_t deadline,
+                           struct addrinfo **list) {
   struct lg_query q = {
       .what = flags & AI_PASSIVE ? "bind" : "connect",
       .host = host,
@@ -27,8 +27,15 @@ const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
       .family = s->family,
       .socktype = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM,
       .flags = flags,
-      .deadline = deadline ? deadline : GREEN_FOREVER};
+      .deadline = deadline};
   return lg_getaddrinfo(L, s->head.G, &q, list);
+}
+
+const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
+                       const char *port, int flags, uint64_t deadline,
+                       struct addrinfo **list) {
+  return look_up(L, s, host, port, flags, deadline ? deadline : GREEN_FOREVER,
+                 list);
 }
 
 /* --- connect --- */
@@ -185,12 +192,14 @@ static int read_from(lua_State *L, struct lg *G, int index,
   return r;
 }
 
-/* To the name `host`, from the numbers at index `from` and behind it. */
+/* To the name `host`, from the numbers at index `from` and behind it; looked up
+ * by the deadline `by`. */
 static int connect_inet(lua_State *L, struct lg_socket *s, const char *host,
-                        const char *port, int from, uint64_t deadline) {
+                        const char *port, int from, uint64_t by,
+                        uint64_t deadline) {
   struct lg *G = s->head.G;
   struct addrinfo *list, *local;
-  const char *why = lg_look_up(L, s, host, port, 0, deadline, &list);
+  const char *why = look_up(L, s, host, port, 0, by, &list);
   int r = why ? 0 : read_from(L, G, from, &local);
   if (why) {
     lg_socket_become(L, 1, LG_CLIENT);
@@ -211,7 +220,7 @@ static const struct lg_op connect_op = {
 int lg_socket_connect(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
   struct lg *G = s->head.G;
-  uint64_t deadline = lg_socket_deadline(s);
+  uint64_t deadline = lg_socket_deadline(s), by;
   const char *host, *port, *why = NULL;
   int r;
   if (s->kind->local)
@@ -226,7 +235,8 @@ int lg_socket_connect(lua_State *L) {
   lua_settop(L, 3);
   if (s->kind->local) return connect_unix(L, G, s, deadline);
   begin_anew(s);
-  if (!why) return connect_inet(L, s, host, port, 4, deadline);
+  by = s->polls ? GREEN_FOREVER : deadline;
+  if (!why) return connect_inet(L, s, host, port, 4, by, deadline);
   lg_socket_become(L, 1, LG_CLIENT);
   return lg_fail_text(L, why);
 }
@@ -251,7 +261,7 @@ int lg_socket_connect_from(lua_State *L) {
   }
   if (s->fd < 0) s->family = family;
   s->closed = 0;
-  return connect_inet(L, s, host, port, 5, deadline);
+  return connect_inet(L, s, host, port, 5, deadline, deadline);
 }
 
 /* --- bind --- */

@@ -147,7 +147,10 @@ const char *lg_getaddrinfo(lua_State *L, struct lg *G,
   if (!G->net->has_resolver || q->system || !q->host ||
       q->flags & AI_NUMERICHOST || is_numeric(G, q->host))
     return why_not(ask_system(L, G, q, list));
-  lg_may_keep(L, G, q->what);
+  if (q->deadline)
+    lg_may_keep(L, G, q->what);
+  else if (!lg_current(G))
+    return why_not(UV_ETIMEDOUT);
   return ask_program(L, G, q, list);
 }
 

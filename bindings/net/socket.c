@@ -159,7 +159,7 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
 void lg_socket_look_at_linger(struct lg_socket *s) {
   struct linger value = {0, 0};
   socklen_t size = sizeof value;
-  getsockopt(s->fd, SOL_SOCKET, SO_LINGER, &value, &size);
+  getsockopt(lg_named_fd(s, 0), SOL_SOCKET, SO_LINGER, &value, &size);
   s->lingers = value.l_onoff && value.l_linger > 0;
 }
 
@@ -186,6 +186,8 @@ void lg_socket_release(struct lg_socket *s) {
   s->f = NULL;
   if (f) green_fd_release(s->head.G->hub, f);
   lg_buffer_drop(s);
+  lg_several_free(s->several);
+  s->several = NULL;
   s->fd = -1;
 }
 
@@ -231,6 +233,8 @@ static void close_fd(struct green_hub *hub, struct lg_socket *s) {
     green_fd_forget(hub, fd); /* a wait_fd or another object may watch it */
   s->f = NULL;
   if (fd >= 0) close_now(fd, s->lingers);
+  lg_several_free(s->several);
+  s->several = NULL;
 }
 
 void lg_socket_shut(struct lg_socket *s) {

@@ -2,10 +2,10 @@
  *
  *   methods   stream.c datagram.c             the classes and their methods
  *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
- *             recvfrom.c sendto.c peer.c multicast.c
- *   waiting   waiting.c race.c                one reader; writers in turn
+ *             recvfrom.c sendto.c peer.c multicast.c join_listeners.c
+ *   waiting   waiting.c race.c lookup.c       one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
- *   below     lookup.c buffer.c address.c file.c errors.c
+ *   below     buffer.c address.c several.c file.c errors.c
  *
  * A file uses what stands on its own line or below. A further kind of socket
  * (datagrams, pipes) adds a file of classes at the top and calls of its own; a
@@ -116,6 +116,7 @@ struct lg_socket {
   size_t done;
   uint64_t received, sent, born;
   struct lg_socket_file *file; /* of a Unix listener that made it */
+  struct lg_several *several;  /* of a listener on several addresses */
 };
 
 /* A socket of datagrams. One that was received and not delivered yet, as memory
@@ -175,6 +176,18 @@ void lg_file_listens(struct lg_socket_file *file);
 /* Removes the file, if it is still the same, and frees what knows it. */
 void lg_file_remove(struct lg_socket_file *file);
 
+/* --- several.c: a listener on several addresses --- */
+
+/* The descriptor of its address number i, from 0; or -1. */
+int lg_named_fd(const struct lg_socket *s, int i);
+/* The first descriptor that accept_from() returns, or a negative errno. */
+int lg_several_accept(struct lg_several *m, int (*accept_from)(int fd));
+/* The family of the last connection that was accepted. */
+int lg_several_family(const struct lg_several *m);
+struct lg_several *lg_several_make(int most); /* or NULL */
+void lg_several_add(struct lg_several *m, int fd, int family);
+void lg_several_free(struct lg_several *m); /* closes them */
+
 /* --- address.c --- */
 
 /* A Unix address. */
@@ -195,6 +208,7 @@ int lg_push_address(lua_State *L, const struct sockaddr_storage *a,
                     socklen_t size);
 int lg_socket_getsockname(lua_State *L);
 int lg_socket_getpeername(lua_State *L);
+int lg_socket_getsocknames(lua_State *L); /* all that a listener has */
 
 /* --- buffer.c --- */
 
@@ -404,6 +418,7 @@ int lg_socket_listen(lua_State *L);
 int lg_socket_accept(lua_State *L);
 int lg_socket_stop_accept(lua_State *L);
 int lg_l_refused(lua_State *L);
+int lg_l_join_listeners(lua_State *L);
 int lg_l_accept_may_pass(lua_State *L);
 int lg_socket_setoption(lua_State *L);
 int lg_socket_getoption(lua_State *L);

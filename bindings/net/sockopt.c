@@ -146,8 +146,11 @@ static int refused(lua_State *L, const struct lg_socket *s, const char *theirs,
 
 static int set(lua_State *L, struct lg_socket *s, const struct option *o,
                const void *value, socklen_t size) {
-  int r = s->fd < 0 ? choose_family(L, s, o) : 0;
-  if (!r && setsockopt(s->fd, o->level, o->number, value, size) < 0) r = errno;
+  int r = s->fd < 0 ? choose_family(L, s, o) : 0, i = 0;
+  do {
+    int fd = lg_named_fd(s, i);
+    if (!r && setsockopt(fd, o->level, o->number, value, size) < 0) r = errno;
+  } while (!r && lg_named_fd(s, ++i) >= 0);
   if (r) return refused(L, s, "setsockopt failed", r);
   lua_pushinteger(L, 1);
   return 1;
@@ -267,7 +270,7 @@ int lg_socket_getoption(lua_State *L) {
   }
   if (o->shape == MEMBER || o->shape == MEMBER6)
     return unsupported(L, o->name);
-  if (getsockopt(s->fd, o->level, o->number, &value, &size) < 0)
+  if (getsockopt(lg_named_fd(s, 0), o->level, o->number, &value, &size) < 0)
     return refused(L, s, "getsockopt failed", errno);
   switch (o->shape) {
     case FLAG: lua_pushboolean(L, value.number); break;

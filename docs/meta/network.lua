@@ -14,11 +14,13 @@ local green = {}
 ---@field nodelay? boolean  nothing is sent late; true
 
 --- Connects to a TCP server, or to a Unix one: "unix:/path" without a port. Of
---- a name that has several addresses the first to answer wins: one that has not
---- answered for a quarter of a second, or less if the limit is short, does not
---- keep the next from being tried. A name that is empty, too long or holds a
---- zero byte is not known. Raises for unknown options and for a port that there
---- cannot be: "", "-1", 65536. Interruptible. May switch.
+--- a name that has several addresses the first to answer wins, as RFC 8305 has
+--- it: families take turns, and one that has not answered for a quarter of a
+--- second, or less if the limit is short, does not keep the next from being
+--- tried. With a limit of 0 a name is not looked up, unless the answer is kept.
+--- A name that is empty, too long or holds a zero byte is not known. Raises for
+--- unknown options and for a port that there cannot be: "", "-1", 65536.
+--- Interruptible. May switch.
 ---@param host string
 ---@param port? integer|string  or the name of a service
 ---@param opts? green.connect_options
@@ -31,10 +33,17 @@ function green.connect(host, port, opts) end
 ---@field backlog? integer   connections that wait to be accepted; 1024
 ---@field reuseport? boolean  several may listen; false
 ---@field mode? string|integer  of a Unix socket's file: "0600", or 384
+---@field family? "inet"|"inet4"|"inet6"  only addresses of that family
+---@field v6only? boolean     an IPv6 address is not IPv4's as well; true but
+--- for "::", which stands for all addresses of both
 
---- Listens. A Unix socket's file goes when the listener closes; one that nobody
---- listens on is replaced. Raises for unknown options and for a port that there
---- cannot be. Interruptible. May switch.
+--- Listens. A name that has several addresses is listened on at each of them
+--- that this machine has, on the same port, by one listener: getsockname tells
+--- the first, getsocknames all, and options are set for all. If one of them is
+--- in use, or not allowed, that is the result. A Unix socket's file goes when
+--- the listener closes; one that nobody listens on is replaced. Raises for
+--- unknown options and for a port that there cannot be. Interruptible. May
+--- switch.
 ---@param host? string  nil or "*": every address of IPv6 and IPv4; "unix:/path"
 ---@param port? integer|string  0: a free one, see getsockname
 ---@param opts? green.listen_options
@@ -124,6 +133,12 @@ function Socket:gettimeout() end
 ---@overload fun(self: green.stream): nil, "closed"
 ---@overload fun(self: green.stream): nil, string
 function Socket:getsockname() end
+
+--- All its own addresses: a listener may have several, of one port. Never
+--- switches.
+---@return {addr: string, port: integer?, family: string?}[]
+---@overload fun(self: green.stream): nil, "closed"
+function Socket:getsocknames() end
 
 --- The peer's address; the path alone of a Unix socket. Never switches.
 ---@return string host

@@ -428,10 +428,21 @@ function Session:__close()
   gate.leave(self)
 end
 
-local function is_local(listener)
+--- Those of a listener, which may be anybody's object.
+local function addresses(listener)
+  local all = listener.getsocknames
+  if all then return all(listener) or {} end
   local host, _, family = listener:getsockname()
-  if not host or not (family or ""):find("^inet") then return true end
-  return gate.is_loopback(host), host
+  return {{addr = host, family = family}}
+end
+
+--- Is it on the loopback interface, or a Unix socket? Else on which address.
+local function is_local(listener)
+  for _, at in ipairs(addresses(listener)) do
+    local is_inet = at.addr and (at.family or ""):find "^inet"
+    if is_inet and not gate.is_loopback(at.addr) then return false, at.addr end
+  end
+  return true
 end
 
 --- Serves sessions until the listener is closed. TCP only on the loopback

@@ -12,6 +12,8 @@
 --   rest(o)      optional: how many satisfactions nobody has taken
 --   what         optional: how t:blocked() calls it
 --   single       only one thread may wait: what is about two is left out
+--   keeps        the call keeps its C stack: nobody can close its coroutine
+--   steps        it waits more than once: its end comes some waits later
 --   close(o)     optional: closes it; then each wait returns nil, "closed"
 --   clean(o)     optional: ends what make() began
 --   case(o)      optional: what select waits for to do the same; then all of
@@ -166,6 +168,38 @@ local function taken(conn, err)
   if not conn then return nil, err end
   conn:close()
   return true
+end
+
+--- A resolver that answers when its gate is opened, and a listener there.
+local function asked()
+  local o = {e = green.event(), l = assert(green.listen("127.0.0.1", 0))}
+  o.port = select(2, o.l:getsockname())
+  o.former = green.dns.use(function()
+    o.e:wait()
+    return {"127.0.0.1"}, 0
+  end)
+  return o
+end
+
+local function answer(o)
+  if not o.e:ready() then o.e:send() end
+end
+
+local function unasked(o)
+  answer(o)
+  green.dns.use(o.former)
+  o.l:close()
+end
+
+--- A listener at two addresses of one name.
+local function listener_twice()
+  local former = green.dns.use(function()
+    return {"127.0.0.1", "127.0.0.2"}
+  end)
+  local o = {l = assert(green.listen("two.test", 0)), out = {}}
+  green.dns.use(former)
+  o.port = select(2, o.l:getsockname())
+  return o
 end
 
 local function itself(o) return o end
@@ -331,6 +365,26 @@ local things = {
     make = listener, clean = shut, satisfy = knock,
     wait = function(o, s) return taken(limited(o.l, s):accept()) end,
     close = function(o) o.l:close() end,
+  }, {
+    name = "accept at several addresses", single = true, late = true,
+    value = true, make = listener_twice, clean = shut, satisfy = knock,
+    wait = function(o, s) return taken(limited(o.l, s):accept()) end,
+    close = function(o) o.l:close() end,
+  }, {
+    name = "dns.resolve", all = true, late = true, value = "127.0.0.1",
+    make = asked, clean = unasked, satisfy = answer, what = "thread:join",
+    keeps = true,
+    wait = function(_, s)
+      local list, err = green.dns.resolve("generic.test", s)
+      return list and list[1], err
+    end,
+  }, {
+    name = "connect by name", all = true, late = true, value = true,
+    make = asked, clean = unasked, satisfy = answer, what = "thread:join",
+    keeps = true, steps = true,
+    wait = function(o, s)
+      return taken(green.connect("generic.test", o.port, {timeout = s}))
+    end,
   }, {
     name = "select of a listener", single = true, late = true, value = true,
     make = listener, clean = shut, satisfy = knock,
@@ -610,7 +664,8 @@ for _, row in ipairs(things) do
         if row.rest then assert.equal(1, row.rest(o)) end
       end)
 
-    help.both(it, "returns its result when an interruption comes in the same "
+    help.both(row.steps and function() end or it,
+      "returns its result when an interruption comes in the same "
       .. "turn, which strikes at the next call", function()
         local o = make()
         local value, next_call
@@ -665,8 +720,9 @@ for _, row in ipairs(things) do
         end)
     end
 
-    it("whose coroutine is closed by foreign code ends the thread as killed",
-      function()
+    local closable = row.keeps and function() end or it
+    closable("whose coroutine is closed by foreign code ends the thread as "
+      .. "killed", function()
         help.with_config({keep_stacks = 0}, function()
           local o = make()
           local co
@@ -688,8 +744,8 @@ for _, row in ipairs(things) do
       end)
 
     if not row.single then
-      it("closed by foreign code after it was satisfied, gives that to the "
-        .. "next", function()
+      closable("closed by foreign code after it was satisfied, gives that to "
+        .. "the next", function()
         help.with_config({keep_stacks = 0}, function()
           local o = make()
           local co

@@ -13,8 +13,9 @@ local errors = require "green.runtime.errors"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
-local ipairs, math, pcall, rawequal, setmetatable, tonumber, type =
-  ipairs, math, pcall, rawequal, setmetatable, tonumber, type
+local ipairs, math, pcall, rawequal, select, setmetatable, table, tonumber,
+  type = ipairs, math, pcall, rawequal, select, setmetatable, table,
+  tonumber, type
 --- A burst of clients is to find room while the server is busy; the kernel
 --- cuts the number to net.core.somaxconn.
 local BACKLOG <const> = 1024
@@ -136,58 +137,124 @@ end
 ---------------------------------------------------------------- listen --
 
 local listen_options = {backlog = "integer", reuseport = "boolean",
-                        mode = "mode"}
+                        mode = "mode", family = "family", v6only = "boolean"}
 
---- A bound socket of that family, or nil and why not.
-local function bound(family, host, port, opts)
+--- How often a free port is looked for that is free at each address.
+local TRIES <const> = 32
+local IN_USE <const> = "address already in use"
+
+--- This machine has no such address: others of the same name may do.
+local absent = {
+  ["Cannot assign requested address"] = true,
+  ["Address family not supported by protocol"] = true,
+}
+
+--- A socket that listens there, or nil and why not. "::" is IPv4's addresses,
+--- too, unless it is said otherwise.
+local function listener_at(family, addr, port, opts)
   local sock, err = core.tcp(family)
   if not sock then return nil, err end
-  local ok = true
-  if family then
-    ok, err = sock:setoption("reuseaddr", true)
-    if ok and family == "inet6" then
-      ok, err = sock:setoption("ipv6-v6only", host ~= "::")
-    end
-    if ok and opts.reuseport then
-      ok, err = sock:setoption("reuseport", true)
-    end
+  local ok
+  ok, err = sock:setoption("reuseaddr", true)
+  if ok and family == "inet6" then
+    local only = opts.v6only
+    if only == nil then only = addr ~= "::" end
+    ok, err = sock:setoption("ipv6-v6only", only)
   end
-  if ok then ok, err = sock:bind(host, port) end
+  if ok and opts.reuseport then
+    ok, err = sock:setoption("reuseport", true)
+  end
+  if ok then ok, err = sock:bind(addr, port) end
+  if ok then ok, err = sock:listen(opts.backlog or BACKLOG) end
   return finish(sock, ok, err)
 end
 
---- The families of a host: a name may have addresses of both.
-local function bind_any(host, port, opts)
-  if host == "*" then
-    local sock, err = bound("inet6", "::", port, opts)
-    if sock or err == "address already in use" or err == "permission denied"
-    then
-      return sock, err
-    end
-    return bound("inet", "0.0.0.0", port, opts)
-  end
-  if host:find(":", 1, true) then return bound("inet6", host, port, opts) end
-  local sock, err = bound("inet", host, port, opts)
-  if sock or host:find("^[%d.]+$") or scarce[err]
-    or err == "address already in use" then
-    return sock, err
-  end
-  local sock6 = bound("inet6", host, port, opts)
-  return sock6, not sock6 and err or nil
+--- A list of listeners, which are closed with it unless they were joined.
+local List = {}
+function List.__close(list)
+  for _, sock in ipairs(list) do sock:close() end
 end
 
-local function bind_unix(path, opts)
+--- One listener at all these addresses, on one port, or nil and why not: what
+--- this machine does not have is left out, and anything else is an error.
+local function listen_at(entries, port, opts)
+  local list <close>, missing = setmetatable({}, List), nil
+  for _, entry in ipairs(entries) do
+    local sock, err = listener_at(entry.family, entry.addr, port, opts)
+    if sock then
+      list[#list + 1] = sock
+      if port == 0 then port = select(2, sock:getsockname()) end
+    elseif absent[err] then
+      missing = err
+    else
+      return nil, err
+    end
+  end
+  if #list < 2 then return table.remove(list), missing end
+  return core.join_listeners(list)
+end
+
+local function listen_on(entries, port, opts)
+  local tries = port == 0 and #entries > 1 and TRIES or 1
+  local sock, err
+  for _ = 1, tries do
+    sock, err = listen_at(entries, port, opts)
+    if sock or err ~= IN_USE then break end
+  end
+  return sock, err
+end
+
+--- Every address: a socket of both families, where there is IPv6.
+local function listen_anywhere(port, opts)
+  local family = opts.family
+  if family ~= "inet" and family ~= "inet4" then
+    local six = family and setmetatable({v6only = true}, {__index = opts})
+    local sock, err = listener_at("inet6", "::", port, six or opts)
+    if sock or family or err == IN_USE or err == "permission denied" then
+      return sock, err
+    end
+  end
+  return listener_at("inet", "0.0.0.0", port, opts)
+end
+
+--- Each address once: a name may stand in the hosts file twice.
+local function distinct(entries)
+  local list, known = {}, {}
+  for _, entry in ipairs(entries) do
+    if not known[entry.addr] then
+      known[entry.addr] = true
+      list[#list + 1] = entry
+    end
+  end
+  return list
+end
+
+local function listen_tcp(host, port, opts)
+  if host == "*" then return listen_anywhere(port, opts) end
+  local service = math.type(port) and ("%d"):format(port) or port
+  local entries, err = core.getaddrinfo("listen", host, service, opts.family,
+    "stream", nil, "p")
+  if not entries then return nil, err end
+  return listen_on(distinct(entries), entries[1].port, opts)
+end
+
+local function listen_unix(path, opts)
   local sock = core.unix()
-  return finish(sock, core.bind_file(sock, path, check.mode(opts.mode)))
+  local ok, err = core.bind_file(sock, path, check.mode(opts.mode))
+  if ok then ok, err = sock:listen(opts.backlog or BACKLOG) end
+  return finish(sock, ok, err)
 end
 
 --- Listens. nil or "*" is every address, of IPv6 and IPv4; port 0 takes a
---- free one (see getsockname). "unix:/path" makes a socket file with `mode`
---- ("0600" say) that goes when the listener closes; one that nobody listens on
---- is replaced. Interruptible. May switch to look up a name.
+--- free one (see getsockname). A name that has several addresses is listened on
+--- at all of them that this machine has, on one port, by one listener.
+--- "unix:/path" makes a socket file with `mode` ("0600" say) that goes when the
+--- listener closes; one that nobody listens on is replaced. Interruptible. May
+--- switch to look up a name.
 ---@param host? string
 ---@param port? integer|string
----@param opts? {backlog: integer, reuseport: boolean, mode: string|integer}
+---@param opts? {backlog: integer, reuseport: boolean, mode: string|integer,
+--- family: "inet"|"inet6", v6only: boolean}
 ---@return userdata? listener
 ---@return string? err  "address already in use", "permission denied", ...
 function green.listen(host, port, opts)
@@ -196,14 +263,8 @@ function green.listen(host, port, opts)
   if not path then port = check_port(port, 2, "listen") end
   opts = check.options(opts, listen_options, 3, "listen")
   core.checkpoint()
-  local sock, err
-  if path then
-    sock, err = bind_unix(path, opts)
-  else
-    sock, err = bind_any(host, port, opts)
-  end
-  if not sock then return nil, err end
-  return finish(sock, sock:listen(opts.backlog or BACKLOG))
+  if path then return listen_unix(path, opts) end
+  return listen_tcp(host, port, opts)
 end
 
 ----------------------------------------------------------------- serve --

@@ -2,13 +2,14 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
 local check = require "green.runtime.check"
 local error, ipairs, math, pairs = error, ipairs, math, pairs
 
 --- recv() never returns more.
 local CHUNK <const> = 65536
 
-local methods = {}
+local methods = {getsocknames = core.getsocknames}
 
 --- Iterates over the lines, without their ends, until the peer closes; a last
 --- line without an end counts. Raises on other failures. The iterator is
