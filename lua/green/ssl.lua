@@ -8,9 +8,8 @@
 
 local Room = require "green.patch.import"
 local require = require
-
 local room = Room.new {
-  ["ssl.core"] = function() return require "green.net.luasec" end,
+  ["ssl.core"] = function() return require "green.patch.luasec" end,
 }
 
-return room:require "ssl"
+return (room.require "ssl")

@@ -6,16 +6,18 @@
 --- So whatever a function of the room requires, and whenever it does, comes
 --- from the room, and the program's own package.loaded stays as it was.
 ---
+--- Modules in C see no environment: one that the program has loaded is shared.
+---
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
-local check = require "green.runtime.check"
 local modules = require "green.patch.modules"
+local loaders = require "green.patch.require"
 local std = require "green.runtime.std"
-local _G, getmetatable, ipairs, load, loadfile, math, pairs, rawget, rawset,
-  select, setmetatable, string, table, tostring, type = _G, getmetatable,
-  ipairs, load, loadfile, math, pairs, rawget, rawset, select, setmetatable,
-  string, table, tostring, type
+local _G, error, ipairs, load, loadfile, math, pairs, pcall, rawequal, rawget,
+  rawset, select, setmetatable, string, type = _G, error, ipairs, load,
+  loadfile, math, pairs, pcall, rawequal, rawget, rawset, select, setmetatable,
+  string, type
 local debug, package = std.debug, std.package or {}
 
 local loaded <const> = core.loaded()
@@ -25,72 +27,45 @@ Room.__index = Room
 
 --------------------------------------------------------------- loading --
 
---- A chunk gets the room's environment. Other loaders, of C, have none.
-local function move(loader, env)
-  if not debug then return end
+--- A copy of a function in Lua that shares its variables, but for the globals.
+--- The function itself may be the program's, as one of package.preload is.
+local function copy(f, dumped, env)
+  local twin = load(dumped, nil, "b", env)
   for i = 1, math.huge do
-    local name = debug.getupvalue(loader, i)
-    if not name then return end
-    if name == "_ENV" then
-      -- Not setupvalue: functions of the program may share the variable.
-      debug.upvaluejoin(loader, i, function() return env end, 1)
-      return
+    local name, value = debug.getupvalue(f, i)
+    if not name then return twin end
+    if name == "_ENV" or rawequal(value, _G) then
+      -- Not setupvalue, which would change a variable that is shared.
+      debug.upvaluejoin(twin, i, function() return env end, 1)
+    else
+      debug.upvaluejoin(twin, i, f, i)
     end
   end
 end
 
---- The loader of the first searcher that has one, and its data.
-local function find_loader(name)
-  local messages = {}
-  for _, searcher in ipairs(package.searchers) do
-    local loader, data = core.call(searcher, name)
-    if type(loader) == "function" then return loader, data end
-    if type(loader) == "string" then messages[#messages + 1] = loader end
+--- A loader whose globals are the room's; the loader itself if it is in C.
+local function move(loader, data, env)
+  if debug then
+    local is_lua, dumped = pcall(string.dump, loader)
+    return is_lua and copy(loader, dumped, env) or loader, is_lua
   end
-  check.misuse("module '%s' not found:%s", name,
-    "\n\t" .. table.concat(messages, "\n\t"))
+  -- Without the library debug a file is compiled once more.
+  local chunk = type(data) == "string" and loadfile(data, nil, env)
+  return chunk or loader, chunk ~= nil
 end
 
---- A function of package.preload belongs to the program, which may share it: a
---- copy of it runs, if all that it needs is globals.
-local function copy(loader)
-  if not debug or debug.getinfo(loader, "S").what == "C" then return loader end
-  local name = debug.getupvalue(loader, 1)
-  if debug.getupvalue(loader, 2) or name and name ~= "_ENV" then
-    return loader
+--- What finds modules for the room: a loader and its data.
+local function finder(self)
+  return function(name)
+    local make = self.replacements[name]
+    if make then return make, ":green:" end
+    local loader, data = loaders.find(name, modules.is_replacement)
+    local moved, is_lua = move(loader, data, self.env)
+    if not is_lua and loaded[name] ~= nil then
+      return function() return loaded[name] end, data
+    end
+    return moved, data
   end
-  return load(string.dump(loader), "=preload", "b") or loader
-end
-
-function Room:load(name)
-  local loader, data = find_loader(name)
-  if loader == rawget(package.preload, name) then loader = copy(loader) end
-  move(loader, self.env)
-  local mine = self.loaded
-  local value = core.call(loader, name, data)
-  if value ~= nil then
-    rawset(mine, name, value)
-  elseif rawget(mine, name) == nil then
-    rawset(mine, name, true)
-  end
-  return rawget(mine, name), data
-end
-
---- The room's require.
-function Room:require(name)
-  if type(name) ~= "string" then
-    if type(name) ~= "number" then check.value(name, "string", 1, "require") end
-    name = tostring(name)
-  end
-  local value = self.loaded[name]
-  if value then return value end
-  local make = self.replacements[name]
-  if make then
-    value = make()
-    rawset(self.loaded, name, value)
-    return value
-  end
-  return self:load(name)
 end
 
 ----------------------------------------------------------- environment --
@@ -107,8 +82,24 @@ local function add_load(env)
   end
   function env.dofile(file)
     local chunk, err = loadfile(file, nil, env)
-    if not chunk then std.error(err, 0) end
+    if not chunk then error(err, 0) end
     return chunk()
+  end
+end
+
+--- What a module does to _G, such as giving it a metatable, is done to the
+--- program's globals.
+local function add_access(env)
+  for _, name in ipairs {"getmetatable", "setmetatable", "rawget", "next"} do
+    local f = std[name]
+    env[name] = function(t, ...)
+      if rawequal(t, env) then return f(_G, ...) end
+      return f(t, ...)
+    end
+  end
+  function env.rawset(t, key, value)
+    local is_global = rawequal(t, env) and rawget(env, key) == nil
+    return rawset(is_global and _G or t, key, value)
   end
 end
 
@@ -128,25 +119,24 @@ function Room.new(replacements, globals)
     replacements = replacements}, Room)
   local env = setmetatable({}, {
     __index = _G,
-    __newindex = _G,
     __pairs = function() return pairs(_G) end,
-    __metatable = getmetatable(_G),
   })
+  self.env = env
   env._G = env
-  env.require = function(name) return self:require(name) end
+  self.require = loaders.new(self.loaded, finder(self))
+  env.require = self.require
   env.package = setmetatable({loaded = self.loaded}, {
     __index = package,
     __newindex = package,
   })
-  self.loaded._G = env
-  self.loaded.package = env.package
   add_load(env)
-  for name, value in pairs(globals or {}) do
-    env[name] = nil
-    rawset(env, name, value)
-    rawset(self.loaded, name, value)
+  add_access(env)
+  for name, value in pairs(globals or {}) do env[name] = value end
+  -- From now on what a module sets is the program's.
+  std.getmetatable(env).__newindex = _G
+  for _, name in ipairs {"_G", "package", "io", "os"} do
+    self.loaded[name] = rawget(env, name)
   end
-  self.env = env
   return self
 end
 

@@ -29,83 +29,129 @@ local patch = {}
 local Patch = {}
 Patch.__index = Patch
 
---- Of fields of a table, such as the globals, or io.
+--- Of fields of tables, such as the globals, or io. `fields` returns a list of
+--- {table, key, replacement, what to call it}.
 local Fields = setmetatable({}, Patch)
 Fields.__index = Fields
 
 function Fields:put()
-  local originals = {}
+  local values = {}
   self.former = {}
-  for name, replacement in pairs(self.replacements()) do
-    local value = self.table[name]
-    self.former[name] = value
-    self.table[name] = replacement
-    if value ~= nil then originals[value] = self.prefix .. name end
+  for i, field in ipairs(self.fields()) do
+    local t, key, replacement, what = table.unpack(field)
+    local value = t[key]
+    if value ~= nil then
+      self.former[i] = {t, key, value, replacement}
+      t[key] = replacement
+      values[value] = values[value] or what
+    end
   end
-  return self.whole or self.former[self.name], originals
+  return values
 end
 
+--- What the program has put there meanwhile stays.
 function Fields:take()
-  for name, value in pairs(self.former) do self.table[name] = value end
-  self.former = nil
+  for _, former in pairs(self.former) do
+    local t, key, value, replacement = table.unpack(former)
+    if t[key] == replacement then t[key] = value end
+  end
 end
 
 --- Of modules: who requires one later gets the replacement.
 local Modules = setmetatable({}, Patch)
 Modules.__index = Modules
 
+--- Functions that belong to nobody, such as table.unpack.
+local common = {}
+for _, library in pairs(std) do
+  if type(library) == "function" then common[library] = true end
+  for _, value in std.next, type(library) == "table" and library or {} do
+    common[value] = true
+  end
+end
+
 --- An original module and its functions, by what to call them.
-local function add_originals(originals, name, module)
-  if module == nil or module == true then return end
-  originals[module] = originals[module] or name
+local function add_originals(values, name, module)
+  if type(module) ~= "table" and type(module) ~= "function" then return end
+  values[module] = values[module] or name
   if type(module) ~= "table" then return end
   for key, value in std.next, module do
-    if type(value) == "function" and type(key) == "string" then
-      originals[value] = originals[value] or name .. "." .. key
+    if type(value) == "function" and type(key) == "string"
+      and not common[value] then
+      values[value] = values[value] or name .. "." .. key
     end
   end
 end
 
-function Modules:put()
-  local originals = {}
-  self.former, self.preloads = {}, {}
-  for name, make in pairs(modules.made[self.name]) do
-    add_originals(originals, name, loaded[name])
-    self.former[name] = {loaded[name]}
-    self.preloads[name] = {preload[name]}
+--- The module is what is in package.loaded; after that, one of the installed
+--- files' if make is nil.
+function Modules:replace(name, make, values)
+  local module = loaded[name]
+  add_originals(values, name, module)
+  self.former[#self.former + 1] = {name, module, preload[name]}
+  if not make then
     loaded[name] = nil
-    preload[name] = make
+    return
   end
-  for _, name in ipairs(modules.built_on[self.name]) do
-    self.former[name] = {loaded[name]}
-  end
-  return self.former[self.name][1] or false, originals
+  modules.former[name] = {module}
+  modules.former_preload[name] = {preload[name]}
+  preload[name] = make
+  loaded[name] = module and make() or nil
 end
 
---- Only after originals were looked for: these hold some.
-function Modules:settle()
-  for _, name in ipairs(modules.built_on[self.name]) do loaded[name] = nil end
+function Modules:put()
+  local values = {}
+  self.former = {}
+  -- By name: "socket" goes before "socket.core", the same table.
+  local names = {}
+  for name in pairs(modules.made[self.name]) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    self:replace(name, modules.made[self.name][name], values)
+  end
+  for _, name in ipairs(modules.built_on[self.name]) do
+    self:replace(name, nil, values)
+  end
+  return values
 end
 
 function Modules:take()
-  for name, former in pairs(self.former) do loaded[name] = former[1] end
-  for name, former in pairs(self.preloads) do preload[name] = former[1] end
-  self.former, self.preloads = nil, nil
+  for i = #self.former, 1, -1 do
+    local name, module, former_preload = table.unpack(self.former[i], 1, 3)
+    loaded[name], preload[name] = module, former_preload
+    modules.former[name], modules.former_preload[name] = nil, nil
+  end
 end
 
-function Patch.settle() end
+--- What was there under that name: the module, or the table of functions.
+function Modules:original()
+  local former = modules.former[self.name]
+  return former and former[1]
+end
+
+local require_function <const> = require "green.patch.require".guarded
 
 local patches <const> = {
-  require = setmetatable({name = "require", table = _G, prefix = "",
-    replacements = function()
-      return {require = require "green.patch.require"}
-    end}, Fields),
+  require = setmetatable({
+    fields = function()
+      return {{_G, "require", require_function, "require"}}
+    end,
+    original = function(self) return self.former[1] and self.former[1][3] end,
+  }, Fields),
   socket = setmetatable({name = "socket"}, Modules),
   ssl = setmetatable({name = "ssl"}, Modules),
 }
 
---- What was there before, by patch; nil: it is not in force.
-local originals = {}
+--- The patches that are in force, in the order in which they were put, and by
+--- name.
+local in_force = {}
+
+local function is_in_force(name)
+  for _, each in ipairs(in_force) do
+    if each == name then return true end
+  end
+  return false
+end
 
 ---------------------------------------------------------- monkey_patch --
 
@@ -131,38 +177,31 @@ local function in_order(names)
   return list
 end
 
+--- Lua's own modules and ours hold originals rightly.
+local function is_exempt(name)
+  return modules.is_shared(name)
+end
+
+--- Puts those that are not in force. Returns what they replaced, by name of the
+--- value; nil if there was nothing to do.
 local function put(names)
-  local replaced, new = {}, {}
+  local replaced
   for _, name in ipairs(names) do
-    if originals[name] == nil then
-      local original, values = patches[name]:put()
-      originals[name] = original
-      for value, what in pairs(values) do replaced[value] = what end
-      new[#new + 1] = name
+    if not is_in_force(name) then
+      replaced = replaced or {}
+      for value, what in pairs(patches[name]:put()) do
+        replaced[value] = what
+      end
+      in_force[#in_force + 1] = name
     end
   end
-  return replaced, new
+  return replaced
 end
 
---- Is that module itself replaced, or loaded anew? Lua's own and ours hold
---- originals rightly.
-local function is_ours(name)
-  return modules.is_shared(name) or patch.is_patched_module(name)
-end
-
-function patch.is_patched_module(name)
-  for key, made in pairs(modules.made) do
-    if made[name] then return originals[key] ~= nil end
-  end
-  return false
-end
-
+--- The last one first: some replaced what another had put there.
 local function undo()
-  for _, name in ipairs(in_order()) do
-    if originals[name] ~= nil then
-      patches[name]:take()
-      originals[name] = nil
-    end
+  while in_force[1] do
+    patches[table.remove(in_force)]:take()
   end
 end
 
@@ -173,19 +212,15 @@ function patch.monkey_patch(names)
   end
   if names ~= nil then check_names(names) end
   names = in_order(names)
-  local replaced, new = put(names)
-  local result = std.next(replaced) and find_captured(replaced, is_ours) or {}
-  for _, name in ipairs(new) do patches[name]:settle() end
-  for _, name in ipairs(names) do
-    result[name] = originals[name] or nil
-  end
+  local replaced = put(names)
+  local result = replaced and find_captured(replaced, is_exempt) or {}
+  for _, name in ipairs(names) do result[name] = patches[name]:original() end
   return result
 end
 
 function patch.is_patched(name)
   check.value(name, "string", 1, "is_patched")
-  if patches[name] then return originals[name] ~= nil end
-  return patch.is_patched_module(name)
+  return is_in_force(patches[name] and name or modules.patch_of[name])
 end
 
 -------------------------------------------------------- import_patched --
@@ -232,7 +267,7 @@ function patch.import_patched(name, ...)
   check.value(name, "string", 1, "import_patched")
   local where, names = room_for(name, ...)
   local values = {}
-  for i, each in ipairs(names) do values[i] = where:require(each) end
+  for i, each in ipairs(names) do values[i] = where.require(each) end
   return table.unpack(values, 1, #names)
 end
 

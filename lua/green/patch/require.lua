@@ -1,9 +1,9 @@
---- A require that knows which modules are being loaded.
+--- Functions like require that know which modules are being loaded.
 ---
---- The stock function does not: while a module's body blocks, a second thread
---- that requires the module loads it once more. This one makes that thread
---- wait; a cycle of modules that wait for each other is an error that names
---- them. A name is guarded exactly while its loader runs, however that ends.
+--- The stock one does not: while a module's body blocks, a second thread that
+--- requires the module loads it once more. These make that thread wait; a cycle
+--- of modules that wait for each other is an error that names them. A name is
+--- guarded exactly while its loader runs, however that ends.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -17,11 +17,10 @@ local math, rawget, select, setmetatable, table, tostring, type =
 local loaded <const> = core.loaded()
 local package = package or {}
 
---- The modules that are being loaded, by name. An entry has its name, its
---- thread (nil: none runs here), an event for the threads that wait, and the
---- entry that the same thread was loading before, which requires it.
-local loading = {}
---- By thread: the innermost entry that it loads, and the one it waits for.
+--- A module that is being loaded is an entry. It has its name, its thread (nil:
+--- none runs here), an event for the threads that wait, and the entry that the
+--- same thread was loading before, which requires it. By thread: the innermost
+--- entry that it loads, and the one it waits for.
 local innermost, awaited = {}, {}
 local NONE <const> = "no green thread"
 
@@ -76,8 +75,9 @@ end
 -- their errors name no place, and a module's body cannot yield to a coroutine
 -- that may never resume it.
 
---- The first loader that package.searchers find, and its data.
-local function find_loader(name)
+--- The first loader that package.searchers find, and its data. One that `skip`
+--- accepts is passed over.
+local function find_loader(name, skip)
   local searchers = package.searchers
   if type(searchers) ~= "table" then
     check.misuse("'package.searchers' must be a table")
@@ -87,8 +87,9 @@ local function find_loader(name)
     local searcher = rawget(searchers, i)
     if searcher == nil then break end
     local loader, data = core.call(searcher, name)
-    if type(loader) == "function" then return loader, data end
-    if type(loader) == "string" or type(loader) == "number" then
+    if type(loader) == "function" then
+      if not skip or not skip(loader) then return loader, data end
+    elseif type(loader) == "string" or type(loader) == "number" then
       messages[#messages + 1] = loader
     end
   end
@@ -96,28 +97,26 @@ local function find_loader(name)
     #messages > 0 and "\n\t" .. table.concat(messages, "\n\t") or "")
 end
 
---- Does what the stock require does once it knows that it must load.
-local function load_module(name)
-  local loader, data = find_loader(name)
-  local value = core.call(loader, name, data)
-  if value ~= nil then loaded[name] = value end
-  if loaded[name] == nil then loaded[name] = true end
-  return loaded[name], data
-end
-
 local Guard = {__close = function(entry)
-  loading[entry.name] = nil
+  entry.loading[entry.name] = nil
   innermost[entry.thread or NONE] = entry.outer
   entry.over = true
   entry.ended:send()
 end}
 
-local function guarded_load(name, me)
+--- Does what the stock require does once it knows that it must load.
+local function guarded_load(loader, name, me)
   local entry <close> = setmetatable({name = name, thread = me,
-    outer = innermost[me or NONE], ended = core.event()}, Guard)
-  loading[name] = entry
+    outer = innermost[me or NONE], ended = core.event(),
+    loading = loader.loading}, Guard)
+  loader.loading[name] = entry
   innermost[me or NONE] = entry
-  return load_module(name)
+  local body, data = loader.find(name)
+  local value = core.call(body, name, data)
+  local modules = loader.loaded
+  if value ~= nil then modules[name] = value end
+  if modules[name] == nil then modules[name] = true end
+  return modules[name], data
 end
 
 local Waiting = {__close = function(w) awaited[w.thread] = nil end}
@@ -140,22 +139,31 @@ local function check_name(...)
     select("#", ...) == 0 and "no value" or type(name))
 end
 
---- require, but a module that another thread is loading is waited for.
-local function guarded_require(...)
+--- The work of require: a module that another thread loads is waited for.
+local function guarded_require(loader, ...)
   local name = check_name(...)
-  local me, entry = nil, loading[name]
+  local me, entry = nil, loader.loading[name]
   if entry then
     me = green.current()
     -- A load may fail or be killed: then the next thread tries.
     while entry and not leads_to(entry, me) do
       wait_for(entry, me)
-      entry = loading[name]
+      entry = loader.loading[name]
     end
   end
-  local value = loaded[name]
+  local value = loader.loaded[name]
   if value then return value end
   if entry then raise_cycle(entry, me) end
-  return guarded_load(name, me or green.current())
+  return guarded_load(loader, name, me or green.current())
 end
 
-return guarded_require
+--- A function like require for the modules of a table.
+---@param modules table<string, any>
+---@param find fun(name: string): function, any  a module's loader and its data
+---@return fun(name: string): any, any
+local function new(modules, find)
+  local loader = {loaded = modules, find = find, loading = {}}
+  return function(...) return guarded_require(loader, ...) end
+end
+
+return {new = new, find = find_loader, guarded = new(loaded, find_loader)}

@@ -15,12 +15,13 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
+local original = require "green.patch.modules".original
 local std = require "green.runtime.std"
 local getmetatable, math, pairs, setmetatable, table, tonumber, tostring,
   type = getmetatable, math, pairs, setmetatable, table, tonumber, tostring,
   type
 
-local found <const>, luasec <const> = std.pcall(std.require, "ssl.core")
+local found <const>, luasec <const> = std.pcall(original, "ssl.core")
 if not found then
   check.misuse("TLS for LuaSec's module 'ssl' needs LuaSec itself: Debian's "
     .. "package lua-sec, or the rock luasec\n%s", tostring(luasec))
