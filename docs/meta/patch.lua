@@ -33,9 +33,9 @@ local green = {}
 --- replaced itself meanwhile. Modules that were loaded in between stay green.
 ---
 --- socket: whoever requires "socket", "socket.core", "socket.unix" or
---- "socket.serial" from now on gets green.socket's. The installed "socket.http",
---- ".ftp", ".smtp", ".tp", ".url", ".headers" and "ssl.https" are loaded once
---- more, on it.
+--- "socket.serial" from now on gets green.socket's. The installed
+--- "socket.http", ".ftp", ".smtp", ".tp", ".url" and ".headers" and "ssl.https"
+--- are loaded once more, on it.
 ---
 --- ssl: whoever requires "ssl" or "ssl.core" gets green.ssl's, and "ssl.https"
 --- is loaded once more.
@@ -59,15 +59,15 @@ function green.monkey_patch(names) end
 function green.is_patched(name) end
 
 --- Loads a module for green threads, and all that it requires, whenever one of
---- its functions does so, and leaves the program's own package.loaded as it was.
+--- its functions does so. The program's own package.loaded stays as it was.
 --- Equal names give the same module. All other globals are the program's.
 --- Modules in C are shared with the program, except those of LuaSocket and
 --- LuaSec, which are replaced. May switch, as a module's body may; raises what
 --- require raises.
 ---
 --- More names give more results. A table among the arguments maps names to
---- modules that what is loaded is to find under them: what is loaded then is not
---- shared with other calls.
+--- modules that are found under them: what is loaded then is not shared with
+--- other calls.
 ---@param name string
 ---@param ... string|table<string, any>
 ---@return any module
