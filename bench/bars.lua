@@ -1,7 +1,6 @@
--- bars.lua - the bars of DESIGN.md section 10 and of the toolkit, and the table
--- that says which of them this run has reached. Both sides of a ratio come from
--- this run.
--- SPDX-License-Identifier: MIT
+-- bars.lua - the bars, and the table that shows which of them this run has
+-- reached. Both sides of a ratio come from this run. SPDX-License-Identifier:
+-- MIT
 local ours, go = "luagreen", "Go, 1 P"
 
 -- The largest number of threads or timers that this run took.
@@ -15,8 +14,8 @@ local function widest(cells)
   end
 end
 
--- what, sense, bar, {subject, row, column, field ("value" if it is not given)},
--- and the same of what it is divided by, if any.
+-- name, sense, bar, {subject, row, column, field ("value" by default)}, and the
+-- same for the divisor, if any.
 local bars = {
   {"sleep(0) / bare Lua, 10 threads", "<=", 0.35,
    {"switch", ours, "10"}, {"switch", "bare Lua", "10"}},
@@ -65,7 +64,7 @@ for _, peer in ipairs{"luv", "Tarantool"} do
   ahead_in_echo(peer, "1,000 x 16 KB")
 end
 
--- The toolkit is to be ahead of what its parts are modelled on.
+-- The toolkit must be ahead of its models.
 for _, bar in ipairs{
   {"queues", "lifo", "gevent"}, {"queues", "priority", "gevent"},
   {"queues", "with less", "gevent"}, {"select", "10 wait", "cqueues"},
@@ -83,7 +82,7 @@ for _, bar in ipairs{
 end
 
 -- Not worse than logarithmic: from 1 to 100,000 threads at most log2(100,000)
--- times as dear, which leaves room for the caches that no longer hold it all.
+-- times as expensive, which allows for caches that no longer hold it all.
 for _, what in ipairs{"switch", "spawn", "timer", "queue", "wait"} do
   table.insert(bars, {what .. ", 100,000 threads / 1", "<=",
                       math.log(100000, 2),

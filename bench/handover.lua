@@ -74,5 +74,5 @@ local function timed()
   kinds[arg[1]]()
   return os.clock() - start
 end
--- Not from the main thread: it keeps its stack, what other threads need not.
+-- Not from the main thread: it keeps its stack, which other threads need not.
 print(green.spawn(timed):wait() / values * 1e9)

@@ -2,10 +2,10 @@
  *
  *   load PORT CONNECTIONS BYTES SECONDS [PID]
  *
- * prints "round-trips-per-second p50 p99", latencies in microseconds; with the
- * server's process given, "cpu=N" after it, the CPU time in microseconds that
- * its threads took per round trip, user and system: it hardly depends on what
- * else the machine does. The first fifth of the time warms the server up and is
+ * prints "round-trips-per-second p50 p99", latencies in microseconds. Given the
+ * server's process, it adds "cpu=N", the CPU time in microseconds that its
+ * threads took per round trip, user and system, which hardly depends on the
+ * load of the machine. The first fifth of the time warms the server up and is
  * not counted. One thread, one epoll; the clock is read once per batch of
  * events, so that the load costs less than the server that it drives.
  *
@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #define BATCH 512
-#define SLOWEST 1000000 /* us; what takes longer counts as this */
+#define SLOWEST 1000000 /* us; a longer latency counts as this */
 
 struct conn {
   int fd;

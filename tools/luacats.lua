@@ -2,10 +2,9 @@
 --- reference and for the spec that checks them.
 ---
 --- A file is read line by line into items, in order of the text: classes,
---- aliases and functions. What is said wrongly raises "path:line: ...", so
---- that what has been read is well formed. Of the annotations those are known
---- that the files use; of `---@return type name` and `---@return type  text`
---- the second is told by its two spaces.
+--- aliases and functions. A mistake raises "path:line: ...", so the result is
+--- well formed. This knows the annotations that the files use; two spaces tell
+--- `---@return type  text` from `---@return type name`.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -17,8 +16,8 @@ for name in ("any nil boolean true false number integer string table function "
   BASIC[name] = true
 end
 
--- A reader of types: `at` is where it is in `text`. Each function eats what it
--- has read; `used` collects the names of types.
+-- A reader of types: `at` is where it is in `text`. Each function consumes the
+-- text that it reads; `used` collects the names of types.
 local Reader = {}
 Reader.__index = Reader
 
@@ -26,7 +25,7 @@ function Reader:fail(wanted)
   error(("%s expected at '%s'"):format(wanted, self.text:sub(self.at)), 0)
 end
 
---- What matches the pattern here, or nil; spaces before it are left out.
+--- The text that matches the pattern here, without spaces before it, or nil.
 function Reader:take(pattern)
   local _, last, found = self.text:find("^%s*(" .. pattern .. ")", self.at)
   if not last then return end
@@ -38,7 +37,7 @@ function Reader:need(pattern, wanted)
   return self:take(pattern) or self:fail(wanted or pattern)
 end
 
---- A list up to the closing bracket, which is eaten.
+--- A list up to the closing bracket, which it consumes.
 function Reader:list(closing, element)
   local list = {}
   if self:take(closing) then return list end
@@ -132,9 +131,9 @@ end
 
 local function trimmed(text) return (text:match "^%s*(.-)%s*$") end
 
--- What a block of comments is about: made by @class and @alias, or by the
--- function below it. Each tag adds to it and returns what a line of text that
--- follows continues.
+-- The subject of a block of comments: @class, @alias or the function below
+-- makes it. Each tag adds to it and returns the item that a following line of
+-- text continues.
 local tags = {}
 
 local function current(block, kind)
@@ -265,7 +264,7 @@ local function joined(a, b)
   return (a == "" or b == "") and a .. b or a .. " " .. b
 end
 
---- A line of a comment with three dashes, which are cut off.
+--- A line of a comment with three dashes, which this cuts off.
 function File:comment(text)
   local block = self:block_so_far()
   local tag, rest = text:match "^@(%a+)%s*(.*)$"
@@ -326,7 +325,7 @@ function File:func(owner, dot, name, arguments)
   self.items[#self.items + 1] = item
 end
 
---- Remembers which types were named, to be looked up when all are known.
+--- Notes which types were named, to look them up when all are known.
 function File:end_block()
   local block = self.block
   if not block then return end
@@ -338,7 +337,7 @@ function File:end_block()
   self.block = nil
 end
 
---- A line of code: what the block above it is about.
+--- A line of code, which is the subject of the block above it.
 function File:code(line)
   local owner, dot, name, arguments =
     line:match "^function ([%w_]+)([.:])([%w_]+)%((.-)%) end$"
@@ -408,7 +407,7 @@ local function listed(folder)
   return list
 end
 
---- Every type that is named is declared, in one of the files.
+--- Checks that one of the files declares every type that is named.
 local function check_types(files)
   local known = {}
   for _, file in ipairs(files) do
