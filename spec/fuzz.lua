@@ -1,4 +1,4 @@
---- Random programs against a model of what the library promises.
+--- Random programs against a model of the library's promises.
 ---
 ---   lua5.4 spec/fuzz.lua [SECONDS [FIRST]]     programs FIRST, FIRST + 1, ...
 ---   LUAGREEN_SEED=n lua5.4 spec/fuzz.lua       that one
@@ -7,14 +7,14 @@
 --- A program is a set of objects and some green threads, `actors`, that do a
 --- few random acts on them and on each other. An act may contain others, in C
 --- frames, coroutines, shields, time limits, blocks that own threads. Each
---- object comes with a model of it: what the calls that returned have done.
---- A call is in one of three states for the model: under way, returned, or cut
---- off, when its thread was closed from outside; what a cut one did is unknown.
+--- object has a model: the effects of the calls that returned. A call is in one
+--- of three states for the model: under way, returned, or cut off, if its
+--- thread was closed from outside; the effect of a cut one is unknown.
 ---
 --- The models are compared with the objects after each call, as far as a call
 --- shows them, and whenever the program is quiet: when no thread can run, none
---- may wait for what it could have. A program ends by a kill of all that is
---- left; then the sums have to fit.
+--- may wait for what it could have. A program ends by killing all threads that
+--- are left; then the sums must fit.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -80,7 +80,7 @@ end
 
 ----------------------------------------------------------------- program --
 
---- One program: its objects, its actors, what was wrong.
+--- One program: its objects, its actors, its faults.
 local World = {}
 World.__index = World
 
@@ -169,7 +169,7 @@ function Item:settle(is_put)
   end
 end
 
---- A put that raised has not put; of one that was cut off nobody knows.
+--- A put that raised has not put; the effect of a cut one is unknown.
 function Item:__close(err)
   if self.is_put ~= nil then return end
   if err ~= nil then
@@ -243,7 +243,7 @@ function World:call()
   return self.calls
 end
 
---- Who asked first has got what was put first, if woken threads run in turn.
+--- The first to ask gets the first value put, if woken threads run in turn.
 function Queue:check_order()
   if self.kind ~= "queue" and self.kind ~= "channel" then return end
   table.sort(self.history, function(a, b) return a.get < b.get end)
@@ -293,7 +293,7 @@ local function waitgroup()
   return {o = green.waitgroup(n), n = n}
 end
 
---- A pool of resources; its items know who has them.
+--- A pool of resources; its items know their holders.
 local function resources(w)
   local rp = {alive = 0, max = random(3), made = 0}
   rp.most = rp.max
@@ -451,7 +451,7 @@ function World:other()
   end
 end
 
---- All who ask must hear the same.
+--- All threads that ask must get the same.
 function World:outcome(actor, ok, v)
   if ok == nil then return end
   if not actor.outcome then actor.outcome = {ok, v} end
@@ -648,7 +648,7 @@ function plain.close_queue(w)
   q.closed = true
 end
 
---- What a clear drops may be told by the sum only.
+--- Only the sum may tell what a clear dropped.
 function plain.clear(w)
   if not one_in(3) then return end
   local q = pick(w.queue)
@@ -714,7 +714,8 @@ function plain.foreign_resume(w)
   if other.co then coroutine.resume(other.co, "nonsense", {}) end
 end
 
---- By one whom no block waits for: the handlers may wait for the others.
+--- Killed by a thread that no block waits for: the handlers may wait for the
+--- others.
 function plain.foreign_close(w)
   local other = pick(w.list)
   if not other.co or not w:me().free or one_in(2) then return end
@@ -1063,7 +1064,7 @@ function nested.close_handler(w, depth)
   acts(w, depth)
 end
 
---- What a finalizer may do, in any thread, and in the middle of other acts.
+--- The acts of a finalizer, in any thread, and in the middle of other acts.
 local LIGHT <const> = {"send", "signal", "give", "close_queue",
   "peek", "kill", "throw", "collect", "cancel", "link"}
 
@@ -1091,7 +1092,7 @@ function Family:__close()
   end
 end
 
---- Stands inside of the crew's block, to learn how that is left.
+--- Stands inside the crew's block, to learn how that ends.
 local Block = {}
 function Block:__close(err) self.family.err = err end
 
@@ -1297,7 +1298,7 @@ local function check_waiter(w, actor, t)
   end
 end
 
---- Those who want to get meet those who want to put.
+--- No getter waits while a putter waits.
 local function check_meetings(w)
   local getter, putter = {}, {}
   for _, actor in ipairs(w.list) do
@@ -1322,7 +1323,7 @@ local function check_semaphore(w, s)
     s.held, s.o:count())
 end
 
---- What holds whenever no thread can run.
+--- The conditions that hold whenever no thread can run.
 local function check_all(w)
   for _, actor in ipairs(w.list) do
     local t = actor.id and green.find_thread(actor.id)

@@ -1,5 +1,5 @@
---- Random programs that do to descriptors whatever a program can, against a
---- model of what the kernel makes of it.
+--- Random programs that do anything to descriptors, against a model of the
+--- kernel.
 ---
 ---   lua5.4 spec/fuzz_fd.lua [SECONDS [FIRST]]    programs FIRST and on
 ---   LUAGREEN_SEED=n lua5.4 spec/fuzz_fd.lua      that one
@@ -9,10 +9,10 @@
 --- the system that the library does not see, and wait for them, with wait_fd
 --- and as sockets; children are forked that keep them open. The model knows
 --- which file each number leads to, and how often that has changed. A wait may
---- say "true" only for what was ready, "closed" only for what was, "timeout"
---- only in time and for what was not ready. Whenever the program is quiet, no
---- thread waits for what is ready, or for a number that leads elsewhere by
---- now, and the hub is idle.
+--- return true only for a ready file, "closed" only for a closed one, "timeout"
+--- only in time and for a file that was not ready. Whenever the program is
+--- quiet, no thread waits for a ready file, or for a number that leads
+--- elsewhere by now, and the hub is idle.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -213,7 +213,7 @@ local function rival(w, n, event, but)
   end
 end
 
---- What wait_fd said about a wait.
+--- Checks the result of a wait_fd.
 local function judge(w, wait, ok, got, err)
   local n, file = wait.number, wait.file
   local stayed = w.turns[n] == wait.turn
@@ -367,7 +367,8 @@ end
 
 ------------------------------------------------------------------ checks --
 
---- No thread can run. Who still waits waits for what is open and not ready.
+--- No thread can run. All remaining waits are for open files that are not
+--- ready.
 local function check_quiet(w)
   for wait in pairs(w.waits) do
     local n = wait.number

@@ -1,4 +1,4 @@
---- What the specs share. They wait for conditions, never for hopeful sleeps.
+--- Functions for all specs, which wait for conditions and never sleep and hope.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -124,7 +124,7 @@ function help.collecting(f, ...)
   return list
 end
 
---- What a run must leave as it found it.
+--- The state that a run must leave as it was.
 function help.leftovers()
   collectgarbage()
   collectgarbage()
@@ -164,12 +164,12 @@ end
 
 help.lua = shell.lua
 
---- What arrives when nil is raised: Lua 5.5 puts a text in its place.
+--- The error value after raising nil: Lua 5.5 puts a text in its place.
 help.raised_nil = select(2, pcall(error))
 
---- Runs a program in a stock interpreter of its own. Returns what it printed,
---- both streams together, then "exit" or "signal" and the number. `$PID` in
---- the program stands for a function that returns its process id.
+--- Runs a program in a stock interpreter of its own. Returns its output, both
+--- streams together, then "exit" or "signal" and the number. `$PID` in the
+--- program stands for a function that returns its process id.
 function help.child(text, arguments)
   local prelude = [[
 local function PID()

@@ -1,15 +1,16 @@
---- What the code in the tables of docs/coming-from.md runs in: the names that
---- the page promises, each made when it is first used.
+--- The environment of the code in the tables of docs/coming-from.md: the names
+--- that the page promises, each made when it is first used.
 ---
 --- `require "spec.rows" (code)` runs a piece of it, as an expression if it is
---- one; spec/snippets.lua starts a program for each piece. What it leaves going
---- must not fail, either, but with the error that the page calls `err`.
+--- one; spec/snippets.lua starts a program for each piece. Threads that it
+--- leaves running must not fail either, except with the error that the page
+--- calls `err`.
 ---
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
 
---- Says two lines to whoever connects, and closes.
+--- Sends two lines to each client, and closes.
 local function greet(conn)
   conn:send "hello\nworld\n"
   green.sleep(0.01)

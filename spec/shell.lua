@@ -1,4 +1,4 @@
---- What specs need that run other programs, compilers among them.
+--- Functions for specs that run other programs, compilers among them.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -9,9 +9,9 @@ local shell = {}
 shell.version = _VERSION:match "%d+%.%d+"
 shell.lua = os.getenv "LUA" or "lua" .. shell.version
 
---- Runs a command line (formatted); returns what it wrote to stdout and
---- stderr, and raises with all of it unless it ended with 0. The module under
---- test is not in the command's way: LUA_PATH and LUA_CPATH are unset.
+--- Runs a command line (formatted); returns its output on stdout and stderr,
+--- and raises with all of it unless it ended with 0. The module under test is
+--- not in the command's way: LUA_PATH and LUA_CPATH are unset.
 function shell.run(format, ...)
   local command = select("#", ...) > 0 and format:format(...) or format
   local pipe = assert(io.popen("unset LUA_PATH LUA_CPATH MAKEFLAGS; "

@@ -1,5 +1,5 @@
---- Programs in Markdown pages: found, run and compared with what they say that
---- they print.
+--- Finds and runs the programs in Markdown pages, and compares their output
+--- with their comments.
 ---
 --- Each block of Lua is a program, or goes on with the one before it, when the
 --- line above it is `<!-- continues -->`. `require "green"` may be left out.
@@ -57,8 +57,8 @@ function snippets.rows(path)
   return list
 end
 
---- What links into a page may name: its headings, as web sites spell them, and
---- ids.
+--- The targets that links into a page may name: its headings, as web sites
+--- spell them, and ids.
 local function anchors(path)
   local set, code = {}, false
   for line in io.lines(path) do
@@ -154,7 +154,7 @@ local function indented(lines)
   return "\n  " .. table.concat(lines, "\n  ")
 end
 
---- Raises unless the program prints what it says.
+--- Raises unless the program prints the text of its comments.
 function snippets.check(dir, program)
   local code = table.concat(program, "\n") .. "\n"
   if not code:find "require \"green\"" then

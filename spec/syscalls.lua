@@ -5,12 +5,12 @@
 ---   lua5.4 spec/syscalls.lua all [SCENARIO]     every case
 ---   lua5.4 spec/syscalls.lua SCENARIO CALL N ERROR TIMES      that one
 ---
---- A case is a scenario, a system call, its how-many-th that fails, with what
---- error, and how often in a row. The scenario runs in a forked child, once
---- while calls fail, when its calls may return errors and its threads raise
---- them, and once more after that, when all must be well. Nothing may be lost
---- or come twice, nothing be left (threads, descriptors), no call may wait for
---- ever, and the child must end by itself.
+--- A case is a scenario, a system call, the number of the call that fails, its
+--- error, and how many calls in a row fail. The scenario runs in a forked
+--- child, once while calls fail, when its calls may return errors and its
+--- threads raise them, and once more after that, when all must be well. Nothing
+--- may be lost or come twice, nothing be left (threads, descriptors), no call
+--- may wait for ever, and the child must end by itself.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -135,12 +135,12 @@ local function patient(sock)
   return sock
 end
 
---- Echoes; whatever goes wrong closes the connection.
+--- Echoes; any error closes the connection.
 local function echo(conn)
   for line in patient(conn):lines() do well(conn:send(line .. "\n")) end
 end
 
---- What cannot be sent brings no answer.
+--- Bytes that cannot be sent bring no answer.
 local function send(conn, data)
   local ok, err = conn:send(data)
   if not ok then conn:close() end
@@ -233,7 +233,7 @@ function scenario.wait_fd()
       end
     end)
     green.sleep(0.002)
-    -- Whatever failed, nobody waits any longer than this.
+    -- Nobody waits any longer than this, even after failures.
     if not strict then
       green.sleep(0.02)
       failing.write(a, "y") failing.write(b, "x")

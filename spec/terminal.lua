@@ -1,5 +1,5 @@
---- Programs on a terminal of their own (script's), whose typing is ours. What
---- they show is read from a file, as it grows.
+--- Programs on a terminal of their own (script's), into which we type. We read
+--- their output from a file, as it grows.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
 /* callback.c - a C function that calls back through plain lua_call, as many
- * libraries do: whoever blocks below it must keep its C stack.
+ * libraries do: a thread that blocks below it must keep its C stack.
  *
  * SPDX-License-Identifier: MIT
  */

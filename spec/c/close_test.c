@@ -1,5 +1,5 @@
-/* close_test.c - how a hub ends: in bounded time, not while somebody uses it,
- * and what is left of it when threads would not end.
+/* close_test.c - the end of a hub: in bounded time, not while somebody uses it,
+ * and its remains when threads would not end.
  *
  * The bugs: closing took as long as all threads that computed, one after the
  * other; threads that would not end went on to run on the host's loop, in a

@@ -1,9 +1,9 @@
 /* eager_gc.c - a Lua module for specs: garbage is collected, and finalizers
  * run, at every LUAGREEN_EAGER_GC-th allocation, wherever that may be.
  *
- * An allocator may not collect. It may say that a collection is due: then
- * Lua's next check runs one, a whole young collection in generational mode.
- * Whoever stops the collector for a while is not heard.
+ * An allocator may not collect. It may say that a collection is due: then Lua's
+ * next check runs one, a whole young collection in generational mode. Stopping
+ * the collector for a while has no effect here.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -4,11 +4,11 @@
  *   local failing = require "spec.failing"
  *   failing.plan("accept4", 3, "EMFILE", 2)  -- the third call and the fourth
  *
- * It stands before libc for the program and for libuv. A call fails as the
- * kernel would let it: what would have failed anyway does so by itself; of
- * what is registered with epoll already no memory is short; a connect that is
- * interrupted goes on, a close that is has closed. Beside that, what specs of
- * descriptors need and Lua has not: dup, pipes, forked children.
+ * It stands before libc for the program and for libuv. A call fails as in the
+ * kernel: calls that would have failed anyway fail by themselves; changing an
+ * existing registration of epoll needs no memory; an interrupted connect goes
+ * on, and an interrupted close has closed. It also has functions that specs of
+ * descriptors need and Lua lacks: dup, pipes, forked children.
  *
  * One OS thread plans. Calls of others are neither counted nor failed.
  *
@@ -112,7 +112,7 @@ static int fail(void) {
   return -1;
 }
 
-/* The function of that name that would have been called without us. */
+/* The next function of that name, which we stand before. */
 static void *real(enum call call) {
   static void *known[CALLS];
   if (!known[call]) known[call] = dlsym(RTLD_NEXT, names[call]);
@@ -126,7 +126,7 @@ EXPORT int accept4(int fd, struct sockaddr *a, socklen_t *n, int flags) {
   if (!fails(ACCEPT4))
     return ((int (*)(int, struct sockaddr *, socklen_t *, int))real(ACCEPT4))(
         fd, a, n, flags);
-  /* The errors of a connection take it along; those of a lack do not. */
+  /* Errors of a connection end it; errors of a shortage do not. */
   if (plan.error != EMFILE && plan.error != ENFILE && plan.error != ENOMEM &&
       plan.error != ENOBUFS && plan.error != EINTR && plan.error != EAGAIN &&
       (r = (int)syscall(SYS_accept4, fd, NULL, NULL, flags)) >= 0)

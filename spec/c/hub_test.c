@@ -472,7 +472,7 @@ static int stubborn(struct green_hub *h, void *arg) {
   return 0;
 }
 
-/* Says on stderr what it says into a file; returns what was said. */
+/* Redirects stderr to a file; returns the text. */
 static const char *said_of(int (*f)(void), int *result) {
   static char text[1000];
   int ends[2], err = dup(STDERR_FILENO);

@@ -1,5 +1,5 @@
-/* lua_both_test.c - threads of C and of Lua on one hub: what either may do with
- * those of the other kind.
+/* lua_both_test.c - threads of C and of Lua on one hub, and the uses that each
+ * may make of the other kind.
  *
  * LUA_PATH must lead to lua/green.
  *
@@ -32,7 +32,7 @@ static struct green_thread *thread_of(lua_State *L, int index) {
   return s.found;
 }
 
-/* What C threads came to, in the order of their ends. */
+/* The outcomes of C threads, in the order of their ends. */
 static struct { int r, result; } joined[8];
 static int joins;
 

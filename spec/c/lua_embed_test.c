@@ -1,5 +1,5 @@
-/* lua_embed_test.c - a host with a loop of its own opens the library in its
- * Lua state, spawns Lua functions and looks at what they came to.
+/* lua_embed_test.c - a host with a loop of its own opens the library in its Lua
+ * state, spawns Lua functions and reads their outcomes.
  *
  * LUA_PATH must lead to lua/green.
  *
@@ -251,7 +251,7 @@ static int opens(lua_State *L) {
   return 0;
 }
 
-/* What green_lua_open() says in a new state; NULL if it accepts the hub. */
+/* The error of green_lua_open() in a new state; NULL if it accepts the hub. */
 static const char *refusal(struct green_hub *hub) {
   static char said[200];
   lua_State *L = luaL_newstate();

@@ -1,5 +1,5 @@
-/* lua_force_test.c - a kill is forced, whatever a host or a C library has on
- * the stack: nothing hangs, and what must not be left is not left.
+/* lua_force_test.c - a kill is forced past any frames of a host or a C library:
+ * nothing hangs, and frames that must not be left stay.
  *
  * LUA_PATH must lead to lua/green.
  *
@@ -33,7 +33,7 @@ static int preempted(lua_State *L) {
 
 static int entered, left;
 
-/* books(f): calls f, and must know when it is over. */
+/* books(f): calls f, and must learn when it is over. */
 static int books(lua_State *L) {
   int status;
   entered++;
@@ -43,7 +43,7 @@ static int books(lua_State *L) {
   return status == LUA_OK ? 0 : lua_error(L);
 }
 
-/* step(co): resumes a coroutine, and must know how that came out. */
+/* step(co): resumes a coroutine, and must learn the outcome. */
 static int step(lua_State *L) {
   int n, status;
   entered++;

@@ -1,5 +1,5 @@
-/* lua_stream_test.c - what streams do while memory is short: no byte is lost,
- * none comes twice, and what they buffer counts against the state's limit.
+/* lua_stream_test.c - streams while memory is short: no byte is lost, none
+ * comes twice, and buffered bytes count against the state's limit.
  *
  * Allocations of the state fail at random, two in a row, as Lua collects
  * garbage after the first and asks again. Peers are OS threads, which memory

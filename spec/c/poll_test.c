@@ -1,11 +1,11 @@
 /* poll_test.c - how long timers, descriptors and a host's loop wait while
- * threads compute, and what a loop that is not the hub's own is told.
+ * threads compute, and the state of a loop that is not the hub's own.
  *
  * The bugs: the clock was read at each 32nd switch only, so that two threads
  * which computed for 50 ms between their turns kept a sleeper of 1 ms for 3 s,
- * and a host's timers as long; a killed one held everybody for the whole
- * grace. And a sleeping thread was lost for ever when libuv ran the timers
- * after the check phase (UV_RUN_ONCE; from 1.45 on every mode).
+ * and a host's timers as long; a killed one held everybody for the whole grace.
+ * And a sleeping thread was lost for ever when libuv ran the timers after the
+ * check phase (UV_RUN_ONCE; from 1.45 on every mode).
  *
  * Turns are counted, not milliseconds: the machine may be slow.
  *
@@ -38,7 +38,7 @@ static int computes(struct green_hub *h, void *arg) {
   return 0;
 }
 
-/* Takes turns so quickly that the clock is looked at as rarely as can be. */
+/* Takes turns so quickly that looks at the clock are as rare as possible. */
 static int hurries(struct green_hub *h, void *arg) {
   (void)arg;
   while (quick-- > 0) green_sleep(h, 0);
@@ -51,7 +51,8 @@ static void note_turn(void) {
   slices = 0;
 }
 
-/* A round of three, what ran until the deadline was seen, and one look more. */
+/* A round of three, the slices until the deadline was noticed, and one look
+ * more. */
 enum { ROUND = 6 };
 
 static int wakes_often(struct green_hub *h, void *arg) {

@@ -1,5 +1,5 @@
-/* reserve_test.c - what clean-up can rely on when nothing is left, and what a
- * burst leaves behind.
+/* reserve_test.c - the reserves of clean-up when nothing is left, and the
+ * leftovers of a burst.
  *
  * The bugs: at max_stacks, or when memory was short, the clean-up of a killed
  * thread failed where it had to wait, and main could not even wait for others;

@@ -1,5 +1,5 @@
 /* scope_test.c - cancellation as C threads see it: timeouts, groups, shields,
- * what strikes first, and what happens to those who will not listen.
+ * the order of strikes, and threads that ignore them.
  *
  * SPDX-License-Identifier: MIT
  */

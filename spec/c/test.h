@@ -1,4 +1,4 @@
-/* test.h - what a C test needs.
+/* test.h - shared by the C tests.
  *
  * Each check prints one line: "ok - " or "not ok - " and the sentence a user
  * may rely on. A runner counts the lines; the exit status is 1 if any failed.

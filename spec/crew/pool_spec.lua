@@ -1,5 +1,5 @@
--- Pools: how many run at once, who comes next, lending of slots, and what ends
--- a pool; map, imap and imap_unordered.
+-- Pools: how many run at once, the order of waiters, lending of slots, and the
+-- end of a pool; map, imap and imap_unordered.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,4 +1,4 @@
---- README.md: its two programs are taken out of it and run.
+--- README.md: runs its two programs.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -1,4 +1,4 @@
--- The backdoor: what a person meets who connects to it.
+-- The backdoor, as a person who connects to it sees it.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -44,7 +44,7 @@ function Client:__close() self.conn:close() end
 
 function Client:send(text) assert(self.conn:send(text)) end
 
---- Everything up to and with the plain text, which is taken out.
+--- Everything up to and including the plain text, which is removed.
 function Client:expect(text)
   while true do
     local _, stop = self.seen:find(text, 1, true)
@@ -67,7 +67,7 @@ function Client:command(line)
   return (self:expect("> "):sub(1, -3))
 end
 
---- What still comes until the server closes.
+--- The rest of the text until the server closes.
 function Client:rest()
   local data, _, partial = self.conn:receive("*a")
   return self.seen .. (data or partial)

@@ -1,4 +1,4 @@
--- Who may enter a backdoor, and how often one may try.
+-- Admission to a backdoor, and how many guesses it allows.
 --
 -- SPDX-License-Identifier: MIT
 

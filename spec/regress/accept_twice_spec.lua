@@ -1,6 +1,7 @@
 -- A connection waits in the listener while its object is made, which may run
--- finalizers: one that accepted took it, and the first accept returned a socket
--- without a descriptor; so it did when one closed the listener.
+-- finalizers. If one of them accepted, it took the connection, and the first
+-- accept returned a socket without a descriptor; the same happened if one
+-- closed the listener.
 --
 -- SPDX-License-Identifier: MIT
 

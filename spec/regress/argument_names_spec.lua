@@ -1,5 +1,5 @@
--- Bad arguments of functions that are written in Lua named functions inside
--- the library and lines of it; shutdown killed everybody before it complained.
+-- Bad arguments of functions that are written in Lua named functions inside the
+-- library and lines of it; shutdown killed all threads before it complained.
 --
 -- SPDX-License-Identifier: MIT
 

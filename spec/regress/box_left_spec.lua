@@ -1,6 +1,6 @@
--- A line with returns in it was copied into a buffer of Lua's. If a finalizer
--- read from the socket meanwhile, that was dropped by lua_settop(), which
--- in Lua 5.4.4 loses the stack's top if the stack moves just then.
+-- receive copied a line with returns in it into a buffer of Lua's. If a
+-- finalizer read from the socket meanwhile, lua_settop() dropped the buffer,
+-- and in Lua 5.4.4 that loses the stack's top if the stack moves just then.
 --
 -- SPDX-License-Identifier: MIT
 

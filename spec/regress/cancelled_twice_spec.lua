@@ -1,7 +1,7 @@
--- To end a thread that has not started, its name is made, which may collect
--- garbage; a finalizer that killed or threw into the same thread then ended it
--- too: one live thread less was counted, and its error was told twice. Seen
--- where garbage is collected all the time: make test PART=eager-gc.
+-- Ending a thread that has not started makes its name, which may collect
+-- garbage. A finalizer that killed or threw into the same thread then ended it
+-- too: the count of live threads became one too low, and its error was reported
+-- twice. An eager collector shows it: make test PART=eager-gc.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,6 @@
--- Items that were called done before anybody got them were counted once more
--- when clear dropped them: join then returned before what came later was done.
+-- If the program called task_done for items before anybody got them, clear
+-- counted them once more when it dropped them, and join returned before later
+-- items were done.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- A connect that had to wait where nobody may block raised while it held the
--- list of addresses, which leaked, and left its descriptor half connected.
+-- A connect that had to wait where blocking is refused raised while it held the
+-- list of addresses: the list leaked, and the descriptor stayed half connected.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- pcall(green.timeout, "x") named the function 'green.core.timeout': where the
--- call tells no name, Lua searches the tables of package.loaded, and found it
--- in whichever came first.
+-- pcall(green.timeout, "x") named the function 'green.core.timeout': if the
+-- call tells no name, Lua searches the tables of package.loaded, and took the
+-- first one that has the function.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- uv_run() does nothing for a loop without ref'd handles: while some thread
--- was always ready, Ctrl-C did not reach main. And a thread that computed went
--- round the ready queue for it, but nobody had woken main.
+-- uv_run() does nothing for a loop without ref'd handles: while some thread was
+-- always ready, Ctrl-C did not reach main. And a thread that computed took a
+-- lap for it, but nobody had woken main.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- A graph looked whether a key is taken, and then made the key's thread, which
--- may run finalizers: one that spawned or posted the key was overruled, and two
--- tasks ran for it.
+-- A graph checked that a key is free, and then made the key's thread, which may
+-- run finalizers. If one spawned or posted the key, it was overruled, and two
+-- tasks ran for the key.
 --
 -- SPDX-License-Identifier: MIT
 

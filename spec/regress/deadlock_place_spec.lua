@@ -1,4 +1,4 @@
--- The deadlock report said for main at which line of the library it waited.
+-- The deadlock report named a line of the library as the place of main's wait.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- The text of a deadlock told how long each had waited by the time of the
--- printing, not of the deadlock: printed twice, it was not the same.
+-- The text of a deadlock measured each wait up to the time of printing, not of
+-- the deadlock, so a second print differed.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- The outcome of a thread stood on its coroutine, and a foreign resume or close
--- of that called or dropped it: a result that was a function was run, joiners
--- got "attempt to call a table value" or nothing.
+-- The outcome of a thread stood on its coroutine, and if others resumed or
+-- closed the coroutine, that called or dropped it: a result that was a function
+-- was run, joiners got "attempt to call a table value" or nothing.
 --
 -- SPDX-License-Identifier: MIT
 

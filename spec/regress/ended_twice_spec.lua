@@ -1,6 +1,6 @@
--- A thread that had not started was ended: its name was made first, and a
--- finalizer that ran there and ended it, too, made it end twice. Its links ran
--- twice, and it was counted out twice.
+-- Ending a thread that had not started made its name first, and a finalizer
+-- that ran there and also ended it made it end twice. Its links ran twice, and
+-- the count of live threads dropped by two.
 --
 -- SPDX-License-Identifier: MIT
 

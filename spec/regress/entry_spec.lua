@@ -1,5 +1,5 @@
--- green.listen, and wait_fd on a regular file, did not raise what was pending
--- on entry, as they never had to wait.
+-- green.listen, and wait_fd on a regular file, did not raise a pending
+-- interruption on entry, as they never had to wait.
 --
 -- SPDX-License-Identifier: MIT
 

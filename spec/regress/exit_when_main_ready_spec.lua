@@ -1,4 +1,4 @@
--- os.exit(code, true) in a thread waited for as long as main did, when main
+-- os.exit(code, true) in a thread waited as long as main's next wait, if main
 -- was ready at that moment and blocked again.
 --
 -- SPDX-License-Identifier: MIT

@@ -1,6 +1,6 @@
 -- With two descriptors left, `require "green"` ended the process: libuv aborts
--- where it cannot make a pipe. Nor did a lack of descriptors that garbage
--- holds pass there as it does elsewhere.
+-- if it cannot make a pipe. And if garbage held descriptors, it was not
+-- collected there first, as it is elsewhere.
 --
 -- SPDX-License-Identifier: MIT
 

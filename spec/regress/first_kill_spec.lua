@@ -1,6 +1,6 @@
--- kill, throw and link make something first, which may run finalizers: where
--- one killed, threw or linked, too, the second came before the first, or took
--- its place; a link of a thread that was ended there never ran.
+-- kill, throw and link allocate first, which may run finalizers. If one also
+-- killed, threw or linked, the second call came before the first, or took its
+-- place; a link of a thread that was ended there never ran.
 --
 -- SPDX-License-Identifier: MIT
 

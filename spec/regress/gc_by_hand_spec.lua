@@ -1,5 +1,6 @@
--- A finalizer of the library that a program called by hand crashed on another
--- value, and on a live object took the state for closing: every thread died.
+-- If a program called a finalizer of the library itself, it crashed on another
+-- value; on a live object it assumed that the state is closing, and every
+-- thread died.
 --
 -- SPDX-License-Identifier: MIT
 

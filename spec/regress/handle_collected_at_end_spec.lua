@@ -1,7 +1,7 @@
--- A thread ends and nothing but its own stack has its handle: what its end
--- allocates (here the name that it leaves in a lock) may collect the handle.
--- The finalizer gave back the record, the slot and the coroutine, which the
--- end then gave back once more.
+-- A thread ends and only its own stack has its handle. Allocating at its end
+-- (here the name that it leaves in a lock) may collect the handle. The
+-- finalizer freed the record, the slot and the coroutine, and the end then
+-- freed them once more.
 --
 -- SPDX-License-Identifier: MIT
 

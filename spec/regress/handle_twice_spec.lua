@@ -1,7 +1,7 @@
--- Where the handle of a thread was made, finalizers may run. One that asked for
--- the handle, too, got another one, and what was collected first freed the
--- thread's record for both; one that closed the thread's coroutine left a
--- handle of whatever thread came next.
+-- Making the handle of a thread may run finalizers. If one also asked for the
+-- handle, it got another one, and the first to be collected freed the thread's
+-- record for both. If one closed the thread's coroutine, the handle then
+-- belonged to the next thread.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- The memory of a priority queue grew, which may run finalizers, in the middle
--- of a put: one that put some, too, was overwritten beyond the end, and one
--- that got a value let the same waiting put in a second time.
+-- The memory of a priority queue grew in the middle of a put, which may run
+-- finalizers. If one also put values, they were written beyond the end; if one
+-- got a value, the same waiting put entered twice.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
 -- A killed thread that computed for some 10,000 instructions gave the others a
--- turn, in the midst of a handler of <close>, of the library's, too.
+-- turn, in the middle of a <close> handler, even the library's.
 --
 -- SPDX-License-Identifier: MIT
 

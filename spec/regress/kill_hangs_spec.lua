@@ -1,6 +1,6 @@
--- A forced kill could stop the process: it was raised in a hook. Lua runs
--- message handlers below that, and leaves hooks off where no pcall is: nothing
--- could stop a handler that computed for ever then.
+-- A forced kill could hang the process, because a hook raised it. Lua runs
+-- message handlers below the hook, and leaves hooks off if there is no pcall,
+-- so nothing could stop a handler that computed for ever.
 --
 -- SPDX-License-Identifier: MIT
 

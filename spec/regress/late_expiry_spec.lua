@@ -1,5 +1,5 @@
--- Time was looked at in polls only: expired() said false long after the time,
--- and up to 2,000 calls that never had to wait went through after a limit.
+-- Only polls looked at the time: expired() was false long after the time, and
+-- up to 2,000 calls that never had to wait succeeded after a limit.
 --
 -- SPDX-License-Identifier: MIT
 

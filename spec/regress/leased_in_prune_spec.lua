@@ -1,6 +1,6 @@
--- A pool of resources that was about to drop an item which had been idle for
--- too long made a lease for it first, which may run finalizers: where one
--- leased the item, the close of a lease raised, and a permit was lost.
+-- Before a resource pool dropped an item that had been idle for too long, it
+-- made a lease, which may run finalizers. If one leased the item, the close of
+-- a lease raised, and a permit was lost.
 --
 -- SPDX-License-Identifier: MIT
 

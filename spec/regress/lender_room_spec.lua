@@ -1,6 +1,5 @@
 -- A member of a full pool that spawned into it lent its slot and waited until
--- it got one back; that a finalizer had made room while the child was made, it
--- did not see.
+-- it got one back, although a finalizer had made room while the child was made.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
 -- A client that sent no line end took as much memory as it liked: a line had no
--- bound, and what sockets buffer was counted nowhere.
+-- bound, and nothing counted the bytes that sockets buffer.
 --
 -- SPDX-License-Identifier: MIT
 

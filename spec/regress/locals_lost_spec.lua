@@ -1,5 +1,5 @@
--- The first field of a thread's locals needs tables, whose making may run
--- finalizers: what one set there was lost.
+-- The first field of a thread's locals needs tables, and making them may run
+-- finalizers: the fields that one set there were lost.
 --
 -- SPDX-License-Identifier: MIT
 

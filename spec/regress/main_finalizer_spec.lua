@@ -1,6 +1,6 @@
--- When main had spawned and was about to block, it made an object first; a
--- finalizer that ran there and put into the very queue woke nobody, as main
--- had looked into the queue before and joined its getters after.
+-- When main was about to block after a spawn, it made an object. A finalizer
+-- that ran there and put into the same queue woke nobody, because main had
+-- looked into the queue before and joined its getters after.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- To list the members of a crew, as its kill does, makes handles: a finalizer
--- that ran there and ended a member freed what the walk stood on.
+-- Listing the members of a crew, as its kill does, makes handles. A finalizer
+-- that ran there and ended a member freed the member at which the walk stood.
 --
 -- SPDX-License-Identifier: MIT
 

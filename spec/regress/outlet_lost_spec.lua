@@ -1,5 +1,5 @@
--- The sender of an outlet makes one text of what was written, which may run
--- finalizers: what one wrote was lost, and the outlet counted it for ever.
+-- The sender of an outlet joins the written texts, which may run finalizers. A
+-- text that one wrote was lost, and the outlet counted it for ever.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- The default name of a failed thread was looked for level by level, each of
--- which costs its depth: a stack overflow took a minute to report.
+-- The search for the default name of a failed thread went level by level, and
+-- each level costs its depth: a stack overflow took a minute to report.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- What is spawned while an error is reported was taken for the report: a
--- finalizer that ran there and spawned made a thread that the end of the
--- program did not kill but wait for, for the whole grace.
+-- A thread spawned during the report of an error counted as the report. If a
+-- finalizer spawned there, the end of the program did not kill that thread but
+-- waited for it, for the whole grace.
 --
 -- SPDX-License-Identifier: MIT
 

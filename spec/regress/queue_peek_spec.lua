@@ -1,5 +1,5 @@
--- peek skipped the items that were promised to woken getters, get did not: the
--- one showed another item than the other returned.
+-- peek skipped the items that were promised to woken getters, and get did not,
+-- so peek showed another item than get returned.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- The next result of a pile needs a handle or a kill object, which may run
--- finalizers: one that read from the pile freed what was being read.
+-- The next result of a pile needs a handle or a kill object, and making it may
+-- run finalizers: one that read from the pile freed the result being read.
 --
 -- SPDX-License-Identifier: MIT
 

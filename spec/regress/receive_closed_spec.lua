@@ -1,6 +1,6 @@
--- A socket made the string that receive returns, which may run finalizers: one
--- that closed the socket freed what was still read, or left a count of bytes
--- below zero; what one had received came twice.
+-- A socket made the string that receive returns, which may run finalizers. One
+-- that closed the socket freed the bytes in use, or left a negative count of
+-- bytes; bytes that one received came twice.
 --
 -- SPDX-License-Identifier: MIT
 

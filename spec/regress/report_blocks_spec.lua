@@ -1,5 +1,5 @@
 -- Reports of errors were written to stderr synchronously: a pipe that nobody
--- reads froze the program, and what a peer had sent steered the terminal.
+-- reads froze the program, and a peer's bytes controlled the terminal.
 
 --- Runs a program in a process of its own. What it writes to stderr goes into
 --- `reader`, a command; its stdout is returned.

@@ -1,5 +1,5 @@
 -- The report of an error ran the program's __tostring where neither a limit nor
--- a kill could stop it: one that never returned held up the whole process.
+-- a kill could stop it: one that never returned froze the whole process.
 
 local green = require "green"
 

@@ -1,5 +1,5 @@
--- A peer that reset the connection in the middle looked like one that had said
--- all: receive, recv, lines and chunks ended with "closed".
+-- A peer that reset the connection in the middle looked like one that had sent
+-- everything: receive, recv, lines and chunks ended with "closed".
 --
 -- SPDX-License-Identifier: MIT
 

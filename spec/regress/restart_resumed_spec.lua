@@ -1,6 +1,6 @@
--- A call that went round the ready queue first starts again with its
--- arguments; what a foreign resume had passed meanwhile was taken for more of
--- them: "bad argument #1 to 'get' (number expected, got string)".
+-- A call that took a lap first starts again with its arguments; values of a
+-- foreign resume meanwhile counted as more of them: "bad argument #1 to 'get'
+-- (number expected, got string)".
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
 -- A program that saved coroutine.running and coroutine.close before luagreen
--- was loaded closed a parked thread whose <close> handler collected garbage:
--- what the thread waited for was freed while the thread stood in its list.
+-- was loaded closed a parked thread whose <close> handler collected garbage: it
+-- freed the object in whose list the thread stood.
 --
 -- SPDX-License-Identifier: MIT
 

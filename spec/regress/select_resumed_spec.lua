@@ -1,5 +1,5 @@
--- What a foreign resume passed to a thread in select lay above its cases and
--- was counted as some more of them: SIGSEGV.
+-- Values that a foreign resume passed to a thread in select lay above its cases
+-- and counted as more of them: SIGSEGV.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- An event was sent several values, for which a table is made; a finalizer that
--- ran there and sent it, too, was overwritten: waiters got the very table.
+-- Sending several values to an event makes a table. A finalizer that ran there
+-- and also sent was overwritten, and waiters got the table itself.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,6 +1,6 @@
--- While a pool made a thread, which may run finalizers, one of them spawned
--- into the same pool: it took the record that was laid by, and the program
--- crashed; or the last free slot, and two ran where one may.
+-- Making a thread for a pool may run finalizers. If one spawned into the same
+-- pool, it took the reserved record, and the program crashed; or it took the
+-- last free slot, and two threads ran where one may.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -8,7 +8,7 @@ local green = require "green"
 
 local function nop() end
 
---- Runs f where it is next looked whether garbage is to be collected.
+--- Runs f at the next check for garbage.
 local function at_next(f)
   local t = {}
   collectgarbage "incremental"

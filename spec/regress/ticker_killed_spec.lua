@@ -1,6 +1,6 @@
--- Of two who wait for a tick, one gets it, and the other waits again. What
--- had struck that one between its waking and its running was not asked for: a
--- killed thread slept on to the next tick, and to those after it.
+-- If two threads wait for a tick, one gets it, and the other waits again. It
+-- did not look for strikes that came between its wake-up and its turn: a killed
+-- thread slept on to the next tick, and the ones after it.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- Between bind and listen a Unix socket looks like one that was left behind:
--- of processes that started at once two could both "listen" on one path.
+-- Between bind and listen a Unix socket looks like one that was left behind, so
+-- two processes that started at once could both "listen" on one path.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,4 +1,4 @@
--- A limit of 0 took a descriptor that is not open for one that is ready.
+-- With a limit of 0, a closed descriptor counted as ready.
 --
 -- SPDX-License-Identifier: MIT
 

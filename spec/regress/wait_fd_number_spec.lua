@@ -1,6 +1,6 @@
--- A wait_fd on a connection that had not waited itself was not told when that
--- was closed: libuv aborted the process if it had not polled yet, else the wait
--- went on, and ended when a new connection that got the same number was ready.
+-- Closing a connection that had not waited itself did not end a wait_fd on it:
+-- libuv aborted the process if it had not polled yet; otherwise the wait went
+-- on, and ended when a new connection with the same number was ready.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- What a thread waits for is told in a table; a finalizer that ran where that
--- was made and woke the thread left the table without `what`.
+-- blocked() makes a table; a finalizer that ran there and woke the thread left
+-- the table without `what`.
 --
 -- SPDX-License-Identifier: MIT
 

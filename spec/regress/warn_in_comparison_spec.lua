@@ -1,5 +1,5 @@
--- Blocking is refused in a priority queue's comparison; one that warned could
--- block from then on.
+-- Blocking is refused in a priority queue's comparison, but one that called
+-- warn could block after that.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,4 +1,4 @@
--- How a program ends, under a stock interpreter: each spec is a program.
+-- The end of a program, under a stock interpreter: each spec is a program.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- What every blocking thing promises, checked for each of them. A new one gets
--- a row in `things`:
+-- The promises of every blocking thing, checked for each of them. A new one
+-- gets a row in `things`:
 --
 --   make()       a fresh object, on which a wait would block
 --   wait(o, s)   the call under test
@@ -535,7 +535,7 @@ for _, row in ipairs(things) do
     return green.spawn(function() return (wait(o, s)) end)
   end
 
-  --- What needs two that wait.
+  --- Tests that need two waiters.
   local function both_if_many(name, f)
     if not row.single then help.both(it, name, f) end
   end

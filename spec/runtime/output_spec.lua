@@ -1,4 +1,4 @@
--- green.output: where print and io.write go, thread by thread.
+-- green.output: the output of print and io.write, thread by thread.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,4 +1,5 @@
--- Where blocking is refused, and what foreign hands cannot do.
+-- Places where blocking is refused, and things that others cannot do to a
+-- thread.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -4,7 +4,7 @@
 
 local repl = require "green.runtime.repl"
 
---- What adding these lines comes to: how many were taken before it was
+--- The result of adding these lines: how many were taken before the chunk was
 --- complete, or an error; and the chunk.
 local function add(lines, more)
   local chunk = repl.chunk("=test", {})

@@ -1,4 +1,4 @@
--- The test helpers: what they promise to a test, and to the one after it.
+-- The test helpers: their promises to a test, and to the one after it.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,4 +1,5 @@
--- Queues of every order: lifo and priority ones, and what all of them share.
+-- Queues of every order: lifo and priority ones, and the behaviour that all
+-- share.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -367,7 +368,7 @@ describe("a priority queue", function()
 end)
 
 describe("a less that", function()
-  --- A queue whose less does what it is told before it compares.
+  --- A queue whose less runs a given function before it compares.
   local function watched(n)
     local o = {}
     o.q = green.priority_queue(n, function(a, b)

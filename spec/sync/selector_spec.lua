@@ -1,5 +1,5 @@
--- Selectors: a select over the same things, again and again.
--- What a wait promises is checked for each kind of case in generic_spec.lua.
+-- Selectors: a select over the same things, again and again. generic_spec.lua
+-- checks the promises of a wait for each kind of case.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- Flags, conditions, semaphores, locks and waitgroups: what is theirs alone.
--- What every wait promises is in generic_spec.lua.
+-- Flags, conditions, semaphores, locks and waitgroups: their own behaviour.
+-- generic_spec.lua has the promises of every wait.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -5,7 +5,7 @@
 local green = require "green"
 local help = require "spec.help"
 
---- What a blocking call raises, or nil.
+--- The error of a blocking call, or nil.
 local function strike(f, ...)
   local ok, err = pcall(f or green.sleep, ...)
   if not ok then return err end

@@ -1,4 +1,4 @@
--- Green threads: their beginning, their outcome, and what one can know of them.
+-- Green threads: their beginning, their outcome, and questions about them.
 --
 -- SPDX-License-Identifier: MIT
 
