@@ -102,11 +102,56 @@ local Dag = {}
 local dag_mt = core.metatable "green.dag"
 dag_mt.__index = Dag
 
+--- The loops that wait for a node, in the order in which they came. One that
+--- leaves makes a hole; where most are holes, the others close up.
+local Listeners = {}
+Listeners.__index = Listeners
+
+local function new_listeners()
+  return setmetatable({at = {}, last = 0, n = 0}, Listeners)
+end
+
+function Listeners:add(queue)
+  local i = self.last + 1
+  self[i], self.at[queue] = queue, i
+  self.last, self.n = i, self.n + 1
+end
+
+function Listeners:close_up()
+  local to = 0
+  for from = 1, self.last do
+    local queue = self[from]
+    self[from] = nil
+    if queue then
+      to = to + 1
+      self[to], self.at[queue] = queue, to
+    end
+  end
+  self.last = to
+  assert(to == self.n)
+end
+
+--- Nothing happens if it is not there.
+function Listeners:remove(queue)
+  local i = self.at[queue]
+  if not i then return end
+  self[i], self.at[queue] = false, nil
+  self.n = self.n - 1
+  if self.n * 2 < self.last then self:close_up() end
+end
+
+--- Tells them all of the node.
+function Listeners:tell(node)
+  for i = 1, self.last do
+    if self[i] then self[i]:put(node, 0) end
+  end
+end
+
 --- The node of a key, made if need be.
 local function node_of(dag, key)
   local node = dag.nodes[key]
   if not node then
-    node = {key = key, listeners = {}}
+    node = {key = key, listeners = new_listeners()}
     dag.nodes[key] = node
   end
   return node
@@ -124,8 +169,8 @@ local function decide(dag, node, ok, ...)
   dag.decided = dag.decided + 1
   node.order = dag.decided
   local listeners = node.listeners
-  node.listeners = {}
-  for _, queue in ipairs(listeners) do queue:put(node, 0) end
+  node.listeners = new_listeners()
+  listeners:tell(node)
 end
 
 --- true and the values, or false and the error.
@@ -177,7 +222,7 @@ local function results_of(dag, keys)
     if node.ok ~= nil then
       there[#there + 1] = node
     else
-      table.insert(node.listeners, queue)
+      node.listeners:add(queue)
     end
   end
   table.sort(there, function(a, b) return a.order < b.order end)
@@ -196,7 +241,7 @@ local function next_node(results, deadline)
       results.left = results.left - 1
       return node
     end
-    table.insert(node.listeners, results.queue) -- killed in the meantime
+    node.listeners:add(results.queue) -- killed in the meantime
   end
 end
 
@@ -208,11 +253,7 @@ end
 
 --- Takes a loop that is left early off the nodes it waited for.
 function results_mt:__close()
-  for _, node in ipairs(self.nodes) do
-    for i, queue in ipairs(node.listeners) do
-      if queue == self.queue then table.remove(node.listeners, i) break end
-    end
-  end
+  for _, node in ipairs(self.nodes) do node.listeners:remove(self.queue) end
 end
 
 --- The first values, by key; raises the first failure when it happens. Results

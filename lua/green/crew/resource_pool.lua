@@ -26,8 +26,8 @@ local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
-local error, math, next, pairs, pcall, rawequal, setmetatable, table, xpcall =
-  error, math, next, pairs, pcall, rawequal, setmetatable, table, xpcall
+local error, math, next, pairs, pcall, rawequal, setmetatable, xpcall =
+  error, math, next, pairs, pcall, rawequal, setmetatable, xpcall
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
@@ -58,6 +58,43 @@ local pool_mt = core.metatable "green.resource_pool"
 pool_mt.__index = Pool
 local lease_mt = core.metatable "green.lease"
 lease_mt.__index = Lease
+
+------------------------------------------------------------------ idle --
+
+--- The idle items: they go in and out at the top, the oldest at the bottom.
+--- With `first` the bottom moves up, not 10,000 items down.
+local Idle = {}
+Idle.__index = Idle
+Idle.__len = function(idle) return idle.top - idle.first + 1 end
+
+local function new_idle()
+  return setmetatable({first = 1, top = 0}, Idle)
+end
+
+function Idle:push(entry)
+  self[self.top + 1] = entry -- may fail with memory short: nothing has changed
+  self.top = self.top + 1
+end
+
+--- The last used one, or nil.
+function Idle:pop()
+  local entry = self[self.top]
+  if not entry then return nil end
+  self[self.top] = nil
+  self.top = self.top - 1
+  return entry
+end
+
+function Idle:oldest() return self[self.first] end
+
+--- Removes the oldest one; nil: there is none.
+function Idle:pop_oldest()
+  local entry = self[self.first]
+  if not entry then return nil end
+  self[self.first] = nil
+  self.first = self.first + 1
+  return entry
+end
 
 --------------------------------------------------------------- permits --
 
@@ -177,7 +214,7 @@ end
 --- Finalizers may have leased the last one meanwhile.
 local function doom_oldest(pool, lease)
   hold(lease)
-  lease.entry = table.remove(pool.idle, 1)
+  lease.entry = pool.idle:pop_oldest()
   if lease.entry then doom(lease) end
   let_go(lease)
 end
@@ -191,12 +228,12 @@ end
 
 --- An item that is to go needs a free permit.
 local function prune(pool)
-  local entry = pool.idle[1]
+  local entry = pool.idle:oldest()
   while entry and expired(pool, entry) do
     local lease = new_lease(pool)
     if not pool.permits:get(0) then return end
     doom_oldest(pool, lease)
-    entry = pool.idle[1]
+    entry = pool.idle:oldest()
   end
 end
 
@@ -292,7 +329,7 @@ end
 
 local function find(pool, search, deadline)
   while not pool.closed do
-    local entry = table.remove(pool.idle)
+    local entry = pool.idle:pop()
     if not entry then return create(pool, search, deadline) end
     search.lease.entry = entry
     if healthy(pool, entry, deadline) then return hand_out(pool, search) end
@@ -316,7 +353,7 @@ end
 function Pool:lease(s)
   s = check.limit(s, 1, "lease")
   local deadline = deadline_of(s)
-  if next(self.doomed) then reclaim(self) end
+  if next(self.doomed) and #self.permits == 0 then reclaim(self) end
   local lease = new_lease(self)
   local guard = setmetatable({lease = lease}, Search)
   local ok, err = core.lease_get(self.permits, s)
@@ -344,7 +381,7 @@ local function give_back(lease, fit)
     return
   end
   lease.entry, entry.since = nil, core.now()
-  pool.idle[#pool.idle + 1] = entry
+  pool.idle:push(entry)
   let_go(lease)
   prune(pool)
 end
@@ -441,8 +478,8 @@ function green.resource_pool(opts)
   local max = math.tointeger(copy.max or 4)
   check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
   local pool = setmetatable({options = copy, max = max, total = max, out = 0,
-    live = 0, idle = {}, doomed = {}, permits = core.queue(), closed = false},
-    pool_mt)
+    live = 0, idle = new_idle(), doomed = {}, permits = core.queue(),
+    closed = false}, pool_mt)
   for _ = 1, max do pool.permits:put(true, 0) end
   return pool
 end
