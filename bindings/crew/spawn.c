@@ -105,8 +105,8 @@ static const struct spawn_kind *restore_values(lua_State *L) {
 /* The caller's own slot is the child's now; it waits for another one. */
 static int wait_as_lender(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
-  return lg_wait(L, crew->object.G, &lend_op, crew, &crew->lenders,
-                 GREEN_FOREVER);
+  return lg_wait_surely(L, crew->object.G, &lend_op, crew, &crew->lenders,
+                        GREEN_FOREVER);
 }
 
 /* The results of the spawn: all but the crew. */

@@ -51,12 +51,15 @@ static int nothing(lua_State *L) {
   return 0;
 }
 
-/* After a call one level deeper Lua keeps the memory for it, and it never makes
- * a stack smaller than its calls have reserved. */
-void lg_reserve_mark(lua_State *L) {
-  luaL_checkstack(L, LUA_MINSTACK + 4, "luagreen");
+/* After a call one level deeper Lua keeps the memory for it. */
+void lg_try_call(lua_State *L) {
   lua_pushcfunction(L, nothing);
   lua_call(L, 0, 0);
+}
+
+void lg_reserve_mark(lua_State *L) {
+  lg_make_room(L);
+  lg_try_call(L);
 }
 
 /* Marks the end of the arguments of a call that starts again. */

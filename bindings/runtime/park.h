@@ -33,9 +33,15 @@ static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
          green_keep_reserve(G->hub) == 0;
 }
 
-/* Makes sure that one more call of a C function needs no memory. A thread that
- * left needs such a call to close its mark (wait.c) after its wake-up, before
- * it owns what the wake-up handed over. May raise; runs no finalizers. */
+/* A thread that left closes its mark (wait.c) by a call of a C function: the
+ * stack has room for it, as Lua never makes a stack smaller than its calls have
+ * reserved; it needs no more memory; both. All may raise; none runs finalizers,
+ * the second if there is room. */
+static inline void lg_make_room(lua_State *L) {
+  if (unlikely(!lua_checkstack(L, LUA_MINSTACK + 4)))
+    luaL_error(L, "stack overflow (luagreen)");
+}
+void lg_try_call(lua_State *L);
 void lg_reserve_mark(lua_State *L);
 
 static inline int lg_keep_or_yield(lua_State *L, struct lg *G,

@@ -54,25 +54,56 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
  * to-be-closed value, the mark, lies on top: it is closed first and ends the
  * wait. The mark is the state's userdata itself, which every function has as an
  * upvalue; see coroutine.c for its __close. It costs 19 ns of the 90 of such a
- * wait. */
+ * wait.
+ *
+ * Lua closes the mark by a call, for which it may need memory, when the thread
+ * was woken and does not own yet what the wake-up handed over. Lua keeps the
+ * memory of a call for the next one as deep, so one call before makes it
+ * certain. If the kind of wait can give back what was handed over, that call
+ * comes after the wake-up (tried_k): where it raises, the mark is still there,
+ * and its __close gives it back. Else the call comes before the wait
+ * (lg_reserve_mark()), and costs a thread 80 bytes that has not called anything
+ * as deep so far. */
 static int leave_marked(lua_State *L, struct lg *G, lua_KFunction k) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_toclose(L, -1); /* cannot raise: it has its __close */
   return lg_leave(L, G, k);
 }
 
-/* Values of a foreign resume lie above the mark. lua_settop() would also close
- * the mark, but Lua 5.4.4 then sets a wrong top if the call moves the stack. */
+/* Removes the values of a foreign resume, which lie above the mark. */
+static int find_mark(lua_State *L, struct lg *G) {
+  int top = lua_gettop(L);
+  if (likely(lua_touserdata(L, top) == G)) return top;
+  do top--;
+  while (lua_touserdata(L, top) != G);
+  lua_settop(L, top);
+  return top;
+}
+
+/* lua_settop() would also close the mark, but Lua 5.4.4 then sets a wrong top
+ * if the call moves the stack. */
+static int go_on_unmarked(lua_State *L, struct lg *G, int mark) {
+  struct green_thread *t = lg_current(G);
+  lua_closeslot(L, mark);
+  lua_settop(L, mark - 1);
+  return go_on(L, G, (const struct lg_op *)t->kind, t->reason);
+}
+
 static int marked_k(lua_State *L, int status, lua_KContext ctx) {
   struct lg *G = lg_back(L, ctx);
-  int top = lua_gettop(L);
   (void)status;
   if (unlikely(!G)) return lua_yieldk(L, 0, ctx, marked_k);
-  while (lua_touserdata(L, top) != G) top--;
-  lua_closeslot(L, top);
-  lua_settop(L, top - 1);
-  return go_on(L, G, (const struct lg_op *)lg_current(G)->kind,
-               lg_current(G)->reason);
+  return go_on_unmarked(L, G, find_mark(L, G));
+}
+
+static int tried_k(lua_State *L, int status, lua_KContext ctx) {
+  struct lg *G = lg_back(L, ctx);
+  int mark;
+  (void)status;
+  if (unlikely(!G)) return lua_yieldk(L, 0, ctx, tried_k);
+  mark = find_mark(L, G);
+  if (lg_current(G)->kind->undo) lg_try_call(L);
+  return go_on_unmarked(L, G, mark);
 }
 
 int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep) {
@@ -96,6 +127,17 @@ static int refused(lua_State *L, struct lg *G, const struct lg_op *op, int r) {
 
 int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline) {
+  int keep = lg_keep_or_lap(L, G, op), r;
+  assert(!op->interrupted); /* it is not called where lg_try_call() raises */
+  if (!keep && on) lg_make_room(L);
+  r = green_wait_begin(G->hub, &op->kind, on, list, deadline);
+  if (unlikely(r < 0)) return refused(L, G, op, r);
+  if (keep) return go_on(L, G, op, lg_stay(L, G));
+  return on ? leave_marked(L, G, tried_k) : lg_leave(L, G, wait_k);
+}
+
+int lg_wait_surely(lua_State *L, struct lg *G, const struct lg_op *op,
+                   void *on, struct green_list *list, uint64_t deadline) {
   int keep = lg_keep_or_yield(L, G, op);
   int r = green_wait_begin(G->hub, &op->kind, on, list, deadline);
   if (unlikely(r < 0)) return refused(L, G, op, r);

@@ -38,7 +38,13 @@ int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
  * without `undo`: 19 ns less. */
 int lg_park_unmarked(lua_State *L, struct lg *G, const struct lg_op *op,
                      int keep);
-/* lg_keep_or_yield, green_wait_begin and lg_park in one. */
+/* lg_keep_or_yield, green_wait_begin and lg_park in one: nothing but what
+ * strikes the thread keeps it from having what it is woken for. */
+int lg_wait_surely(lua_State *L, struct lg *G, const struct lg_op *op,
+                   void *on, struct green_list *list, uint64_t deadline);
+/* The same in 80 bytes less, for an op without `interrupted`: where memory is
+ * short, the thread raises as it goes on, and its kind's undo gives back what
+ * was handed over. */
 int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline);
 /* Goes round the ready queue once and then calls op->woken. */

@@ -63,18 +63,33 @@ static struct green_thread *parked_in(struct lg *G, lua_State *co) {
   return t && !t->stack ? t : NULL;
 }
 
+/* Is it the coroutine of the thread that runs? */
+static int is_own(lua_State *L, struct lg *G) {
+  struct green_thread *t = G->hub ? lg_current(G) : NULL;
+  return t && t->user == L;
+}
+
 /* For the __close of a guard or a mark: the parked thread whose coroutine L
  * others close, or NULL if its own worker resets or resumes it. */
 static struct green_thread *closed_by_others(lua_State *L, struct lg *G) {
-  struct green_thread *t = G->hub ? lg_current(G) : NULL;
-  if (!G->hub || (t && t->user == L)) return NULL;
-  return parked_in(G, L);
+  return G->hub && !is_own(L, G) ? parked_in(G, L) : NULL;
+}
+
+/* The thread was woken, and an error closes the mark: there was no memory to
+ * close it in order (wait.c). Nobody has what was handed over. */
+static void give_back(struct lg *G, struct green_thread *t) {
+  assert(t->state == GREEN_RUNNING && !t->node.link.next);
+  if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
+  t->on = NULL;
 }
 
 static int mark_close(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_thread *t = closed_by_others(L, G);
-  if (t) green_wait_cancel(G->hub, t);
+  if (t)
+    green_wait_cancel(G->hub, t);
+  else if (lua_type(L, 2) > LUA_TNIL && is_own(L, G))
+    give_back(G, lg_current(G));
   return 0;
 }
 
