@@ -103,7 +103,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
   c->family = s->several ? lg_several_family(s->several) : s->family;
   c->fd = s->pending;
   c->lingers = s->lingers; /* the kernel hands it on */
-  c->max_line = s->head.G->net->max_client_line;
+  if (!s->kind->luasocket) c->max_line = s->head.G->net->max_client_line;
   s->pending = -1;
   lg_socket_become(L, -1, LG_CLIENT);
   return 1;

@@ -452,6 +452,8 @@ socklen_t lg_multicast_member6(lua_State *L, const struct lg_socket *s,
  * wait, and others. */
 void lg_socket_open_kind(lua_State *L, const struct lg_socket_kind *kind,
                          const luaL_Reg *waiting, const luaL_Reg *others);
+int lg_socket_getstats(lua_State *L);
+int lg_socket_setstats(lua_State *L);
 /* Appends the methods of a class to the list on top of the stack. */
 void lg_socket_add_methods(lua_State *L, const struct lg_class *klass);
 
@@ -473,6 +475,7 @@ void lg_open_datagram(lua_State *L);
 void lg_open_wait_fd(lua_State *L);
 void lg_open_select_fds(lua_State *L);
 void lg_open_names(lua_State *L);
+void lg_open_serial(lua_State *L);
 void lg_open_luasocket(lua_State *L);
 
 #endif

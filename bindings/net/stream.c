@@ -114,7 +114,7 @@ static struct lg_socket *counted(lua_State *L) {
   return s->kind->luasocket ? lg_socket(L, LG_CLIENT) : s;
 }
 
-static int socket_getstats(lua_State *L) {
+int lg_socket_getstats(lua_State *L) {
   struct lg_socket *s = counted(L);
   lua_pushinteger(L, (lua_Integer)s->received);
   lua_pushinteger(L, (lua_Integer)s->sent);
@@ -129,7 +129,7 @@ static uint64_t count_arg(lua_State *L, int index, uint64_t so_far) {
   return (uint64_t)n;
 }
 
-static int socket_setstats(lua_State *L) {
+int lg_socket_setstats(lua_State *L) {
   struct lg_socket *s = counted(L);
   uint64_t received = count_arg(L, 2, s->received);
   uint64_t sent = count_arg(L, 3, s->sent);
@@ -152,9 +152,9 @@ static const luaL_Reg waiting[] = {
     {"receive", lg_socket_receive},  {"recv", lg_socket_recv},
     {"send", lg_socket_send},        {"setpeername", lg_socket_connect},
     {"setsockname", lg_socket_bind}, {NULL, NULL}};
-static const luaL_Reg others[] = {{"getstats", socket_getstats},
+static const luaL_Reg others[] = {{"getstats", lg_socket_getstats},
                                   {"listen", lg_socket_listen},
-                                  {"setstats", socket_setstats},
+                                  {"setstats", lg_socket_setstats},
                                   {"shutdown", socket_shutdown},
                                   {NULL, NULL}};
 /* Those of every kind. */

@@ -91,6 +91,7 @@ static void open_core(lua_State *L) {
   lg_open_wait_fd(L);
   lg_open_select_fds(L);
   lg_open_names(L);
+  lg_open_serial(L);
   lg_open_luasocket(L);
   lg_open_sigint(L);
   lg_open_test(L);

@@ -192,4 +192,19 @@ function socket.udp4() return core.luasocket_udp("inet") end
 ---@return string? err
 function socket.udp6() return core.luasocket_udp("inet6") end
 
+------------------------------------------------------------ serial lines --
+
+local opened_serial = false
+
+--- What `require "socket.serial"` gives: opens a device, a terminal or a pipe
+--- that can be polled. Its methods are those of a client.
+---@param path string
+---@return userdata? line
+---@return string? err
+function socket.serial(path)
+  if not opened_serial then extend(core.open_serial()) end
+  opened_serial = true
+  return core.luasocket_serial(path)
+end
+
 return socket
