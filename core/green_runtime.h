@@ -413,20 +413,29 @@ void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
  * one that waits for the event. green_fd_unlink() ends that. */
 int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
                   struct green_node *node);
-/* Blocks until one at least of any number of descriptors is ready for its
- * events (GREEN_READABLE | GREEN_WRITABLE), whoever else waits for it: 0, and
- * the caller asks the system which. They may be anybody's, and one may be
- * listed twice. `closed` is set for those that were closed meanwhile, which
- * ends the wait, too. A deadline of 0 gives UV_ETIMEDOUT at once. UV_EPERM from
- * the system: one of them cannot be waited for, such as a regular file. */
+/* Any number of descriptors to wait for at once, until one at least is ready
+ * for its events (GREEN_READABLE | GREEN_WRITABLE). They may be anybody's,
+ * whoever else waits for them, and may be listed twice. The caller sets fd,
+ * events and n, and the rest to 0; it keeps the memory until the end. */
 struct green_many {
   int fd;
-  uint8_t events, closed;
-  struct green_fd *f; /* the rest is the core's */
+  uint8_t events;
+  uint8_t closed; /* it was, before the wait or in the midst of it */
+  struct green_fd *f;
   struct green_node node;
 };
-int green_fd_wait_many(struct green_hub *hub, struct green_many *fds, size_t n,
-                       uint64_t deadline);
+struct green_set {
+  struct green_many *fds;
+  size_t n, held, linked;
+};
+/* Begins a wait of the current thread, whose kind's leave() is, or calls, the
+ * one below, with t->on the set. After a code nothing has begun; UV_EBADF: one
+ * is closed. After the wait the caller ends the set and asks the system what is
+ * ready. */
+int green_set_begin(struct green_hub *hub, struct green_set *set,
+                    uint64_t deadline, const struct green_wait_kind *kind);
+void green_set_leave(struct green_hub *hub, struct green_thread *thread);
+void green_set_end(struct green_hub *hub, struct green_set *set);
 
 void green_fd_unlink(struct green_hub *hub, struct green_fd *f,
                      struct green_node *node);

@@ -4,8 +4,8 @@
  * among them, in any number. poll(2) answers at once; where it has nothing to
  * say, the thread waits for all of them in the core (core/many.c), which leaves
  * them to whoever else waits for them, and asks again. What is asked lies in a
- * userdata, so that the program's code, which runs while the lists are read,
- * may raise, or be left.
+ * userdata with a finalizer: the program's code, which runs while the lists are
+ * read, may raise, and a thread that waits may be closed by others.
  *
  * How many it takes is LuaSocket's _SETSIZE: what a process may have open, and
  * MOST at most, so that a program that tries it out gets through.
@@ -36,10 +36,16 @@ static size_t most(void) {
 /* What is asked: `n` descriptors, the readers first, which all have different
  * numbers within their list. The object of entry i is OBJECTS[i + 1]. */
 struct asked {
+  struct lg *G;
+  struct green_set set;
   size_t n, room, readers;
   struct green_many *many;
   struct pollfd *polls;
+  uint64_t deadline;
 };
+
+static const char ASKED_META[] = "what is asked"; /* key in the registry */
+static const struct lg_op select_op;
 
 /* --- reading the lists --- */
 
@@ -143,10 +149,21 @@ static struct asked *new_asked(lua_State *L, size_t room) {
   struct asked *a = lua_newuserdatauv(
       L, sizeof *a + room * (sizeof *a->many + sizeof *a->polls), 0);
   memset(a, 0, sizeof *a);
+  a->G = lg_get(L);
   a->room = room;
   a->many = (struct green_many *)(a + 1);
   a->polls = (struct pollfd *)(a->many + room);
+  memset(a->many, 0, room * sizeof *a->many);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, ASKED_META);
+  lua_setmetatable(L, -2);
   return a;
+}
+
+/* One that waits is held by its thread. */
+static int asked_gc(lua_State *L) {
+  struct asked *a = lua_touserdata(L, 1);
+  if (a->G->hub && a->set.linked == 0) green_set_end(a->G->hub, &a->set);
+  return 0;
 }
 
 /* --- asking --- */
@@ -178,25 +195,6 @@ static int note_closed(struct asked *a) {
   return n;
 }
 
-/* Waits until some are ready: how many; 0: time is up. */
-static int wait_for_some(lua_State *L, struct lg *G, struct asked *a,
-                         uint64_t deadline) {
-  int n = 0;
-  while (n == 0) {
-    int r;
-    lg_may_keep(L, G, "select");
-    r = green_fd_wait_many(G->hub, a->many, a->n, deadline);
-    if (r < 0 && r != UV_ETIMEDOUT) {
-      lg_raise_code(L, G, r, "select");
-      luaL_error(L, "select failed (%s)", green_strerror(r));
-    }
-    n = look(L, a);
-    if (note_closed(a) > n) n = 1;
-    if (r == UV_ETIMEDOUT) break;
-  }
-  return n;
-}
-
 static void collect(lua_State *L, const struct asked *a) {
   size_t i;
   for (i = 0; i < a->n; i++) {
@@ -204,6 +202,46 @@ static void collect(lua_State *L, const struct asked *a) {
     lua_rawgeti(L, OBJECTS, (lua_Integer)i + 1);
     found(L, i < a->readers ? READABLE : WRITABLE);
   }
+}
+
+/* The results, of which `found` says whether there are any. */
+static int results(lua_State *L, const struct asked *a, int any) {
+  collect(L, a);
+  lua_settop(L, WRITABLE);
+  if (any) return 2;
+  lua_pushliteral(L, "timeout");
+  return 3;
+}
+
+/* --- waiting --- */
+
+static int wait_for_some(lua_State *L, struct lg *G, struct asked *a) {
+  int keep = lg_yield_or_keep(L, G, &select_op), r;
+  if (!keep) lg_reserve_mark(L);
+  a->set.fds = a->many;
+  a->set.n = a->n;
+  r = green_set_begin(G->hub, &a->set, a->deadline, &select_op.kind);
+  if (r == UV_EBADF) return results(L, a, look(L, a) + note_closed(a));
+  if (r < 0) return luaL_error(L, "select failed (%s)", green_strerror(r));
+  return lg_park(L, G, &select_op, keep);
+}
+
+static int select_woken(lua_State *L, struct lg *G, int reason) {
+  struct asked *a = lua_touserdata(L, ASKED);
+  int n;
+  green_set_end(G->hub, &a->set);
+  n = look(L, a) + note_closed(a);
+  if (n > 0 || reason == GREEN_TIMEOUT) return results(L, a, n > 0);
+  if (lg_is_struck(G)) {
+    lg_interrupt(L, G, &select_op);
+    return select_op.start(L); /* it was taken back */
+  }
+  return wait_for_some(L, G, a); /* another thread was first */
+}
+
+static void select_interrupted(lua_State *L, struct lg *G) {
+  struct asked *a = lua_touserdata(L, ASKED);
+  green_set_end(G->hub, &a->set);
 }
 
 /* nil, or less than 0: none. */
@@ -229,8 +267,6 @@ static struct asked *read_lists(lua_State *L) {
   return a;
 }
 
-static const struct lg_op select_op;
-
 /* select_fds(readers, writers [, s]) */
 static int l_select(lua_State *L) {
   struct lg *G = lg_get(L);
@@ -243,19 +279,19 @@ static int l_select(lua_State *L) {
   luaL_checkstack(L, 16, "luagreen");
   if (deadline > 0 && (n = lg_enter(L, G, &select_op)) >= 0) return n;
   a = read_lists(L);
+  a->deadline = deadline;
   n = look(L, a);
   if (n > 0) check_open(L, a);
   n += lua_rawlen(L, READABLE) > 0;
-  if (n == 0 && deadline > 0) n = wait_for_some(L, G, a, deadline);
-  collect(L, a);
-  lua_settop(L, WRITABLE);
-  if (n > 0) return 2;
-  lua_pushliteral(L, "timeout");
-  return 3;
+  if (n > 0 || deadline == 0) return results(L, a, n > 0);
+  return wait_for_some(L, G, a);
 }
 
 static const struct lg_op select_op = {
-    {"socket.select", NULL, NULL}, l_select, NULL, NULL};
+    {"socket.select", NULL, green_set_leave},
+    l_select,
+    select_woken,
+    select_interrupted};
 
 /* setsize() */
 static int l_setsize(lua_State *L) {
@@ -266,5 +302,9 @@ static int l_setsize(lua_State *L) {
 void lg_open_select_fds(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"select_fds", l_select}, {"setsize", l_setsize}, {NULL, NULL}};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, asked_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, ASKED_META);
   lg_setfuncs(L, functions, 0);
 }

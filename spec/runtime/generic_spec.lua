@@ -139,6 +139,15 @@ local function stuffed_datagrams()
   return o
 end
 
+--- A pipe with a name, open in both directions.
+local function serial_line()
+  local path = os.tmpname()
+  assert(os.execute(("rm '%s' && mkfifo '%s'"):format(path, path)))
+  local line = assert(green.socket.serial(path))
+  os.remove(path)
+  return line
+end
+
 --- A limit as settimeout takes it, for which less than 0 is none.
 local function limited(sock, s)
   sock:settimeout(s and math.max(s, 0))
@@ -360,6 +369,24 @@ local things = {
     end,
     satisfy = function(o) assert(o.near:send("x")) end,
     close = function(o) o.far:close() end,
+  }, {
+    name = "LuaSocket's select", all = true, late = true, value = true,
+    make = connected, clean = disconnect,
+    wait = function(o, s)
+      if s and s < 0 then s = 0 end
+      local r, _, err = green.socket.select({o.far}, nil, s)
+      return r[1] and true, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+  }, {
+    name = "serial:receive", single = true, late = true, value = "line",
+    make = serial_line, clean = function(o) o:close() end,
+    wait = function(o, s)
+      local line, err = limited(o, s):receive()
+      return line, err
+    end,
+    satisfy = function(o) assert(o:send("line\n")) end,
+    close = function(o) o:close() end,
   }, {
     name = "listener:accept", single = true, late = true, value = true,
     make = listener, clean = shut, satisfy = knock,
