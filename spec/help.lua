@@ -164,6 +164,12 @@ end
 
 help.lua = shell.lua
 
+--- The id of this process.
+function help.self_pid()
+  local f <close> = assert(io.open "/proc/self/stat")
+  return f:read "n"
+end
+
 --- The error value after raising nil: Lua 5.5 puts a text in its place.
 help.raised_nil = select(2, pcall(error))
 

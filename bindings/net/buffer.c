@@ -114,6 +114,38 @@ int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
   return 1;
 }
 
+/* --- giving back --- */
+
+/* The bytes lie behind n free ones, in a buffer of the socket's own: 0, no
+ * memory. */
+static int open_front(struct lg_socket *s, size_t n) {
+  struct lg_net *net = s->head.G->net;
+  size_t have = lg_buffered(s), room = n + have;
+  char *own = resize(s, NULL, 0, room);
+  if (!own) return 0;
+  if (have) memcpy(own + n, s->buffer + s->at, have);
+  if (net->holder == s)
+    net->holder = NULL;
+  else if (s->buffer)
+    resize(s, s->buffer, s->room, 0);
+  s->buffer = own;
+  s->at = n;
+  s->end = s->room = room;
+  return 1;
+}
+
+void lg_buffer_unread(lua_State *L, struct lg_socket *s, const char *data,
+                      size_t n) {
+  int tries = 0;
+  while (s->at < n && !open_front(s, n)) short_of_memory(L, tries++);
+  assert(s->at >= n && s->buffer);
+  s->at -= n;
+  memcpy(s->buffer + s->at, data, n);
+  s->received -= n < s->received ? n : s->received;
+  s->scanned = 0;
+  s->changes++;
+}
+
 /* --- room at the end --- */
 
 static void lies_in(struct lg_socket *s, char *buffer, size_t have,

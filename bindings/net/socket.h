@@ -2,7 +2,8 @@
  *
  *   methods   stream.c datagram.c             the classes and their methods
  *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
- *             recvfrom.c sendto.c peer.c multicast.c join_listeners.c
+ *             recvfrom.c sendto.c peer.c multicast.c join_listeners.c copy.c
+ *             peek.c passing.c
  *   waiting   waiting.c race.c lookup.c       one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
  *   below     buffer.c address.c several.c file.c errors.c
@@ -231,6 +232,9 @@ char *lg_buffer_room(lua_State *L, struct lg_socket *s, size_t *room);
 void lg_buffer_filled(struct lg_socket *s, size_t n);
 /* So many bytes of its front were delivered without a string. */
 void lg_buffer_consume(struct lg_socket *s, size_t n);
+/* Puts n > 0 bytes before its front. May raise, as lg_buffer_room(). */
+void lg_buffer_unread(lua_State *L, struct lg_socket *s, const char *data,
+                      size_t n);
 void lg_buffer_drop(struct lg_socket *s);
 /* Bytes that all sockets of the state take for it. */
 size_t lg_buffer_total(const struct lg_net *net);
@@ -472,6 +476,8 @@ void lg_sockets_shut(struct lg *G);
  * stack; their first upvalue is G. */
 void lg_open_socket(lua_State *L);
 void lg_open_datagram(lua_State *L);
+void lg_open_passing(lua_State *L);
+void lg_open_peek(lua_State *L);
 void lg_open_wait_fd(lua_State *L);
 void lg_open_select_fds(lua_State *L);
 void lg_open_names(lua_State *L);

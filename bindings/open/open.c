@@ -87,6 +87,8 @@ static void open_core(lua_State *L) {
   lg_open_ticker(L);
   lg_open_socket(L);
   lg_open_datagram(L);
+  lg_open_passing(L);
+  lg_open_peek(L);
   lg_open_lookup(L);
   lg_open_wait_fd(L);
   lg_open_select_fds(L);

@@ -13,7 +13,8 @@ local green = {}
 ---@field bind? string      address to connect from
 ---@field nodelay? boolean  nothing is sent late; true
 
---- Connects to a TCP server, or to a Unix one: "unix:/path" without a port. Of
+--- Connects to a TCP server, or to a Unix one: "unix:/path" without a port, or
+--- "unix:@name", an abstract one without a file. Of
 --- a name that has several addresses the first to answer wins, as RFC 8305 has
 --- it: families take turns, and one that has not answered for a quarter of a
 --- second, or less if the limit is short, does not keep the next from being
@@ -81,6 +82,21 @@ function green.serve(listener, handler, limit) end
 ---@overload fun(from: any, to: any, n?: number): nil, "closed", integer, any
 ---@overload fun(from: any, to: any, n?: number): nil, string, integer, any
 function green.copy(from, to, n) end
+
+--- Two sockets of the Unix family that are connected with each other. Never
+--- switches. Raises for another kind.
+---@param kind? "stream"|"datagram"  "stream" by default
+---@return green.connection|green.datagram a
+---@return green.connection|green.datagram b
+---@overload fun(kind?: string): nil, string
+function green.socketpair(kind) end
+
+--- A socket around a descriptor that is there, inherited or received: a
+--- connection, a listener, or one for datagrams. Never switches.
+---@param fd integer
+---@return green.stream|green.datagram
+---@overload fun(fd: integer): nil, string
+function green.adopt(fd) end
 
 --- Waits until a descriptor can be read or written. It is watched only during
 --- the call, and may be closed right after. Raises when another thread waits
@@ -190,6 +206,16 @@ function Socket:setoption(name, value) end
 --- Are received bytes waiting in the object's buffer? Never switches.
 ---@return boolean
 function Socket:dirty() end
+
+--- Would a call that reads, or accepts, return at once? green.select waits for
+--- it. Never switches.
+---@return boolean
+function Socket:readable() end
+
+--- Closes it so that the peer sees a reset: nothing that is on its way arrives.
+--- Never switches.
+---@return 1
+function Socket:abort() end
 
 --- The descriptor, -1 when closed. Never switches.
 ---@return integer
@@ -303,6 +329,56 @@ function Connection:receive(pattern, prefix) end
 ---@overload fun(self: green.connection, ...): nil, "closed", integer
 ---@overload fun(self: green.connection, ...): nil, string, integer
 function Connection:send(data, i, j) end
+
+--- Waits until n bytes have come, or any, and shows them without taking them.
+--- Raises when another thread reads from it. Interruptible. May switch.
+---@param n? integer  nil: what there is, at least one byte
+---@return string data
+---@overload fun(self: green.connection, n?: integer): nil, "timeout", string
+---@overload fun(self: green.connection, n?: integer): nil, "closed", string
+---@overload fun(self: green.connection, n?: integer): nil, string, string
+function Connection:peek(n) end
+
+--- Gives bytes back: they are what is read next. Raises when another thread
+--- reads from it. Never switches.
+---@param data string
+---@return 1
+---@overload fun(self: green.connection, data: string): nil, "closed"
+function Connection:unread(data) end
+
+--- Sends a descriptor to the process at the other end of a Unix connection,
+--- beside some bytes. The sender may close its own afterwards. Raises for other
+--- connections. Interruptible. May switch.
+---@param fd integer|table|userdata  or an object with getfd(), or a file
+---@param data? string  1 to 4096 bytes; one zero byte by default
+---@return 1
+---@overload fun(self: green.connection, ...): nil, "timeout"
+---@overload fun(self: green.connection, ...): nil, "closed"
+---@overload fun(self: green.connection, ...): nil, string
+function Connection:sendfd(fd, data) end
+
+--- Waits for a descriptor, and the bytes beside it. It is the program's to
+--- close: see green.adopt. A call that reads the bytes by other means loses the
+--- descriptor; bytes that come without one are left to be read. Raises for
+--- connections that are not Unix, or when another thread reads. Interruptible.
+--- May switch.
+---@return integer fd
+---@return string data
+---@overload fun(self: green.connection): nil, "timeout"
+---@overload fun(self: green.connection): nil, "closed"
+---@overload fun(self: green.connection): nil, "no descriptor"
+---@overload fun(self: green.connection): nil, "bytes to be read come first"
+---@overload fun(self: green.connection): nil, string
+function Connection:recvfd() end
+
+--- The process at the other end of a Unix connection, its user and group, as
+--- they were when it connected. Raises for other connections. Never switches.
+---@return integer pid
+---@return integer uid
+---@return integer gid
+---@overload fun(self: green.connection): nil, "closed"
+---@overload fun(self: green.connection): nil, string
+function Connection:peercred() end
 
 --- Moves what it receives to another connection, or to a file: green.copy.
 --- Interruptible. May switch.

@@ -282,6 +282,33 @@ local things = {
     end,
     close = function(o) o.near:close() end,
   }, {
+    name = "socket:peek", single = true, late = true, value = "x",
+    make = connected, clean = disconnect,
+    wait = function(o, s)
+      local data, err = limited(o.far, s):peek(1)
+      if data then limited(o.far, 0):recv(1) end
+      return data, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "socket:recvfd", single = true, late = true, value = "x",
+    make = function()
+      local o = {}
+      o.near, o.far = green.socketpair()
+      o.near:settimeout(0)
+      return o
+    end,
+    clean = drop,
+    wait = function(o, s)
+      local fd, data = limited(o.far, s):recvfd()
+      if not fd then return nil, data end
+      green.adopt(fd):close()
+      return data
+    end,
+    satisfy = function(o) assert(o.near:sendfd(o.near, "x")) end,
+    close = function(o) o.far:close() end,
+  }, {
     name = "socket:copy", single = true, late = true, value = 1,
     make = function()
       local o = connected()

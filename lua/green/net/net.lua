@@ -59,8 +59,11 @@ function policy.use_resolver(f)
   green.dns.use(f or nil)
 end
 
+--- The path of "unix:/path". "unix:@name" is an abstract name, which begins
+--- with a zero byte and has no file.
 local function unix_path(host)
-  return host:match("^unix:(.*)$")
+  local path = host:match "^unix:(.*)$"
+  return path and path:gsub("^@", "\0")
 end
 
 --- sock, or nil and the error after closing it.
@@ -460,6 +463,40 @@ end
 green.copy = core.copy
 
 ------------------------------------------------------------ descriptors --
+
+--- Two sockets of the Unix family that are connected with each other.
+--- Datagrams keep their bounds. Never switches.
+---@param kind? "stream"|"datagram"
+---@return userdata? a
+---@return userdata|string b
+function green.socketpair(kind)
+  kind = kind or "stream"
+  if kind ~= "stream" and kind ~= "datagram" then
+    check.bad(1, "socketpair", "\"stream\" or \"datagram\" expected")
+  end
+  local new = kind == "stream" and core.unix or core.unix_datagram
+  local one, other = new(), new()
+  if not (one and other) then return nil, "too many open files" end
+  local a, b = core.pair(kind == "stream")
+  if not a then return nil, b end
+  return core.adopt(one, a), core.adopt(other, b)
+end
+
+--- A socket around a descriptor that is there: one that was received, or
+--- inherited. It closes the descriptor, as any other. Never switches.
+---@param fd integer
+---@return userdata? sock  a connection, a listener or a datagram socket
+---@return string? err
+function green.adopt(fd)
+  check.value(fd, "integer", 1, "adopt")
+  local kind, err = core.kind_of_fd(fd)
+  if not kind then return nil, err end
+  local new = kind == "unixdgram" and core.unix_datagram or core[kind]
+  local sock
+  sock, err = new()
+  if not sock then return nil, err end
+  return core.adopt(sock, fd)
+end
 
 --- Waits until a descriptor (or an object with getfd) is readable ("r") or
 --- writable ("w"). It is watched only during the call, so that it may be

@@ -9,7 +9,12 @@ local error, ipairs, math, pairs = error, ipairs, math, pairs
 --- recv() never returns more.
 local CHUNK <const> = 65536
 
+--- Those in C: bindings/net/peek.c and passing.c.
 local methods = {getsocknames = core.getsocknames}
+for _, name in ipairs {"peek", "unread", "readable", "abort", "sendfd",
+  "recvfd", "peercred"} do
+  methods[name] = core[name]
+end
 
 --- Iterates over the lines, without their ends, until the peer closes; a last
 --- line without an end counts. Raises on other failures. The iterator is
