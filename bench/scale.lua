@@ -1,5 +1,5 @@
 -- scale.lua switch|spawn|timer|queue|wait BYSTANDERS - ns for one operation
--- while so many other green threads wait, each with a time limit of its own.
+-- while BYSTANDERS other green threads wait, each with a time limit of its own.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 

@@ -1,9 +1,8 @@
 -- select.lua [selector] waits|ready THINGS - ns per value that green.select, or
--- one green.selector, receives from so many queues, each put into one of them
--- at random. "waits": another thread puts, then gives way, and select has to
--- wait every time. "ready": the same thread puts and then selects, which never
--- has to wait.
--- SPDX-License-Identifier: MIT
+-- one green.selector, receives from THINGS queues, each put into one of them at
+-- random. "waits": another thread puts, then gives way, and select has to wait
+-- every time. "ready": the same thread puts and then selects, which never has
+-- to wait. SPDX-License-Identifier: MIT
 local green = require "green"
 
 local again = arg[1] == "selector" and table.remove(arg, 1)

@@ -1,10 +1,10 @@
 -- subjects.lua - what is measured, by which program, and what must be installed
--- for it. A subject has columns (a label and arguments) and rows (a name, what
--- it needs, a command in which %s stands for the column's arguments).
+-- for it. A subject has columns (a label and arguments) and rows (a name, its
+-- needs, a command in which %s stands for the column's arguments).
 -- SPDX-License-Identifier: MIT
 local subjects = {}
 
--- What has to be compiled before.
+-- The programs to compile first.
 subjects.programs = {
   {out = "load", needs = "cc", source = "load.c"},
   {out = "switch", needs = "libgreen", source = "switch.c"},

@@ -1,4 +1,4 @@
-/* timer.c - ns to arm and cancel a timer of the core while so many are pending.
+/* timer.c - ns to arm and cancel a timer of the core while others are pending.
  *
  *   timer PENDING
  *

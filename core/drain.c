@@ -138,7 +138,7 @@ int green_drain(struct green_hub *h) {
   if (!h->hot.current && (h->in_batch || h->main)) return UV_EPERM;
   if (h->hot.closed) return (int)others(h);
   /* A C library may close the Lua state from a green thread, above main's
-   * frames. Then main must never run again, whatever it waits for. */
+   * frames. Then main must never run again, even when its wait ends. */
   if (h->main && h->hot.current != h->main) freeze(h, h->main);
   h->hot.draining = h->hot.current ? 1 : 2; /* 2: shields are refused */
   green_clock_thaw(h);                      /* the grace is real time */

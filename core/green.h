@@ -279,7 +279,7 @@ int green_fd_is_closed(const struct green_fd *f);
  * addresses need no thread, and kept answers of earlier look-ups neither a
  * thread nor time: they come even at a deadline of 0. Look-ups are served first
  * come, first served; equal ones share one run, and those that nobody waits for
- * any more hold up no others. Returns 0 and a list for green_freeaddrinfo(), or
+ * any more delay no others. Returns 0 and a list for green_freeaddrinfo(), or
  * one of libuv's UV_EAI_ codes. */
 int green_getaddrinfo(struct green_hub *hub, const char *node,
                       const char *service, const struct addrinfo *hints,

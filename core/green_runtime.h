@@ -101,7 +101,7 @@ enum green_state {
 enum {
   GREEN_HELD = 1,   /* the record outlives the end; see green_forget() */
   GREEN_STRUCK = 2, /* killed */
-  GREEN_FORCED = 4, /* the kill is to be forced past every handler */
+  GREEN_FORCED = 4, /* force the kill past every handler */
   GREEN_SHORT = 8,  /* the last wait ended before the hub slept */
   GREEN_UNINTERRUPTIBLE = 16, /* no strike ends this wait */
   GREEN_CLEANUP = 32, /* a report or a link: runs even while the hub drains */
@@ -414,9 +414,9 @@ void green_fd_leave(struct green_hub *hub, struct green_thread *thread);
 int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
                   struct green_node *node);
 /* Any number of descriptors to wait for at once, until one at least is ready
- * for its events (GREEN_READABLE | GREEN_WRITABLE). They may be anybody's,
- * whoever else waits for them, and may be listed twice. The caller sets fd,
- * events and n, and the rest to 0; it keeps the memory until the end. */
+ * for its events (GREEN_READABLE | GREEN_WRITABLE). They may belong to anybody,
+ * others may wait for them too, and one may be listed twice. The caller sets
+ * fd, events and n, and the rest to 0; it keeps the memory until the end. */
 struct green_many {
   int fd;
   uint8_t events;

@@ -1,9 +1,9 @@
 /* hosts.c - which names and addresses does the hosts file know?
  *
- * A look-up of such a one asks no server, so it need not wait behind those
- * that do. What is read here decides only that: the answer is getaddrinfo's.
- * The file is read anew when it has changed; one that is too large for being
- * read on the spot knows nothing.
+ * A look-up of such a one asks no server, so it need not wait behind those that
+ * do. This file decides only that; getaddrinfo gives the answer. It reads the
+ * hosts file again after a change, and ignores one that is too large to read on
+ * the spot.
  *
  * On the hub or a green thread.
  *

@@ -62,7 +62,8 @@ struct green__stack {
   uint64_t *canary;           /* words below low, if nothing else guards it */
   void *user;                 /* the runtime's, while a thread is kept */
   struct green_thread *owner; /* whom the overflow report names */
-  struct green_thread *job;   /* what a worker is to run when switched to */
+  struct green_thread *job;   /* the thread that a worker runs when switched
+                                 to */
   struct green__stack *next, *prev; /* among the idle ones, hottest first */
   struct green_hub *hub;
   struct green__slab *slab; /* NULL: a single one */
@@ -113,7 +114,7 @@ int green__stacks_reserve(struct green_hub *h, int cleans_up);
 struct green__stack *green__stack_take(struct green_hub *h,
                                        void (*entry)(void *stack));
 void green__stack_put(struct green_hub *h, struct green__stack *s);
-/* The same for a stack whose frames were abandoned: its next use starts anew.
+/* The same for a stack whose frames were abandoned: its next use starts afresh.
  */
 void green__stack_left(struct green_hub *h, struct green__stack *s);
 /* Gives the memory of about `most` idle stacks beyond `keep` back to the
@@ -240,7 +241,7 @@ struct green_hub {
   uint32_t idle_records; /* slabs without a thread, for a trim to give back */
   struct green_fd **fds; /* by descriptor number */
   uint32_t fds_room;
-  struct green_fd *dirty_fds; /* the kernel is to be told before polling */
+  struct green_fd *dirty_fds; /* tell the kernel before polling */
   struct green__epoll epoll;
   uint32_t armed_fds, fd_waits, refused;
   struct green_list borrowed; /* anybody's descriptors: see borrowed.c */
@@ -328,7 +329,7 @@ void green__fds_reconcile(struct green_hub *h);
 void green__fds_close_all(struct green_hub *h);
 /* The descriptor is ready for these events. 0: the tag is an old one. */
 int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events);
-/* Makes the kernel's list anew, without what is stale. */
+/* Replaces the kernel's list by a new one without stale registrations. */
 int green__fds_renew(struct green_hub *h);
 /* Is it ready now? 0, UV_ETIMEDOUT or UV_EBADF. */
 int green__fd_look(int fd, int event);

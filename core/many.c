@@ -41,7 +41,8 @@ static int hold(struct green_hub *h, struct green_many *one) {
   return one->f->closed ? UV_EBADF : green__fd_want(h, one->f, one->events);
 }
 
-/* What nobody waits for any more is not watched: its owner may close it. */
+/* Stops watching descriptors that nobody waits for: their owners may close
+ * them. */
 static void let_go(struct green_hub *h, struct green_many *one) {
   struct green_fd *f = one->f;
   one->f = NULL;

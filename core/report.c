@@ -26,7 +26,7 @@
  * tracebacks show what is wrong, and a flood of them would fill a disk. */
 enum { BURST = 200, PER_SECOND = 20 };
 
-/* A text is cut after this, unless it is to be whole. */
+/* A text is cut after this, unless the caller wants it whole. */
 #define MOST_TEXT 65536
 /* While more than this waits, nothing is added. */
 #define MOST_WAITING 262144

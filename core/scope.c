@@ -287,7 +287,7 @@ void green_scope_move(struct green_hub *h, struct green_scope *s,
   unlink_scope(s);
   link_scope(s, to, inner);
   /* Only a cancellation during a wait interrupts it, so cancel the scope
-   * anew. */
+   * again. */
   if (s->cancelled && green_timer_start(h, &s->timer, 1) == 0)
     s->cancelled = 0;
   green__pending_update(h, from);

@@ -279,7 +279,7 @@ static void pool_remove(struct green__stacks *p, struct green__stack *s) {
 }
 
 /* Gives all pages back but the one with the struct. The worker's frames are
- * lost, so the next use starts anew. */
+ * lost, so the next use starts afresh. */
 static void chill(struct green__stack *s) {
   char *from = s->canary ? page_of(s->canary) : s->low;
   forget(s);

@@ -1,4 +1,4 @@
-/* stderr.c - writes on descriptor 2 that its reader cannot hold up.
+/* stderr.c - writes on descriptor 2 that its reader cannot block.
  *
  * Parent and children share the open file, so we never make it non-blocking:
  * they would lose output. We open a pipe or a terminal once more for each

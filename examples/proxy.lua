@@ -3,10 +3,10 @@
 --   luagreen examples/proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS]
 --
 -- Either side may be "unix:/path". Each direction is a copy, in C, in a green
--- thread of its own. When one side has said all it had to say, the other is
--- told, and may go on talking: half a connection is a connection. If one
--- breaks, both are reset; so are they when nothing has moved either way for so
--- many SECONDS.
+-- thread of its own. When one side has sent everything, the proxy tells the
+-- other, which may go on sending: half a connection is a connection. If one
+-- breaks, the proxy resets both; it also does when nothing has moved either way
+-- for SECONDS.
 --
 -- SPDX-License-Identifier: MIT
 

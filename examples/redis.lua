@@ -15,8 +15,8 @@ local PATIENCE <const> = 5  -- seconds for a connection, and for a turn
 
 ------------------------------------------------------------------ the client --
 
---- One connection. After anything but a whole reply nobody knows what comes
---- next on it: `broken` says so, and it must not be used again.
+--- One connection. After an incomplete reply the next bytes are unknown:
+--- `broken` is set, and the connection must not be used again.
 local Redis = {}
 Redis.__index = Redis
 

@@ -79,8 +79,8 @@ end
 
 ------------------------------------------------------- publish and subscribe --
 
---- Sends what is published to a subscriber, in a thread of its own, so that a
---- slow one holds up nobody.
+--- Sends published messages to a subscriber, in a thread of its own, so that a
+--- slow one delays nobody.
 local function deliver(client)
   for message in client.messages:items() do
     if not client.conn:send(message) then return end

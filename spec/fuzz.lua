@@ -46,7 +46,7 @@ end
 
 ------------------------------------------------------------------ errors --
 
---- What acts raise on purpose.
+--- Errors that acts raise on purpose.
 local Mine = {__name = "mine"}
 function Mine:__tostring() return "mine: " .. self.text end
 
@@ -1351,7 +1351,7 @@ function World:check_quiet()
   return false
 end
 
---- Waits until no thread can run, or for so many moments.
+--- Waits until no thread can run, or for 50 moments.
 function World:settle()
   for _ = 1, 50 do
     green.sleep(2e-9)
@@ -1501,8 +1501,8 @@ function fuzz.run(seed)
     {seed = seed, limit = 20, order = fifo and "fifo" or "seed"})
 end
 
---- Runs one program after the other, for so many seconds of real time, `most`
---- of them; report(seed, pcall's results). Returns how many.
+--- Runs one program after the other, for `seconds` of real time, but at most
+--- `most`; calls report(seed, pcall's results). Returns how many.
 function fuzz.run_for(seconds, first, report, most)
   local over, n = core.real_now() + seconds, 0
   while n < (most or math.huge) and core.real_now() < over do

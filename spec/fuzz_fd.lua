@@ -496,7 +496,7 @@ print(("%d programs from seed %d, %d failed"):format(n - first, first, bad))
 os.exit(bad == 0, true)
 ]==]
 
---- Runs programs for so many seconds, `most` of them; raises with those that
+--- Runs programs for `seconds`, but at most `most`; raises with those that
 --- failed, else returns the last line.
 function fuzz.run_for(seconds, first, most)
   return preload.run(PROGRAM, ("%g %d %d"):format(seconds, first,

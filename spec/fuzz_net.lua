@@ -5,10 +5,10 @@
 ---   FUZZ_TRACE=1                                 prints each move
 ---
 --- Green threads send, several at once on one stream, read by every call there
---- is, set limits, are killed and struck by timeouts, shut and close. Whatever
---- happens, a stream delivers the bytes that its sends tell of, in the order of
---- the calls, each once: nothing is lost, repeated or put elsewhere. A stream
---- that was shut in peace and read to its end delivers all of them.
+--- is, set limits, are killed and struck by timeouts, shut and close. A stream
+--- always delivers the bytes that its sends report, in the order of the calls,
+--- each once: nothing is lost, repeated or misplaced. A stream that was shut in
+--- peace and read to its end delivers all of them.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -223,7 +223,7 @@ local READ_NAMES <const> = {"recv", "line", "whole_line", "count", "all",
 function moves.read(w)
   local s = w:stream()
   local name = pick(READ_NAMES)
-  -- Another reader is told so, unless the first has been struck just now.
+  -- A second reader gets an error, unless the first has been struck just now.
   if s.reader and not one_in(4) then return end
   trace("%s: %s", s.name, name)
   s.reader = s.reader or green.current()
@@ -393,8 +393,8 @@ function fuzz.run(seed)
   test.run(program, {seed = seed, limit = 20})
 end
 
---- Runs one program after the other, for so many seconds of real time, `most`
---- of them; report(seed, pcall's results). Returns how many.
+--- Runs one program after the other, for `seconds` of real time, but at most
+--- `most`; calls report(seed, pcall's results). Returns how many.
 function fuzz.run_for(seconds, first, report, most)
   local over, n = core.real_now() + seconds, 0
   while n < (most or math.huge) and core.real_now() < over do

@@ -3,10 +3,10 @@
 ---
 --- Each block of Lua is a program, or goes on with the one before it, when the
 --- line above it is `<!-- continues -->`. `require "green"` may be left out.
---- What it prints, to either stream, is the comments `--> text`, in order of
---- the text: `...` in one stands for anything, alone for any number of lines.
---- A program may fail only if a line says so: `--> lua5.4: ...`, which stands
---- for whatever the interpreter is called.
+--- Its output, on either stream, must be the comments `--> text`, in order:
+--- `...` in one stands for anything, alone for any number of lines. A program
+--- may fail only if a line says so: `--> lua5.4: ...`, which stands for
+--- whatever the interpreter is called.
 ---
 --- In a table whose second heading is "luagreen" all code in the second cell
 --- of a row is run, each piece as a program, with the names of spec/rows.lua.

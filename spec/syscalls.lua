@@ -70,8 +70,8 @@ local strict -- all must be well
 local may_time_out -- a call is planned to say so
 local may_leave -- a file, which cannot be removed
 
---- What a call of the library returned: passed on; an error is one of the
---- world's, in words, and none at all if all must be well.
+--- Passes the results of a call of the library on. An error must be one of the
+--- system's, in words; while nothing fails there must be none.
 local function well(first, err, ...)
   if first then return first, err, ... end
   if type(err) ~= "string" or err == "" then
@@ -475,8 +475,8 @@ print(("%d cases, %d failed"):format(done, bad))
 os.exit(bad == 0)
 ]==]
 
---- Runs random cases for so many seconds; raises with those that failed, else
---- returns the last line.
+--- Runs random cases for `seconds`; raises with those that failed, else returns
+--- the last line.
 function syscalls.run_for(seconds, seed)
   return preload.run(PROGRAM, ("%d %d"):format(seconds, seed), seconds + 100)
 end

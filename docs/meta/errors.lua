@@ -1,5 +1,5 @@
 ---@meta
--- Errors: where they go, what they are, and their text.
+-- Errors: their handler, their objects, and their text.
 --
 -- SPDX-License-Identifier: MIT
 

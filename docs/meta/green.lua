@@ -4,8 +4,9 @@
 -- A limit s is in seconds: nil or math.huge is none; 0 or less tries once and
 -- never switches (sleep alone takes a turn then). NaN raises.
 --
--- What the world decides is returned: nil and "timeout", "closed" or a text of
--- the system. Misuse raises a string; others' errors are raised as they were.
+-- Calls return outcomes of the outside world: nil and "timeout", "closed" or a
+-- text of the system. Misuse raises a string; others' errors are raised as they
+-- were.
 --
 -- Interruptions (timeouts, kills, throws) are raised by calls marked so, on
 -- entry too, until they are over; never by calls with a limit of 0 or less.

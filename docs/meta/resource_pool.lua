@@ -10,8 +10,8 @@
 --     if not lease then return nil, conn end
 --
 -- When a thread leaves the block, the item is given back, to the one who waits
--- longest or for the next. When the block is left by an error, or its thread is
--- interrupted, nobody knows what state the item is in: it is destroyed.
+-- longest or for the next. When an error ends the block, or its thread is
+-- interrupted, the state of the item is unknown, so it is destroyed.
 --
 -- SPDX-License-Identifier: MIT
 -- luacheck: ignore 211 212 241

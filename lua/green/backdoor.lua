@@ -279,7 +279,7 @@ function Session:interrupt()
 end
 
 --- Takes a turn after each piece, so that a client that never stops sending
---- does not hold up other threads.
+--- does not block other threads.
 function Session:read()
   while not self.over do
     local data = self.conn:recv(4096)

@@ -23,8 +23,9 @@ enum { MS = 1000000 };
 
 /* ------------------------------------------------- a kernel that refuses -- */
 
-/* The next so many registrations fail with that error. It stands before libc's
- * function for libuv, too. What is registered already is no new one. */
+/* The next refuse_adds registrations fail with the error refuse_with. It stands
+ * before libc's function for libuv, too. An existing registration is not a new
+ * one. */
 static int refuse_adds, refuse_with;
 
 int epoll_ctl(int ep, int op, int fd, struct epoll_event *e) {
@@ -75,7 +76,7 @@ static struct green_thread *spawn(green_fn fn, void *arg) {
   return t;
 }
 
-/* What it returned, or UV_ETIMEDOUT after two seconds. */
+/* Its result, or UV_ETIMEDOUT after two seconds. */
 static int join(struct green_thread *t) {
   int result = -12345;
   int r = green_join(hub, t, green_now() + UINT64_C(2000) * MS, &result);
@@ -432,7 +433,7 @@ static void test_refused_open(void) {
   CHECK(refused > 0 && uv_loop_close(&loop) == 0, "nor on a host's loop");
 }
 
-/* libuv aborts where a pipe for signals cannot be made. */
+/* libuv aborts if it cannot make a pipe for signals. */
 static void test_no_descriptors(void) {
   struct rlimit old, now;
   int left, opened = 0, refused = 0;

@@ -200,7 +200,7 @@ static void never(struct green_hub *h, void *arg) {
   abort();
 }
 
-/* What stays of a hub that left threads behind, on a host's loop that goes on
+/* The remains of a hub that left threads behind, on a host's loop that goes on
  * with the host's own timer. */
 static void test_retired(void) {
   struct green_hub *h = open_hub(GREEN_DRIVE_LOOP, 5 * MS);

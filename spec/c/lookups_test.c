@@ -1,10 +1,10 @@
-/* lookups_test.c - many look-ups at once: each has its turn, equal ones share a
- * run, and those that nobody waits for any more hold up nobody.
+/* lookups_test.c - many look-ups at once: each gets a turn, equal ones share a
+ * run, and those that nobody waits for any more delay nobody.
  *
  * getaddrinfo(3) is replaced: names that begin with "slow" are held at a gate
  * until the test opens it, and answered by the loopback address; "bad" ones are
  * unknown, and of "busy" ones no server can tell. It counts its runs, and how
- * many go on at once. So does getnameinfo(3), for 10.0.0.0/8.
+ * many go on at once. getnameinfo(3) does the same for 10.0.0.0/8.
  *
  * SPDX-License-Identifier: MIT
  */

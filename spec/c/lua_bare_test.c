@@ -12,7 +12,7 @@
 #include "../../bindings/green_lua.h"
 #include "test.h"
 
-/* What needs none of the libraries that are missing. */
+/* Calls that need none of the missing libraries. */
 static const char *const PROGRAM =
     "local green = require 'green'\n"
     "local r, why = green.with_timeout(0.01, green.sleep, 5)\n"

@@ -155,7 +155,7 @@ static int close_state(lua_State *L) {
   _exit(closed == 3 ? 0 : 40 + closed);
 }
 
-/* What a C library does that ends the program from a callback. */
+/* A C library that ends the program from a callback. */
 static void test_inside(const char *main_waits, const char *sentence) {
   int status;
   pid_t pid;
@@ -266,7 +266,7 @@ static void test_elsewhere(void) {
   if ((pid = fork()) == 0) {
     status = strangers(L, "in a forked child");
     fflush(stdout);
-    /* What the child has of its parent's memory is nobody's leak. */
+    /* The parent's memory in the child is not a leak. */
     execlp(status == 0 ? "true" : "false", "child", (char *)NULL);
     _exit(1);
   }

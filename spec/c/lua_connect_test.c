@@ -1,5 +1,5 @@
 /* lua_connect_test.c - names with several addresses: an address that swallows
- * packets holds up the others for a moment, not for the whole limit.
+ * packets delays the others for a moment, not for the whole limit.
  *
  * getaddrinfo(3) is replaced: "at.A|B" has the addresses A and B. One that
  * swallows packets is that of a listener whose backlog is full.

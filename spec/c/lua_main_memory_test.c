@@ -1,5 +1,5 @@
-/* lua_main_memory_test.c - main can block when Lua's memory has come to its
- * end: what it needs for that was made before.
+/* lua_main_memory_test.c - main can block when Lua has no memory left, because
+ * everything that it needs was made before.
  *
  * LUA_PATH must lead to lua/green.
  *
@@ -13,7 +13,7 @@
 #include "../../bindings/runtime/compat.h"
 #include "test.h"
 
-static int at_end; /* nothing more is to be had */
+static int at_end; /* no memory is left */
 
 static void *allocate(void *ud, void *p, size_t old, size_t size) {
   (void)ud;
@@ -42,7 +42,7 @@ static const char *const PREPARE =
     "  if not ok then error(err, 0) end\n"
     "end\n";
 
-/* What has blocked before needs nothing more. */
+/* A thread that has blocked before needs nothing more. */
 static const char *const BEGIN = "green.sleep(0)\n";
 static const char *const SPAWN = "green.spawn_n(function() end)\n";
 static const char *const SLEEP = "try(green.sleep, 0.002)\n";

@@ -92,7 +92,7 @@ static long test_success(const char *path) {
 }
 
 /* `times` calls in a row fail. Lua collects garbage and asks again, so that a
- * single one is seldom an error. Whoever hangs is ended by the alarm. */
+ * single one is seldom an error. The alarm ends a run that hangs. */
 static void test_each(const char *path, long total, long times,
                       const char *sentence) {
   long n, failed = 0, leaked = 0, runs = 0;

@@ -125,7 +125,8 @@ static void test_every(void) {
   struct attempt a = {0};
   int failed = 0, closed = 0, other = 0;
   long n, last = 0;
-  /* A thread may take the failure and the whole go well: 20 in a row. */
+  /* A thread may absorb the failure and the attempt succeed, so it takes 20
+   * successes in a row to stop. */
   for (n = 1; n < MOST && n - last <= 20; n++) {
     int r = attempt(&a, n, &closed);
     if (r != 0) last = n;

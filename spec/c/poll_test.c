@@ -1,11 +1,11 @@
 /* poll_test.c - how long timers, descriptors and a host's loop wait while
  * threads compute, and the state of a loop that is not the hub's own.
  *
- * The bugs: the clock was read at each 32nd switch only, so that two threads
- * which computed for 50 ms between their turns kept a sleeper of 1 ms for 3 s,
- * and a host's timers as long; a killed one held everybody for the whole grace.
- * And a sleeping thread was lost for ever when libuv ran the timers after the
- * check phase (UV_RUN_ONCE; from 1.45 on every mode).
+ * The bugs: only each 32nd switch read the clock. So two threads that computed
+ * for 50 ms between their turns delayed a sleep of 1 ms, and a host's timers,
+ * by 3 s; a killed one stopped all others for the whole grace. And a sleeping
+ * thread was lost for ever when libuv ran the timers after the check phase
+ * (UV_RUN_ONCE; from 1.45 on every mode).
  *
  * Turns are counted, not milliseconds: the machine may be slow.
  *
@@ -318,8 +318,8 @@ static void test_step_places(void) {
   green_close(h);
 }
 
-/* As a host that has nothing else to do would: sleeps for as long as it is
- * told, steps, and so on. Returns how many steps it took. */
+/* Acts as a host without other work: sleeps for the given time, steps, and so
+ * on. Returns how many steps it took. */
 static int step_as_told(struct green_hub *h) {
   uv_loop_t *l = green_loop(h);
   struct pollfd p = {uv_backend_fd(l), POLLIN, 0};

@@ -1,7 +1,7 @@
 /* report_test.c - reports on stderr block nobody, and tell how many were lost.
  *
- * What a process does at its end is part of it, so each case runs in a child
- * that has one end of a pipe, a socket or a terminal as its stderr.
+ * The end of the process is part of it, so each case runs in a child with one
+ * end of a pipe, a socket or a terminal as its stderr.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -291,7 +291,7 @@ static void test_many_trims(void) {
   close_hub();
 }
 
-/* What a burst left: 200 stacks in slabs of 8 and 64, one of them in use. */
+/* After a burst: 200 stacks in slabs of 8 and 64, one of them in use. */
 static void test_slabs_go(void) {
   struct green__stack *s[200], *last;
   int steps = 0, before;

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* What watches the test: valgrind, or a sanitizer, TSan perhaps. */
+/* The tool that watches the test: valgrind, or a sanitizer, perhaps TSan. */
 #ifdef __has_include
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>

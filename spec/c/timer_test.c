@@ -124,7 +124,8 @@ static uint32_t dice(void) {
   return (uint32_t)(seed >> 16);
 }
 
-/* What the model knows: armed, due, and not before any other that fired. */
+/* Checks a firing against the model: armed, due, and not before any other that
+ * fired. */
 static void fire(struct green_hub *h, struct green_timer *timer) {
   struct one *o = green__container(timer, struct one, timer);
   (void)h;

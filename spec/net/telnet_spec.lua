@@ -12,8 +12,8 @@ local telnet = require "green.net.telnet"
 local IAC <const>, SB <const>, SE <const> = 255, 250, 240
 local WILL <const>, WONT <const>, DO <const>, DONT <const> = 251, 252, 253, 254
 
---- What happens, in order: one string for all text between two signals, and
---- the answers apart from it.
+--- The events in order: one string for all text between two signals, and the
+--- answers apart from it.
 local function recorder()
   local log, answers, run = {}, {}, {}
   local function flush()

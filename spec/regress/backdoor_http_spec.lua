@@ -15,7 +15,7 @@ local function request(line)
   return REQUEST:format(line)
 end
 
---- How things begin that are no person at a prompt.
+--- First lines of clients other than a person at a prompt.
 local BEGINNINGS <const> = {
   ["a browser's POST"] = request "POST /",
   ["a GET with a body"] = request "GET /",
@@ -76,7 +76,7 @@ local function connect(port)
   return c
 end
 
---- What comes until the server closes; nil: it does not.
+--- The text until the server closes; nil: it does not.
 local function until_closed(c)
   local data, err, partial = c:receive "*a"
   return (data or err == "closed" or err == "connection reset"

@@ -18,7 +18,7 @@ local function run(text)
   return out, ok
 end
 
---- What every program begins with: its own copies, and then no globals.
+--- Every program begins with this: its own copies, and then no globals.
 local STRIP <const> = [[
 local green = require "green"
 local keep = {assert = assert, error = error, pcall = pcall, print = print,

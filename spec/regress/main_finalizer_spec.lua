@@ -15,8 +15,8 @@ end
 describe("the main thread", function()
   local early = 0
 
-  --- What the wait returns, if f ran at its beginning: it does where the wait
-  --- makes anything at all, which it need not.
+  --- The result of the wait, if f ran at its beginning: f runs if the wait
+  --- allocates at all, which it need not.
   local function check(f, wait)
     local began, ran = green.now(), nil
     collectgarbage "generational"

@@ -1,7 +1,7 @@
--- A timeout made in a coroutine of one's own stood in the chain of the thread
--- that made it: green.deadline() counted it while it rested, and for ever once
--- its coroutine was collected; a generator left early left it there for the
--- thread's life; gone on with in another thread, it struck the first.
+-- A timeout made in a coroutine stood in the chain of the thread that made it.
+-- green.deadline() counted it while it rested, and for ever after its coroutine
+-- was collected; leaving a generator early left it there for the thread's life;
+-- resuming the coroutine in another thread let it strike the first.
 --
 -- SPDX-License-Identifier: MIT
 

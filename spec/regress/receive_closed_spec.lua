@@ -23,7 +23,7 @@ local function socket_with(text)
   return sock, client
 end
 
---- What main makes when it waits would come first.
+--- Main would first allocate for its wait.
 local function in_thread(what, f)
   it(what, function() green.spawn(f):wait() end)
 end

@@ -1,8 +1,8 @@
 -- Reports of errors were written to stderr synchronously: a pipe that nobody
 -- reads froze the program, and a peer's bytes controlled the terminal.
 
---- Runs a program in a process of its own. What it writes to stderr goes into
---- `reader`, a command; its stdout is returned.
+--- Runs a program in a process of its own. Its stderr goes into `reader`, a
+--- command; returns its stdout.
 local function run(text, reader)
   local path = os.tmpname()
   local f = assert(io.open(path, "w"))
@@ -16,7 +16,7 @@ local function run(text, reader)
   return out
 end
 
---- What a program writes to stderr.
+--- The text that a program writes to stderr.
 local function stderr_of(text)
   return run(text, "cat >&3")
 end

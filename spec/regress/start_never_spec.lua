@@ -1,5 +1,5 @@
 -- A start after math.huge seconds stood in the timer heap: the process polled
--- without a pause or hung where a deadlock was to be reported.
+-- without a pause, or hung instead of reporting a deadlock.
 --
 -- SPDX-License-Identifier: MIT
 

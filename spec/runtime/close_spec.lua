@@ -4,8 +4,8 @@
 
 local help = require "spec.help"
 
---- What the programs share: a thread of each kind, each with a <close>
---- variable that says so; `say` prints at once.
+--- The common part of the programs: a thread of each kind, each with a <close>
+--- variable that prints; `say` prints at once.
 local prelude = [[
 local green = require "green"
 io.stdout:setvbuf "no"

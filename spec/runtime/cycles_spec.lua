@@ -144,7 +144,7 @@ describe("cycles", function()
   it("are found at the end of long chains", function()
     local t <close> = threads(3)
     local waits, list = {}, {}
-    -- 20,000 things that are asked as threads are
+    -- 20,000 objects with the methods of threads
     for i = 1, 20000 do
       list[i] = {id = i, name = "x", waiting = function() end}
     end

@@ -23,7 +23,7 @@ local function failure(f, opts)
   return err
 end
 
---- What is in force outside of a test.
+--- The state outside of a test.
 local function surroundings()
   local config = green.config()
   config.on_error = green.on_error()

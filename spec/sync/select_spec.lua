@@ -863,8 +863,8 @@ describe("select of sockets", function()
 end)
 
 describe("many threads in select", function()
-  --- One world: queues of every kind, semaphores and locks. What goes in has a
-  --- number; what comes out is ticked off.
+  --- One world: queues of every kind, semaphores and locks. Values that go in
+  --- have numbers; values that come out are ticked off.
   local function world()
     local w = {queues = {}, semaphores = {}, locks = {}, put = {}, got = {},
       doubt = {}, next = 0, threads = {}, cos = {}, inside = {}, held = {}}

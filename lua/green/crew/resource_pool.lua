@@ -226,7 +226,7 @@ local function expired(pool, entry)
     and pool.live > (opts.min or 0)
 end
 
---- An item that is to go needs a free permit.
+--- Destroying an item needs a free permit.
 local function prune(pool)
   local entry = pool.idle:oldest()
   while entry and expired(pool, entry) do

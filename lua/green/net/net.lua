@@ -16,8 +16,8 @@ local extend = require "green.net.streams"
 local ipairs, math, pcall, rawequal, select, setmetatable, table, tonumber,
   type = ipairs, math, pcall, rawequal, select, setmetatable, table,
   tonumber, type
---- A burst of clients is to find room while the server is busy; the kernel
---- cuts the number to net.core.somaxconn.
+--- Room for a burst of clients while the server is busy; the kernel cuts the
+--- number to net.core.somaxconn.
 local BACKLOG <const> = 1024
 --- Seconds between two tries to accept while something is short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
@@ -78,8 +78,8 @@ end
 local connect_options = {timeout = "number", family = "family",
                          bind = "string", nodelay = "boolean"}
 
---- The first address of each family that `bind` names, and what is left of the
---- limit then; or nil and why there is none.
+--- The first address of each family that `bind` names, and the rest of the
+--- limit then; or nil and the reason.
 local function addresses_from(opts)
   local began = green.now()
   local entries, err = core.getaddrinfo("connect", opts.bind, nil, opts.family,
@@ -361,8 +361,8 @@ function Server:back_off(err)
   green.sleep(self.pause)
 end
 
---- So many threads live that none may be made: holds the connection until
---- some have ended. What interrupts that closes it.
+--- So many threads live that none may be made: holds the connection until some
+--- have ended. An interruption closes it.
 function Server:wait_threads(conn)
   local _ <close> = setmetatable({}, {__close = function(_, err)
     if err ~= nil then conn:close() end

@@ -80,7 +80,7 @@ function Walk:run()
   end
 end
 
---- What is reached from now on belongs to that one.
+--- Values reached from now on belong to that one.
 function Walk:begin(module)
   self.module, self.told = module, {}
 end

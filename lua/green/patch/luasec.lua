@@ -139,7 +139,7 @@ local function begin_reading(c)
   return setmetatable({}, {__close = function() c.reader = nil end})
 end
 
---- Reads until the pattern has what it wants. `pieces` is what came so far.
+--- Reads until the pattern has what it wants. `pieces` holds the text so far.
 local function read(c, kind, n, pieces)
   local deadline, block = limits(c)
   local have = 0

@@ -139,7 +139,7 @@ local function check_name(...)
     select("#", ...) == 0 and "no value" or type(name))
 end
 
---- The work of require: a module that another thread loads is waited for.
+--- The work of require: waits for a module that another thread loads.
 local function guarded_require(loader, ...)
   local name = check_name(...)
   local me, entry = nil, loader.loading[name]

@@ -1,4 +1,4 @@
--- What threads do with each other: for lua_oom_test.c.
+-- Threads that use each other, for lua_oom_test.c.
 --
 -- SPDX-License-Identifier: MIT
 
