@@ -8,6 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <poll.h>
+#include <signal.h>
 
 #include "net/socket.h"
 #include "runtime/interrupt.h"
@@ -77,8 +78,21 @@ static int l_forget_fd(lua_State *L) {
   return 0;
 }
 
+/* ignore_sigpipe(): such a library writes to connections whose peers may have
+ * gone, and knows no MSG_NOSIGNAL. A handler of the program's stays. */
+static int l_ignore_sigpipe(lua_State *L) {
+  struct sigaction old;
+  (void)L;
+  if (sigaction(SIGPIPE, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
+      old.sa_handler == SIG_DFL)
+    signal(SIGPIPE, SIG_IGN);
+  return 0;
+}
+
 void lg_open_wait_fd(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"wait_fd", l_wait_fd}, {"forget_fd", l_forget_fd}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"wait_fd", l_wait_fd},
+                                       {"forget_fd", l_forget_fd},
+                                       {"ignore_sigpipe", l_ignore_sigpipe},
+                                       {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
 }

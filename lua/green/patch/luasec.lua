@@ -27,6 +27,8 @@ if not found then
     .. "package lua-sec, or the rock luasec\n%s", tostring(luasec))
 end
 
+core.ignore_sigpipe() -- as LuaSocket does
+
 local methods = {}
 
 --- One of LuaSec's. Its field kept_alive is a name for the collector: LuaSec
