@@ -257,6 +257,16 @@ local function echo(rows, options)
   return subject
 end
 
+local function lookup(rows)
+  return {
+    name = "lookup",
+    title = "look-up of a number, and of a name: its answer kept, kept from " ..
+      "the program's resolver, asked of the system (ns)",
+    columns = columns("number", "kept", "ours", "ask"),
+    rows = {rows.ours "lookup"},
+  }
+end
+
 local function gc(rows, options)
   local subject = {
     name = "gc",
@@ -294,7 +304,7 @@ function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
     switch, spawn, idle, timer, handover, queues, select_among, pool, group,
-    echo, gc, scale,
+    echo, lookup, gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)

@@ -12,7 +12,8 @@
  */
 #include "net/lookup.h"
 
-#include <stdlib.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "net/socket.h"
@@ -206,16 +207,34 @@ static struct addrinfo **new_box(lua_State *L) {
   return box;
 }
 
+static void push_number(lua_State *L, const struct addrinfo *a) {
+  char text[NI_MAXHOST] = "";
+  if (a->ai_family == AF_INET)
+    inet_ntop(AF_INET, &((struct sockaddr_in *)a->ai_addr)->sin_addr, text,
+              sizeof text);
+  else /* it may have a scope */
+    getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0,
+                NI_NUMERICHOST);
+  lua_pushstring(L, text);
+}
+
+static int port_of(const struct addrinfo *a) {
+  if (a->ai_family == AF_INET)
+    return ntohs(((struct sockaddr_in *)a->ai_addr)->sin_port);
+  return ntohs(((struct sockaddr_in6 *)a->ai_addr)->sin6_port);
+}
+
+static int is_inet(const struct addrinfo *a) {
+  return a->ai_family == AF_INET || a->ai_family == AF_INET6;
+}
+
 static void push_entry(lua_State *L, const struct addrinfo *a) {
-  char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
-  getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, port, sizeof port,
-              NI_NUMERICHOST | NI_NUMERICSERV);
   lua_createtable(L, 0, 4);
   lua_pushstring(L, a->ai_family == AF_INET6 ? "inet6" : "inet");
   lua_setfield(L, -2, "family");
-  lua_pushstring(L, host);
+  push_number(L, a);
   lua_setfield(L, -2, "addr");
-  lua_pushinteger(L, atoi(port));
+  lua_pushinteger(L, port_of(a));
   lua_setfield(L, -2, "port");
   lua_pushstring(L, name_of_type(a->ai_socktype));
   lua_setfield(L, -2, "type");
@@ -243,11 +262,30 @@ static int flags_of(const char *letters) {
   return flags;
 }
 
+/* A box on top of the stack, with the list; or NULL, and nil and why not. */
+static struct addrinfo **fetch(lua_State *L, struct lg *G,
+                               const struct lg_query *q) {
+  struct addrinfo **box = new_box(L);
+  const char *why = NULL;
+  if ((q->host && !*q->host) || (!q->host && !q->port))
+    why = lg_lookup_error(UV_EAI_NONAME);
+  if (!why && q->port && !*q->port) why = lg_lookup_error(UV_EAI_SERVICE);
+  if (!why) why = lg_getaddrinfo(L, G, q, box);
+  if (!why) return box;
+  lg_fail_text(L, why);
+  return NULL;
+}
+
+static void empty(struct addrinfo **box) {
+  green_freeaddrinfo(*box);
+  *box = NULL;
+}
+
 /* getaddrinfo(what, host, service, family, type, s, letters): a list of tables;
  * or nil and why not. Letters: n, the host is a number; p, to be listened on;
  * c, with its canonical name; s, the system is asked. */
 static int l_getaddrinfo(lua_State *L) {
-  struct lg *G = lg_get(L);
+  const char *letters = luaL_optstring(L, 7, "");
   struct lg_query q = {
       .what = luaL_checkstring(L, 1),
       .host = text_arg(L, 2),
@@ -255,24 +293,50 @@ static int l_getaddrinfo(lua_State *L) {
       .family = family_of[luaL_checkoption(L, 4, "any", families)],
       .socktype = type_of[luaL_checkoption(L, 5, "stream", types)],
       .deadline = lg_limit(L, 6),
-      .flags = flags_of(luaL_optstring(L, 7, "")),
-      .system = strchr(luaL_optstring(L, 7, ""), 's') != NULL};
-  struct addrinfo **box = new_box(L), *a;
-  const char *why = NULL;
+      .flags = flags_of(letters),
+      .system = strchr(letters, 's') != NULL};
+  struct addrinfo **box = fetch(L, lg_get(L), &q), *a;
   lua_Integer n = 0;
-  if ((q.host && !*q.host) || (!q.host && !q.port))
-    why = lg_lookup_error(UV_EAI_NONAME);
-  if (!why && q.port && !*q.port) why = lg_lookup_error(UV_EAI_SERVICE);
-  if (!why) why = lg_getaddrinfo(L, G, &q, box);
-  if (why) return lg_fail_text(L, why);
+  if (!box) return 2;
   lua_newtable(L);
   for (a = *box; a; a = a->ai_next) {
-    if (a->ai_family != AF_INET && a->ai_family != AF_INET6) continue;
+    if (!is_inet(a)) continue;
     push_entry(L, a);
     lua_rawseti(L, -2, ++n);
   }
-  green_freeaddrinfo(*box);
-  *box = NULL;
+  empty(box);
+  return 1;
+}
+
+/* Does an address equal to a stand before it? */
+static int is_known(const struct addrinfo *list, const struct addrinfo *a) {
+  for (; list != a; list = list->ai_next)
+    if (list->ai_addrlen == a->ai_addrlen &&
+        !memcmp(list->ai_addr, a->ai_addr, a->ai_addrlen))
+      return 1;
+  return 0;
+}
+
+/* resolve(what, host, family, s, letters): a list of numbers, each once; or nil
+ * and why not. */
+static int l_resolve(lua_State *L) {
+  struct lg_query q = {
+      .what = luaL_checkstring(L, 1),
+      .host = text_arg(L, 2),
+      .family = family_of[luaL_checkoption(L, 3, "any", families)],
+      .socktype = SOCK_STREAM,
+      .deadline = lg_limit(L, 4),
+      .system = strchr(luaL_optstring(L, 5, ""), 's') != NULL};
+  struct addrinfo **box = fetch(L, lg_get(L), &q), *a;
+  lua_Integer n = 0;
+  if (!box) return 2;
+  lua_createtable(L, 1, 0);
+  for (a = *box; a; a = a->ai_next) {
+    if (!is_inet(a) || is_known(*box, a)) continue;
+    push_number(L, a);
+    lua_rawseti(L, -2, ++n);
+  }
+  empty(box);
   return 1;
 }
 
@@ -355,13 +419,11 @@ static int l_lookup_cache(lua_State *L) {
   return 3;
 }
 
-static const luaL_Reg functions[] = {{"getaddrinfo", l_getaddrinfo},
-                                     {"getnameinfo", l_getnameinfo},
-                                     {"set_resolver", l_set_resolver},
-                                     {"resolver", l_resolver},
-                                     {"forget_lookups", l_forget_lookups},
-                                     {"lookup_cache", l_lookup_cache},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"getaddrinfo", l_getaddrinfo},   {"resolve", l_resolve},
+    {"getnameinfo", l_getnameinfo},   {"set_resolver", l_set_resolver},
+    {"resolver", l_resolver},         {"forget_lookups", l_forget_lookups},
+    {"lookup_cache", l_lookup_cache}, {NULL, NULL}};
 
 void lg_open_lookup(lua_State *L) {
   lg_setfuncs(L, functions, 0);

@@ -18,6 +18,7 @@ local check = require "green.runtime.check"
 local error, ipairs, math, setmetatable, tonumber, type =
   error, ipairs, math, setmetatable, tonumber, type
 
+local resolve <const> = core.resolve
 local UNKNOWN <const> = "host or service not provided, or not known"
 local AGAIN <const> = "temporary failure in name resolution"
 
@@ -53,25 +54,6 @@ end
 
 ----------------------------------------------------------- asking the system --
 
---- The addresses of a list of entries, each once.
-local function addresses(entries)
-  local list, known = {}, {}
-  for _, entry in ipairs(entries) do
-    if not known[entry.addr] then
-      known[entry.addr] = true
-      list[#list + 1] = entry.addr
-    end
-  end
-  return list
-end
-
-local function look_up(what, name, family, s, letters)
-  local entries, err = core.getaddrinfo(what, name, nil, family, "stream", s,
-    letters)
-  if not entries then return nil, err end
-  return addresses(entries)
-end
-
 --- Asks the system's resolver, even if the program has one: a list of
 --- addresses. Interruptible. May switch.
 ---@param name string
@@ -82,7 +64,7 @@ end
 function dns.system(name, family, s)
   check.value(name, "string", 1, "system")
   if family ~= nil then check.value(family, "family", 2, "system") end
-  return look_up("system", name, family, check.limit(s, 3, "system"), "s")
+  return resolve("system", name, family, check.limit(s, 3, "system"), "s")
 end
 
 ----------------------------------------------------- the program's resolver --
@@ -177,7 +159,7 @@ end
 
 --- C calls this for every name: a list of addresses, or nil and the reason.
 local function ask(name, family, s)
-  if inside.resolver then return look_up("resolver", name, family, s, "s") end
+  if inside.resolver then return resolve("resolver", name, family, s, "s") end
   local key = (family or "") .. " " .. name
   local answer = kept(key)
   if answer then return answer.list, answer.err end
@@ -230,7 +212,7 @@ local resolve_options = {timeout = "number", family = "family"}
 function dns.resolve(name, opts)
   check.value(name, "string", 1, "resolve")
   opts = check_options(opts, resolve_options, 2, "resolve")
-  return look_up("resolve", name, opts.family, opts.timeout)
+  return resolve("resolve", name, opts.family, opts.timeout)
 end
 
 --- A port as a text, for C; nil stays nil.
