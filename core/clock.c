@@ -1,4 +1,4 @@
-/* clock.c - what time it is.
+/* clock.c - the time.
  *
  * Owns the clock that deadlines refer to: the monotonic one, or, while a hub
  * has frozen it, a number that changes only when the hub jumps to the next

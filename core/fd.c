@@ -13,8 +13,8 @@
  * waiters get an error.
  *
  * One thread may wait to read. Writers take turns: `writer` has the write side
- * for a whole send, the others queue in `turns`. Those that only look whether
- * something is ready, with many other descriptors, are all told (many.c).
+ * for a whole send, the others queue in `turns`. Threads that only look whether
+ * something is ready, with many other descriptors, are all woken (many.c).
  *
  * Any stack; green__fd_event() only wakes.
  *

@@ -1,4 +1,4 @@
-/* global.c - what belongs to the process, not to a hub.
+/* global.c - the state of the process, outside of any hub.
  *
  * Owns the list of all slabs, the budget of mprotect guards (all hubs share one
  * vm.max_map_count), the fork mark, and the report of a stack overflow.

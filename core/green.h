@@ -291,7 +291,7 @@ void green_freeaddrinfo(struct addrinfo *list);
 int green_getnameinfo(struct green_hub *hub, const struct sockaddr *address,
                       size_t size, int flags, uint64_t deadline, char *host,
                       size_t host_size, char *service, size_t service_size);
-/* Answers that are kept are forgotten. Never switches. */
+/* Forgets all kept answers. Never switches. */
 void green_forget_lookups(struct green_hub *hub);
 
 /* ------------------------------------------------- from other OS threads -- */

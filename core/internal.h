@@ -1,4 +1,4 @@
-/* internal.h - what the files of core/ share.
+/* internal.h - shared by the files of core/.
  *
  * Everything lives in struct green_hub, except what belongs to the process
  * (global.c). Functions here run on any stack of the hub's OS thread unless
@@ -71,7 +71,8 @@ struct green__stack {
   uint8_t fresh;            /* context must be made before use */
   uint8_t blank;            /* has nothing that a trim would give back */
   uint32_t valgrind_id;
-  void (*entry)(void *stack); /* what a fresh context runs; NULL: OS stack */
+  void (*entry)(void *stack); /* the function of a fresh context; NULL: OS
+                                 stack */
   struct green__stack *came;  /* who jumped here last (AddressSanitizer) */
   void *asan_fake;            /* sanitizers' view of the stack */
   void *tsan_fiber;
@@ -133,7 +134,7 @@ void green__jump(struct green__stack *from, struct green__stack *to);
 /* Describes the OS stack the caller runs on (sanitizers need it). */
 void green__stack_adopt(struct green__stack *s);
 
-/* global.c: what is per process. */
+/* global.c: the state of the process. */
 /* A slab record without memory, listed and owned by h; NULL: no memory. It is
  * spare again once its base and then its hub are NULL. */
 struct green__slab *green__global_slab(struct green_hub *h);
@@ -149,8 +150,8 @@ extern _Thread_local uint64_t green__os_thread
     __attribute__((tls_model("initial-exec")));
 /* The slab that holds an address, or NULL. Async-signal-safe. */
 struct green__slab *green__global_find(const void *address);
-/* Writes on stderr whose stack overflowed; `how` ends the line. Async-signal-
- * safe. */
+/* Reports on stderr which thread's stack overflowed; `how` ends the line.
+ * Async-signal- safe. */
 void green__global_report(const struct green__stack *s, const char *how);
 /* The stack in slot i of a slab; the address of its struct. */
 struct green__stack *green__slab_stack(const struct green__slab *slab,

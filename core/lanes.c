@@ -2,15 +2,14 @@
  *
  * getaddrinfo(3) blocks for as long as a name server pleases, so it runs on
  * detached OS threads of the hub's own, apart from libuv's pool: black-holed
- * look-ups must not stop file I/O. Two lanes have threads of their own: one
- * for servers, and one for what is known on this machine, which never waits
- * behind a server. In a lane look-ups are served first come first served.
+ * look-ups must not stop file I/O. Two lanes have threads of their own: one for
+ * servers, and one for what is known on this machine, which never waits behind
+ * a server. In a lane look-ups are served first come first served.
  *
- * If a thread has one that nobody holds any more, that cannot be helped; but
- * the thread does not count then, and another may take its place. Closing the
- * hub waits for nobody.
+ * If a thread is busy with one that nobody holds any more, it does not count,
+ * and another may take its place. Closing the hub waits for nobody.
  *
- * The lanes, and what is marked so in a look-up, are under the resolver's lock.
+ * The resolver's lock protects the lanes, and the marked fields of a look-up.
  * Functions for others are the hub's; the rest runs on those OS threads.
  *
  * SPDX-License-Identifier: MIT

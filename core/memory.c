@@ -1,4 +1,4 @@
-/* memory.c - where the core's memory comes from.
+/* memory.c - the core's memory.
  *
  * The C allocator, and mmap for stacks and records. libuv's memory is not
  * counted: its allocator belongs to the process, and may be the host's. A test

@@ -1,4 +1,4 @@
-/* record.c - where the records of threads lie.
+/* record.c - memory for the records of threads.
  *
  * Records are carved from slabs of 64 KB, aligned to their size so that a
  * record tells its slab. The slabs are the list of all threads: a record in use

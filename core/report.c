@@ -166,7 +166,7 @@ static void remove_first(void) {
   green__free(t);
 }
 
-/* Writes as much of the queue as goes without waiting. */
+/* Writes as much of the queue as it can without waiting. */
 static void write_now(void) {
   while (first) {
     struct text *t = first;

@@ -1,4 +1,4 @@
-/* sched.c - who runs next.
+/* sched.c - the scheduler: which thread runs next.
  *
  * Owns the ready queue and every switch. A stack leaves by green__leave(),
  * which takes the next ready thread and switches straight to it: to the stack

@@ -14,7 +14,7 @@ local LIMIT <const> = 10  -- seconds for one page
 
 ------------------------------------------------------------------- fetching --
 
---- Returns status and body; or nil and what went wrong.
+--- Returns status and body, or nil and the error.
 local function fetch(host, port, path)
   local conn, err = green.connect(host, port)
   if not conn then return nil, err end

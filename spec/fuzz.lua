@@ -911,7 +911,7 @@ function nested.lock(w, depth)
   acts(w, depth)
 end
 
---- Never released: whoever asks when this thread has ended hears of it.
+--- Never released: the next to ask after this thread has ended gets an error.
 function nested.orphan(w)
   if not one_in(4) then return end
   local l = pick(w.lock)
@@ -1434,7 +1434,7 @@ local function close_dag(w, d)
   w:check(d.o:running() == 0, "tasks of a graph are left")
 end
 
---- Everything must end when it is told to.
+--- Everything must end when asked to.
 function World:finish()
   self.ending = true
   for _ = 1, 20 do -- what was about to be spawned comes late

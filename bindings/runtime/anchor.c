@@ -1,4 +1,4 @@
-/* anchor.c - what keeps Lua objects alive for the C side.
+/* anchor.c - keeps Lua objects alive for the C side.
  *
  * One array table of slots, and a list of the free ones. A free slot holds
  * false, so the array keeps its shape: reusing and releasing a slot never

@@ -1,4 +1,4 @@
-/* anchor.h - what keeps Lua objects alive for the C side; protected calls.
+/* anchor.h - keeps Lua objects alive for the C side; protected calls.
  *
  * SPDX-License-Identifier: MIT
  */

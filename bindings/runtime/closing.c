@@ -1,4 +1,4 @@
-/* closing.c - when the threads of a closing state are drained.
+/* closing.c - decides when a closing state drains its threads.
  *
  * Lua calls nothing of ours at the start of lua_close(), and finalizers run
  * newest first, so the hub's own __gc would come too late: objects newer than

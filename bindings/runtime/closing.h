@@ -1,4 +1,4 @@
-/* closing.h - when the threads of a closing state are drained.
+/* closing.h - decides when a closing state drains its threads.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -236,7 +236,7 @@ static void watch(lua_State *L, lua_Debug *ar) {
   }
 }
 
-/* Down from one coroutine to the next that it resumes. */
+/* Follows the thread down, from one coroutine to the next that it resumes. */
 static void watch_chain(lua_State *co, struct lg *G) {
   for (; co; co = lg_resumed(co, G)) watch_coroutine(co);
 }

@@ -9,7 +9,7 @@
 
 /* Where an error goes that a hook of L raises. */
 enum lg_catcher {
-  LG_BASE_OF_STATE, /* past every frame that can be seen */
+  LG_BASE_OF_STATE, /* past all visible frames */
   LG_PCALL,         /* a pcall catches it and turns hooks on again */
   LG_HANDLER        /* to a message handler, which would run below the hook */
 };

@@ -61,7 +61,8 @@ void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s) {
   lua_pop(L, 1);
 }
 
-/* Pushes the coroutine on G->tables and returns 1; returns 0 if it is gone. */
+/* Pushes the coroutine on G->tables and returns 1, or returns 0 if it is
+ * gone. */
 static int push_coroutine(struct lg *G, uint32_t slot) {
   if (lua_rawgeti(G->tables, COROUTINES, slot) == LUA_TTHREAD) return 1;
   lua_pop(G->tables, 1);
@@ -143,9 +144,9 @@ static int knows_its_state(struct lg *G, const struct green_thread *t) {
   return lg_is_lua(t) || t == green_main(G->hub);
 }
 
-/* Down from one coroutine of the thread to the next that it resumes. If another
- * library does that, we cannot see the coroutines further down, and they count
- * as this thread's. */
+/* Goes down from one coroutine of the thread to the next that it resumes. If
+ * another library does that, we cannot see the coroutines further down, and
+ * they count as this thread's. */
 static int runs_in(struct lg *G, const struct green_thread *t, lua_State *co) {
   lua_State *at;
   if (!knows_its_state(G, t)) return 1;

@@ -21,8 +21,8 @@ struct lg_scope {
  * belongs to the coroutine L. May raise; then lg_unnest() cleans up. */
 void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s);
 
-/* The following never raise, on any stack. This one: the scope no longer
- * belongs to its coroutine. */
+/* The following functions never raise and run on any stack. This one: the scope
+ * no longer belongs to its coroutine. */
 void lg_unnest(struct lg *G, struct lg_scope *s);
 /* Is its coroutine alive, suspended or not? */
 int lg_may_wake(struct lg *G, const struct lg_scope *s);

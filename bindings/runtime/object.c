@@ -1,4 +1,4 @@
-/* object.c - what all objects of the library share: the state that they belong
+/* object.c - shared by all objects of the library: the state that they belong
  * to, their metatables, the check of a method's self.
  *
  * Everything here runs where Lua runs: below lua_resume() or lua_pcall().

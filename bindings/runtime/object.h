@@ -1,4 +1,4 @@
-/* object.h - what all objects of the library share.
+/* object.h - shared by all objects of the library.
  *
  * SPDX-License-Identifier: MIT
  */

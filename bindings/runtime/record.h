@@ -1,4 +1,4 @@
-/* record.h - what the binding keeps in a thread's record.
+/* record.h - the binding's part of a thread's record.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,4 +1,4 @@
-/* refusal.c - where blocking is refused.
+/* refusal.c - refuses blocking where it is not possible.
  *
  * A call that would have to wait asks first, before it has any effect. Blocking
  * is refused in a forked child and on a foreign OS thread, in a state that

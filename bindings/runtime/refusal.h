@@ -1,4 +1,4 @@
-/* refusal.h - where blocking is refused.
+/* refusal.h - refuses blocking where it is not possible.
  *
  * SPDX-License-Identifier: MIT
  */

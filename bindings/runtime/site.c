@@ -1,5 +1,6 @@
 /* site.c - numbers for places of the program: those that spawn threads, and
- * those that define the functions of ended threads; which of them are ours.
+ * those that define the functions of ended threads; and a test for our own
+ * code.
  *
  * A program has few places and very many threads, so a thread's record holds a
  * number. A hash table leads from (source, line) to the copied name. The name

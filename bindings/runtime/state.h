@@ -1,10 +1,9 @@
-/* state.h - what the library keeps for a lua_State.
+/* state.h - the library's state for a lua_State.
  *
  * One struct lg for each lua_State with a hub: a userdata, the first upvalue of
  * every C function of the library. Rules (DESIGN.md): Lua runs only below
- * lua_resume; another thread's lua_State is touched only by functions that
- * cannot raise; a worker that needs Lua outside lua_resume calls
- * lg_protected().
+ * lua_resume; only functions that cannot raise touch another thread's
+ * lua_State; a worker that needs Lua outside lua_resume calls lg_protected().
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,4 +1,4 @@
-/* strike.c - what strikes a thread, as Lua values.
+/* strike.c - the strikes of a thread, as Lua values.
  *
  * The kill object is made when somebody first sees it and stays the same. A
  * timeout or a group's scope strikes with the value that its object holds, or

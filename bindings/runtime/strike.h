@@ -1,4 +1,4 @@
-/* strike.h - what strikes a thread, as Lua values.
+/* strike.h - the strikes of a thread, as Lua values.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,4 +1,4 @@
-/* wait.c - how a blocking Lua function waits, and goes on.
+/* wait.c - the wait of a blocking Lua function, and its continuation.
  *
  * The function enters (a strike comes first) and tries. If it would have to
  * wait, it registers the wait and returns through lg_park(). Both ways of

@@ -408,7 +408,7 @@ static int queue_close(lua_State *L) {
   return 0;
 }
 
-/* The program may have called done() for some before anybody got them. */
+/* The program may have called task_done() for some before anybody got them. */
 static void done(struct lg *G, struct queue *q, lua_Integer n) {
   q->unfinished -= n < q->unfinished ? n : q->unfinished;
   if (q->unfinished == 0) green_wake_all(G->hub, &q->joiners, GREEN_WOKEN);

@@ -1,4 +1,4 @@
-/* store.c - where a queue keeps its values.
+/* store.c - the values of a queue, in one of three orders.
  *
  *   FIFO       a ring in slots 1 .. room of the queue's table
  *   LIFO       a stack in slots 1 .. count

@@ -40,9 +40,9 @@ static void refuse_yield(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
-/* If some code of the coroutine catches errors, resumes it with the error that
- * the yield should have been; otherwise the thread ends as by an uncaught
- * error. *spent: yields since the last such error. */
+/* If some code of the coroutine catches errors, resumes it, and the yield
+ * becomes an error; otherwise the thread ends as by an uncaught error. *spent:
+ * yields since the last such error. */
 static int goes_on(struct lg *G, struct green_thread *t, lua_State *co,
                    int *spent) {
   if (t->flags & GREEN_FORCED || lg_catcher(co, G) == LG_BASE_OF_STATE)

@@ -9,8 +9,8 @@
 --     local lease <close>, conn = pool:lease(5)
 --     if not lease then return nil, conn end
 --
--- When a thread leaves the block, the item is given back, to the one who waits
--- longest or for the next. When an error ends the block, or its thread is
+-- When a thread leaves the block, the item goes to the thread that has waited
+-- longest, or back to the pool. When an error ends the block, or its thread is
 -- interrupted, the state of the item is unknown, so it is destroyed.
 --
 -- SPDX-License-Identifier: MIT

@@ -85,7 +85,7 @@ function green.semaphore(n, max) end
 function Semaphore:acquire(s) end
 
 --- Gives a permit: to the first waiter, if there is one. Any thread may. Never
---- switches. Raises when there are max of them already.
+--- switches. Raises when max permits are free already.
 function Semaphore:release() end
 
 --- How many permits are free; 0 while a thread waits. Never switches.

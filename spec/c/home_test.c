@@ -115,7 +115,7 @@ static int works(struct green_hub *h, void *arg) {
   return 0;
 }
 
-/* The hub is at work meanwhile: that is what ThreadSanitizer watches. */
+/* The hub is at work meanwhile, so that ThreadSanitizer sees races. */
 static void test_foreign(void) {
   struct green_hub *h = open_hub();
   struct green_thread *t;

@@ -637,7 +637,7 @@ static const char *why_not_many(void) {
 
 static int on_stack;
 
-/* Something of its own on its C stack, which must be there afterwards. */
+/* Data of its own on its C stack, which must be there afterwards. */
 static int keeps(struct green_hub *h, void *arg) {
   volatile int mine[4] = {1, 2, 3, (int)(intptr_t)arg};
   int r = green_sleep(h, GREEN_FOREVER);

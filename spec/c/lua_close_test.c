@@ -81,7 +81,8 @@ static void test_kinds(void) {
       "    green.sleep(1e9) end) end) end\n"
       "green.sleep(0)",
       20, "threads that keep their C stack in a gsub callback");
-  /* An own coroutine's variables stay open, as in stock Lua. */
+  /* The variables of a coroutine of the program's stay open, as in stock
+   * Lua. */
   test_kind(
       "for _ = 1, 10 do green.spawn(function()\n"
       "  local g <close> = guard()\n"

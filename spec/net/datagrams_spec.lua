@@ -1,5 +1,4 @@
--- What a user may rely on of datagrams: UDP and Unix sockets.
--- SPDX-License-Identifier: MIT
+-- The promises of datagrams: UDP and Unix sockets. SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"
 local luasocket = require "green.socket"

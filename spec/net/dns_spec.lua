@@ -1,4 +1,4 @@
--- What a user may rely on of look-ups, and of a resolver of one's own.
+-- The promises of look-ups, and of a program's own resolver.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local dns = require "green.dns"

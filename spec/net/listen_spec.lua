@@ -1,5 +1,4 @@
--- What a user may rely on of listeners: names, both families, several
--- addresses.
+-- The promises of listeners: names, both families, several addresses.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local dns = require "green.dns"

@@ -1,5 +1,4 @@
--- What a user may rely on of green.serve.
--- SPDX-License-Identifier: MIT
+-- The promises of green.serve. SPDX-License-Identifier: MIT
 local green = require "green"
 
 local function listening()

@@ -1,5 +1,4 @@
--- What a user may rely on of sockets.
--- SPDX-License-Identifier: MIT
+-- The promises of sockets. SPDX-License-Identifier: MIT
 local green = require "green"
 
 --- A listener on a free port of the loopback, and the port.

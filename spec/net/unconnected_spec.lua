@@ -1,6 +1,5 @@
--- What a user may rely on of green.socket: sockets that are not connected yet,
--- with LuaSocket's names and words.
--- SPDX-License-Identifier: MIT
+-- The promises of green.socket: sockets that are not connected yet, with
+-- LuaSocket's names and words. SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"
 

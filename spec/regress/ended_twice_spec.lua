@@ -9,7 +9,8 @@ local help = require "spec.help"
 
 local function nop() end
 
---- How many threads live: those that other specs have left end first.
+--- The number of live threads, after those that other specs have left have
+--- ended.
 local function count_threads()
   green.wait_others(0.05)
   return green.stats().threads

@@ -1,5 +1,5 @@
--- The ladder of a kill: raised at once, then each time after a lap of the
--- others, then forced past every handler.
+-- The steps of a kill: raised at once, then again after each lap of the others,
+-- then forced past every handler.
 --
 -- SPDX-License-Identifier: MIT
 
