@@ -392,7 +392,8 @@ function Connection:copy(to, n) end
 
 --- Iterates over the lines, without their ends, until the peer closes. Raises
 --- on other failures: "connection reset by peer", "line too long", "timeout"
---- too. The iterator is interruptible and may switch.
+--- too. The beginning of a line stays in the buffer then. The iterator is
+--- interruptible and may switch.
 ---@return fun(): string?
 function Connection:lines() end
 

@@ -24,8 +24,10 @@ function methods.lines(sock)
   return function()
     local line, err, partial = sock:receive("*l")
     if line then return line end
-    if err ~= "closed" then error(err, 2) end
-    return partial ~= "" and partial or nil
+    if err == "closed" then return partial ~= "" and partial or nil end
+    -- The loop may be begun again: the beginning of the line is still there.
+    if partial ~= "" and err ~= "line too long" then sock:unread(partial) end
+    error(err, 2)
   end
 end
 
