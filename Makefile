@@ -29,10 +29,13 @@ LUA_VERSION = $(basename $(LUA_RELEASE))
 # glibc's checks need an optimizer, and sanitizers have better ones.
 FORTIFY = $(if $(filter -O0,$(OPT))$(SAN),,-D_FORTIFY_SOURCE=2)
 # Nothing writable that a call goes through: tables are read-only once loaded.
-HARD_LINK = -Wl,-z,relro,-z,now
+# Calls of our own functions go straight to them, those of Lua's through a table
+# but no stub: 5 % of a switch and of a spawn.
+HARD_LINK = -Wl,-z,relro,-z,now -Wl,-Bsymbolic-functions
+DIRECT = -fno-plt -fno-semantic-interposition
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(FORTIFY) $(OPT) -g $(WARN) \
              -fPIC -fvisibility=hidden -fstack-clash-protection \
-             -fstack-protector-strong $(SAN) \
+             -fstack-protector-strong $(DIRECT) $(SAN) \
              $(UV_CFLAGS) $(CFLAGS)
 
 ifeq ($(SWITCH),)
