@@ -17,8 +17,9 @@ struct green_post {
   struct green__job *first, **last; /* under the lock */
   struct green_hub *hub;            /* under the lock; NULL: closed */
   struct green__async *async;
-  struct green_post *next; /* the hub's list of posts */
-  int counted;             /* keeps deadlocks unreported */
+  /* In the hub's list of posts; link: what points to it, NULL in none. */
+  struct green_post *next, **link;
+  int counted; /* keeps deadlocks unreported */
 };
 
 /* The uv_async_t of a hub; freed by its close callback. On a loop of the hub's
@@ -104,6 +105,21 @@ static void count(struct green_hub *h, int delta) {
     uv_unref((uv_handle_t *)&h->async->uv);
 }
 
+static void enlist(struct green_hub *h, struct green_post *p) {
+  p->next = h->posts;
+  p->link = &h->posts;
+  if (p->next) p->next->link = &p->next;
+  h->posts = p;
+}
+
+static void delist(struct green_post *p) {
+  assert(*p->link == p);
+  *p->link = p->next;
+  if (p->next) p->next->link = p->link;
+  p->next = NULL;
+  p->link = NULL;
+}
+
 int green__post_open(struct green_hub *h, struct green_post **out,
                      int counted) {
   struct green_post *p;
@@ -117,9 +133,8 @@ int green__post_open(struct green_hub *h, struct green_post **out,
   p->last = &p->first;
   p->hub = h;
   p->async = h->async;
-  p->next = h->posts;
   p->counted = counted;
-  h->posts = p;
+  enlist(h, p);
   if (counted) count(h, 1);
   *out = p;
   return 0;
@@ -172,11 +187,8 @@ static void refuse(struct green_hub *h, struct green_post *p) {
 }
 
 void green_post_close(struct green_hub *h, struct green_post *p) {
-  struct green_post **at = &h->posts;
-  while (*at && *at != p) at = &(*at)->next;
-  if (*at) {
-    *at = p->next;
-    p->next = NULL;
+  if (p->link) {
+    delist(p);
     if (p->counted) count(h, -1);
     refuse(h, p);
   }
@@ -204,8 +216,7 @@ static void on_async_closed(uv_handle_t *handle) {
 void green__post_shutdown(struct green_hub *h) {
   struct green_post *p;
   while ((p = h->posts)) {
-    h->posts = p->next;
-    p->next = NULL;
+    delist(p);
     refuse(h, p);
   }
   if (!h->async) return;

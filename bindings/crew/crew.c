@@ -144,12 +144,14 @@ void lg_crew_delist(struct member *m) {
   if (m->next) m->next->link = m->link;
 }
 
+/* A thread is a member from birth, so the watches of its crews stand before all
+ * that wait for it, of which there may be many. */
 static struct member *member_of(struct crew *crew, struct green_thread *t) {
   struct green_link *link = t->joiners.link.next;
   for (; link != &t->joiners.link; link = link->next) {
     struct member *m = (struct member *)link;
-    if (((struct green_node *)link)->thread == NULL && m->crew == crew)
-      return m;
+    if (((struct green_node *)link)->thread) return NULL;
+    if (m->crew == crew) return m;
   }
   return NULL;
 }

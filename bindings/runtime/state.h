@@ -38,6 +38,7 @@ struct lg {
   uint32_t keep_stacks;  /* N of the keep-or-yield policy */
   uint32_t max_threads;  /* UINT32_MAX: no limit */
   uint32_t sentinel_spawns;
+  uint32_t starved;       /* threads that ended for want of memory, modulo */
   uint32_t nested_scopes; /* open ones of the program's coroutines */
   int *free_slots;        /* of the anchors table */
   int free_count, slots, room;

@@ -15,6 +15,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdlib.h>
+
 #include "runtime/limits.h"
 #include "runtime/waitable.h"
 #include "sync/store.h"
@@ -28,8 +30,10 @@ struct queue {
   lua_Integer reserved, unfinished;
   struct lg_store store;
   int closed;
-  int stale; /* values of puts whose thread ended without running may be
-                there */
+  /* Puts whose thread ended without running: their values may still lie there.
+   * They are looked for when there are as many as there were waiting puts the
+   * last time, so that each put pays for a few steps. */
+  lua_Integer stale, sparse;
 };
 
 /* The reason of a wake-up: comparing the value of a waiting put failed. The
@@ -58,32 +62,49 @@ static lua_Integer key_of(const struct green_node *node) {
   return -(lua_Integer)(intptr_t)node;
 }
 
-static int waits_to_put(const struct queue *q, lua_Integer key) {
+static int compare_keys(const void *a, const void *b) {
+  lua_Integer x = *(const lua_Integer *)a, y = *(const lua_Integer *)b;
+  return (x > y) - (x < y);
+}
+
+/* The keys of all waiting puts, sorted; *n: how many. NULL: no memory. */
+static lua_Integer *waiting_keys(const struct queue *q, size_t *n) {
   const struct green_link *link = q->putters.link.next;
-  for (; link != &q->putters.link; link = link->next)
-    if (key_of((const struct green_node *)link) == key) return 1;
-  return 0;
+  lua_Integer *keys;
+  size_t i = 0;
+  for (*n = 0; link != &q->putters.link; link = link->next) ++*n;
+  if (!(keys = malloc((*n + 1) * sizeof *keys))) return NULL;
+  for (link = q->putters.link.next; i < *n; link = link->next)
+    keys[i++] = key_of((const struct green_node *)link);
+  qsort(keys, *n, sizeof *keys, compare_keys);
+  return keys;
 }
 
 /* Drops values from the table on top whose threads foreign code has closed.
- * Errors, which have odd keys, stay: they must still be raised. */
+ * Errors, which have odd keys, stay: they must still be raised. Nothing here
+ * raises or runs finalizers: a getter calls this that has its value already. */
 static void drop_stale(lua_State *L, struct queue *q) {
+  size_t n;
+  lua_Integer *keys = lua_checkstack(L, 4) ? waiting_keys(q, &n) : NULL;
+  if (!keys) return; /* the next call tries again */
   q->stale = 0;
-  luaL_checkstack(L, 4, "luagreen");
+  q->sparse = (lua_Integer)n;
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     lua_Integer key = lua_tointeger(L, -2);
     lua_pop(L, 1);
-    if (key < 0 && key % 2 == 0 && !waits_to_put(q, key)) {
+    if (key < 0 && key % 2 == 0 &&
+        !bsearch(&key, keys, n, sizeof key, compare_keys)) {
       lua_pushnil(L);
       lua_rawseti(L, -3, key);
     }
   }
+  free(keys);
 }
 
 static inline int table_of(lua_State *L, struct queue *q, int at) {
   lua_getiuservalue(L, at, STORE_TABLE);
-  if (unlikely(q->stale)) drop_stale(L, q);
+  if (unlikely(q->stale > q->sparse)) drop_stale(L, q);
   return lua_gettop(L);
 }
 
@@ -258,7 +279,7 @@ static void withdraw(lua_State *L, int at, struct green_node *node) {
 
 /* Its thread ends without having run. This function may not use Lua. */
 static void abandon(void *object) {
-  ((struct queue *)object)->stale = 1;
+  ((struct queue *)object)->stale++;
 }
 
 static void put_undo(struct green_hub *hub, struct green_thread *t) {

@@ -36,7 +36,7 @@ struct one {
   const struct lg_waitable *w;
   void *object;
   void *where; /* of w->link, while linked */
-  struct one *volatile_next;
+  struct one *volatile_next, **volatile_link;
   int index;
   uint8_t is_volatile; /* marked always, linked only during a wait */
 };
@@ -336,13 +336,18 @@ static void reserve(lua_State *L, struct selector *s) {
 static void enlist(struct selector *s, struct one *one) {
   if (!one->is_volatile) return;
   one->volatile_next = s->volatile_first;
+  if (one->volatile_next)
+    one->volatile_next->volatile_link = &one->volatile_next;
+  one->volatile_link = &s->volatile_first;
   s->volatile_first = one;
 }
 
-static void delist(struct selector *s, struct one *one) {
-  struct one **at = &s->volatile_first;
-  while (*at && *at != one) at = &(*at)->volatile_next;
-  if (*at) *at = one->volatile_next;
+static void delist(struct one *one) {
+  if (!one->is_volatile) return;
+  assert(*one->volatile_link == one);
+  *one->volatile_link = one->volatile_next;
+  if (one->volatile_next)
+    one->volatile_next->volatile_link = one->volatile_link;
 }
 
 /* Appends the case on top of the stack, of argument `arg`; pops it. */
@@ -395,7 +400,7 @@ static void drop(struct lg *G, struct selector *s, int i) {
   if (!one) return;
   if (G->hub) unlink_one(G->hub, one);
   unmark(s, one);
-  delist(s, one);
+  delist(one);
   s->cases[i] = NULL;
   free(one);
 }

@@ -141,6 +141,12 @@ int lg_l_crowded(lua_State *L) {
   return 1;
 }
 
+/* starved(): how many threads have ended for want of memory. */
+int lg_l_starved(lua_State *L) {
+  lua_pushinteger(L, lg_get(L)->starved);
+  return 1;
+}
+
 void lg_check_room(lua_State *L, struct lg *G) {
   if (is_crowded(G))
     luaL_error(L, "too many green threads (max_threads is %I)",

@@ -74,6 +74,7 @@ static int resume(struct lg *G, struct green_thread *t, lua_State *co,
 
 /* lua_resume came back neither by one of our waits nor by a return. */
 static void odd_end(struct lg *G, struct green_thread *t, int status) {
+  if (status == LUA_ERRMEM) G->starved++;
   if (status != LUA_YIELD)
     lg_reset_failed(G, t);
   else if (t->flags & GREEN_FORCED)

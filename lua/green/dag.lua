@@ -27,10 +27,10 @@ local green = require "green"
 local check = require "green.runtime.check"
 local core = require "green.core"
 local text = require "green.runtime.text"
-local error, ipairs, math, pairs, select, setmetatable, table,
+local error, ipairs, math, pairs, rawget, rawset, select, setmetatable, table,
   tostring, type =
-  error, ipairs, math, pairs, select, setmetatable, table, tostring,
-  type
+  error, ipairs, math, pairs, rawget, rawset, select, setmetatable, table,
+  tostring, type
 
 local CAUSE <const>, OWNED <const> = core.keys.cause, core.keys.owned
 
@@ -56,15 +56,24 @@ function error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
---- The error for the tasks that depend on a node. If the node's own error came
---- from another one, the chain gets longer.
-local function dag_error(key, err)
-  local chain, cause = {key}, err
-  if core.type(err) == "dag_error" then
-    table.move(err.chain, 1, #err.chain, 2, chain)
-    cause = err.cause
+--- The keys from the failed one on, the last of which has the cause. An error
+--- knows only the one it came from, so that a long chain of tasks needs no list
+--- for each of them.
+local function chain_of(err)
+  local chain = {}
+  while err do
+    chain[#chain + 1] = err.key
+    err = err.from
   end
-  return setmetatable({key = key, chain = chain, cause = cause}, error_mt)
+  return chain
+end
+
+--- chain is made when somebody asks for it.
+function error_mt:__index(name)
+  if name ~= "chain" or rawget(self, "key") == nil then return nil end
+  local chain = chain_of(self)
+  rawset(self, name, chain)
+  return chain
 end
 
 ----------------------------------------------------------------- arguments --
@@ -102,97 +111,108 @@ local Dag = {}
 local dag_mt = core.metatable "green.dag"
 dag_mt.__index = Dag
 
---- The loops that wait for a node, in the order in which they came. One that
---- leaves makes a hole; where most are holes, the others close up.
-local Listeners = {}
-Listeners.__index = Listeners
+--- A loop that waits for a node stands in the node's list by a link, which
+--- leaves it at once, wherever it stands: {its queue, the node, previous and
+--- next link}. All fields of links and nodes are made with them, so that
+--- nothing that happens later allocates, and neither can fail nor be overtaken
+--- by a finalizer.
+local QUEUE <const>, NODE <const>, PREV <const>, NEXT <const> = 1, 2, 3, 4
 
-local function new_listeners()
-  return setmetatable({at = {}, last = 0, n = 0}, Listeners)
+local function is_listed(link) return link[NEXT] ~= false end
+
+local function enlist(link)
+  local head = link[NODE].listeners
+  local last = head[PREV]
+  link[PREV], link[NEXT] = last, head
+  last[NEXT], head[PREV] = link, link
 end
 
-function Listeners:add(queue)
-  local i = self.last + 1
-  self[i], self.at[queue] = queue, i
-  self.last, self.n = i, self.n + 1
-end
-
-function Listeners:close_up()
-  local to = 0
-  for from = 1, self.last do
-    local queue = self[from]
-    self[from] = nil
-    if queue then
-      to = to + 1
-      self[to], self.at[queue] = queue, to
-    end
-  end
-  self.last = to
-  assert(to == self.n)
-end
-
---- Nothing happens if it is not there.
-function Listeners:remove(queue)
-  local i = self.at[queue]
-  if not i then return end
-  self[i], self.at[queue] = false, nil
-  self.n = self.n - 1
-  if self.n * 2 < self.last then self:close_up() end
-end
-
---- Tells them all of the node.
-function Listeners:tell(node)
-  for i = 1, self.last do
-    if self[i] then self[i]:put(node, 0) end
-  end
+local function delist(link)
+  link[PREV][NEXT], link[NEXT][PREV] = link[NEXT], link[PREV]
+  link[PREV], link[NEXT] = false, false
 end
 
 --- The node of a key, made if need be.
 local function node_of(dag, key)
   local node = dag.nodes[key]
-  if not node then
-    node = {key = key, listeners = new_listeners()}
-    dag.nodes[key] = node
-  end
+  if node then return node end
+  local head = {false, false, false, false}
+  head[PREV], head[NEXT] = head, head
+  node = {key = key, listeners = head, outcome = false, order = 0,
+    task = false, thread = false, wanted = false}
+  if dag.nodes[key] then return dag.nodes[key] end -- by a finalizer
+  dag.nodes[key] = node
+  dag.known = dag.known + 1
   return node
 end
 
---- Gives the node its values or its error, and tells all loops that wait for
---- it.
-local function decide(dag, node, ok, ...)
-  node.ok, node.task = ok, nil
-  if ok then
-    node.values, node.thread = table.pack(...), nil
-  else
-    node.failure = dag_error(node.key, (...))
-  end
+--- All nodes. Finalizers that run while the list grows may add some, which
+--- spoils the traversal.
+local function all_nodes(dag)
+  local list, known
+  repeat
+    list, known = {}, dag.known
+    for _, node in pairs(dag.nodes) do list[#list + 1] = node end
+  until dag.known == known
+  return list
+end
+
+--- Gives the node its outcome, which was made before, and tells all loops that
+--- wait for it, in the order in which they came.
+local function decide(dag, node, outcome)
   dag.decided = dag.decided + 1
-  node.order = dag.decided
-  local listeners = node.listeners
-  node.listeners = new_listeners()
-  listeners:tell(node)
+  node.outcome, node.order, node.task = outcome, dag.decided, false
+  local head = node.listeners
+  while head[NEXT] ~= head and node.outcome == outcome do
+    local link = head[NEXT]
+    delist(link)
+    link[QUEUE]:put(link, 0) -- there is room: results_of()
+  end
 end
 
 --- true and the values, or false and the error.
-local function outcome(node)
-  if node.ok then
-    return true, table.unpack(node.values, 1, node.values.n)
+local function unpack_outcome(outcome)
+  if outcome.ok then return true, table.unpack(outcome, 1, outcome.n) end
+  return false, outcome.failure
+end
+
+local function success(...)
+  local outcome = table.pack(...)
+  outcome.ok = true
+  return outcome
+end
+
+--- The outcome of a task that fails is made with the task; only its cause is
+--- missing.
+local function new_failure(key)
+  local err = setmetatable({key = key, cause = false, from = false}, error_mt)
+  return {ok = false, failure = err, thread = false}
+end
+
+--- If the error came from another node, the chain gets longer.
+local function set_cause(outcome, err)
+  local failure = outcome.failure
+  if core.type(err) == "dag_error" then
+    failure.cause, failure.from = err.cause, err
+  else
+    failure.cause = err
   end
-  return false, node.failure
 end
 
 --- Raises a node's failure; green.traceback follows it to the task's thread.
-local function raise(node)
+local function raise(outcome)
   local rare = core.rare()
-  if rare and node.thread then rare[CAUSE] = {node.failure, node.thread} end
-  error(node.failure, 0)
+  if rare and outcome.thread then
+    rare[CAUSE] = {outcome.failure, outcome.thread}
+  end
+  error(outcome.failure, 0)
 end
 
 --- Decided nodes, in order of being decided.
 local function decided(dag)
   local list = {}
-  for _, node in pairs(dag.nodes) do
-    if node.ok ~= nil then list[#list + 1] = node end
+  for _, node in ipairs(all_nodes(dag)) do
+    if node.outcome then list[#list + 1] = node end
   end
   table.sort(list, function(a, b) return a.order < b.order end)
   return list
@@ -216,44 +236,55 @@ local function nodes_of(dag, keys)
   return list
 end
 
+--- A queue in which n values have room: putting them needs no memory.
+local function queue_for(n)
+  local queue = core.queue()
+  for _ = 1, n do queue:put(false, 0) end
+  queue:clear()
+  return queue
+end
+
 local function results_of(dag, keys)
-  local queue, there, nodes = core.queue(), {}, nodes_of(dag, keys)
-  for _, node in ipairs(nodes) do
-    if node.ok ~= nil then
-      there[#there + 1] = node
-    else
-      node.listeners:add(queue)
-    end
+  local nodes, links, there = nodes_of(dag, keys), {}, {}
+  local queue = queue_for(#nodes)
+  for i, node in ipairs(nodes) do
+    local link = {queue, node, false, false}
+    links[i] = link
+    if node.outcome then there[#there + 1] = link else enlist(link) end
   end
-  table.sort(there, function(a, b) return a.order < b.order end)
-  for _, node in ipairs(there) do queue:put(node, 0) end
-  return setmetatable({queue = queue, left = #nodes, nodes = nodes,
+  table.sort(there, function(a, b) return a[NODE].order < b[NODE].order end)
+  for _, link in ipairs(there) do queue:put(link, 0) end
+  return setmetatable({queue = queue, left = #nodes, links = links,
     values = {}}, results_mt)
 end
 
---- The next node; nil at the end, nil and "timeout" at the deadline.
+--- The next node and its outcome; nil at the end, nil and "timeout" at the
+--- deadline.
 local function next_node(results, deadline)
   while results.left > 0 do
-    local node, err = core.result_get(results.queue,
+    local link, err = core.result_get(results.queue,
       deadline and deadline - core.now())
-    if not node then return nil, err end
-    if node.ok ~= nil then
+    if not link then return nil, err end
+    local node = link[NODE]
+    if node.outcome then
       results.left = results.left - 1
-      return node
+      return node, node.outcome
     end
-    node.listeners:add(results.queue) -- killed in the meantime
+    enlist(link) -- killed in the meantime
   end
 end
 
 function results_mt:__call()
   if self.left == 0 then core.checkpoint() end
-  local node = next_node(self)
-  if node then return node.key, outcome(node) end
+  local node, outcome = next_node(self)
+  if node then return node.key, unpack_outcome(outcome) end
 end
 
 --- Takes a loop that is left early off the nodes it waited for.
 function results_mt:__close()
-  for _, node in ipairs(self.nodes) do node.listeners:remove(self.queue) end
+  for _, link in ipairs(self.links) do
+    if is_listed(link) then delist(link) end
+  end
 end
 
 --- The first values, by key; raises the first failure when it happens. Results
@@ -266,10 +297,10 @@ function Results:wait(s)
   local deadline = s and (s > 0 and core.now() + s or -math.huge)
   if self.left == 0 and deadline ~= -math.huge then core.checkpoint() end
   while self.left > 0 do
-    local node, err = next_node(self, deadline)
-    if not node then return nil, err end
-    if not node.ok then raise(node) end
-    self.values[node.key] = node.values[1]
+    local node, outcome = next_node(self, deadline)
+    if not node then return nil, outcome end
+    if not outcome.ok then raise(outcome) end
+    self.values[node.key] = outcome[1]
   end
   return self.values
 end
@@ -280,15 +311,19 @@ end
 --- belongs to another task, the task's result is dropped.
 local Task = {}
 
+--- It belongs to no node if start() could not end.
 function Task:__close(err)
-  results_mt.__close(self.results)
-  if self.node.task ~= self then return end
+  if self.results then results_mt.__close(self.results) end
+  if not self.node or self.node.task ~= self then return end
   if err == nil then err = core.interrupted() or "closed by foreign code" end
-  decide(self.dag, self.node, false, err)
+  set_cause(self.failure, err)
+  decide(self.dag, self.node, self.failure)
 end
 
 local function finish(task, ...)
-  if task.node.task == task then decide(task.dag, task.node, true, ...) end
+  if task.node.task ~= task then return end
+  local outcome = success(...)
+  if task.node.task == task then decide(task.dag, task.node, outcome) end
 end
 
 --- The task was killed, or thrown into, before it ran.
@@ -298,14 +333,14 @@ local function never_ran(t, task)
 end
 
 local function run(task, f, ...)
-  if not task.node then return end -- memory ran short in start
-  green.current():unlink(never_ran)
   local _ <close> = task
+  if not task.node then return end
+  green.current():unlink(never_ran)
   finish(task, f(task.node.key, task.results, ...))
 end
 
 local function is_taken(node)
-  return node.task or node.ok ~= nil
+  return node.task or node.outcome
 end
 
 local function taken(key)
@@ -313,12 +348,13 @@ local function taken(key)
 end
 
 --- An error of the task belongs to the graph as long as the task is its key's.
+--- All that may fail comes first; a thread of no node ends at once.
 local function start(dag, key, depends, f, ...)
-  local task = setmetatable({dag = dag, depends = depends}, Task)
-  local t = green.spawn(run, task, f, ...) -- nothing has happened if it raises
+  local task = setmetatable({dag = dag, depends = depends, node = false,
+    results = false, failure = new_failure(key)}, Task)
+  local t = green.spawn(run, task, f, ...)
   local node = node_of(dag, key)
-  task.node, task.results = node, results_of(dag, depends)
-  for _, other in ipairs(task.results.nodes) do other.wanted = true end
+  task.results = results_of(dag, depends)
   t.name = "dag " .. text.of(key)
   core.rare(t)[OWNED] = true
   t:link(never_ran, task)
@@ -326,6 +362,8 @@ local function start(dag, key, depends, f, ...)
     t:cancel()
     return nil, taken(key)
   end
+  for _, link in ipairs(task.results.links) do link[NODE].wanted = true end
+  task.node, task.failure.thread = node, t
   node.task, node.thread = task, t
   return t
 end
@@ -407,8 +445,8 @@ end
 
 --- All keys that have been named.
 local function all_keys(dag)
-  local keys = {}
-  for key in pairs(dag.nodes) do keys[#keys + 1] = key end
+  local keys = all_nodes(dag)
+  for i, node in ipairs(keys) do keys[i] = node.key end
   return keys
 end
 
@@ -440,14 +478,13 @@ end
 ---@param replace? boolean  a value that is there already
 function Dag:post(key, value, replace)
   check_key(key, "post")
-  local node = node_of(self, key)
+  local node, outcome = node_of(self, key), success(value)
   local mine = node.task and node.thread == green.current()
-  if node.task and not mine or node.ok ~= nil and not replace then
+  if node.task and not mine or node.outcome and not replace then
     check.misuse("%s", taken(key))
   end
   if mine then core.rare(node.thread)[OWNED] = nil end
-  node.failure = nil
-  decide(self, node, true, value)
+  decide(self, node, outcome)
 end
 
 --- The values of a key; raises its failure. Never switches.
@@ -456,9 +493,10 @@ end
 function Dag:get(key)
   check_key(key, "get")
   local node = self.nodes[key]
-  if not node or node.ok == nil then return nil, "timeout" end
-  if not node.ok then raise(node) end
-  return select(2, outcome(node))
+  local outcome = node and node.outcome
+  if not outcome then return nil, "timeout" end
+  if not outcome.ok then raise(outcome) end
+  return select(2, unpack_outcome(outcome))
 end
 
 --- Kills the key's task and forgets its result: the key may be spawned or
@@ -468,10 +506,9 @@ end
 function Dag:kill(key)
   check_key(key, "kill")
   local node = self.nodes[key]
-  if not node or not node.task and node.ok == nil then return false end
+  if not node or not is_taken(node) then return false end
   local thread = node.task and node.thread
-  node.task, node.thread, node.ok = nil, nil, nil
-  node.values, node.failure = nil, nil
+  node.task, node.thread, node.outcome = false, false, false
   if thread then
     core.rare(thread)[OWNED] = nil -- what its clean-up fails with is not ours
     thread:kill("killed by its graph")
@@ -490,10 +527,11 @@ end
 --- `for key, ok, ... in d:items()`: those that are decided now, in that order.
 --- Never switches.
 function Dag:items()
-  local list, i = decided(self), 0
+  local list, outcomes, i = decided(self), {}, 0
+  for n, node in ipairs(list) do outcomes[n] = node.outcome end
   return function()
-    i = i + 1
-    if list[i] then return list[i].key, outcome(list[i]) end
+    repeat i = i + 1 until outcomes[i] ~= false -- killed by a finalizer
+    if list[i] then return list[i].key, unpack_outcome(outcomes[i]) end
   end
 end
 
@@ -511,7 +549,7 @@ end
 local function open_ones(dag, keys)
   local open = {}
   for _, key in ipairs(keys) do
-    if dag.nodes[key].ok == nil then open[#open + 1] = key end
+    if not dag.nodes[key].outcome then open[#open + 1] = key end
   end
   return open
 end
@@ -526,9 +564,9 @@ function Dag:waiting_for(key)
     return node and node.task and open_ones(self, node.task.depends) or {}
   end
   local lists = {}
-  for name, node in pairs(self.nodes) do
+  for _, node in ipairs(all_nodes(self)) do
     local open = node.task and open_ones(self, node.task.depends) or {}
-    if #open > 0 then lists[name] = open end
+    if #open > 0 then lists[node.key] = open end
   end
   return lists
 end
@@ -546,9 +584,9 @@ end
 ---@return green.dag
 return function(preload)
   if preload ~= nil then check.value(preload, "table", 1, "dag") end
-  local dag = setmetatable({nodes = {}, decided = 0}, dag_mt)
+  local dag = setmetatable({nodes = {}, known = 0, decided = 0}, dag_mt)
   for key, value in pairs(preload or {}) do
-    decide(dag, node_of(dag, key), true, value)
+    decide(dag, node_of(dag, key), success(value))
   end
   return dag
 end

@@ -3,12 +3,14 @@
 --- A permit stands for the right to one item. Permits lie in a C queue, whose
 --- waits are first come, first served, and survive any way a waiter may end;
 --- a permit that is out belongs to one lease, from the moment it was got until
---- it is put back. Idle items lie in a stack beside it, the last used on top:
+--- it is put back. Idle items stand in a list beside it, the last used at its
+--- end:
 ---
----   total   permits there are: in the queue, promised to woken waiters, out
----   out     permits of leases, of items under way or being destroyed
----   #idle   never more than total - out
----   live    items that are idle or leased
+---   total       permits there are: in the queue, promised to woken waiters,
+---               out
+---   out         permits of leases, of items under way or being destroyed
+---   idle_count  never more than total - out
+---   live        items that are idle or leased
 ---
 --- The holder of a permit takes an idle item, and makes one only when there is
 --- none. So there are never more items than permits, and an idle one is
@@ -26,8 +28,8 @@ local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
-local error, math, next, pairs, pcall, rawequal, setmetatable, xpcall =
-  error, math, next, pairs, pcall, rawequal, setmetatable, xpcall
+local error, math, pairs, pcall, rawequal, setmetatable, xpcall =
+  error, math, pairs, pcall, rawequal, setmetatable, xpcall
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
@@ -59,40 +61,39 @@ pool_mt.__index = Pool
 local lease_mt = core.metatable "green.lease"
 lease_mt.__index = Lease
 
------------------------------------------------------------------- idle --
+------------------------------------------------------------------ lists --
 
---- The idle items: they go in and out at the top, the oldest at the bottom.
---- With `first` the bottom moves up, not 10,000 items down.
-local Idle = {}
-Idle.__index = Idle
-Idle.__len = function(idle) return idle.top - idle.first + 1 end
-
-local function new_idle()
-  return setmetatable({first = 1, top = 0}, Idle)
+--- Idle items and leases whose items are being destroyed stand in lists that
+--- are linked through themselves: they enter without memory, and leave from
+--- anywhere at once.
+local function new_list()
+  local list = {prev = false, next = false}
+  list.prev, list.next = list, list
+  return list
 end
 
-function Idle:push(entry)
-  self[self.top + 1] = entry -- may fail with memory short: nothing has changed
-  self.top = self.top + 1
+local function append(list, x)
+  local last = list.prev
+  x.prev, x.next = last, list
+  last.next, list.prev = x, x
 end
 
---- The last used one, or nil.
-function Idle:pop()
-  local entry = self[self.top]
-  if not entry then return nil end
-  self[self.top] = nil
-  self.top = self.top - 1
-  return entry
+local function unlink(x)
+  x.prev.next, x.next.prev = x.next, x.prev
+  x.prev, x.next = false, false
 end
 
-function Idle:oldest() return self[self.first] end
+local function push_idle(pool, entry)
+  append(pool.idle, entry)
+  pool.idle_count = pool.idle_count + 1
+end
 
---- Removes the oldest one; nil: there is none.
-function Idle:pop_oldest()
-  local entry = self[self.first]
-  if not entry then return nil end
-  self[self.first] = nil
-  self.first = self.first + 1
+--- Takes an idle item, from the end or the beginning; false: there is none.
+local function pop_idle(pool, which)
+  local entry = pool.idle[which]
+  if entry == pool.idle then return false end
+  unlink(entry)
+  pool.idle_count = pool.idle_count - 1
   return entry
 end
 
@@ -102,9 +103,11 @@ end
 local Dying = {}
 
 --- A lease, made before its permit is got: with memory short, nothing may fail
---- between that and hold().
+--- between that and hold(). All its fields are made now for the same reason.
 local function new_lease(pool)
-  local lease = setmetatable({pool = pool, owner = green.current()}, lease_mt)
+  local lease = setmetatable({pool = pool, owner = green.current() or false,
+    held = false, entry = false, guard = false, dying = false, over = false,
+    destroyer = false, prev = false, next = false}, lease_mt)
   if pool.options.destroy then
     lease.guard = setmetatable({lease = lease}, Dying)
   end
@@ -127,7 +130,7 @@ local function release(pool)
   pool.out = pool.out - 1
   if pool.out == 0 and pool.gone then
     pool.gone:send()
-    pool.gone = nil
+    pool.gone = false
   end
 end
 
@@ -146,12 +149,12 @@ function Dying:__close()
   local ok, err = true, nil
   if not lease.held then ok, err = pcall(release, lease.pool) end
   if not ok then
-    lease.dying = true
+    lease.dying, lease.pool.lost = true, true
     error(err, 0) -- reclaim() tries again
   end
-  lease.pool.doomed[lease] = nil
+  unlink(lease)
   if lease.over then lease.over:send() end
-  lease.over = nil
+  lease.over = false
 end
 
 local function bounded(f, item)
@@ -183,14 +186,14 @@ end
 --- a thread that was killed before it ran, and while the program ends.
 local function doom(lease)
   local pool, item = lease.pool, lease.entry.item
-  if pool.options.destroy then pool.doomed[lease] = false end
-  lease.entry = nil
+  lease.entry = false
   pool.live = pool.live - 1
   if not pool.options.destroy then return end
   lease.dying = true
+  append(pool.doomed, lease)
   local ok, t = pcall(green.spawn, destroyer, lease, item)
   if ok then
-    pool.doomed[lease] = t
+    lease.destroyer = t
     t.name = "resource_pool destroy"
     t:link(destroy, lease, item)
   else -- there are too many threads, or none any more: the state closes
@@ -202,19 +205,28 @@ end
 --- With no memory at all neither the thread nor its link runs: the permits of
 --- such threads come back when somebody asks for one.
 local function reclaim(pool)
-  for lease, t in pairs(pool.doomed) do
-    local status = t and t:status()
+  pool.lost, pool.starved = false, core.starved()
+  local lease = pool.doomed.next
+  while lease ~= pool.doomed do
+    local following = lease.next
+    local status = lease.destroyer and lease.destroyer:status()
     if status == "failed" or status == "killed" then
       Dying.__close(lease.guard)
     end
+    lease = following.next and following or pool.doomed.next
   end
+end
+
+--- There may be such permits only if a thread has ended for want of memory.
+local function may_reclaim(pool)
+  if pool.lost or core.starved() ~= pool.starved then reclaim(pool) end
 end
 
 --- Takes the oldest idle item with a permit that was just got for the lease.
 --- Finalizers may have leased the last one meanwhile.
 local function doom_oldest(pool, lease)
   hold(lease)
-  lease.entry = pool.idle:pop_oldest()
+  lease.entry = pop_idle(pool, "next")
   if lease.entry then doom(lease) end
   let_go(lease)
 end
@@ -226,14 +238,12 @@ local function expired(pool, entry)
     and pool.live > (opts.min or 0)
 end
 
---- Destroying an item needs a free permit.
+--- An item that is to go needs a free permit.
 local function prune(pool)
-  local entry = pool.idle:oldest()
-  while entry and expired(pool, entry) do
+  while pool.idle_count > 0 and expired(pool, pool.idle.next) do
     local lease = new_lease(pool)
     if not pool.permits:get(0) then return end
     doom_oldest(pool, lease)
-    entry = pool.idle:oldest()
   end
 end
 
@@ -312,7 +322,7 @@ end
 local function hand_out(pool, search)
   local lease = search.lease
   if pool.closed then return nil, "closed" end
-  search.lease = nil
+  search.lease = false
   prune(pool)
   return lease, lease.entry.item
 end
@@ -322,14 +332,15 @@ local function create(pool, search, deadline)
   if not item then
     return nil, err == nil and "create returned no item" or err
   end
-  search.lease.entry = {item = item, born = core.now()}
+  search.lease.entry = {item = item, born = core.now(), since = false,
+    prev = false, next = false}
   pool.live = pool.live + 1
   return hand_out(pool, search)
 end
 
 local function find(pool, search, deadline)
   while not pool.closed do
-    local entry = pool.idle:pop()
+    local entry = pop_idle(pool, "prev")
     if not entry then return create(pool, search, deadline) end
     search.lease.entry = entry
     if healthy(pool, entry, deadline) then return hand_out(pool, search) end
@@ -353,7 +364,7 @@ end
 function Pool:lease(s)
   s = check.limit(s, 1, "lease")
   local deadline = deadline_of(s)
-  if next(self.doomed) and #self.permits == 0 then reclaim(self) end
+  may_reclaim(self)
   local lease = new_lease(self)
   local guard = setmetatable({lease = lease}, Search)
   local ok, err = core.lease_get(self.permits, s)
@@ -369,7 +380,7 @@ end
 --- kill nor a coroutine closed by others shows in the error.
 local function undisturbed(lease)
   return core.interrupted() == nil
-    and rawequal(green.current(), lease.owner)
+    and rawequal(green.current() or false, lease.owner)
 end
 
 local function give_back(lease, fit)
@@ -380,8 +391,8 @@ local function give_back(lease, fit)
     let_go(lease)
     return
   end
-  lease.entry, entry.since = nil, core.now()
-  pool.idle:push(entry)
+  lease.entry, entry.since = false, core.now()
+  push_idle(pool, entry)
   let_go(lease)
   prune(pool)
 end
@@ -417,7 +428,7 @@ end
 local function shrink(pool)
   local lease = new_lease(pool)
   if not pool.permits:get(0) then return end
-  if #pool.idle < pool.total - pool.out then
+  if pool.idle_count < pool.total - pool.out then
     pool.total = pool.total - 1
   else
     doom_oldest(pool, lease)
@@ -462,7 +473,7 @@ function Pool:close(s)
   self.closed = true
   self.permits:close()
   reclaim(self)
-  while #self.idle > 0 do doom_oldest(self, new_lease(self)) end
+  while self.idle_count > 0 do doom_oldest(self, new_lease(self)) end
   if self.out == 0 then return true end
   self.gone = self.gone or green.event()
   return self.gone:wait(s)
@@ -478,8 +489,9 @@ function green.resource_pool(opts)
   local max = math.tointeger(copy.max or 4)
   check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
   local pool = setmetatable({options = copy, max = max, total = max, out = 0,
-    live = 0, idle = new_idle(), doomed = {}, permits = core.queue(),
-    closed = false}, pool_mt)
+    live = 0, idle = new_list(), idle_count = 0, doomed = new_list(),
+    lost = false, starved = core.starved(), gone = false,
+    permits = core.queue(), closed = false}, pool_mt)
   for _ = 1, max do pool.permits:put(true, 0) end
   return pool
 end
