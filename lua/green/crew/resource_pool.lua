@@ -238,7 +238,7 @@ local function expired(pool, entry)
     and pool.live > (opts.min or 0)
 end
 
---- An item that is to go needs a free permit.
+--- Destroying an item needs a free permit.
 local function prune(pool)
   while pool.idle_count > 0 and expired(pool, pool.idle.next) do
     local lease = new_lease(pool)
