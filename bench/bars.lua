@@ -49,11 +49,12 @@ local bars = {
 
 -- A server's cost is its CPU time: the rate of two processes on two shared
 -- cores swings by a factor of two.
-local function ahead_in_echo(peer, column)
-  table.insert(bars, {("echo, CPU / %s, %s"):format(peer, column), "<", 1,
-                      {"echo", ours, column, "cpu"},
-                      {"echo", peer, column, "cpu"}})
+local function ahead(subject, peer, column)
+  local what = ("%s, CPU / %s, %s"):format(subject, peer, column)
+  table.insert(bars, {what, "<", 1, {subject, ours, column, "cpu"},
+                      {subject, peer, column, "cpu"}})
 end
+local function ahead_in_echo(peer, column) ahead("echo", peer, column) end
 for _, peer in ipairs{go, "luv", "cqueues", "Tarantool", "gevent",
                       "eventlet"} do
   ahead_in_echo(peer, "50 x 64")
@@ -62,6 +63,11 @@ end
 for _, peer in ipairs{"luv", "Tarantool"} do
   ahead_in_echo(peer, "50 x 16 KB")
   ahead_in_echo(peer, "1,000 x 16 KB")
+end
+
+for _, peer in ipairs{"cqueues", "copas"} do
+  ahead("line", peer, "50 x 64")
+  ahead("line", peer, "1,000 x 64")
 end
 
 -- The toolkit must be ahead of its models.

@@ -2,7 +2,8 @@
  *
  *   load PORT CONNECTIONS BYTES SECONDS [PID]
  *
- * prints "round-trips-per-second p50 p99", latencies in microseconds. Given the
+ * prints "round-trips-per-second p50 p99", latencies in microseconds. A message
+ * is one line. Given the
  * server's process, it adds "cpu=N", the CPU time in microseconds that its
  * threads took per round trip, user and system, which hardly depends on the
  * load of the machine. The first fifth of the time warms the server up and is
@@ -146,6 +147,8 @@ int main(int argc, char **argv) {
   uint64_t span = (uint64_t)(atof(argv[4]) * 1e9), start;
   struct conn *conns = calloc((size_t)n, sizeof *conns);
   if (!conns || epoll < 0 || bytes < 1 || bytes > sizeof message) die("load");
+  memset(message, 'x', bytes);
+  message[bytes - 1] = '\n';
   open_all(conns, n, epoll, (uint16_t)atoi(argv[1]));
   start = now();
   for (int i = 0; i < n; i++) ask(&conns[i], bytes, start);

@@ -65,6 +65,7 @@ local function row_makers(options)
     go = maker("Go, 1 P", "go", build .. "/%s_go"),
     luv = maker("luv", "luv", lua .. "peers/%s_luv.lua"),
     cqueues = maker("cqueues", "cqueues", lua .. "peers/%s_cqueues.lua"),
+    copas = maker("copas", "copas", lua .. "peers/%s_copas.lua"),
     tarantool = maker("Tarantool", "tarantool",
                       "tarantool " .. here .. "/peers/%s_tarantool.lua"),
     gevent = python("gevent", options.gevent),
@@ -227,15 +228,24 @@ local function group(rows, options)
   }
 end
 
+--- A subject whose rows are servers, each beside its load.
+local function served(subject, options)
+  subject.more, subject.pinned, subject.seconds = true, true, 240
+  local pattern = "BUILD='%s' timeout --foreground -k 1 60 %s/pair %%s %s "
+  local seconds = options.quick and "0.4" or "1"
+  local pair = pattern:format(options.build, options.here, seconds)
+  for _, row in ipairs(subject.rows) do
+    row.command = pair .. row.command:gsub(" +%%s$", "")
+  end
+  return subject
+end
+
 local function echo(rows, options)
-  local subject = {
+  return served({
     name = "echo",
     title = "echo, connections x bytes (round trips per second)",
     notes = "echo, latency at the median and at 99 % (microseconds)",
     cpu = "echo, the server's CPU time per round trip (microseconds)",
-    more = true,
-    pinned = true,
-    seconds = 240,
     columns = {
       {label = "50 x 64", args = "50 64"},
       {label = "1,000 x 64", args = "1000 64"},
@@ -247,14 +257,24 @@ local function echo(rows, options)
       rows.go "echo", rows.luv "echo", rows.cqueues "echo",
       rows.tarantool "echo", rows.gevent "echo", rows.eventlet "echo",
     },
-  }
-  local pattern = "BUILD='%s' timeout --foreground -k 1 60 %s/pair %%s %s "
-  local seconds = options.quick and "0.4" or "1"
-  local pair = pattern:format(options.build, options.here, seconds)
-  for _, row in ipairs(subject.rows) do
-    row.command = pair .. row.command:gsub(" +%%s$", "")
-  end
-  return subject
+  }, options)
+end
+
+local function line(rows, options)
+  return served({
+    name = "line",
+    title = "echo of lines, connections x bytes (round trips per second)",
+    notes = "lines, latency at the median and at 99 % (microseconds)",
+    cpu = "lines, the server's CPU time per round trip (microseconds)",
+    columns = {
+      {label = "50 x 64", args = "50 64"},
+      {label = "1,000 x 64", args = "1000 64"},
+    },
+    rows = {
+      rows.ours "line", rows.yields "line", rows.cqueues "line",
+      rows.copas "line",
+    },
+  }, options)
 end
 
 local function lookup(rows)
@@ -304,7 +324,7 @@ function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
     switch, spawn, idle, timer, handover, queues, select_among, pool, group,
-    echo, lookup, gc, scale,
+    echo, line, lookup, gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)

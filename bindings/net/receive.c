@@ -116,10 +116,16 @@ static enum lg_pattern pattern_of(lua_State *L, const struct lg_socket *s) {
   return LG_LINE;
 }
 
+/* Lua would read "*l" as a number, in vain. */
+static int is_count(lua_State *L) {
+  const char *p = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  return *p != '*' && lua_isnumber(L, 2);
+}
+
 /* Arguments 2 and 3. The prefix, which is a string by now, counts. */
 static struct lg_wanted wanted_of(lua_State *L, const struct lg_socket *s) {
   struct lg_wanted w = {LG_COUNT, 0, 0};
-  if (lua_isnumber(L, 2)) {
+  if (is_count(L)) {
     lua_Number n = lua_tonumber(L, 2);
     size_t prefix = lua_rawlen(L, 3);
     luaL_argcheck(L, n >= 0 && n < 1e15, 2, "invalid receive pattern");
@@ -271,13 +277,13 @@ int lg_socket_receive(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
   struct lg_wanted w;
-  luaL_optstring(L, 3, "");
-  lua_settop(L, 3);
-  if (lua_isnil(L, 3)) {
+  if (likely(lua_isnoneornil(L, 3))) {
+    lua_settop(L, 2);
     lua_pushliteral(L, "");
-    lua_replace(L, 3);
+  } else {
+    luaL_checkstring(L, 3); /* a number is one: socket.http has it */
+    lua_settop(L, 3);
   }
-  lua_tostring(L, 3); /* a number is a prefix too: socket.http has one */
   w = wanted_of(L, s);
   if (likely(!s->polls)) {
     int r = lg_enter(L, G, &receive_op);
