@@ -50,8 +50,9 @@ local Datagram = {}
 ---@return 1
 function Datagram:close() end
 
---- Sets the limit of what may switch: "b" for each wait of a call, "t" (or "r")
---- for the whole call. Never switches. Raises for NaN and other modes.
+--- Sets a limit of what may switch, "b" or "t" (or "r"). Alone, each is one of
+--- the whole call; where both are set, "b" is one of each wait in it. Never
+--- switches. Raises for NaN and other modes.
 ---@param s? number  seconds; nil or negative: none
 ---@param mode? "b"|"t"|"r"  "b" by default
 ---@return 1

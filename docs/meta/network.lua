@@ -129,9 +129,10 @@ local Listener = {}
 ---@return 1
 function Socket:close() end
 
---- Sets the limit of calls that may switch: "b" for each wait of a call, "t"
---- (or "r") for the whole call. With 0 only looking up a name switches.
---- settimeout itself never switches. Raises for NaN and other modes.
+--- Sets a limit of calls that may switch, "b" or "t" (or "r"). Alone, each is
+--- one of the whole call; where both are set, "b" is one of each wait in it.
+--- With 0 only looking up a name switches. settimeout itself never switches.
+--- Raises for NaN and other modes.
 ---@param s? number  seconds; nil or negative: none
 ---@param mode? "b"|"t"|"r"  "b" by default
 ---@return 1

@@ -254,8 +254,10 @@ describe("the reference", function()
 
   it("has the public names of the library, and no others", function()
     local exist = keys(green)
-    local later = upvalue(getmetatable(green).__index, "modules", 0)
-    for name in pairs(later) do exist[name] = true end
+    for _, kind in ipairs {"modules", "functions"} do
+      local later = upvalue(getmetatable(green).__index, kind, 0)
+      for name in pairs(later) do exist[name] = true end
+    end
     same_names(exist, names["green"])
   end)
 
@@ -298,8 +300,21 @@ describe("the reference", function()
     end)
   end
 
+  it("has the functions of the tables in green.socket", function()
+    for _, name in ipairs {"unix", "dns"} do
+      local docs = names["green.socket_" .. name]
+      local there = keys(green.socket[name])
+      assert.same({}, missing(there, docs), "not documented")
+      for field in pairs(docs) do
+        assert.is_function(green.socket[name][field], field)
+      end
+    end
+  end)
+
   it("has no methods of classes that it does not check", function()
     local checked = {green = true, ["green.socket"] = true,
+      ["green.socket_unix"] = true, ["green.socket_dns"] = true,
+      ["green.ssl"] = true,
       ["green.stream"] = true, ["green.connection"] = true,
       ["green.listener"] = true}
     for _, name in ipairs(modules) do checked[name] = true end

@@ -348,6 +348,33 @@ describe("green.socket", function()
     end)
   end)
 
+  --- Receives five bytes that come one each 0.6 s.
+  local function drip(block, total)
+    local got
+    require "green.test".run(function()
+      local near, far, server = pair()
+      near:settimeout(block, "b")
+      near:settimeout(total, "t")
+      local t = green.spawn(function()
+        for _ = 1, 5 do
+          green.sleep(0.6)
+          far:send "x"
+        end
+      end)
+      got = {near:receive(5)}
+      t:join()
+      close_all(near, far, server)
+    end)
+    return got
+  end
+
+  it("takes one limit for that of the call, and both as LuaSocket", function()
+    assert.same({nil, "timeout", "x"}, drip(1, -1))
+    assert.same({nil, "timeout", "x"}, drip(-1, 1))
+    assert.same({"xxxxx"}, drip(1, 60))
+    assert.same({nil, "timeout", "xx"}, drip(1, 1.5))
+  end)
+
   it("opens serial lines", function()
     local path = os.tmpname()
     assert(os.execute(("rm '%s' && mkfifo '%s'"):format(path, path)))
