@@ -29,12 +29,13 @@ struct green_fd {
 /* Does the kernel still know it? If its number was closed, or belongs to
  * another file by now, all waits for it end (UV_EBADF) and it is closed. */
 int green__fd_verify(struct green_hub *h, struct green_fd *f);
-/* A wait for a borrowed descriptor begins, and has ended: borrowed.c. */
+/* borrowed.c: a wait for a borrowed descriptor begins; it has ended. */
 void green__fd_borrow(struct green_hub *h, struct green_fd *f);
 void green__fd_give_back(struct green_fd *f);
 /* Watches a direction for somebody who is about to wait. 0, or why not. */
 int green__fd_want(struct green_hub *h, struct green_fd *f, int event);
-/* One of many that waits for some of these events; or NULL. */
+/* A thread that waits for some of these events with many other descriptors, or
+ * NULL. */
 struct green_node *green__many_first(struct green_fd *f, int events);
 /* Stops watching a direction that nobody waits for, at once. */
 void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event);

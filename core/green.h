@@ -141,8 +141,8 @@ void green_set_max_stacks(struct green_hub *hub, uint32_t max);
 void green_report(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 /* The same in two steps, for a text that is expensive to make. begin returns 0
- * if the report is dropped. put cuts a long text, unless `whole`; the limit of
- * the rate is begin's. */
+ * if the report is dropped. put cuts a long text, unless `whole`. Only begin
+ * checks the rate. */
 int green_report_begin(void);
 void green_report_put(const char *text, size_t length, int whole);
 /* Copies the part of a text that a terminal or a log may show: valid

@@ -64,7 +64,7 @@ void green__resolver_release(struct green__resolver *res) {
   green__free(res);
 }
 
-/* More threads than it may have, since one came back that was given up. */
+/* Does it have too many threads, because one came back that was given up? */
 static int is_surplus(const struct green__lane *lane) {
   return lane->threads - lane->stuck > lane->most;
 }
@@ -214,7 +214,8 @@ static void drop_queue(struct green__lane *lane) {
 }
 
 /* Queued look-ups are dropped; those under way end on their own. A forked child
- * has none of the threads, and perhaps a lock that one of them held. */
+ * has none of the threads, and perhaps inherits a lock that one of them
+ * held. */
 void green__resolver_shutdown(struct green_hub *h) {
   struct green__resolver *res = h->resolver;
   if (!res) return;

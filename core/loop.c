@@ -266,8 +266,8 @@ static void on_check(uv_check_t *check) {
 }
 
 /* uv_backend_timeout() answers only while some handle is active and ref'd.
- * tend_libuv() makes libuv register its descriptors now, while time is
- * cheap. */
+ * tend_libuv() makes libuv register its descriptors now, when time does not
+ * matter. */
 static void keep_libuv_alive(struct green_hub *h) {
   uv_check_init(h->loop, &h->check);
   green__handle_opened(h, &h->check);

@@ -85,7 +85,7 @@ int green__resolver_make(struct green_hub *h);
 void green__resolver_release(struct green__resolver *res);
 /* Queues it, and sees to it that a thread will take it. 0, or an error. */
 int green__lane_submit(struct green__lane *lane, struct green__lookup *l);
-/* Would the next one be taken at once? */
+/* Would a thread take the next one at once? */
 int green__lane_has_room(struct green__lane *lane);
 /* Nobody holds it any more. 1: it was queued, and is not any longer; 0: a
  * thread has it. And: somebody holds it again. */

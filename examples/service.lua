@@ -2,8 +2,8 @@
 --
 -- Speaks a part of Redis' protocol: inline commands, as one types them in
 -- telnet, and the arrays that its clients send. Keys may expire, and clients
--- may subscribe to channels. One can look into the running service, and change
--- it, through the backdoor. Ctrl-C ends it in order.
+-- may subscribe to channels. The backdoor lets you look into the running
+-- service and change it. Ctrl-C ends it in order.
 --
 --   luagreen examples/service.lua [port [backdoor]]         0: any free one
 --   telnet 127.0.0.1 7379                                   then: SET a 1

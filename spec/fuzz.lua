@@ -13,8 +13,8 @@
 ---
 --- The models are compared with the objects after each call, as far as a call
 --- shows them, and whenever the program is quiet: when no thread can run, none
---- may wait for what it could have. A program ends by killing all threads that
---- are left; then the sums must fit.
+--- may wait for a thing that it could have. A program ends by killing all
+--- threads that are left; then the sums must fit.
 ---
 --- SPDX-License-Identifier: MIT
 

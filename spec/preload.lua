@@ -1,5 +1,5 @@
---- Runs Lua programs before which spec/c/failing.c stands: system calls fail as
---- they plan it, and they have dup, close, pipes and forked children.
+--- Runs Lua programs with spec/c/failing.c preloaded: system calls fail as the
+--- programs plan, which also have dup, close, pipes and forked children.
 ---
 --- SPDX-License-Identifier: MIT
 

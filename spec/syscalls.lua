@@ -18,7 +18,7 @@ local preload = require "spec.preload"
 
 local syscalls = {}
 
---- Runs in a Lua of its own, before which spec/c/failing.c stands.
+--- Runs in a Lua of its own, with spec/c/failing.c preloaded.
 local PROGRAM <const> = [==[
 local random = math.random
 local LACKS <const> = {"EMFILE", "ENFILE", "ENOMEM"}

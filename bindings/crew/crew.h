@@ -58,8 +58,8 @@ int lg_crew_has_slots(const struct crew *crew);
 struct green_node *lg_crew_next_in_line(struct crew *crew);
 void lg_crew_grant(struct crew *crew);
 void lg_crew_pass_on(struct crew *crew);
-/* The unread: the first one was read; is there anything to read, or never
- * again; if there is, the reader that waits for it is woken. */
+/* The unread members: removes the first one, which was read; is there one to
+ * read, or will there never be one; wakes the waiting reader if there is. */
 void lg_crew_uncollect(struct crew *crew);
 int lg_crew_is_readable(const struct crew *crew);
 void lg_crew_wake_reader(struct crew *crew);

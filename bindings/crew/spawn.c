@@ -109,7 +109,7 @@ static int wait_as_lender(lua_State *L) {
                         GREEN_FOREVER);
 }
 
-/* The results of the spawn: all but the crew. */
+/* Returns the results of the spawn: all values but the crew. */
 static int lend_returns(lua_State *L) {
   restore_values(L);
   return lua_gettop(L) - 1;

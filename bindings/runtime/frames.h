@@ -31,7 +31,7 @@ int lg_may_close(lua_State *L);
  * there to the base of L, for good. */
 int lg_hooks_on(lua_State *L);
 
-/* Was a C function called by a hook written in C? */
+/* Did a hook written in C call a C function? */
 int lg_below_hook(lua_State *L);
 
 void lg_open_frames(lua_State *L);

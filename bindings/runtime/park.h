@@ -35,8 +35,8 @@ static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
 
 /* A thread that left closes its mark (wait.c) by a call of a C function: the
  * stack has room for it, as Lua never makes a stack smaller than its calls have
- * reserved; it needs no more memory; both. All may raise; none runs finalizers,
- * the second if there is room. */
+ * reserved, and the call needs no more memory. All may raise; none runs
+ * finalizers, the second if there is room. */
 static inline void lg_make_room(lua_State *L) {
   if (unlikely(!lua_checkstack(L, LUA_MINSTACK + 4)))
     luaL_error(L, "stack overflow (luagreen)");

@@ -208,7 +208,7 @@ static int fetch(lua_State *L, struct lg *G, void *object, int at,
     l->state = OWNED;
     return push_guard(L, at);
   }
-  /* Told that its owner ended: this waiter gets the error, the next the lock */
+  /* The owner has ended: this waiter gets the error, the next one the lock */
   assert(l->state == TOLD);
   l->state = FREE;
   hand_over(G->hub, l);

@@ -23,8 +23,8 @@ local Dns = {}
 --- The addresses of a name, as numbers, in the order in which they are to be
 --- tried; a number stands for itself. Errors are "timeout", "host or service
 --- not provided, or not known", "temporary failure in name resolution" and
---- others of getaddrinfo(3). With a limit of 0 or less only what needs no
---- look-up is answered. Interruptible. May switch. Raises what the program's
+--- others of getaddrinfo(3). With a limit of 0 or less it answers only if no
+--- look-up is needed. Interruptible. May switch. Raises what the program's
 --- resolver raises.
 ---@param name string
 ---@param opts? number|{timeout?: number, family?: "inet"|"inet4"|"inet6"}  a

@@ -187,7 +187,7 @@ static void test_no_spin(void) {
   close_pair();
 }
 
-/* Ping-pong: what a program under strace does. */
+/* Ping-pong, for a program under strace. */
 enum { ROUNDS = 500 };
 
 static int pong(struct green_hub *h, void *arg) {

@@ -23,7 +23,7 @@ static void preempt(lua_State *L, lua_Debug *ar) {
   green_lua_sleep(L, 0);
 }
 
-/* preempted(): the calling coroutine is, from now on. */
+/* preempted(): from now on, preempts the calling coroutine. */
 static int preempted(lua_State *L) {
   lua_sethook(L, preempt, LUA_MASKCOUNT, 1000);
   return 0;

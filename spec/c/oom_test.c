@@ -1,6 +1,6 @@
 /* oom_test.c - out of memory at every allocation of the core: each failure is
- * UV_ENOMEM, what was there before goes on, and nothing leaks (the sanitizer
- * or valgrind says so).
+ * UV_ENOMEM, existing threads go on, and nothing leaks (the sanitizer or
+ * valgrind checks that).
  *
  * SPDX-License-Identifier: MIT
  */

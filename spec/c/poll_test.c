@@ -149,8 +149,8 @@ static int swallows(struct green_hub *h, void *arg) {
   return 0;
 }
 
-/* One poll at least lies between two rounds of main's, and the slices in which
- * none did are counted. */
+/* At least one poll lies between two rounds of main's; counts the slices
+ * without one. */
 static int polled_late(struct green_hub *h) {
   struct green_stats s;
   uint64_t polls = 0;

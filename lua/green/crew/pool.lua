@@ -142,8 +142,8 @@ function Pool:imap_unordered(f, ...)
   return next_result, work, nil, work
 end
 
---- A pool of n workers; it ends like a block: joins them, or kills them
---- first if it was left by an error.
+--- A pool of n workers; closing it joins them, or kills them first if an error
+--- ended the block.
 ---@param n integer
 ---@return green.pool
 function green.pool(n)

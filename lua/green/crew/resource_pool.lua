@@ -19,8 +19,9 @@
 --- Between two calls that may switch nothing else runs; around those that may
 --- (create, check, reset) a to-be-closed value stands for the permit. An item
 --- is destroyed in a thread of its own, which takes the permit along: kills and
---- limits of the leasing thread cannot reach it, nor its errors the thread. A
---- thread that is ended by force could not do it at all: shields do not hold.
+--- limits of the leasing thread cannot reach it, and its errors cannot reach
+--- that thread. A thread that is ended by force could not do it at all: shields
+--- do not hold.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -463,8 +464,8 @@ function Pool:waiting()
   return (self.permits:waiting())
 end
 
---- No more leases; destroys idle items, and waits until the leased ones have
---- come back and are destroyed, too. Interruptible. May switch.
+--- Refuses further leases; destroys idle items, and waits until the leased ones
+--- have come back and are destroyed, too. Interruptible. May switch.
 ---@param s? number  time limit in seconds
 ---@return true?, "timeout"?
 function Pool:close(s)

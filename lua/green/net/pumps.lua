@@ -41,7 +41,8 @@ sinks.default = sinks["keep-open"]
 
 ---------------------------------------------------------------- sources --
 
---- The sources read as much at once as the field BLOCKSIZE says at that moment.
+--- A source reads at most BLOCKSIZE bytes at once, by the value of the field at
+--- that moment.
 local function sources_of(socket)
   local sources = {}
 

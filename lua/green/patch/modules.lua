@@ -57,8 +57,8 @@ function modules.is_shared(name)
   return shared[name] or name == "_G" or name:find "^green%f[.\0]" ~= nil
 end
 
---- By name: what stood in package.loaded and in package.preload before a patch.
---- A value is in a table, as it may be nil.
+--- By name: the former values in package.loaded and package.preload. A value is
+--- in a table, as it may be nil.
 modules.former, modules.former_preload = {}, {}
 
 --- Is that loader one of ours?
