@@ -28,7 +28,7 @@ struct green__queue {
   uint32_t count;
 };
 
-/* Threads of one kind, and what waits for them. */
+/* Threads of one kind, and the look-ups that wait for them. */
 struct green__lane {
   struct green__resolver *resolver;
   pthread_cond_t more;

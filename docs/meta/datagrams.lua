@@ -50,8 +50,8 @@ local Datagram = {}
 ---@return 1
 function Datagram:close() end
 
---- Sets a limit of what may switch, "b" or "t" (or "r"). Alone, each is one of
---- the whole call; where both are set, "b" is one of each wait in it. Never
+--- Sets a limit of what may switch, "b" or "t" (or "r"). Either one alone
+--- limits the whole call; if both are set, "b" limits each wait in it. Never
 --- switches. Raises for NaN and other modes.
 ---@param s? number  seconds; nil or negative: none
 ---@param mode? "b"|"t"|"r"  "b" by default

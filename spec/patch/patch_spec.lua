@@ -143,7 +143,7 @@ describe("green.import_patched", function()
       local green_one = green.import_patched "mine"
       assert(green_one ~= own and green_one.socket == green.socket)
       assert(own.socket == socket and require "socket" == socket)
-      -- A function that requires later, too, gets green ones.
+      -- A function that calls require later also gets green modules.
       local http = green_one.late "socket.http"
       assert(http == green.socket.http and http.request)
       assert(green_one.late "mine" == green_one)

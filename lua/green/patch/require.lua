@@ -104,7 +104,7 @@ local Guard = {__close = function(entry)
   entry.ended:send()
 end}
 
---- Does what the stock require does once it knows that it must load.
+--- Does the work of the stock require after it knows that it must load.
 local function guarded_load(loader, name, me)
   local entry <close> = setmetatable({name = name, thread = me,
     outer = innermost[me or NONE], ended = core.event(),
