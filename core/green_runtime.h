@@ -416,12 +416,13 @@ int green_fd_link(struct green_hub *hub, struct green_fd *f, int event,
 /* Any number of descriptors to wait for at once, until one at least is ready
  * for its events (GREEN_READABLE | GREEN_WRITABLE). They may belong to anybody,
  * others may wait for them too, and one may be listed twice. The caller sets
- * fd, events and n, and the rest to 0; it keeps the memory until the end. */
+ * fd, events and n, `own` if it has the descriptor open, and the rest to 0; it
+ * keeps the memory until the end. */
 struct green_many {
   int fd;
   uint8_t events;
   uint8_t closed; /* it was, before the wait or in the midst of it */
-  struct green_fd *f;
+  struct green_fd *own, *f;
   struct green_node node;
 };
 struct green_set {

@@ -7,7 +7,8 @@
  * memory. The waker unlinks one of them at most; the end of the wait unlinks
  * all others.
  *
- *   fds[0 .. held)     have their green_fd, which counts as borrowed
+ *   fds[0 .. held)     have their green_fd, counted; it is the caller's own, or
+ *                      counts as borrowed
  *   fds[0 .. linked)   are in the list of lookers of it: all, while the thread
  *                      waits, else none
  *
@@ -30,9 +31,18 @@ struct green_node *green__many_first(struct green_fd *f, int events) {
   return NULL;
 }
 
+/* The caller's own stays watched between two waits; its end tells us. */
+static int hold_own(struct green_hub *h, struct green_many *one) {
+  one->own->refs++;
+  one->f = one->own;
+  return one->f->closed ? UV_EBADF : green__fd_want(h, one->f, one->events);
+}
+
 /* Opened, and watched for its events. */
 static int hold(struct green_hub *h, struct green_many *one) {
-  int r = green_fd_open(h, one->fd, &one->f);
+  int r;
+  if (one->own) return hold_own(h, one);
+  r = green_fd_open(h, one->fd, &one->f);
   if (r < 0) {
     one->f = NULL;
     return r;
@@ -41,17 +51,21 @@ static int hold(struct green_hub *h, struct green_many *one) {
   return one->f->closed ? UV_EBADF : green__fd_want(h, one->f, one->events);
 }
 
-/* Stops watching descriptors that nobody waits for: their owners may close
- * them. */
+/* Stops watching a descriptor that nobody waits for: its owner may close it. */
+static void give_back(struct green_hub *h, struct green_many *one) {
+  green__fd_give_back(one->f);
+  if (one->events & GREEN_READABLE)
+    green__fd_unwatch(h, one->f, GREEN_READABLE);
+  if (one->events & GREEN_WRITABLE)
+    green__fd_unwatch(h, one->f, GREEN_WRITABLE);
+}
+
 static void let_go(struct green_hub *h, struct green_many *one) {
-  struct green_fd *f = one->f;
+  if (!one->f) return;
+  if (one->f->closed) one->closed = 1;
+  if (!one->own) give_back(h, one);
+  green_fd_release(h, one->f);
   one->f = NULL;
-  if (!f) return;
-  if (f->closed) one->closed = 1;
-  green__fd_give_back(f);
-  if (one->events & GREEN_READABLE) green__fd_unwatch(h, f, GREEN_READABLE);
-  if (one->events & GREEN_WRITABLE) green__fd_unwatch(h, f, GREEN_WRITABLE);
-  green_fd_release(h, f);
 }
 
 /* Holds all, or as many as can be; why not more. */

@@ -215,9 +215,24 @@ static int results(lua_State *L, const struct asked *a, int any) {
 
 /* --- waiting --- */
 
+/* Those of our own sockets are watched already, or from now on. */
+static void find_own(lua_State *L, struct lg *G, struct asked *a) {
+  size_t i;
+  for (i = 0; i < a->n; i++) {
+    struct lg_socket *s;
+    lua_rawgeti(L, OBJECTS, (lua_Integer)i + 1);
+    s = lg_is_socket(L, -1) ? lua_touserdata(L, -1) : NULL;
+    lua_pop(L, 1);
+    a->many[i].own = NULL;
+    if (s && s->fd == a->many[i].fd && lg_socket_watch(G, s) == 0)
+      a->many[i].own = s->f;
+  }
+}
+
 static int wait_for_some(lua_State *L, struct lg *G, struct asked *a) {
   int keep = lg_yield_or_keep(L, G, &select_op), r;
   if (!keep) lg_reserve_mark(L);
+  find_own(L, G, a);
   a->set.fds = a->many;
   a->set.n = a->n;
   r = green_set_begin(G->hub, &a->set, a->deadline, &select_op.kind);

@@ -340,6 +340,8 @@ static inline uint64_t lg_wait_end(const struct lg_socket *s, uint64_t call) {
 
 /* --- waiting.c --- */
 
+/* The descriptor is watched from the first wait on. 0, or why not. */
+int lg_socket_watch(struct lg *G, struct lg_socket *s);
 /* On entry of every call that reads: raises if another thread reads. */
 void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s);
 /* Waits until there is something to read. The caller's last act: return it,

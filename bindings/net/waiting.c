@@ -16,7 +16,7 @@
 #include "thread/thread.h"
 
 /* The descriptor is watched from the first wait on, and stays so. */
-static int watch(struct lg *G, struct lg_socket *s) {
+int lg_socket_watch(struct lg *G, struct lg_socket *s) {
   return likely(s->f) ? 0 : green_fd_open(G->hub, s->fd, &s->f);
 }
 
@@ -55,7 +55,7 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   }
   if (unlikely(s->woken) && lg_socket_doubt(s)) return UV_EBADF;
   s->woken = 0;
-  if (unlikely((r = watch(G, s)) < 0)) return cannot(L, s, op, r);
+  if (unlikely((r = lg_socket_watch(G, s)) < 0)) return cannot(L, s, op, r);
   keep = lg_yield_or_keep(L, G, op);
   if (s->read_end == LG_READ_BEGINS) s->read_end = lg_call_end(s);
   r = green_fd_wait_begin(G->hub, s->f, GREEN_READABLE,
@@ -105,7 +105,7 @@ static int cannot_wait(lua_State *L, struct lg *G) {
 int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline) {
   struct green_fd *f;
-  int keep, r = watch(G, s);
+  int keep, r = lg_socket_watch(G, s);
   if (unlikely(r < 0)) return cannot(L, s, op, r);
   f = s->f;
   lg_reserve_mark(L);
