@@ -73,8 +73,9 @@ function Dns.getnameinfo(address, port, opts) end
 --- waits any more it is killed. What it looks up itself, in its thread or in
 --- those that it spawns, is asked of the system. An error that it raises, and
 --- an answer that is no list of addresses, is raised in each call that waits
---- for it; if its thread is killed they return "temporary failure in name
---- resolution". Answers that are kept are forgotten.
+--- for it, or goes to green.on_error if none does any more; if its thread is
+--- killed they return "temporary failure in name resolution". Answers that are
+--- kept are forgotten.
 ---
 --- nil, or what use() returned at first, is the system's resolver. Never
 --- switches. Raises if f cannot be called.

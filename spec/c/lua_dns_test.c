@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../bindings/green_lua.h"
@@ -225,6 +226,68 @@ static const struct script scripts[] = {
      "for _, t in ipairs(threads) do assert(t:wait(60)) end\n"
      "local _, runs = gate()\n"
      "assert(runs == 4, runs)\n"},
+    {"whoever asks, gives up, is killed, forgets or changes the resolver, "
+     "each "
+     "gets an answer or what ended it",
+     "local random = math.random\n"
+     "local function own(name)\n"
+     "  if random(3) == 1 then green.sleep(random() / 1000) end\n"
+     "  if random(9) == 1 then error('own') end\n"
+     "  if random(5) == 1 then return nil, 'none' end\n"
+     "  if random(3) == 1 then return dns.resolve(name) end\n"
+     "  return {'127.0.0.1'}, random() / 500\n"
+     "end\n"
+     "local fine = {timeout = true, none = true,\n"
+     "  ['temporary failure in name resolution'] = true}\n"
+     "local answers, threads = 0, {}\n"
+     "local function ask()\n"
+     "  local asked = 'slow' .. random(12)\n"
+     "  local limit = random(3) > 1 and random() / 300 or nil\n"
+     "  local ok, list, err = pcall(dns.resolve, asked, limit)\n"
+     "  if ok and list then\n"
+     "    assert(list[1] == '127.0.0.1' and not list[2])\n"
+     "    answers = answers + 1\n"
+     "    list[1] = 'mine'\n"
+     "  elseif ok then\n"
+     "    assert(fine[err], err)\n"
+     "  else\n"
+     "    assert(green.type(list) == 'killed' or list:find 'own', list)\n"
+     "    if green.interrupted() then error(list, 0) end\n"
+     "  end\n"
+     "end\n"
+     "local moves = {\n"
+     "  function() threads[random(40)] = green.spawn(ask) end,\n"
+     "  function() threads[random(40)] = green.spawn(ask) end,\n"
+     "  function() threads[random(40)] = green.spawn(ask) end,\n"
+     "  function() local t = threads[random(40)] if t then t:kill() end end,\n"
+     "  function() gate(random(2) == 1) end,\n"
+     "  function() green.sleep(random() / 1000) end,\n"
+     "  function() if random(4) == 1 then dns.flush() end end,\n"
+     "  function() if random(9) == 1 then dns.use(own) end end,\n"
+     "  function() if random(9) == 1 then dns.use(nil) end end,\n"
+     "  function()\n"
+     "    green.config {dns_cache = random(6) - 1, dns_ttl = random() / 100}\n"
+     "  end,\n"
+     "  function()\n"
+     "    for _, t in ipairs(green.threads()) do\n"
+     "      if t.name == 'resolver' and random(9) == 1 then t:kill() end\n"
+     "    end\n"
+     "  end,\n"
+     "}\n"
+     "local ended = 0\n"
+     "local former = green.on_error(function(err)\n"
+     "  local nobody_waited = tostring(err):find 'own'\n"
+     "  if green.type(err) ~= 'killed' and not nobody_waited then\n"
+     "    ended = err\n"
+     "  end\n"
+     "end)\n"
+     "for _ = 1, 6000 do moves[random(#moves)]() end\n"
+     "gate(true)\n"
+     "dns.use(nil)\n"
+     "assert(green.wait_others(60))\n"
+     "green.on_error(former)\n"
+     "assert(ended == 0, ended)\n"
+     "assert(answers > 100, answers)\n"},
     {"a socket that is closed meanwhile stays closed",
      "gate(false)\n"
      "for _, method in ipairs {'connect', 'bind'} do\n"
@@ -240,17 +303,26 @@ static const struct script scripts[] = {
      "gate(true)\n"},
 };
 
+/* LUAGREEN_SEED repeats a run. */
+static int seed(void) {
+  const char *given = getenv("LUAGREEN_SEED");
+  return given ? atoi(given) : (int)(time(NULL) % 1000000);
+}
+
 static int run(const struct script *script, int keep) {
   lua_State *L = luaL_newstate();
   int ok;
   luaL_openlibs(L);
   luaL_requiref(L, "green.core", luaopen_green_core, 0);
   lua_register(L, "gate", l_gate);
-  lua_pushfstring(L, "%srequire 'green'.config {keep_stacks = %d}\n%s%s",
-                  PRELUDE, keep, script->text, END);
+  lua_pushfstring(L,
+                  "math.randomseed(%d)\n%s"
+                  "green.config {keep_stacks = %d}\n%s%s",
+                  seed(), PRELUDE, keep, script->text, END);
   ok = luaL_dostring(L, lua_tostring(L, -1)) == LUA_OK;
   CHECK(ok, script->sentence);
-  if (!ok) printf("# keep %d: %s\n", keep, lua_tostring(L, -1));
+  if (!ok)
+    printf("# keep %d, seed %d: %s\n", keep, seed(), lua_tostring(L, -1));
   lua_close(L);
   return ok;
 }
