@@ -238,9 +238,6 @@ static void push_entry(lua_State *L, const struct addrinfo *a) {
   lua_setfield(L, -2, "port");
   lua_pushstring(L, name_of_type(a->ai_socktype));
   lua_setfield(L, -2, "type");
-  if (!a->ai_canonname) return;
-  lua_pushstring(L, a->ai_canonname);
-  lua_setfield(L, -2, "canonname");
 }
 
 /* A text that may be nil, and is no longer than a name. "": it is longer, or
@@ -302,6 +299,10 @@ static int l_getaddrinfo(lua_State *L) {
   for (a = *box; a; a = a->ai_next) {
     if (!is_inet(a)) continue;
     push_entry(L, a);
+    if (n == 0 && q.flags & AI_CANONNAME) {
+      lua_pushstring(L, a->ai_canonname ? a->ai_canonname : q.host);
+      lua_setfield(L, -2, "canonname"); /* a program's resolver has none */
+    }
     lua_rawseti(L, -2, ++n);
   }
   empty(box);
