@@ -101,6 +101,15 @@ static int l_readable(lua_State *L) {
   return 1;
 }
 
+/* progress(conn): bytes that have moved either way, and whether a thread waits
+ * for them to: for a server that looks for idle peers. */
+static int l_progress(lua_State *L) {
+  const struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  lua_pushinteger(L, (lua_Integer)(s->received + lg_buffered(s) + s->sent));
+  lua_pushboolean(L, s->sending || (s->f && green_fd_reader(s->f)));
+  return 2;
+}
+
 /* abort(conn): a close that the peer sees as a reset. Nothing that was sent and
  * is still on its way arrives. */
 static int l_abort(lua_State *L) {
@@ -116,10 +125,8 @@ static int l_abort(lua_State *L) {
 }
 
 void lg_open_peek(lua_State *L) {
-  static const luaL_Reg functions[] = {{"peek", l_peek},
-                                       {"unread", l_unread},
-                                       {"readable", l_readable},
-                                       {"abort", l_abort},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"peek", l_peek},   {"unread", l_unread},     {"readable", l_readable},
+      {"abort", l_abort}, {"progress", l_progress}, {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
 }

@@ -48,6 +48,7 @@ local green = {}
 ---| "guard"
 ---| "selector"
 ---| "ticker"
+---| "server"
 ---| "StopServe"
 ---| "tcp{client}"
 ---| "tcp{server}"

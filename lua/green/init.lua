@@ -63,6 +63,7 @@ require "green.runtime.standard"
 --- Modules that are loaded when they are first asked for: green.dag {...} and
 --- require "green.dag" {...} are the same; and functions of such modules.
 local modules <const> = {backdoor = true, dag = true, dns = true,
+                         server = "green.net.server",
                          socket = true, ssl = true, test = true}
 
 local functions <const> = {monkey_patch = true, import_patched = true,
@@ -72,7 +73,8 @@ setmetatable(green, {
   __index = function(_, name)
     if functions[name] then return require "green.patch"[name] end
     if not modules[name] then return nil end
-    local module = require("green." .. name)
+    local module = require(modules[name] == true and "green." .. name
+      or modules[name])
     green[name] = module
     return module
   end,

@@ -34,6 +34,9 @@ local objects = {
   ["green.lease"] = {function()
     return (green.resource_pool {create = function() return {} end}:lease())
   end},
+  ["green.server"] = {function()
+    return green.server {listen = 0, handler = print}
+  end},
   ["green.datagram"] = {function() return green.udp() end, "class"},
   ["green.dag"] = {function() return require "green.dag" {} end},
   ["green.dag_results"] = {function()
@@ -92,6 +95,24 @@ local function child_failed()
   return seen
 end
 
+--- The peer of a connection whose header has it all, and what a server tells.
+local function served()
+  local seen
+  local server = green.server {listen = "127.0.0.1:0", proxy = true,
+    handler = function(conn, peer)
+      seen = peer
+      conn:recv(1)
+    end}
+  assert(server:start())
+  local conn <close> = assert(green.connect("127.0.0.1",
+    server:addresses()[1].port))
+  conn:send "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f\1\2\3\4\5\6\7\8\1\2\0\2\4\0\0"
+  repeat green.sleep(0) until seen
+  green.sleep(0)
+  local stats = server:stats()
+  return seen, server:stop {grace = 0}, stats
+end
+
 --- How to get a table whose keys are the documented fields.
 local records = {
   ["green.options"] = function() return green.config() end,
@@ -102,6 +123,14 @@ local records = {
   ["green.listen_options"] = function()
     return upvalue(green.listen, "listen_options", 0)
   end,
+  ["green.server_options"] = function()
+    return upvalue(green.server, "known", 0)
+  end,
+  ["green.peer"] = function() return (served()) end,
+  ["green.stop_options"] = function() return {grace = 0, force = 0} end,
+  ["green.stop_report"] = function() return select(2, served()) end,
+  ["green.stop_line"] = function() return select(2, served()).forced[1] end,
+  ["green.server_stats"] = function() return select(3, served()) end,
   ["green.udp_options"] = function()
     return upvalue(green.udp, "options", 0)
   end,

@@ -42,6 +42,8 @@ function is.number(value)
   return type(value) == "number" and value == value
 end
 
+function is.any() return true end
+
 function is.family(value)
   return value == "inet" or value == "inet4" or value == "inet6"
 end

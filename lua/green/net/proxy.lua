@@ -1,0 +1,168 @@
+--- The PROXY protocol, versions 1 and 2: by a header before all else, a load
+--- balancer tells whose connection it passes on.
+---
+--- Nothing behind the header is read. A header that is none is an error, never
+--- skipped: else anybody could claim to be anybody.
+---
+--- SPDX-License-Identifier: MIT
+
+local _ENV <const> = require "green.runtime.std"
+local check = require "green.runtime.check"
+local ipairs, math, string, table, tonumber, type =
+  ipairs, math, string, table, tonumber, type
+
+local proxy = {}
+
+local SIGNATURE <const> = "\r\n\r\n\0\r\nQUIT\n"
+--- Bytes: the longest line of version 1, with its end; most of version 2's
+--- addresses and additions that a peer can make us keep.
+local LONGEST_LINE <const>, MOST <const> = 107, 4096
+
+--- What the option `proxy` says: nil, it is not spoken; a table of the hosts
+--- that may, or true for all.
+function proxy.trusted(option)
+  if option == nil or option == false then return nil end
+  if option == true then return true end
+  if type(option) ~= "table" then
+    check.misuse("bad option 'proxy' in 'server' (true or a list of hosts"
+      .. " expected)")
+  end
+  local hosts = {}
+  for _, host in ipairs(option) do
+    hosts[check.value(host, "string", 1, "server")] = true
+  end
+  return hosts
+end
+
+--------------------------------------------------------------- version 1 --
+
+local function port_of(text)
+  local port = text:find "^%d+$" and math.tointeger(tonumber(text))
+  return port and port <= 65535 and port or nil
+end
+
+local function is_ipv4(text)
+  local parts = {text:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$"}
+  for _, part in ipairs(parts) do
+    if #part > 3 or tonumber(part) > 255 then return false end
+  end
+  return #parts == 4
+end
+
+local function is_ipv6(text)
+  return #text >= 2 and #text <= 45 and text:find "^[%x:.]+$"
+    and text:find ":" ~= nil
+end
+
+local function tell(peer, family, host, port, to_host, to_port)
+  peer.via, peer.via_port = peer.host, peer.port
+  peer.family, peer.host, peer.port = family, host, port
+  peer.to_host, peer.to_port = to_host, to_port
+end
+
+local function read_line(conn, peer)
+  local n, stop = 1
+  repeat
+    local ok, err = conn:peek(n)
+    if not ok then return nil, err end
+    local data = conn:peek() -- all that is there
+    stop, n = data:find("\n", 1, true), #data + 1
+  until stop or n > LONGEST_LINE
+  if not stop or stop > LONGEST_LINE then return nil, "bad PROXY header" end
+  local line = conn:receive(stop)
+  if line:find "^PROXY UNKNOWN[^\r\n]*\r\n$" then return true end
+  local kind, host, to_host, port, to_port =
+    line:match "^PROXY (TCP[46]) (%S+) (%S+) (%d+) (%d+)\r\n$"
+  local is_host = kind == "TCP4" and is_ipv4 or is_ipv6
+  port, to_port = kind and port_of(port), kind and port_of(to_port)
+  if not (port and to_port and is_host(host) and is_host(to_host)) then
+    return nil, "bad PROXY header"
+  end
+  tell(peer, kind == "TCP4" and "inet" or "inet6", host, port, to_host,
+    to_port)
+  return true
+end
+
+--------------------------------------------------------------- version 2 --
+
+local function ipv4(bytes)
+  return ("%d.%d.%d.%d"):format(bytes:byte(1, 4))
+end
+
+--- As inet_ntop writes it: the longest run of zeros is left out.
+local function ipv6(bytes)
+  local groups = {string.unpack(">I2I2I2I2I2I2I2I2", bytes)}
+  local best, size = nil, 1
+  for i = 1, 8 do
+    local n = 0
+    while i + n <= 8 and groups[i + n] == 0 do n = n + 1 end
+    if n > size then best, size = i, n end
+  end
+  local function text(from, to)
+    local list = {}
+    for i = from, to do list[#list + 1] = ("%x"):format(groups[i]) end
+    return table.concat(list, ":")
+  end
+  if not best then return text(1, 8) end
+  return text(1, best - 1) .. "::" .. text(best + size, 8)
+end
+
+local function additions(data, at)
+  local list
+  while at + 3 <= #data + 1 do
+    local kind, size = string.unpack(">BI2", data, at)
+    if at + 2 + size > #data then return list end
+    list = list or {}
+    list[kind] = data:sub(at + 3, at + 2 + size)
+    at = at + 3 + size
+  end
+  return list
+end
+
+--- Bytes of both addresses with their ports, and what makes a text of one.
+local families <const> = {[1] = {12, 4, ipv4, "inet"},
+                          [2] = {36, 16, ipv6, "inet6"}}
+
+local function tell_addresses(peer, kind, data)
+  local family = families[kind >> 4]
+  if not family or kind & 15 ~= 1 then return true end -- not of TCP
+  local bytes, size, text, name = family[1], family[2], family[3], family[4]
+  if #data < bytes then return nil, "bad PROXY header" end
+  local port, to_port = string.unpack(">I2I2", data, 2 * size + 1)
+  tell(peer, name, text(data:sub(1, size)), port,
+    text(data:sub(size + 1, 2 * size)), to_port)
+  peer.additions = additions(data, bytes + 1)
+  return true
+end
+
+local function read_binary(conn, peer)
+  local head, err = conn:receive(16)
+  if not head then return nil, err end
+  local version, kind, size = string.unpack(">BBI2", head, 13)
+  if version >> 4 ~= 2 or version & 15 > 1 or size > MOST then
+    return nil, "bad PROXY header"
+  end
+  local data = ""
+  if size > 0 then
+    data, err = conn:receive(size)
+    if not data then return nil, err end
+  end
+  if version & 15 == 0 then return true end -- the balancer's own: a check
+  return tell_addresses(peer, kind, data)
+end
+
+--- Reads the header of a connection: true, and `peer` is whom it names; or nil
+--- and why not. Interruptible. May switch.
+function proxy.read(conn, peer, trusted)
+  if trusted ~= true then
+    local host = peer.host and peer.host:gsub("^::ffff:", "")
+    if not trusted[host or "unix"] then return nil, "not a trusted proxy" end
+  end
+  local start, err = conn:peek(#SIGNATURE)
+  if not start then return nil, err end
+  if start == SIGNATURE then return read_binary(conn, peer) end
+  if start:sub(1, 6) == "PROXY " then return read_line(conn, peer) end
+  return nil, "bad PROXY header"
+end
+
+return proxy
