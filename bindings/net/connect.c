@@ -218,7 +218,7 @@ static const struct lg_op connect_op = {
 
 /* connect(host, port) or connect(path). The limit covers the whole call. */
 int lg_socket_connect(lua_State *L) {
-  struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
+  struct lg_socket *s = lg_socket_awake(L, LG_STREAM);
   struct lg *G = s->head.G;
   uint64_t deadline = lg_socket_deadline(s), by;
   const char *host, *port, *why = NULL;

@@ -190,7 +190,8 @@ static const char *name_of_type(int type) {
 static const char BOX[] = "luagreen.addresses";
 
 static int box_gc(lua_State *L) {
-  struct addrinfo **box = lua_touserdata(L, 1);
+  struct addrinfo **box = lg_collected(L);
+  if (!box) return 0;
   green_freeaddrinfo(*box);
   *box = NULL;
   return 0;
@@ -199,11 +200,7 @@ static int box_gc(lua_State *L) {
 static struct addrinfo **new_box(lua_State *L) {
   struct addrinfo **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
-  if (luaL_newmetatable(L, BOX)) {
-    lua_pushcfunction(L, box_gc);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
+  luaL_setmetatable(L, BOX);
   return box;
 }
 
@@ -427,5 +424,7 @@ static const luaL_Reg functions[] = {
     {"lookup_cache", l_lookup_cache}, {NULL, NULL}};
 
 void lg_open_lookup(lua_State *L) {
+  lg_new_box_class(L, BOX, box_gc);
+  lua_setfield(L, LUA_REGISTRYINDEX, BOX);
   lg_setfuncs(L, functions, 0);
 }

@@ -21,7 +21,8 @@ static const char BOX[] = "list of addresses"; /* key in the registry */
 /* --- lists in boxes --- */
 
 static int box_free(lua_State *L) {
-  struct addrinfo **box = lua_touserdata(L, 1);
+  struct addrinfo **box = lg_collected(L);
+  if (!box) return 0;
   green_freeaddrinfo(*box);
   *box = NULL;
   return 0;
@@ -218,9 +219,7 @@ static int l_luasocket_dns(lua_State *L) {
 void lg_open_names(lua_State *L) {
   static const luaL_Reg make[] = {{"luasocket_dns", l_luasocket_dns},
                                   {NULL, NULL}};
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, box_free);
-  lua_setfield(L, -2, "__gc");
+  lg_new_box_class(L, BOX, box_free);
   lua_rawsetp(L, LUA_REGISTRYINDEX, BOX);
   lg_setfuncs(L, make, 0);
 }

@@ -161,8 +161,8 @@ static struct asked *new_asked(lua_State *L, size_t room) {
 
 /* One that waits is held by its thread. */
 static int asked_gc(lua_State *L) {
-  struct asked *a = lua_touserdata(L, 1);
-  if (a->G->hub && a->set.linked == 0) green_set_end(a->G->hub, &a->set);
+  struct asked *a = lg_collected(L);
+  if (a && a->G->hub && a->set.linked == 0) green_set_end(a->G->hub, &a->set);
   return 0;
 }
 
@@ -317,9 +317,7 @@ static int l_setsize(lua_State *L) {
 void lg_open_select_fds(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"select_fds", l_select}, {"setsize", l_setsize}, {NULL, NULL}};
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, asked_gc);
-  lua_setfield(L, -2, "__gc");
+  lg_new_box_class(L, ASKED_META, asked_gc);
   lua_rawsetp(L, LUA_REGISTRYINDEX, ASKED_META);
   lg_setfuncs(L, functions, 0);
 }

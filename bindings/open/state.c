@@ -40,6 +40,9 @@ static const struct green_runtime runtime = {NULL, lg_abandoned, lg_c_ended,
 
 static int hub_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)))
+    return luaL_argerror(L, 1, "the state of luagreen expected");
+  if (lua_gc(L, LUA_GCCOUNT) >= 0) return 0; /* called by hand */
   lg_sigint_restore(G);
   if (G->hub) lg_close_hub(L, G);
   lg_sites_free(G);
@@ -122,7 +125,8 @@ struct lg *lg_new_state(lua_State *L, struct green_hub *hub) {
   G->sigint = 1;
   G->seed = (uint64_t)(uintptr_t)G ^ green_now();
   lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, hub_gc);
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, hub_gc, 1);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   make_tables(L, G);

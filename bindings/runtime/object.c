@@ -43,6 +43,23 @@ void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
   lua_setfield(L, -2, "__index");
 }
 
+void lg_new_box_class(lua_State *L, const char *name, lua_CFunction gc) {
+  const luaL_Reg meta[] = {{"__gc", gc}, {NULL, NULL}};
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_pushvalue(L, -1);
+  lua_pushvalue(L, -1);
+  lg_setfuncs(L, meta, 1);
+  lua_pop(L, 1);
+}
+
+/* Lua's collector is not running, unless it has called this function. */
+void *lg_collected(lua_State *L) {
+  void *p = lg_self(L);
+  return lua_gc(L, LUA_GCCOUNT) < 0 ? p : NULL;
+}
+
 void *lg_self_error(lua_State *L) {
   const char *name = "object";
   if (lua_getfield(L, lua_upvalueindex(2), "__name") == LUA_TSTRING)

@@ -18,6 +18,9 @@ void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
  * upvalues G and the metatable; pushes it. */
 void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
                   const luaL_Reg *meta);
+/* The same for memory of C that only has a finalizer: `gc` finds it by
+ * lg_collected(). */
+void lg_new_box_class(lua_State *L, const char *name, lua_CFunction gc);
 /* Objects on hot paths begin with the address of their class, and know their G:
  * checking that takes two calls of Lua's API, and comparing metatables takes
  * six. Foreign userdata cannot hold the address by accident. */
@@ -50,5 +53,7 @@ static inline void *lg_self(lua_State *L) {
   }
   return lg_self_error(L);
 }
+/* For finalizers: the same; NULL if the program has called it by hand. */
+void *lg_collected(lua_State *L);
 
 #endif

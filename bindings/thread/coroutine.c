@@ -88,7 +88,8 @@ static int mark_close(lua_State *L) {
   struct green_thread *t = closed_by_others(L, G);
   if (t)
     green_wait_cancel(G->hub, t);
-  else if (lua_type(L, 2) > LUA_TNIL && is_own(L, G))
+  else if (lua_touserdata(L, 1) == G && lua_type(L, 2) > LUA_TNIL &&
+           is_own(L, G))
     give_back(G, lg_current(G));
   return 0;
 }

@@ -39,6 +39,7 @@ local CAUSE <const>, OWNED <const> = core.keys.cause, core.keys.owned
 local error_mt = core.metatable "green.dag_error"
 
 function error_mt:__tostring()
+  check.self(self, error_mt, "__tostring")
   local names = {}
   for i, key in ipairs(self.chain) do names[i] = text.of(key) end
   return ("dag: %s failed: %s"):format(table.concat(names, " <- "),
@@ -275,6 +276,7 @@ local function next_node(results, deadline)
 end
 
 function results_mt:__call()
+  check.self(self, results_mt, "__call")
   if self.left == 0 then core.checkpoint() end
   local node, outcome = next_node(self)
   if node then return node.key, unpack_outcome(outcome) end
@@ -282,6 +284,7 @@ end
 
 --- Takes a loop that is left early off the nodes it waited for.
 function results_mt:__close()
+  check.self(self, results_mt, "__close")
   for _, link in ipairs(self.links) do
     if is_listed(link) then delist(link) end
   end
@@ -293,6 +296,7 @@ end
 ---@param s? number  time limit in seconds
 ---@return table?, "timeout"?
 function Results:wait(s)
+  check.self(self, results_mt, "wait")
   s = check.limit(s, 1, "wait")
   local deadline = s and (s > 0 and core.now() + s or -math.huge)
   if self.left == 0 and deadline ~= -math.huge then core.checkpoint() end
@@ -408,6 +412,7 @@ end
 ---@param f function
 ---@return green.thread
 function Dag:spawn(key, depends, f, ...)
+  check.self(self, dag_mt, "spawn")
   check_key(key, "spawn")
   check_keys(depends, 2, "spawn")
   check.callable(f, 3, "spawn")
@@ -432,6 +437,7 @@ end
 ---@param graph table<any, any[]>
 ---@param f function
 function Dag:spawn_many(graph, f, ...)
+  check.self(self, dag_mt, "spawn_many")
   check_graph(graph)
   check.callable(f, 2, "spawn_many")
   local all <close> = setmetatable({dag = self}, AllOrNone)
@@ -456,6 +462,7 @@ end
 ---@param s? number  time limit in seconds
 ---@return table?, "timeout"?
 function Dag:wait(keys, s)
+  check.self(self, dag_mt, "wait")
   check_keys(keys, 1, "wait")
   check.limit(s, 2, "wait")
   local results <close> = results_of(self, keys or all_keys(self))
@@ -466,6 +473,7 @@ end
 --- `for key, ok, ... in d:wait_each(keys)`: as they arrive.
 ---@param keys? any[]
 function Dag:wait_each(keys)
+  check.self(self, dag_mt, "wait_each")
   check_keys(keys, 1, "wait_each")
   local results = results_of(self, keys or all_keys(self))
   return results, nil, nil, results
@@ -477,6 +485,7 @@ end
 ---@param value any
 ---@param replace? boolean  a value that is there already
 function Dag:post(key, value, replace)
+  check.self(self, dag_mt, "post")
   check_key(key, "post")
   local node, outcome = node_of(self, key), success(value)
   local mine = node.task and node.thread == green.current()
@@ -491,6 +500,7 @@ end
 ---@param key any
 ---@return any ...  or nil, "timeout" when it has none yet
 function Dag:get(key)
+  check.self(self, dag_mt, "get")
   check_key(key, "get")
   local node = self.nodes[key]
   local outcome = node and node.outcome
@@ -504,6 +514,7 @@ end
 ---@param key any
 ---@return boolean known
 function Dag:kill(key)
+  check.self(self, dag_mt, "kill")
   check_key(key, "kill")
   local node = self.nodes[key]
   if not node or not is_taken(node) then return false end
@@ -519,6 +530,7 @@ end
 --- The keys that are decided, in that order. Never switches.
 ---@return any[]
 function Dag:keys()
+  check.self(self, dag_mt, "keys")
   local list = decided(self)
   for i, node in ipairs(list) do list[i] = node.key end
   return list
@@ -527,6 +539,7 @@ end
 --- `for key, ok, ... in d:items()`: those that are decided now, in that order.
 --- Never switches.
 function Dag:items()
+  check.self(self, dag_mt, "items")
   local list, outcomes, i = decided(self), {}, 0
   for n, node in ipairs(list) do outcomes[n] = node.outcome end
   return function()
@@ -538,6 +551,7 @@ end
 --- How many tasks have not ended. Never switches.
 ---@return integer
 function Dag:running()
+  check.self(self, dag_mt, "running")
   local n = 0
   for _, node in pairs(self.nodes) do
     if node.task then n = n + 1 end
@@ -559,6 +573,7 @@ end
 ---@param key? any
 ---@return table
 function Dag:waiting_for(key)
+  check.self(self, dag_mt, "waiting_for")
   if key ~= nil then
     local node = self.nodes[key]
     return node and node.task and open_ones(self, node.task.depends) or {}
@@ -574,6 +589,7 @@ end
 --- How many tasks still wait for a key. Never switches.
 ---@return integer
 function Dag:waiting()
+  check.self(self, dag_mt, "waiting")
   local n = 0
   for _ in pairs(self:waiting_for()) do n = n + 1 end
   return n

@@ -22,7 +22,7 @@ local mt = core.metatable("green.group")
 local child_failed = core.metatable("green.child_failed")
 local methods <const> = core.crew_methods
 local fields <const> = methods.fields
-local Group = {spawn = methods.spawn, kill = crew.kill}
+local Group = {spawn = methods.spawn}
 mt.__index = Group
 
 --- A group was dropped without being closed: its body leaves the scope, and a
@@ -61,10 +61,18 @@ local function raise_failure(g)
   g.failed:wait(0)
 end
 
+--- Kills all children. Never switches.
+---@param reason? string
+function Group:kill(reason)
+  check.self(self, mt, "kill")
+  crew.kill(self, reason)
+end
+
 --- Waits until no child lives: true, or nil and "timeout". Raises the first
 --- failure of a child. May switch.
 ---@param s? number  time limit in seconds
 function Group:wait(s)
+  check.self(self, mt, "wait")
   local g = fields(self)
   local ok, done, err = pcall(methods.wait, self, s)
   if g.failed then raise_failure(g) end
@@ -101,6 +109,7 @@ end
 
 --- Raises the first error in time; all others go to on_error.
 function mt.__close(self, err)
+  check.self(self, mt, "__close")
   local g = fields(self)
   if g.closed then return end
   g.closed = true

@@ -17,6 +17,7 @@ mt.__index = Pile
 --- Spawns f(...) as soon as the pool has room. May switch.
 ---@return green.thread
 function Pile:spawn(f, ...)
+  check.self(self, mt, "spawn")
   check.callable(f, 1, "spawn")
   return methods.spawn_in(self.pool, self.children, f, ...)
 end
@@ -28,14 +29,17 @@ end
 --- An iterator of i, ok, ... over the threads that were spawned and not read
 --- yet. After an interrupted step the next one takes it again.
 function Pile:results()
+  check.self(self, mt, "results")
   return next_result, self
 end
 
 function mt.__close(self)
+  check.self(self, mt, "__close")
   crew.finish(self.children, "nobody reads its result")
   crew.report_unread(self.children)
 end
 mt.__gc = function(self)
+  check.self(self, mt, "__gc")
   if self.children then crew.abandon(self.children) end
 end
 

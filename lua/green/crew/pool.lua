@@ -20,20 +20,28 @@ local Pool = {
   spawn_n = methods.spawn_n,
   wait = methods.wait,
   resize = methods.resize,
-  kill = crew.kill,
 }
 mt.__index = Pool
 local spawn_in_n <const> = methods.spawn_in_n
 local figures <const>, fields <const> = methods.figures, methods.fields
 local next_of <const>, may_launch <const> = methods.next, methods.may_launch
 
+--- Kills all workers. Never switches.
+---@param reason? string
+function Pool:kill(reason)
+  check.self(self, mt, "kill")
+  crew.kill(self, reason)
+end
+
 --- How many workers run; one that lends its slot does not count.
 function Pool:running()
+  check.self(self, mt, "running")
   return (select(2, figures(self)))
 end
 
 --- How many more may run; negative after a resize to fewer.
 function Pool:free()
+  check.self(self, mt, "free")
   local _, used, limit = figures(self)
   return limit and limit - used or math.huge
 end
@@ -42,6 +50,7 @@ end
 Pool.waiting = methods.waiting
 
 function mt.__close(self, err)
+  check.self(self, mt, "__close")
   local left, interruption = crew.join(self, err)
   if left then crew.finish(self, "its block was left") end
   methods.shut(self)
@@ -49,8 +58,7 @@ function mt.__close(self, err)
 end
 
 -- Work under way: its input, and a crew to which its threads belong.
-local Work = {}
-Work.__index = Work
+local Work = {__name = "green.pool's work"}
 
 local function begin(where, kind, pool, f, ...)
   if core.type(pool) ~= "pool" then
@@ -67,6 +75,7 @@ end
 --- When the work ends, for any reason, kills and joins running workers, and
 --- closes the input.
 function Work.__close(self)
+  check.self(self, Work, "__close")
   self.step = nil
   local _ <close> = self.closing
   self.closing = nil
@@ -76,23 +85,24 @@ end
 
 --- An iterator was dropped half-way.
 function Work.__gc(self)
+  check.self(self, Work, "__gc")
   crew.abandon(self.results)
 end
 
-function Work:launch(more, ...)
+local function launch(work, more, ...)
   if more then
-    spawn_in_n(self.pool, self.results, self.f, ...)
+    spawn_in_n(work.pool, work.results, work.f, ...)
   else
-    self.step = nil
+    work.step = nil
   end
 end
 
 --- Starts as many workers as the pool has room for, but never more than its
 --- size while results are unread. Waits for a slot only if nothing of this work
 --- is under way.
-function Work:fill()
-  while self.step and may_launch(self.pool, self.results, self.read) do
-    self:launch(self.step())
+local function fill(work)
+  while work.step and may_launch(work.pool, work.results, work.read) do
+    launch(work, work.step())
   end
 end
 
@@ -111,7 +121,7 @@ function Pool:map(f, ...)
   local work <close> = begin("map", "results", self, f, ...)
   local results = {}
   while work.step do
-    work:launch(work.step())
+    launch(work, work.step())
     while take(work, results, next_of(work.results, 0)) do end
   end
   while take(work, results, next_of(work.results)) do end
@@ -125,7 +135,7 @@ local function got(work, i, ...)
 end
 
 local function next_result(work)
-  work:fill()
+  fill(work)
   return got(work, next_of(work.results))
 end
 

@@ -363,6 +363,7 @@ end
 ---@return green.lease? lease  its close gives the item back
 ---@return any item  the item, or "timeout", "closed", the error of create
 function Pool:lease(s)
+  check.self(self, pool_mt, "lease")
   s = check.limit(s, 1, "lease")
   local deadline = deadline_of(s)
   may_reclaim(self)
@@ -406,6 +407,7 @@ function Return:__close()
 end
 
 function lease_mt.__close(lease, err)
+  check.self(lease, lease_mt, "__close")
   if not lease.held then return end
   local ok, fit = pcall(undisturbed, lease)
   fit = ok and fit and err == nil
@@ -420,6 +422,7 @@ end
 --- Has the item destroyed; closing the lease does nothing then. Never
 --- switches.
 function Lease:discard()
+  check.self(self, lease_mt, "discard")
   give_back(self, false)
 end
 
@@ -440,6 +443,7 @@ end
 --- back. Never switches.
 ---@param max integer
 function Pool:resize(max)
+  check.self(self, pool_mt, "resize")
   check.value(max, "integer", 1, "resize")
   check_max(max, self.options.min or 0, "bad argument #1 to 'resize'")
   self.max = math.tointeger(max)
@@ -454,6 +458,7 @@ end
 --- to fewer than are out. Never switches.
 ---@return integer
 function Pool:free()
+  check.self(self, pool_mt, "free")
   if self.closed then return 0 end
   return #self.permits - math.max(self.total - self.max, 0)
 end
@@ -461,6 +466,7 @@ end
 --- How many threads wait for an item. Never switches.
 ---@return integer
 function Pool:waiting()
+  check.self(self, pool_mt, "waiting")
   return (self.permits:waiting())
 end
 
@@ -469,6 +475,7 @@ end
 ---@param s? number  time limit in seconds
 ---@return true?, "timeout"?
 function Pool:close(s)
+  check.self(self, pool_mt, "close")
   s = check.limit(s, 1, "close")
   if not s or s > 0 then core.checkpoint() end
   self.closed = true

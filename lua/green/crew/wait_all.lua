@@ -17,13 +17,14 @@ local next_of <const> = methods.next
 -- Watches a list of threads and events. Errors that come after its end stay
 -- with their threads. Earlier errors that were not read go to on_error, except
 -- those older than the watch: `known`.
-local Watch = {}
+local Watch = {__name = "green.as_completed's watch"}
 
 local function has_failed(thing)
   return core.type(thing) == "thread" and thing:status() == "failed"
 end
 
 function Watch.__close(self)
+  check.self(self, Watch, "__close")
   methods.let_go(self.results)
   for i, thing in pairs(self.things) do
     self.things[i] = nil

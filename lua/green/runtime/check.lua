@@ -5,8 +5,8 @@
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
-local error, math, pairs, tonumber, tostring, type = error, math, pairs,
-  tonumber, tostring, type
+local error, getmetatable, math, pairs, tonumber, tostring, type = error,
+  getmetatable, math, pairs, tonumber, tostring, type
 local metafield <const>, outside <const> = core.metafield, core.outside
 
 local check = {}
@@ -22,6 +22,12 @@ function check.bad(n, what, text, ...)
   misuse("bad argument #%d to '%s' (%s)", n, what, text:format(...))
 end
 local bad <const> = check.bad
+
+--- The object of a method: raises if its metatable is another one.
+function check.self(self, mt, what)
+  if getmetatable(self) == mt then return end
+  bad(1, what, "%s expected, got %s", mt.__name, type(self))
+end
 
 --- Is it a function, or can it be called like one?
 function check.is_callable(f)

@@ -10,8 +10,8 @@ local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local cycles = require "green.runtime.cycles"
 local text = require "green.runtime.text"
-local ipairs, pcall, rawequal, select, setmetatable, table, tostring =
-  ipairs, pcall, rawequal, select, setmetatable, table, tostring
+local ipairs, pcall, rawequal, select, setmetatable, table, tostring, type =
+  ipairs, pcall, rawequal, select, setmetatable, table, tostring, type
 
 local CAUSE <const> = core.keys.cause
 
@@ -19,10 +19,15 @@ local errors = {}
 
 -- All error objects print, and can be joined to a log line.
 local function printable(name, to_string, inner)
-  local mt = core.metatable(name)
-  mt.__tostring = to_string
+  local mt, kind = core.metatable(name), name:match "^green%.(.*)$"
+  mt.__tostring = function(err)
+    if core.type(err) ~= kind then
+      check.bad(1, "__tostring", "%s expected, got %s", name, type(err))
+    end
+    return to_string(err)
+  end
   mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
-  text.declare(to_string, inner)
+  text.declare(mt.__tostring, inner)
   return mt
 end
 

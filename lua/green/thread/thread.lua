@@ -23,6 +23,7 @@ end}})
 --- Closing a handle always kills the thread and joins it, and never raises. The
 --- join is shielded, and bounded, because a kill is forced in the end.
 function mt.__close(t)
+  check.self(t, mt, "__close")
   if t == green.current() then return end
   t:kill()
   if not green.current() then return end -- a host's stack cannot join
