@@ -128,7 +128,10 @@ struct green__stack *green__stack_single(struct green_hub *h, size_t size,
 void green__stack_single_free(struct green__stack *s);
 size_t green__stack_touched(const struct green__stack *s);
 /* Aborts, naming the owner, if the stack's canary was overwritten. */
-void green__stack_check(const struct green__stack *s);
+void green__canary_check(const struct green__stack *s);
+static inline void green__stack_check(const struct green__stack *s) {
+  if (green__unlikely(s->canary != NULL)) green__canary_check(s);
+}
 /* Switches stacks, telling the sanitizers; checks the canary. */
 void green__jump(struct green__stack *from, struct green__stack *to);
 /* Describes the OS stack the caller runs on (sanitizers need it). */

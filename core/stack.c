@@ -106,16 +106,12 @@ static void set_canary(struct green__stack *s) {
 }
 
 /* The neighbour may be damaged by now, so the process cannot go on. */
-static void check_canary(const struct green__stack *s) {
+void green__canary_check(const struct green__stack *s) {
   uint64_t changed = 0;
   for (int i = 0; i < CANARY_WORDS; i++) changed |= s->canary[i] ^ CANARY;
   if (green__likely(!changed)) return;
   green__global_report(s, ", found at a switch");
   abort();
-}
-
-void green__stack_check(const struct green__stack *s) {
-  if (green__unlikely(s->canary != NULL)) check_canary(s);
 }
 
 /* --------------------------------------------------------------- switch -- */
