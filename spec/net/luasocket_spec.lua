@@ -7,6 +7,7 @@ local rows = require "spec.net.luasocket_rows"
 
 local _, real = pcall(require, "socket")
 real = type(real) == "table" and real.gettime and real or nil
+local real_unix = real and require "socket.unix"
 
 --------------------------------------------------------------- values --
 
@@ -90,6 +91,16 @@ local function tools(is_real)
       end
     end)
   end
+
+  --- A name for a file that the end removes.
+  function t.path()
+    local path = os.tmpname()
+    os.remove(path)
+    t.open[#t.open + 1] = {close = function() os.remove(path) end}
+    return path
+  end
+
+  t.unix = is_real and real_unix or green.socket.unix
 
   function t.skip() return SKIPPED end
 
