@@ -122,11 +122,12 @@ $(BUILD)/spec/eager_gc.so: spec/c/eager_gc.c $(BUILD)/flags \
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -shared $(LDFLAGS) -Wl,-z,nodelete \
 	  $< -o $@
 
-# To be preloaded: the flags that check calls of libc would change their names.
+# To be preloaded, into programs without Lua, too, which must not miss it: calls
+# of Lua are bound late. The flags that check calls of libc would change names.
 $(BUILD)/spec/failing.so: spec/c/failing.c $(BUILD)/flags \
                           $(BUILD)/flags-lua $(BUILD)/flags-link
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -U_FORTIFY_SOURCE $(LUA_CFLAGS) -shared $(LDFLAGS) \
+	$(CC) $(ALL_CFLAGS) -fplt -U_FORTIFY_SOURCE $(LUA_CFLAGS) -shared $(LDFLAGS) \
 	  $< -o $@ -ldl
 
 $(BUILD)/spec/%_test: spec/c/%_test.c spec/c/test.h $(BUILD)/libgreen.a \
