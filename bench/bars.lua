@@ -70,6 +70,18 @@ for _, peer in ipairs{"cqueues", "copas"} do
   ahead("line", peer, "1,000 x 64")
 end
 
+-- A proxy in Lua within a fifth of the peers in C.
+for _, column in ipairs{"50 x 64", "1,000 x 64", "50 x 16 KB",
+                        "50 x 256 KB"} do
+  table.insert(bars, {"proxy, CPU / nginx stream, " .. column, "<=", 1.25,
+                      {"proxy", ours, column, "cpu"},
+                      {"proxy", "nginx stream", column, "cpu"}})
+end
+ahead("udp", "luv", "50 x 64")
+table.insert(bars, {"udp, CPU / Go, 50 x 64", "<=", 1.25,
+                    {"udp", ours, "50 x 64", "cpu"},
+                    {"udp", go, "50 x 64", "cpu"}})
+
 -- The toolkit must be ahead of its models.
 for _, bar in ipairs{
   {"queues", "lifo", "gevent"}, {"queues", "priority", "gevent"},

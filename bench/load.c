@@ -1,6 +1,6 @@
 /* load.c - the load generator: many connections, one message under way on each.
  *
- *   load PORT CONNECTIONS BYTES SECONDS [PID]
+ *   load PORT CONNECTIONS BYTES SECONDS [PID]      (udp:PORT for datagrams)
  *
  * prints "round-trips-per-second p50 p99", latencies in microseconds. A message
  * is one line. Given the
@@ -50,13 +50,16 @@ static uint64_t now(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static int dial(uint16_t port) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-  int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+static int dial(const char *port) {
+  int is_udp = !strncmp(port, "udp:", 4), one = 1;
+  int type = (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC;
+  uint16_t number = (uint16_t)atoi(port + (is_udp ? 4 : 0));
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(number)};
+  int fd = socket(AF_INET, type, 0);
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
     die("connect");
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (!is_udp) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   return fd;
 }
 
@@ -104,7 +107,7 @@ static int percentile(double share) {
   return us;
 }
 
-static void open_all(struct conn *conns, int n, int epoll, uint16_t port) {
+static void open_all(struct conn *conns, int n, int epoll, const char *port) {
   for (int i = 0; i < n; i++) {
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = &conns[i]};
     conns[i].fd = dial(port);
@@ -149,7 +152,7 @@ int main(int argc, char **argv) {
   if (!conns || epoll < 0 || bytes < 1 || bytes > sizeof message) die("load");
   memset(message, 'x', bytes);
   message[bytes - 1] = '\n';
-  open_all(conns, n, epoll, (uint16_t)atoi(argv[1]));
+  open_all(conns, n, epoll, argv[1]);
   start = now();
   for (int i = 0; i < n; i++) ask(&conns[i], bytes, start);
   run(epoll, bytes, start + span / 5);

@@ -21,6 +21,7 @@ subjects.programs = {
   {out = "group_go", needs = "go", source = "peers/group.go"},
   {out = "timer_go", needs = "go", source = "peers/timer.go"},
   {out = "echo_go", needs = "go", source = "peers/echo.go"},
+  {out = "udp_go", needs = "go", source = "peers/udp.go"},
 }
 
 --- Digits in groups of three: 10000 becomes "10,000".
@@ -71,6 +72,8 @@ local function row_makers(options)
     gevent = python("gevent", options.gevent),
     eventlet = python("eventlet", options.eventlet),
     asyncio = python("asyncio", options.asyncio),
+    nginx = maker("nginx stream", "nginx", here .. "/peers/%s_nginx"),
+    haproxy = maker("HAProxy", "haproxy", here .. "/peers/%s_haproxy"),
   }
 end
 
@@ -228,12 +231,14 @@ local function group(rows, options)
   }
 end
 
---- A subject whose rows are servers, each beside its load.
-local function served(subject, options)
+--- A subject whose rows are servers, each beside its load; by "trio" before a
+--- server of their own.
+local function served(subject, options, by)
   subject.more, subject.pinned, subject.seconds = true, true, 240
-  local pattern = "BUILD='%s' timeout --foreground -k 1 60 %s/pair %%s %s "
+  local pattern = "BUILD='%s' timeout --foreground -k 1 60 %s/%s %%s %s "
   local seconds = options.quick and "0.4" or "1"
-  local pair = pattern:format(options.build, options.here, seconds)
+  local pair = pattern:format(options.build, options.here, by or "pair",
+    seconds)
   for _, row in ipairs(subject.rows) do
     row.command = pair .. row.command:gsub(" +%%s$", "")
   end
@@ -275,6 +280,40 @@ local function line(rows, options)
       rows.copas "line",
     },
   }, options)
+end
+
+local function udp(rows, options)
+  return served({
+    name = "udp",
+    title = "echo by UDP, sockets x bytes (round trips per second)",
+    notes = "UDP, latency at the median and at 99 % (microseconds)",
+    cpu = "UDP, the server's CPU time per round trip (microseconds)",
+    columns = {
+      {label = "50 x 64", args = "50 64"},
+      {label = "50 x 1,400", args = "50 1400"},
+    },
+    rows = {
+      rows.ours "udp",
+      named(rows.ours("udp", "server"), "luagreen, a thread each"),
+      rows.go "udp", rows.luv "udp",
+    },
+  }, options)
+end
+
+local function proxy(rows, options)
+  return served({
+    name = "proxy",
+    title = "proxy before an echo, connections x bytes (trips per second)",
+    notes = "proxy, latency at the median and at 99 % (microseconds)",
+    cpu = "proxy, its CPU time per round trip (microseconds)",
+    columns = {
+      {label = "50 x 64", args = "50 64"},
+      {label = "1,000 x 64", args = "1000 64"},
+      {label = "50 x 16 KB", args = "50 16384"},
+      {label = "50 x 256 KB", args = "50 262144"},
+    },
+    rows = {rows.ours "proxy", rows.nginx "proxy", rows.haproxy "proxy"},
+  }, options, "trio")
 end
 
 local function lookup(rows)
@@ -324,7 +363,7 @@ function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
     switch, spawn, idle, timer, handover, queues, select_among, pool, group,
-    echo, line, lookup, gc, scale,
+    echo, line, udp, proxy, lookup, gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)

@@ -67,10 +67,24 @@ const char *lg_inet_address(lua_State *L, int index, const char **host,
 
 /* --- to Lua --- */
 
+/* A byte in decimal: where it ends. */
+static char *put_byte(char *to, unsigned n) {
+  if (n >= 100) *to++ = (char)('0' + n / 100);
+  if (n >= 10) *to++ = (char)('0' + n / 10 % 10);
+  *to++ = (char)('0' + n % 10);
+  return to;
+}
+
+/* Each datagram has one, and inet_ntop() goes through printf. */
 static int push_inet4(lua_State *L, const struct sockaddr_in *a) {
-  char text[INET_ADDRSTRLEN];
-  inet_ntop(AF_INET, &a->sin_addr, text, sizeof text);
-  lua_pushstring(L, text);
+  char text[INET_ADDRSTRLEN], *end = text;
+  uint32_t address = ntohl(a->sin_addr.s_addr);
+  int shift;
+  for (shift = 24; shift >= 0; shift -= 8) {
+    end = put_byte(end, address >> shift & 255);
+    if (shift) *end++ = '.';
+  }
+  lua_pushlstring(L, text, (size_t)(end - text));
   lua_pushinteger(L, ntohs(a->sin_port));
   lua_pushliteral(L, "inet");
   return 3;

@@ -117,6 +117,26 @@ describe("echo.lua", function()
   end)
 end)
 
+describe("metrics.lua", function()
+  it("gathers what comes by UDP, and reports at Ctrl-C", function()
+    if skip_without_script() then return end
+    local t <close>, port = start("metrics.lua 0 0.1", "port ", 1)
+    local sock <close> = green.udp()
+    sock:setpeername("127.0.0.1", port)
+    for i = 1, 100 do sock:send(("hits:1|c\ntook:%d|ms"):format(i)) end
+    sock:send "hits:5|c|@0.5\nusers:7|g"
+    sock:send "users:-2|g\nnonsense\nhits:x|c"
+    sock:send "done:1|g"
+    local text, hits, all = t:expect "done = 1", 0, 0
+    for n in text:gmatch "hits: (%d+)" do hits = hits + n end
+    for n in text:gmatch "(%d+) datagrams" do all = all + n end
+    assert.same({110, 103}, {hits, all})
+    t:type "\3"
+    t:expect "0 datagrams, 0 bad lines"
+    t:expect "users = 5"
+  end)
+end)
+
 describe("proxy.lua", function()
   it("passes on both directions, and the end of each", function()
     if skip_without_script() then return end
