@@ -51,21 +51,23 @@ local function is_interruption(err)
   return true
 end
 
---- Nothing that f does may be struck by what is just passing. Its errors have
---- no caller.
-local function run(f)
-  local here = green.current()
+--- Nothing that f does may be struck by what is just passing.
+local function run(f, here)
   local _ <close> = here and core.shield_begin(CLEAN_UP) or nil
   local _ <close> = here and core.timeout(CLEAN_UP) or nil
-  local ok, err = pcall(f)
-  if not ok and here then core.report_later(err, here) end
+  f()
 end
 
+--- Runs them all; their errors have no caller.
 function Frame:__close()
   frames[self.coroutine] = self.outer
   if self.over then return end
   self.over = true
-  for i = #self, 1, -1 do run(self[i]) end
+  local here = green.current()
+  for i = #self, 1, -1 do
+    local ok, err = pcall(run, self[i], here)
+    if not ok and here then core.report_later(err, here) end
+  end
 end
 
 ----------------------------------------------------------------- protect --
