@@ -6,8 +6,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "resolve.h"
 
@@ -44,11 +46,32 @@ static void ask_names(struct green__lookup *l) {
   memcpy(l->host, host, size);
 }
 
+/* Would another descriptor be refused? 0, or the reason as a code. */
+static int no_descriptor(void) {
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno == EMFILE || errno == ENFILE ? -errno : 0;
+  close(fd);
+  return 0;
+}
+
+/* Where libc cannot open a file or a socket it says that no server answers, or
+ * that there is no such name. So ask it whether that was the reason: then this
+ * is no answer. `system`: errno, as the call has left it. */
+static int code_of(int error, int system) {
+  int code;
+  if (!error) return 0;
+  if ((code = no_descriptor()) < 0) return code;
+  if (error == EAI_SYSTEM && system) return -system;
+  return green__lookup_error(error);
+}
+
 void green__lookup_run(struct green__lookup *l) {
+  errno = 0;
   if (l->question.what == GREEN__ADDRESSES)
     ask_addresses(l);
   else
     ask_names(l);
+  l->code = code_of(l->error, errno);
 }
 
 void green__lookup_free(struct green__lookup *l) {

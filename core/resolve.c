@@ -156,7 +156,8 @@ static uint64_t time_to_keep(const struct green_options *o, int error) {
 static int keep(struct green_hub *h, struct green__lookup *l) {
   struct green__resolver *res = h->resolver;
   uint32_t most = h->options.lookup_cache;
-  uint64_t ns = time_to_keep(&h->options, l->error);
+  int is_answer = l->code != UV_EMFILE && l->code != UV_ENFILE;
+  uint64_t ns = is_answer ? time_to_keep(&h->options, l->error) : 0;
   if (!res || !ns || !most) return 0;
   while (res->kept.count >= most) forget(res, res->kept.first);
   l->expires = green_now() + ns;
@@ -323,8 +324,7 @@ int green_getaddrinfo(struct green_hub *h, const char *node,
   q = ask_for(node, service, hints, &port);
   if ((error = numeric(node, service, &q, list)) <= 0) return error;
   if ((error = look_up(h, &q, deadline, &l)) < 0) return error;
-  error = l->error ? green__lookup_error(l->error)
-                   : green__copy_list(l->list, port, list);
+  error = l->code ? l->code : green__copy_list(l->list, port, list);
   let_go(h, l);
   return error;
 }
@@ -354,7 +354,7 @@ int green_getnameinfo(struct green_hub *h, const struct sockaddr *address,
   q.node = (const char *)address;
   q.node_size = (uint32_t)size;
   if ((error = look_up(h, &q, deadline, &l)) < 0) return error;
-  error = green__lookup_error(l->error);
+  error = l->code;
   if (!error) error = green__copy_text(l->host, host, host_size);
   if (!error) error = green__copy_text(l->service, service, service_size);
   let_go(h, l);

@@ -53,9 +53,9 @@ struct green__lookup {
   /* In the queue of its lane, or of what is kept; link NULL: in neither. */
   struct green__lookup *next, **link;
   struct green__question question; /* its texts stand after the struct */
-  /* The answer: 0 or one of getaddrinfo's codes, and libc's list, or a host
-   * and a service. */
-  int error;
+  /* The answer: 0 or one of getaddrinfo's codes, and the same as ours; and
+   * libc's list, or a host and a service. */
+  int error, code;
   struct addrinfo *list;
   char *host, *service; /* in one block, the host's */
 };

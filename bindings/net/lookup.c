@@ -46,6 +46,8 @@ static int ask_system(lua_State *L, struct lg *G, const struct lg_query *q,
   if (!q->deadline) return UV_ETIMEDOUT;
   lg_may_keep(L, G, q->what);
   r = green_getaddrinfo(G->hub, q->host, q->port, &hints, q->deadline, list);
+  if (lg_socket_scarce(L, -r))
+    r = green_getaddrinfo(G->hub, q->host, q->port, &hints, q->deadline, list);
   if (r < 0) lg_raise_code(L, G, r, q->what);
   return r;
 }
@@ -166,6 +168,9 @@ const char *lg_getnameinfo(lua_State *L, struct lg *G, const char *what,
   lg_may_keep(L, G, what);
   r = green_getnameinfo(G->hub, a, size, flags, deadline, host, host_size,
                         service, service_size);
+  if (lg_socket_scarce(L, -r))
+    r = green_getnameinfo(G->hub, a, size, flags, deadline, host, host_size,
+                          service, service_size);
   if (r < 0) lg_raise_code(L, G, r, what);
   return why_not(r);
 }

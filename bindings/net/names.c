@@ -109,6 +109,7 @@ static void push_resolved(lua_State *L, const struct addrinfo *a,
 
 static int unknown(lua_State *L, const char *why) {
   int again = !strcmp(why, lg_lookup_error(UV_EAI_AGAIN));
+  if (!strcmp(why, lg_lookup_error(UV_EMFILE))) return lg_fail_text(L, why);
   return lg_fail_text(L,
                       again ? "Host name lookup failure" : "host not found");
 }
