@@ -192,6 +192,23 @@ function scenario.name()
   end)
 end
 
+function scenario.names()
+  green.config {resolver = function()
+    return {"127.0.0.2", {addr = "127.0.0.1"}}, 60
+  end}
+  local names <close> = setmetatable({}, {__close = function()
+    green.config {resolver = false}
+  end})
+  assert(names)
+  local listener = well(green.listen("two", 0))
+  local _ <close> = listener
+  if #well(listener:getsocknames()) ~= 2 then error("wrong: one address", 0) end
+  local _, port = well(listener:getsockname())
+  serve(listener, function()
+    for _ = 1, 3 do spawn(talk, "two", port, 2) end
+  end)
+end
+
 function scenario.unix()
   local path = os.tmpname()
   os.remove(path)
