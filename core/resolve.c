@@ -138,7 +138,7 @@ static void forget(struct green__resolver *res, struct green__lookup *l) {
 }
 
 void green_forget_lookups(struct green_hub *h) {
-  struct green__resolver *res = h->resolver;
+  struct green__resolver *res = green__at_home(h) ? h->resolver : NULL;
   while (res && res->kept.first) forget(res, res->kept.first);
 }
 
