@@ -1,9 +1,9 @@
 /* socket.h - the socket object, on which every file of net/ stands.
  *
- *   methods   stream.c datagram.c             the classes and their methods
+ *   methods   stream.c datagram.c serial.c    the classes and their methods
  *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
  *             recvfrom.c sendto.c peer.c multicast.c join_listeners.c copy.c
- *             peek.c passing.c
+ *             peek.c passing.c select.c names.c
  *   waiting   waiting.c race.c lookup.c       one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
  *   below     buffer.c address.c several.c file.c errors.c

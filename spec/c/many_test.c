@@ -181,5 +181,5 @@ int main(void) {
   test_closed();
   test_watched();
   close_all();
-  return test_failures != 0;
+  return test_end();
 }
