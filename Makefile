@@ -27,6 +27,11 @@ UV_LIBS ?= $(call once,UV_LIBS,pkg-config --libs libuv 2>/dev/null || echo -luv)
 LUA_RELEASE = $(call once,LUA_RELEASE,tools/headers lua '$(CC)' $(LUA_CFLAGS))
 LUA_VERSION = $(basename $(LUA_RELEASE))
 # glibc's checks need an optimizer, and sanitizers have better ones.
+# TLS is a module of its own, where OpenSSL's headers are: 3.0 or newer.
+SSL_CFLAGS ?= $(call once,SSL_CFLAGS,pkg-config --cflags openssl 2>/dev/null)
+SSL_LIBS ?= $(call once,SSL_LIBS,pkg-config --libs openssl 2>/dev/null || \
+              echo -lssl -lcrypto)
+SSL_RELEASE = $(call once,SSL_RELEASE,tools/headers ssl '$(CC)' $(SSL_CFLAGS))
 FORTIFY = $(if $(filter -O0,$(OPT))$(SAN),,-D_FORTIFY_SOURCE=2)
 # Nothing writable that a call goes through: tables are read-only once loaded.
 # Calls of our own functions go straight to them, those of Lua's through a table
@@ -47,13 +52,17 @@ SWITCH_SRC := $(firstword $(wildcard core/switch/$(SWITCH).S \
 CORE_OBJ := $(patsubst core/%.c,$(BUILD)/core/%.o,$(wildcard core/*.c)) \
             $(BUILD)/core/switch.o
 BIND_OBJ := $(patsubst bindings/%.c,$(BUILD)/bindings/%.o,\
-              $(wildcard bindings/*/*.c))
+              $(filter-out bindings/tls/%,$(wildcard bindings/*/*.c)))
+TLS_OBJ := $(patsubst bindings/%.c,$(BUILD)/bindings/%.o,\
+             $(wildcard bindings/tls/*.c))
+TLS = $(if $(SSL_RELEASE),$(BUILD)/green/openssl.so \
+          $(BUILD)/libgreen_openssl.a)
 C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
 .DELETE_ON_ERROR:
 .PHONY: all
 all: $(BUILD)/green/core.so $(BUILD)/libgreen.a $(BUILD)/libgreen.so \
-     $(BUILD)/libgreen_lua.a $(BUILD)/lua
+     $(BUILD)/libgreen_lua.a $(BUILD)/lua $(TLS)
 
 # What was made in another way is made again: with other flags, another
 # compiler, the headers of another Lua or libuv.
@@ -61,9 +70,11 @@ CC_RELEASE = $(call once,CC_RELEASE,$(CC) --version | head -n 1)
 UV_RELEASE = $(call once,UV_RELEASE,tools/headers uv '$(CC)' $(UV_CFLAGS))
 $(BUILD)/flags: WAY = $(CC) $(CC_RELEASE) $(UV_RELEASE) $(ALL_CFLAGS) $(SWITCH)
 $(BUILD)/flags-lua: WAY = $(LUA_RELEASE) $(LUA_CFLAGS)
+$(BUILD)/flags-ssl: WAY = $(SSL_RELEASE) $(SSL_CFLAGS) $(SSL_LIBS)
 $(BUILD)/flags-link: WAY = $(SAN) $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS)
 $(BUILD)/lua: WAY = $(LUA)# bin/luagreen runs by it
-WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-link $(BUILD)/lua
+WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-ssl \
+       $(BUILD)/flags-link $(BUILD)/lua
 $(WAYS): FORCE
 	@mkdir -p $(@D)
 	@echo '$(WAY)' | cmp -s - $@ || echo '$(WAY)' >$@
@@ -83,6 +94,19 @@ $(BUILD)/bindings/%.o: bindings/%.c \
                        $(BUILD)/flags $(BUILD)/flags-lua
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings -c $< -o $@
+
+$(TLS_OBJ): $(BUILD)/flags-ssl
+$(TLS_OBJ): private ALL_CFLAGS += $(SSL_CFLAGS)
+
+$(BUILD)/libgreen_openssl.a: $(TLS_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+# nodelete: what OpenSSL was told to call must stay.
+$(BUILD)/green/openssl.so: $(TLS_OBJ) $(BUILD)/flags-link
+	@mkdir -p $(@D)
+	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) -Wl,-z,nodelete -o $@ \
+	  $(TLS_OBJ) $(SSL_LIBS)
 
 $(BUILD)/libgreen.a: $(CORE_OBJ)
 	@rm -f $@
@@ -200,16 +224,18 @@ RUNNER = luagreen$(LUA_VERSION)
 
 # The module alone.
 .PHONY: install-module
-install-module: $(BUILD)/green/core.so
+install-module: $(BUILD)/green/core.so $(TLS)
 	@for f in $(LUA_FILES:./%=%); do \
 	  install -D -m 644 lua/$$f "$(DESTDIR)$(INST_LUADIR)/$$f" || exit 1; \
 	done
 	install -D -m 755 $< "$(DESTDIR)$(INST_LIBDIR)/green/core.so"
+	$(if $(TLS),install -m 755 $(BUILD)/green/openssl.so \
+	  "$(DESTDIR)$(INST_LIBDIR)/green/openssl.so")
 	install -d "$(DESTDIR)$(INST_BINDIR)"
 
 # What a rock holds: each has a tree, or names, of its own.
 .PHONY: rock install-lua
-rock: $(BUILD)/green/core.so
+rock: $(BUILD)/green/core.so $(TLS)
 install-lua: install-module
 	tools/runner '$(LUA)' "$(DESTDIR)$(INST_BINDIR)/luagreen"
 
@@ -229,6 +255,8 @@ install: all install-module
 	  >"$(LIB)/pkgconfig/luagreen.pc"
 	install -m 644 $(BUILD)/libgreen_lua.a "$(LIB)/libgreen_lua$(LUA_VERSION).a"
 	ln -sf libgreen_lua$(LUA_VERSION).a "$(LIB)/libgreen_lua.a"
+	$(if $(TLS),install -m 644 $(BUILD)/libgreen_openssl.a \
+	  "$(LIB)/libgreen_openssl$(LUA_VERSION).a")
 	ln -sf $(patsubst $(PREFIX)/lib/%,%,$(INST_LIBDIR))/green/core.so \
 	  "$(LIB)/libgreen_lua$(LUA_VERSION).so"
 	ln -sf libgreen_lua$(LUA_VERSION).so "$(LIB)/libgreen_lua.so"

@@ -51,6 +51,10 @@ void green_lua_sleep(lua_State *L, double seconds);
 
 /* lua_CFunction behind require "green.core". */
 int luaopen_green_core(lua_State *L);
+/* That behind require "green.openssl", for TLS: in libgreen_openssl.a, which
+ * wants -lssl -lcrypto. A host that links it puts this function into
+ * package.preload["green.openssl"]. */
+int luaopen_green_openssl(lua_State *L);
 
 #pragma GCC visibility pop
 

@@ -106,6 +106,10 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
   if (!s->kind->luasocket) c->max_line = s->head.G->net->max_client_line;
   s->pending = -1;
   lg_socket_become(L, -1, LG_CLIENT);
+  if (unlikely(s->layer) && (r = s->layer->accepted(s, c)) < 0) {
+    lg_socket_shut(c);
+    return lg_socket_fail(L, s, -r);
+  }
   return 1;
 }
 

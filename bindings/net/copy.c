@@ -62,6 +62,7 @@ static int write_piece(lua_State *L, struct lg *G, struct lg_socket *from,
     lg_buffer_consume(from, (size_t)n);
     return 1;
   }
+  if (n == 0 && !lg_layer_held(to)) return 1; /* what a layer held is sent */
   if (n < 0 && n != -EAGAIN) {
     lg_socket_failed(to, (int)-n);
     *results = fails(L, G, to, LG_COPY_TO, lg_socket_error(to, (int)-n));
@@ -81,7 +82,7 @@ static int write_all(lua_State *L, struct lg *G, struct lg_socket *from,
   const char *why;
   int r;
   if (!to) return lg_copy_write_file(L, from, results);
-  while (lg_buffered(from) && lg_copy_left(L)) {
+  while ((lg_buffered(from) && lg_copy_left(L)) || lg_layer_held(to)) {
     if (unlikely(to->fd >= 0 && !lg_write_try(G, to))) {
       if (to->polls) {
         *results = lg_copy_fails(L, LG_COPY_TO, "timeout");
@@ -144,15 +145,25 @@ static int go(lua_State *L, struct lg *G) {
              : fails(L, G, to, LG_COPY_FROM, lg_wait_error(from, results));
 }
 
+static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
+  int side = s == destination(L) ? LG_COPY_TO : LG_COPY_FROM;
+  return lg_copy_fails(L, side, why);
+}
+
+static const struct lg_opening opening = {&read_op, not_open};
+
 /* Called again after a lap: bytes may have been moved. */
 static int start(lua_State *L) {
   struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
-  const struct lg_socket *to = destination(L);
+  struct lg_socket *to = destination(L);
   struct lg *G = from->head.G;
+  int r;
   if (likely(!from->polls || (to && !to->polls))) {
-    int r = lg_enter(L, G, &read_op);
+    r = lg_enter(L, G, &read_op);
     if (unlikely(r >= 0)) return r;
   }
+  if ((r = lg_open_layer(L, G, from, &opening)) >= 0) return r;
+  if (to && (r = lg_open_layer(L, G, to, &opening)) >= 0) return r;
   lg_read_begin(L, G, from);
   return go(L, G);
 }

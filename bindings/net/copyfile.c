@@ -135,6 +135,7 @@ static int go(lua_State *L, struct lg *G) {
       return fails(L, G, to, LG_COPY_FROM, f ? strerror(errno) : "closed");
     if (rounds == GREEDY && !to->polls) return waits(L, G, to);
     n = lg_copy_left(L) ? send_piece(L, to, f, at, lg_copy_left(L)) : 0;
+    if (n == 0 && lg_layer_held(to)) n = lg_write_some(to, "", 0);
     if (n == 0) break;
     if (n == -EAGAIN) return waits(L, G, to);
     if (n < 0)
@@ -158,14 +159,20 @@ static int begin(lua_State *L, struct lg *G) {
                         : lg_copy_fails(L, LG_COPY_TO, lg_wait_error(to, r));
 }
 
+static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
+  (void)s;
+  return lg_copy_fails(L, LG_COPY_TO, why);
+}
+
+static const struct lg_opening opening = {&write_op, not_open};
+
 int lg_copy_from_file(lua_State *L) {
   struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
   struct lg *G = to->head.G;
   FILE *f = file_at(L, LG_COPY_FROM);
-  if (!to->polls) {
-    int r = lg_enter(L, G, &write_op);
-    if (r >= 0) return r;
-  }
+  int r;
+  if (!to->polls && (r = lg_enter(L, G, &write_op)) >= 0) return r;
+  if ((r = lg_open_layer(L, G, to, &opening)) >= 0) return r;
   if (f) fflush(f); /* what was written by it is to be sent, too */
   return begin(L, G);
 }

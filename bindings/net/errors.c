@@ -23,6 +23,8 @@ static const char *broken(int error, int luasocket) {
 
 const char *lg_socket_error(const struct lg_socket *s, int error) {
   switch (error) {
+    case LG_LAYERED:
+      return s->layer && s->layer->why ? s->layer->why(s) : "closed";
     case ECONNABORTED:
     case ECONNRESET:
     case ETIMEDOUT: return broken(error, s->kind->luasocket);
@@ -89,7 +91,8 @@ void lg_socket_failed(struct lg_socket *s, int error) {
     case ENETRESET:
     case ENETUNREACH:
     case EPROTO:
-    case ETIMEDOUT: s->failed = error; break;
+    case ETIMEDOUT:
+    case LG_LAYERED: s->failed = error; break;
     default: break;
   }
 }

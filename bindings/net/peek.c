@@ -27,8 +27,7 @@ static void push_front(lua_State *L, const struct lg_socket *s) {
   lua_pushlstring(L, n ? s->buffer + s->at : "", n);
 }
 
-static int peek_fails(lua_State *L, const struct lg_socket *s,
-                      const char *why) {
+static int peek_fails(lua_State *L, struct lg_socket *s, const char *why) {
   lua_pushnil(L);
   lua_pushstring(L, why);
   push_front(L, s);
@@ -53,16 +52,20 @@ static int peek_go(lua_State *L, struct lg *G, struct lg_socket *s) {
 }
 
 /* peek(conn [, n]) */
+static const struct lg_opening opening = {&peek_op, peek_fails};
+
 static int l_peek(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
+  int r;
   luaL_argcheck(L, luaL_optinteger(L, 2, 1) > 0, 2,
                 "positive number expected");
   lua_settop(L, 2);
   if (!s->polls) {
-    int r = lg_enter(L, G, &peek_op);
+    r = lg_enter(L, G, &peek_op);
     if (r >= 0) return r;
   }
+  if ((r = lg_open_layer(L, G, s, &opening)) >= 0) return r;
   lg_read_begin(L, G, s);
   return peek_go(L, G, s);
 }
@@ -95,9 +98,11 @@ static int l_unread(lua_State *L) {
 
 /* readable(sock): would a call that reads, or accepts, return at once? */
 static int l_readable(lua_State *L) {
-  const struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   struct pollfd p = {s->fd, POLLIN, 0};
-  lua_pushboolean(L, s->fd < 0 || lg_buffered(s) || poll(&p, 1, 0) > 0);
+  int now = s->role == LG_CLIENT ? lg_socket_is_readable(L, s)
+                                 : lg_buffered(s) > 0 || poll(&p, 1, 0) > 0;
+  lua_pushboolean(L, s->fd < 0 || now);
   return 1;
 }
 

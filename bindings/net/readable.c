@@ -72,12 +72,22 @@ const struct lg_waitable lg_accept_waitable = {
 
 /* --- a connection: readable --- */
 
+/* An open layer may hold bytes to read while the descriptor has none, and the
+ * descriptor such as are none to the layer: only a read can tell. */
+int lg_socket_is_readable(lua_State *L, struct lg_socket *s) {
+  struct pollfd p = {s->fd, POLLIN, 0};
+  if (lg_buffered(s)) return 1;
+  if (likely(!s->layer || !s->layer->readable || s->opening))
+    return poll(&p, 1, 0) > 0;
+  s->drained = 0;
+  return lg_read_some(L, s, LG_SCRATCH) != -EAGAIN;
+}
+
 static int readable_attempt(lua_State *L, struct lg *G, void *object, int at) {
   struct lg_socket *s = object;
-  struct pollfd p = {s->fd, POLLIN, 0};
   (void)G, (void)at;
   if (s->fd < 0) return lg_push_closed(L);
-  if (!lg_buffered(s) && poll(&p, 1, 0) <= 0) return -1;
+  if (!lg_socket_is_readable(L, s)) return -1;
   lua_pushboolean(L, 1);
   return 1;
 }

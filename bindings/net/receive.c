@@ -23,7 +23,7 @@ ssize_t lg_read_some(lua_State *L, struct lg_socket *s, size_t n) {
   size_t room;
   char *to;
   ssize_t got;
-  if (s->drained && lg_read_may_wait(s)) return -EAGAIN;
+  if (s->drained && lg_read_may_wait(s) && likely(!s->layer)) return -EAGAIN;
   to = lg_buffer_room(L, s, &room);
   if (unlikely(s->fd < 0)) return 0; /* a finalizer closed it */
   if (n > room) n = room;
@@ -79,15 +79,24 @@ static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   }
 }
 
+static int recv_fails(lua_State *L, struct lg_socket *s, const char *why) {
+  (void)s;
+  return lg_fail_text(L, why);
+}
+
+static const struct lg_opening recv_opening = {&recv_op, recv_fails};
+
 int lg_socket_recv(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
+  int r;
   luaL_argcheck(L, luaL_checkinteger(L, 2) > 0, 2, "positive number expected");
   lua_settop(L, 2);
   if (likely(!s->polls)) {
-    int r = lg_enter(L, G, &recv_op);
+    r = lg_enter(L, G, &recv_op);
     if (unlikely(r >= 0)) return r;
   }
+  if ((r = lg_open_layer(L, G, s, &recv_opening)) >= 0) return r;
   lg_read_begin(L, G, s);
   return recv_go(L, G, s);
 }
@@ -273,10 +282,20 @@ static int receive_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   return receive_waits(L, G, s, &w);
 }
 
+static int receive_not_open(lua_State *L, struct lg_socket *s,
+                            const char *why) {
+  struct lg_wanted w = wanted_of(L, s);
+  return receive_fails(L, s, &w, why);
+}
+
+static const struct lg_opening receive_opening = {&receive_op,
+                                                  receive_not_open};
+
 int lg_socket_receive(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
   struct lg_wanted w;
+  int r;
   if (likely(lua_isnoneornil(L, 3))) {
     lua_settop(L, 2);
     lua_pushliteral(L, "");
@@ -286,9 +305,10 @@ int lg_socket_receive(lua_State *L) {
   }
   w = wanted_of(L, s);
   if (likely(!s->polls)) {
-    int r = lg_enter(L, G, &receive_op);
+    r = lg_enter(L, G, &receive_op);
     if (unlikely(r >= 0)) return r;
   }
+  if ((r = lg_open_layer(L, G, s, &receive_opening)) >= 0) return r;
   lg_read_begin(L, G, s);
   s->wanted = w;
   return receive_go(L, G, s);

@@ -93,7 +93,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   lua_Integer last = p->before + (lua_Integer)done;
   int r;
   if (unlikely(s->fd < 0)) return send_ends(L, G, s, last, "closed");
-  if (likely(done < p->size)) {
+  if (likely(done < p->size) || lg_layer_held(s)) {
     ssize_t n = lg_write_some(s, p->data + done, p->size - done);
     if (n < 0 && n != -EAGAIN) return send_breaks(L, G, s, last, (int)-n);
     if (n < 0 && s->sending && lg_socket_doubt(s))
@@ -104,10 +104,12 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
     done += (size_t)n;
     last += (lua_Integer)n;
   }
-  if (likely(done == p->size)) return send_ends(L, G, s, last, NULL);
+  if (likely(done == p->size) && likely(!lg_layer_held(s)))
+    return send_ends(L, G, s, last, NULL);
   if (s->polls) return send_ends(L, G, s, last, "timeout");
-  assert(done < p->size); /* a send that has ended must not look cut */
-  s->sending = 1;
+  /* A send that has ended must not look cut, nor one whose bytes have all been
+   * taken by a layer: whoever sends next has them sent first. */
+  s->sending = done < p->size;
   s->done = done;
   r = lg_write_wait(L, G, s, &send_op, send_deadline(L, s));
   return likely(r >= 0) ? r : send_ends(L, G, s, last, lg_wait_error(s, r));
@@ -141,20 +143,30 @@ static int send_nowhere(lua_State *L, const struct lg_socket *s,
   return 3;
 }
 
+static int send_not_open(lua_State *L, struct lg_socket *s, const char *why) {
+  (void)s;
+  return send_fails(L, piece_of(L).before, why);
+}
+
+static const struct lg_opening send_opening = {&send_op, send_not_open};
+
 int lg_socket_send(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
   struct piece p = piece_of(L);
+  int r;
   lua_settop(L, 4);
   if (unlikely(s->resume)) {
     s->resume = 0;
     return send_go(L, G, s, &p, s->done);
   }
   if (likely(!s->polls)) {
-    int r = lg_enter(L, G, &send_op);
+    r = lg_enter(L, G, &send_op);
     if (unlikely(r >= 0)) return r;
   }
   if (unlikely(s->fd < 0)) return send_nowhere(L, s, &p);
+  if ((r = lg_open_layer(L, G, s, &send_opening)) >= 0) return r;
+  if (unlikely(s->fd < 0)) return send_fails(L, p.before, "closed");
   if (likely(lg_write_try(G, s))) return send_begin(L, G, s, &p);
   if (s->polls) return send_fails(L, p.before, "timeout");
   return send_waits_for_turn(L, G, s, p.before);

@@ -29,11 +29,8 @@ static ssize_t serial_write(struct lg_socket *s, const char *data, size_t n) {
   return sent < 0 ? -errno : sent;
 }
 
-static void serial_shut(struct lg_socket *s) {
-  (void)s;
-}
-
-static const struct lg_layer layer = {serial_read, serial_write, serial_shut};
+static const struct lg_layer layer = {.read = serial_read,
+                                      .write = serial_write};
 
 static const struct lg_socket_kind serial = {
     .name = "serial",

@@ -183,6 +183,7 @@ void lg_socket_adopt(struct lg_socket *s, int fd) {
 
 void lg_socket_release(struct lg_socket *s) {
   struct green_fd *f = s->f;
+  lg_socket_strip(s, 0);
   s->f = NULL;
   if (f) green_fd_release(s->head.G->hub, f);
   lg_buffer_drop(s);
@@ -237,10 +238,17 @@ static void close_fd(struct green_hub *hub, struct lg_socket *s) {
   s->several = NULL;
 }
 
+void lg_socket_strip(struct lg_socket *s, int polite) {
+  const struct lg_layer *layer = s->layer;
+  s->layer = NULL;
+  s->opening = 0;
+  if (unlikely(layer) && layer->close) layer->close(s, polite);
+}
+
 void lg_socket_shut(struct lg_socket *s) {
   struct green_hub *hub = s->head.G->hub;
   struct green_thread *reader = hub ? lg_socket_reader(s) : NULL;
-  if (s->fd >= 0 && s->layer) s->layer->shut(s);
+  lg_socket_strip(s, s->fd >= 0 && !is_lost(s));
   /* Before the descriptor: whoever replaces a file that nobody listens on
    * must not find it, or it would be the new one that is removed. */
   lg_file_remove(s->file);

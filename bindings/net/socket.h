@@ -1,9 +1,10 @@
 /* socket.h - the socket object, on which every file of net/ stands.
  *
  *   methods   stream.c datagram.c serial.c    the classes and their methods
- *   calls     receive.c send.c accept.c connect.c sockopt.c readable.c
- *             recvfrom.c sendto.c peer.c multicast.c join_listeners.c copy.c
- *             peek.c passing.c select.c names.c
+ *   calls     receive.c send.c shutdown.c accept.c connect.c sockopt.c
+ *             readable.c recvfrom.c sendto.c peer.c multicast.c
+ *             join_listeners.c copy.c peek.c passing.c select.c names.c
+ *   opening   opening.c                       a layer's handshake
  *   waiting   waiting.c race.c lookup.c       one reader; writers in turn
  *   object    socket.c                        birth, list, limits, end
  *   below     buffer.c address.c several.c file.c errors.c
@@ -58,14 +59,40 @@ struct lg_socket_kind {
 
 struct lg_socket;
 
-/* How bytes move between the buffer and the descriptor. Both functions return
- * how many bytes, or -errno; -EAGAIN: the caller waits for the descriptor. A
- * read that returns 0 is the end of the stream. They never raise. */
+/* How bytes move between the buffer and the descriptor. What may fail returns
+ * -errno, or -LG_LAYERED for an error that only the layer has words for;
+ * -EAGAIN: the caller waits for the descriptor. None of these raises, waits or
+ * calls Lua.
+ *
+ * Once open, a read waits for nothing but bytes to read, and a write for
+ * nothing but room: what a layer has to send in order to read, it holds until
+ * there is room. So one thread may read while another writes. All but read and
+ * write may be NULL. */
 struct lg_layer {
+  /* Goes on with the opening, while s->opening: 0, it is open; -EAGAIN, the
+   * caller waits for s->wants; else it has failed, and each read and write
+   * says so. */
+  int (*open)(struct lg_socket *s);
+  /* How many bytes; 0 is the end of the stream. */
   ssize_t (*read)(struct lg_socket *s, char *to, size_t n);
+  /* How many bytes were taken. Some may be held still, see `held`; with n == 0
+   * those are sent: 0, or -EAGAIN. */
   ssize_t (*write)(struct lg_socket *s, const char *data, size_t n);
-  void (*shut)(struct lg_socket *s); /* the descriptor is still open */
+  /* Can a read go on without the descriptor? */
+  int (*readable)(struct lg_socket *s);
+  /* Bytes that were taken and not sent. */
+  size_t (*held)(const struct lg_socket *s);
+  /* Ends a direction, or both; how: as in shutdown(). */
+  int (*shut)(struct lg_socket *s, int how);
+  const char *(*why)(const struct lg_socket *s); /* the text of LG_LAYERED */
+  /* Of a listener: puts a layer on a connection. */
+  int (*accepted)(struct lg_socket *s, struct lg_socket *connection);
+  /* Frees s->layered. Polite: the descriptor is open, and the peer is told. */
+  void (*close)(struct lg_socket *s, int polite);
 };
+
+/* No errno: the error is the layer's own. */
+enum { LG_LAYERED = 1 << 20 };
 
 enum lg_pattern { LG_LINE, LG_WHOLE_LINE, LG_ALL, LG_COUNT };
 
@@ -92,6 +119,8 @@ struct lg_socket {
   const struct lg_socket_kind *kind;
   struct lg_socket *next, **link; /* the state's list of all sockets */
   const struct lg_layer *layer;   /* NULL: none */
+  void *layered;                  /* the layer's own */
+  uint64_t opening_end;           /* when the opening must be over */
   struct green_fd *f;
   struct green_thread *connecting; /* it waits in race.c; else NULL */
   int fd;                          /* -1: closed, or not made yet */
@@ -106,6 +135,8 @@ struct lg_socket {
   uint8_t closed;  /* by close(); a new connect() opens it again */
   uint8_t spent;   /* a connect that made the descriptor failed */
   uint8_t lasting; /* the last error of accept() was the listener's own */
+  uint8_t opening; /* the layer is not open yet */
+  uint8_t wants; /* what its opening waits for: GREEN_READABLE or _WRITABLE */
   int failed;
   uint32_t max_line;   /* bytes of the longest line; 0: no bound */
   double block, total; /* settimeout's limits; < 0: none */
@@ -279,6 +310,8 @@ int lg_socket_lost(struct lg_socket *s);
 void lg_socket_shut(struct lg_socket *s);
 /* Runs a full collection when descriptors ran out: garbage may hold some. */
 int lg_socket_scarce(lua_State *L, int error);
+/* Takes the layer off; see lg_layer.close. */
+void lg_socket_strip(struct lg_socket *s, int polite);
 /* When a call that starts now must end. */
 uint64_t lg_socket_deadline(const struct lg_socket *s);
 /* A socket's __gc. */
@@ -313,6 +346,17 @@ static inline struct green_thread *lg_socket_reader(
     const struct lg_socket *s) {
   struct green_thread *t = s->f ? green_fd_reader(s->f) : NULL;
   return t && t->on == s->f ? t : NULL;
+}
+
+/* Bytes that a layer has taken and not sent. */
+static inline size_t lg_layer_held(const struct lg_socket *s) {
+  return unlikely(s->layer) && s->layer->held ? s->layer->held(s) : 0;
+}
+
+/* Can a read go on without the descriptor? */
+static inline int lg_layer_readable(struct lg_socket *s) {
+  return unlikely(s->layer) && s->layer->readable && !s->opening &&
+         s->layer->readable(s);
 }
 
 /* A number as an int, cut; `other` where it does not fit. */
@@ -363,8 +407,10 @@ int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t);
 int lg_write_try(struct lg *G, struct lg_socket *s);
 int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline);
-/* Waits until there is room to write. The same; a negative code has given the
- * turn up. */
+/* With the turn, waits for an event; or until there is room to write. The same;
+ * a negative code has given the turn up. */
+int lg_turn_wait(lua_State *L, struct lg *G, struct lg_socket *s, int event,
+                 const struct lg_op *op, uint64_t deadline);
 int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline);
 /* Gives the turn to the next writer. */
@@ -380,6 +426,43 @@ int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
 /* For a moment, each longer than the last. */
 int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
                      uint64_t deadline, uint64_t *pause);
+
+/* --- opening.c --- */
+
+/* A call that has to wait until the layer is open: itself, and how it fails,
+ * with its arguments on the stack. */
+struct lg_opening {
+  const struct lg_op *call;
+  int (*fails)(lua_State *L, struct lg_socket *s, const char *why);
+};
+/* Early in a call: opens the layer. -1: the call goes on, and finds in the
+ * layer whether that worked. Else the call's last act: it starts again. */
+int lg_open_layer_slow(lua_State *L, struct lg *G, struct lg_socket *s,
+                       const struct lg_opening *o);
+static inline int lg_open_layer(lua_State *L, struct lg *G,
+                                struct lg_socket *s,
+                                const struct lg_opening *o) {
+  return likely(!s->opening) ? -1 : lg_open_layer_slow(L, G, s, o);
+}
+int lg_socket_handshake(lua_State *L);
+
+/* --- shutdown.c --- */
+
+int lg_socket_shutdown(lua_State *L);
+
+/* --- seam.c --- */
+
+/* The functions that a layer gets which is a module of its own: it is loaded
+ * without seeing our symbols. core.seam, a light userdata, leads here. */
+struct lg_seam {
+  uint32_t version, socket_size;
+  struct lg_socket *(*socket)(lua_State *L, int index, int roles);
+  uint64_t (*now)(void);
+  void (*drop_buffered)(struct lg_socket *s);
+  void (*strip)(struct lg_socket *s, int polite);
+};
+enum { LG_SEAM = 1 };
+void lg_open_seam(lua_State *L);
 
 /* --- connect.c: looking up --- */
 
@@ -469,6 +552,8 @@ void lg_socket_add_methods(lua_State *L, const struct lg_class *klass);
 int lg_accept_now(lua_State *L, struct lg_socket *s);
 
 /* readable.c */
+/* Would a call that reads return at once? Of a connection; may raise. */
+int lg_socket_is_readable(lua_State *L, struct lg_socket *s);
 extern const struct lg_waitable lg_accept_waitable;
 extern const struct lg_waitable lg_readable_waitable;
 

@@ -53,20 +53,6 @@ static int socket_gettimeout(lua_State *L) {
 
 /* --- the rest of LuaSocket's list --- */
 
-static int socket_shutdown(lua_State *L) {
-  static const char *const names[] = {"receive", "send", "both", NULL};
-  static const int hows[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
-  struct lg_socket *s = lg_socket(L, LG_CLIENT);
-  int how = hows[luaL_checkoption(L, 2, "both", names)];
-  int theirs = s->kind->luasocket; /* they never fail */
-  if (s->fd < 0 && !theirs) return lg_push_closed(L);
-  s->drained = 0;
-  if (shutdown(s->fd, how) < 0 && errno != ENOTCONN && !theirs)
-    return lg_socket_fail(L, s, errno);
-  lua_pushinteger(L, 1);
-  return 1;
-}
-
 static int socket_close(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
   s->closed = 1;
@@ -96,7 +82,8 @@ static int socket_setfd(lua_State *L) {
 }
 
 static int socket_dirty(lua_State *L) {
-  lua_pushboolean(L, lg_buffered(lg_socket(L, LG_ANY_ROLE)) > 0);
+  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
+  lua_pushboolean(L, lg_buffered(s) > 0 || lg_layer_readable(s));
   return 1;
 }
 
@@ -147,15 +134,15 @@ int lg_socket_setstats(lua_State *L) {
 /* A wait needs the first upvalue of the function that waits. The others have
  * none, so that they are no objects for the collector. */
 static const luaL_Reg waiting[] = {
-    {"accept", lg_socket_accept},    {"bind", lg_socket_bind},
-    {"connect", lg_socket_connect},  {"copy", lg_socket_copy},
-    {"receive", lg_socket_receive},  {"recv", lg_socket_recv},
-    {"send", lg_socket_send},        {"setpeername", lg_socket_connect},
-    {"setsockname", lg_socket_bind}, {NULL, NULL}};
+    {"accept", lg_socket_accept},       {"bind", lg_socket_bind},
+    {"connect", lg_socket_connect},     {"copy", lg_socket_copy},
+    {"handshake", lg_socket_handshake}, {"receive", lg_socket_receive},
+    {"recv", lg_socket_recv},           {"send", lg_socket_send},
+    {"setpeername", lg_socket_connect}, {"setsockname", lg_socket_bind},
+    {"shutdown", lg_socket_shutdown},   {NULL, NULL}};
 static const luaL_Reg others[] = {{"getstats", lg_socket_getstats},
                                   {"listen", lg_socket_listen},
                                   {"setstats", lg_socket_setstats},
-                                  {"shutdown", socket_shutdown},
                                   {NULL, NULL}};
 /* Those of every kind. */
 static const luaL_Reg common[] = {{"close", socket_close},
@@ -304,4 +291,5 @@ static const luaL_Reg functions[] = {{"open_streams", l_open_streams},
 void lg_open_socket(lua_State *L) {
   lg_socket_open(L);
   lg_setfuncs(L, functions, 0);
+  lg_open_seam(L);
 }

@@ -62,6 +62,9 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                           lg_wait_end(s, s->read_end), &op->kind);
   if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(s->f));
   if (unlikely(r < 0)) return cannot(L, s, op, r);
+  /* What a layer holds makes no descriptor readable: the turn of the others,
+   * for which a long read waits, is all. */
+  if (lg_layer_readable(s)) green_wake(G->hub, lg_current(G), GREEN_WOKEN);
   /* A collected socket closes its descriptor, which ends the wait. */
   return lg_park_unmarked(L, G, op, keep);
 }
@@ -102,8 +105,8 @@ static int cannot_wait(lua_State *L, struct lg *G) {
   return green_keep_reserve(G->hub) < 0;
 }
 
-int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
-                  const struct lg_op *op, uint64_t deadline) {
+int lg_turn_wait(lua_State *L, struct lg *G, struct lg_socket *s, int event,
+                 const struct lg_op *op, uint64_t deadline) {
   struct green_fd *f;
   int keep, r = lg_socket_watch(G, s);
   if (unlikely(r < 0)) return cannot(L, s, op, r);
@@ -118,12 +121,17 @@ int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   }
   if (cannot_wait(L, G)) green_fd_write_end(G->hub, f);
   keep = lg_yield_or_keep(L, G, op);
-  r = green_fd_wait_begin(G->hub, f, GREEN_WRITABLE, deadline, &op->kind);
+  r = green_fd_wait_begin(G->hub, f, event, deadline, &op->kind);
   if (r < 0) {
     green_fd_write_end(G->hub, f);
     return cannot(L, s, op, r);
   }
   return lg_park(L, G, op, keep);
+}
+
+int lg_write_wait(lua_State *L, struct lg *G, struct lg_socket *s,
+                  const struct lg_op *op, uint64_t deadline) {
+  return lg_turn_wait(L, G, s, GREEN_WRITABLE, op, deadline);
 }
 
 /* --- connecting: the C stack stays --- */

@@ -76,7 +76,24 @@ end
 --------------------------------------------------------------- connect --
 
 local connect_options = {timeout = "number", family = "family",
-                         bind = "string", nodelay = "boolean"}
+                         bind = "string", nodelay = "boolean", tls = "tls"}
+
+--- The handshake of a connection that has just been made; sock, or nil and the
+--- error after closing it. What interrupts it closes the socket, too.
+local function secure(sock, host, params, seconds)
+  local _ <close> = setmetatable({}, {__close = function(_, err)
+    if err ~= nil then sock:close() end
+  end})
+  sock:settimeout(seconds, "t")
+  local ok, err = green.tls.start(sock, params, host, "connect")
+  sock:settimeout(nil, "t")
+  return finish(sock, ok, err)
+end
+
+--- How long it may still take.
+local function rest(opts, began)
+  return opts.timeout and math.max(opts.timeout - (green.now() - began), 0)
+end
 
 --- The first address of each family that `bind` names, and the rest of the
 --- limit then; or nil and the reason.
@@ -121,11 +138,13 @@ end
 
 --- Connects to a TCP server, or to a Unix one: "unix:/path" without a port.
 --- Of several addresses the first to answer wins; `timeout` (seconds) covers
---- all of it, the look-up included. Interruptible. May switch.
+--- all of it, the look-up and a handshake included. `tls` is true, or
+--- parameters, see green.tls: the server's certificate must be good, and have
+--- the name `host`. Interruptible. May switch.
 ---@param host string
 ---@param port? integer|string
 ---@param opts? {timeout: number, family: "inet"|"inet6", bind: string,
---- nodelay: boolean}  bind: the address to connect from
+--- nodelay: boolean, tls: true|table}  bind: the address to connect from
 ---@return userdata? sock  a connected socket; nothing is sent late (nodelay)
 ---@return string? err     "connection refused", "timeout", ...
 function green.connect(host, port, opts)
@@ -133,14 +152,23 @@ function green.connect(host, port, opts)
   local path = unix_path(host)
   if not path then port = check_port(port, 2, "connect") end
   opts = check.options(opts, connect_options, 3, "connect")
-  if path then return connect_unix(path, opts) end
-  return connect_tcp(host, port, opts)
+  local params = opts.tls and green.tls.check(opts.tls, 3, "connect")
+  local began = params and opts.timeout and green.now()
+  local sock, err
+  if path then
+    sock, err = connect_unix(path, opts)
+  else
+    sock, err = connect_tcp(host, port, opts)
+  end
+  if not sock or not params then return sock, err end
+  return secure(sock, not path and host or nil, params, rest(opts, began))
 end
 
 ---------------------------------------------------------------- listen --
 
 local listen_options = {backlog = "integer", reuseport = "boolean",
-                        mode = "mode", family = "family", v6only = "boolean"}
+                        mode = "mode", family = "family", v6only = "boolean",
+                        tls = "tls"}
 
 --- How often a free port is looked for that is free at each address.
 local TRIES <const> = 32
@@ -252,12 +280,13 @@ end
 --- free one (see getsockname). A name that has several addresses is listened on
 --- at all of them that this machine has, on one port, by one listener.
 --- "unix:/path" makes a socket file with `mode` ("0600" say) that goes when the
---- listener closes; one that nobody listens on is replaced. Interruptible. May
---- switch to look up a name.
+--- listener closes; one that nobody listens on is replaced. `tls` is parameters
+--- or a context, see green.tls: connections have it, and make its handshake
+--- when they are first used. Interruptible. May switch to look up a name.
 ---@param host? string
 ---@param port? integer|string
 ---@param opts? {backlog: integer, reuseport: boolean, mode: string|integer,
---- family: "inet"|"inet6", v6only: boolean}
+--- family: "inet"|"inet6", v6only: boolean, tls: table}
 ---@return userdata? listener
 ---@return string? err  "address already in use", "permission denied", ...
 function green.listen(host, port, opts)
@@ -265,9 +294,16 @@ function green.listen(host, port, opts)
   local path = unix_path(host)
   if not path then port = check_port(port, 2, "listen") end
   opts = check.options(opts, listen_options, 3, "listen")
+  local params = opts.tls and green.tls.check(opts.tls, 3, "listen")
   core.checkpoint()
-  if path then return listen_unix(path, opts) end
-  return listen_tcp(host, port, opts)
+  local sock, err
+  if path then
+    sock, err = listen_unix(path, opts)
+  else
+    sock, err = listen_tcp(host, port, opts)
+  end
+  if not sock or not params then return sock, err end
+  return finish(sock, green.tls.listen(sock, params, "listen"))
 end
 
 ----------------------------------------------------------------- serve --
@@ -314,11 +350,22 @@ function Guard.__close(guard, err)
   end
 end
 
+--- The handshake of a connection, in its handler's thread. A peer that fails
+--- in it never meets the handler.
+local function opened(conn)
+  local ok, err = conn:handshake()
+  if ok then return true end
+  local host = conn:getpeername()
+  report.line("serve: handshake with %s: %s", host or "a peer", err)
+end
+
 --- The base of each handler's thread. The error is left to fly, so that its
 --- traceback shows where it was raised.
 local function handle(guard)
   local _ <close> = guard
-  guard.server.handler(guard.conn)
+  if not core.is_opening(guard.conn) or opened(guard.conn) then
+    guard.server.handler(guard.conn)
+  end
 end
 
 --- Hands the connection to a thread of its own. Until that runs, the guard
@@ -461,6 +508,17 @@ end
 ---@type fun(from: userdata, to: userdata, n?: number): integer?, string?,
 --- integer?, userdata?
 green.copy = core.copy
+------------------------------------------------------------------- TLS --
+
+--- Puts TLS on a connection, handshake included; the socket, which stays the
+--- same object, is closed when that fails. See green.tls.wrap.
+---@param sock userdata
+---@param params table|TlsContext
+---@return userdata? sock
+---@return string? err
+function green.wrap_ssl(sock, params)
+  return green.tls.wrap(sock, params)
+end
 
 ------------------------------------------------------------ descriptors --
 

@@ -4,7 +4,8 @@
 
 local core = require "green.core"
 local check = require "green.runtime.check"
-local error, ipairs, math, pairs = error, ipairs, math, pairs
+local error, ipairs, math, pairs, require =
+  error, ipairs, math, pairs, require
 
 --- recv() never returns more.
 local CHUNK <const> = 65536
@@ -46,6 +47,15 @@ function methods.chunks(sock, n)
     if not data and err ~= "closed" then error(err, 2) end
     return data
   end
+end
+
+--- What TLS makes of the connection: version, cipher, bits, alpn, servername,
+--- resumed, and of the peer's certificate, in `peer`, subject, issuer, names,
+--- not_before, not_after, fingerprint, pem; `chain` has those above it, too.
+--- nil: no TLS, or before the handshake. Never switches.
+---@return table?
+function methods.tls(sock)
+  return core.is_layered(sock) and require "green.tls".info(sock) or nil
 end
 
 --- Adds the methods to tables of methods.

@@ -68,6 +68,11 @@ function check.mode(value)
   return type(value) == "string" and tonumber(value, 8) or value
 end
 
+--- What green.tls looks at closer.
+function is.tls(value)
+  return value == true or type(value) == "table"
+end
+
 local function fits(value, kind)
   if is[kind] then return is[kind](value) end
   return type(value) == kind

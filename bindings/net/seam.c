@@ -1,0 +1,59 @@
+/* seam.c - the functions that a layer gets which is a module of its own.
+ *
+ * A table of pointers with a version: the module is built from the same headers
+ * but may have been installed apart, and is loaded without our symbols.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "net/socket.h"
+
+static struct lg_socket *socket_at(lua_State *L, int index, int roles) {
+  struct lg_socket *s = lua_touserdata(L, index);
+  if (lg_is_socket(L, index) && s->role & roles) return s;
+  luaL_typeerror(L, index, "socket");
+  return NULL;
+}
+
+static const struct lg_seam seam = {
+    .version = LG_SEAM,
+    .socket_size = sizeof(struct lg_socket),
+    .socket = socket_at,
+    .now = green_now,
+    .drop_buffered = lg_buffer_drop,
+    .strip = lg_socket_strip,
+};
+
+/* is_layered(sock), is_opening(sock): has it a layer, which is not open yet?
+ * is_listener(sock). Of anything. */
+static const struct lg_socket *anything(lua_State *L) {
+  return lg_is_socket(L, 1) ? lua_touserdata(L, 1) : NULL;
+}
+
+static int is_layered(lua_State *L) {
+  const struct lg_socket *s = anything(L);
+  lua_pushboolean(L, s && s->role == LG_CLIENT && s->layer);
+  return 1;
+}
+
+static int is_opening(lua_State *L) {
+  const struct lg_socket *s = anything(L);
+  lua_pushboolean(L, s && s->opening);
+  return 1;
+}
+
+static int is_listener(lua_State *L) {
+  const struct lg_socket *s = anything(L);
+  lua_pushboolean(L, s && s->role == LG_SERVER);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"is_layered", is_layered},
+                                     {"is_listener", is_listener},
+                                     {"is_opening", is_opening},
+                                     {NULL, NULL}};
+
+void lg_open_seam(lua_State *L) {
+  lg_setfuncs(L, functions, 0);
+  lua_pushlightuserdata(L, (void *)&seam);
+  lua_setfield(L, -2, "seam");
+}
