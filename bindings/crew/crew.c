@@ -173,7 +173,7 @@ static int tell_failure(lua_State *L) {
   return 0;
 }
 
-static void kill_all(struct crew *crew) {
+void lg_crew_kill_all(struct crew *crew) {
   struct member *m, *next;
   for (m = crew->living; m; m = next) {
     next = m->next;
@@ -193,7 +193,7 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch) {
   struct lg *G = crew->object.G;
   if (is_first_failure(m)) {
     crew->failed = 1;
-    if (lg_protected(G, tell_failure, m) != LUA_OK) kill_all(crew);
+    if (lg_protected(G, tell_failure, m) != LUA_OK) lg_crew_kill_all(crew);
   }
   assert(!m->over && crew->live > 0);
   lg_crew_delist(m);

@@ -50,6 +50,8 @@ struct member *lg_crew_attach(lua_State *L, struct crew *crew, int index,
                               struct green_list *list, struct green_thread *t);
 void lg_crew_fire(struct green_hub *hub, struct green_watch *watch);
 void lg_crew_delist(struct member *m);
+/* Kills all living members, without any memory. */
+void lg_crew_kill_all(struct crew *crew);
 void lg_crew_drop_anchor(const struct crew *crew);
 /* Slots: is one free; the first spawner that waits for one; hands out what is
  * free; passes on a granted slot that

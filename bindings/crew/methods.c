@@ -8,6 +8,7 @@
 #include "crew/crew.h"
 #include "runtime/anchor.h"
 #include "runtime/closing.h"
+#include "runtime/scopes.h"
 
 static lua_Integer limit_arg(lua_State *L, int index) {
   lua_Number n = luaL_checknumber(L, index);
@@ -66,15 +67,53 @@ static int list_members(lua_State *L, const struct crew *crew) {
   return 1;
 }
 
-/* members(crew): the threads of its living members, in no order. */
-static int crew_members(lua_State *L) {
-  struct crew *crew = lg_self_crew(L);
+/* Pushes a list of the threads of its living members, in no order. */
+static void push_members(lua_State *L, const struct crew *crew) {
+  int top = lua_gettop(L);
   luaL_checkstack(L, 8, "luagreen");
   do {
-    lua_settop(L, 1);
+    lua_settop(L, top);
     lua_createtable(L, (int)crew->live, 0);
   } while (!list_members(L, crew));
+}
+
+static int crew_members(lua_State *L) {
+  push_members(L, lg_self_crew(L));
   return 1;
+}
+
+/* (crew, reason) */
+static int kill_each(lua_State *L) {
+  lua_Integer i;
+  push_members(L, lua_touserdata(L, 1));
+  for (i = 1; lua_rawgeti(L, 3, i) != LUA_TNIL; i++) {
+    lua_getfield(L, -1, "kill");
+    lua_insert(L, -2);
+    lua_pushvalue(L, 2);
+    lua_call(L, 2, 0);
+  }
+  return 0;
+}
+
+/* The reason is on top; pops it. With memory short they are killed all the
+ * same, and nobody learns why. */
+static int kill_now(lua_State *L, struct crew *crew, int at) {
+  int status;
+  lua_pushcfunction(L, kill_each);
+  lua_insert(L, -2);
+  lua_pushvalue(L, at);
+  lua_insert(L, -2);
+  status = lua_pcall(L, 2, 0, 0);
+  if (status == LUA_OK) return 0;
+  lg_crew_kill_all(crew);
+  return status == LUA_ERRMEM ? 0 : lua_error(L);
+}
+
+/* kill(crew [, reason]): the members it has now. Never switches. */
+static int crew_kill(lua_State *L) {
+  struct crew *crew = lg_self_crew(L);
+  lua_settop(L, 2);
+  return kill_now(L, crew, 1);
 }
 
 /* is_member(crew): the calling thread. */
@@ -83,12 +122,73 @@ static int crew_is_member(lua_State *L) {
   return 1;
 }
 
-/* shut(crew): allows no more spawns; waiting ones get an error. */
-static int crew_shut(lua_State *L) {
-  struct crew *crew = lg_self_crew(L);
+/* Allows no more spawns; waiting ones get an error. */
+static void shut(struct crew *crew) {
   crew->closed = 1;
   green_wake_all(crew->object.G->hub, &crew->spawners, GREEN_CLOSED);
+}
+
+static int crew_shut(lua_State *L) {
+  shut(lg_self_crew(L));
   return 0;
+}
+
+/* Lua's part of the close is over. If an error ended it, of memory say, it may
+ * not have come to kill them, nor to end the scope of a group's body. */
+static int closed(lua_State *L, int status, lua_KContext ctx) {
+  struct crew *crew = (struct crew *)ctx; /* index 3 keeps it */
+  if (status == LUA_OK || status == LUA_YIELD) return 0;
+  if (!crew->object.G->hub) return lua_error(L);
+  shut(crew);
+  lg_crew_kill_all(crew);
+  lua_getiuservalue(L, 3, FIELDS);
+  lua_getfield(L, -1, "scope");
+  lg_scope_end(L, -1);
+  lua_pop(L, 2);
+  return lua_error(L);
+}
+
+/* Upvalues of a __close. */
+enum { CLOSE_REST = 2, CLOSE_FIELD, CLOSE_REASON };
+
+/* Replaces the object at index 1 by its crew at index 3. */
+static struct crew *crew_to_close(lua_State *L) {
+  lua_settop(L, 2);
+  if (lua_istable(L, 1)) {
+    lua_pushvalue(L, lua_upvalueindex(CLOSE_FIELD));
+    lua_rawget(L, 1);
+  } else {
+    lua_pushvalue(L, 1);
+  }
+  if (!lua_isuserdata(L, 3)) luaL_typeerror(L, 1, lg_crew_class.name);
+  return lg_to_crew(L, 3);
+}
+
+/* __close(object, err). If an error ends the block, kills its threads first,
+ * for which Lua's part may have no memory. */
+static int crew_close(lua_State *L) {
+  struct crew *crew = crew_to_close(L);
+  lua_KContext ctx = (lua_KContext)crew;
+  if (!crew->object.G->hub) return 0;
+  if (!lua_isnil(L, 2)) {
+    shut(crew);
+    lua_pushvalue(L, lua_upvalueindex(CLOSE_REASON));
+    kill_now(L, crew, 3);
+  }
+  lua_pushvalue(L, lua_upvalueindex(CLOSE_REST));
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  return closed(L, lua_pcallk(L, 2, 0, 0, ctx, closed), ctx);
+}
+
+/* closing(rest, field, reason): the __close of objects whose crew lies in that
+ * field, or which are crews; rest(object, err) is Lua's part of it. */
+static int crew_closing(lua_State *L) {
+  lua_settop(L, 3);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_pushcclosure(L, crew_close, 4);
+  return 1;
 }
 
 /* fields(crew): a table for the Lua side. */
@@ -163,6 +263,8 @@ static const luaL_Reg methods[] = {{"spawn", lg_crew_spawn},
                                    {"waiting", crew_waiting},
                                    {"may_launch", crew_may_launch},
                                    {"members", crew_members},
+                                   {"kill", crew_kill},
+                                   {"closing", crew_closing},
                                    {"is_member", crew_is_member},
                                    {"shut", crew_shut},
                                    {"fields", crew_fields},

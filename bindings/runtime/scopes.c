@@ -308,6 +308,14 @@ static int l_scope_end(lua_State *L) {
   return 0;
 }
 
+void lg_scope_end(lua_State *L, int index) {
+  struct lg_scope *s = lua_touserdata(L, index);
+  if (!s || lua_rawlen(L, index) < sizeof *s ||
+      s->object.klass != &scope_class)
+    return;
+  if (s->object.G->hub && s->scope.user) scope_close(s->object.G, s);
+}
+
 /* scope_open(scope): is its thread still in it? */
 static int l_scope_is_open(lua_State *L) {
   struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);

@@ -9,6 +9,8 @@
 
 /* Drops the scopes that an ended thread left open. Never raises. */
 void lg_drop_scopes(struct lg *G, struct green_thread *t);
+/* Ends the scope of a group at that index, if it is one. Never raises. */
+void lg_scope_end(lua_State *L, int index);
 void lg_open_scopes(lua_State *L);
 
 #endif

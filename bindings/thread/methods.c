@@ -29,18 +29,33 @@ static int is_alive(const struct lg_handle *h) {
   return t && t->state < GREEN_DONE && !(t->flags & GREEN_STRUCK);
 }
 
-/* Notes why and where the thread is killed; the reason is at index 2. Leaves
- * the rare things on top, the place below them. */
-static void prepare_kill(lua_State *L, struct lg *G) {
-  lg_push_where(L, L, 1);
-  lg_handle_rare(L, G, 1, 1);
+static int is_new(const struct lg_handle *h) {
+  return lg_live(h) && lg_live(h)->state == GREEN_NEW;
 }
 
-static void note_kill(lua_State *L) {
+/* (handle, reason, is it cancelled, G): notes why and where it is killed. */
+static int note_kill(lua_State *L) {
+  const struct lg_handle *h = lua_touserdata(L, 1);
+  lg_push_where(L, L, 1);
+  lg_handle_rare(L, lua_touserdata(L, 4), 1, 1);
+  if (lua_toboolean(L, 3) ? !is_new(h) : !is_alive(h)) return 0;
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, RARE_REASON);
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, RARE_WHERE);
+  return 0;
+}
+
+/* The handle and the reason are at 1 and 2. With memory short the thread is
+ * killed all the same, and nobody learns why. */
+static void try_to_note(lua_State *L, struct lg *G, int is_cancelled) {
+  if (!lua_checkstack(L, 6)) return;
+  lua_pushcfunction(L, note_kill);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_pushboolean(L, is_cancelled);
+  lua_pushlightuserdata(L, G);
+  if (lua_pcall(L, 4, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 /* kill([reason]): true if it was alive. */
@@ -49,18 +64,11 @@ static int thread_kill(lua_State *L) {
   const struct lg_handle *h = lg_self_handle(L);
   int killed;
   lua_settop(L, 2);
-  if (is_alive(h)) {
-    prepare_kill(L, G);
-    if (is_alive(h)) note_kill(L);
-  }
+  if (is_alive(h)) try_to_note(L, G, 0);
   killed = lg_live(h) ? green_kill(G->hub, lg_live(h)) : 0;
   if (killed < 0) luaL_error(L, "cannot kill %s", green_elsewhere(G->hub));
   lua_pushboolean(L, killed);
   return 1;
-}
-
-static int is_new(const struct lg_handle *h) {
-  return lg_live(h) && lg_live(h)->state == GREEN_NEW;
 }
 
 /* cancel(): true if it will never run. */
@@ -70,8 +78,7 @@ static int thread_cancel(lua_State *L) {
   if (is_new(h)) {
     lua_settop(L, 1);
     lua_pushliteral(L, "cancelled");
-    prepare_kill(L, G);
-    if (is_new(h)) note_kill(L);
+    try_to_note(L, G, 1);
   }
   lua_pushboolean(L, is_new(h) && green_unstart(G->hub, lg_live(h)));
   return 1;

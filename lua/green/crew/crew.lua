@@ -11,10 +11,11 @@ local crew = {}
 
 local methods <const> = core.crew_methods
 
+--- Why members are killed.
+crew.LEFT, crew.UNREAD = "its block was left", "nobody reads its result"
+
 --- Kills the threads that are in it now. Never switches.
-function crew.kill(c, reason)
-  for _, t in ipairs(methods.members(c)) do t:kill(reason) end
-end
+crew.kill = methods.kill
 
 --- Kills and joins them, even if the caller is interrupted. This is bounded,
 --- because kills are forced in the end and no members can join: waiting spawns

@@ -22,7 +22,7 @@ local mt = core.metatable("green.group")
 local child_failed = core.metatable("green.child_failed")
 local methods <const> = core.crew_methods
 local fields <const> = methods.fields
-local Group = {spawn = methods.spawn}
+local Group = {spawn = methods.spawn, kill = methods.kill}
 mt.__index = Group
 
 --- A group was dropped without being closed: its body leaves the scope, and a
@@ -52,20 +52,13 @@ function policy.child_failed(group, t)
 end
 
 local function is_read(g)
-  g.unread = nil
+  g.unread = false
 end
 
 --- Raises the error of the child that failed first.
 local function raise_failure(g)
   is_read(g)
   g.failed:wait(0)
-end
-
---- Kills all children. Never switches.
----@param reason? string
-function Group:kill(reason)
-  check.self(self, mt, "kill")
-  crew.kill(self, reason)
 end
 
 --- Waits until no child lives: true, or nil and "timeout". Raises the first
@@ -99,16 +92,16 @@ end}
 --- Joins the children, or kills them first if the block was left early. Returns
 --- the failure that came before that, and the interruption of the join.
 local function leave(group, err)
-  local _ <close> = setmetatable({group = group}, Closing)
   local g = fields(group)
+  local _ <close> = g.closing
   local left, interruption = crew.join(group, err)
   local failed = g.failed
-  if left then crew.finish(group, "its block was left") end
+  if left then crew.finish(group, crew.LEFT) end
   return failed, interruption
 end
 
 --- Raises the first error in time; all others go to on_error.
-function mt.__close(self, err)
+local function close(self, err)
   check.self(self, mt, "__close")
   local g = fields(self)
   if g.closed then return end
@@ -126,6 +119,8 @@ function mt.__close(self, err)
   if interruption ~= nil then error(interruption, 0) end
 end
 
+mt.__close = methods.closing(close, nil, crew.LEFT)
+
 --- A group; n: how many of its children may run at once.
 ---@param n? integer
 ---@return green.group
@@ -138,7 +133,11 @@ function green.group(n)
     check.misuse("'group' needs a green thread that calls it")
   end
   local group = core.crew("green.group", n, "group")
+  -- All fields there will be, so that a failure is noted, and the group closed,
+  -- without memory.
   local g = fields(group)
+  g.failed, g.unread, g.strike, g.closed = false, false, false, false
+  g.closing = setmetatable({group = group}, Closing)
   g.scope = core.scope_begin()
   setmetatable(g, Dropped)
   return group

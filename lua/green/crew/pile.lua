@@ -33,11 +33,11 @@ function Pile:results()
   return next_result, self
 end
 
-function mt.__close(self)
+mt.__close = methods.closing(function(self)
   check.self(self, mt, "__close")
-  crew.finish(self.children, "nobody reads its result")
+  crew.finish(self.children, crew.UNREAD)
   crew.report_unread(self.children)
-end
+end, "children", crew.UNREAD)
 mt.__gc = function(self)
   check.self(self, mt, "__gc")
   if self.children then crew.abandon(self.children) end

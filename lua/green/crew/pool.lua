@@ -20,18 +20,12 @@ local Pool = {
   spawn_n = methods.spawn_n,
   wait = methods.wait,
   resize = methods.resize,
+  kill = methods.kill,
 }
 mt.__index = Pool
 local spawn_in_n <const> = methods.spawn_in_n
 local figures <const>, fields <const> = methods.figures, methods.fields
 local next_of <const>, may_launch <const> = methods.next, methods.may_launch
-
---- Kills all workers. Never switches.
----@param reason? string
-function Pool:kill(reason)
-  check.self(self, mt, "kill")
-  crew.kill(self, reason)
-end
 
 --- How many workers run; one that lends its slot does not count.
 function Pool:running()
@@ -49,13 +43,15 @@ end
 --- The threads that wait to spawn.
 Pool.waiting = methods.waiting
 
-function mt.__close(self, err)
+local function close(self, err)
   check.self(self, mt, "__close")
   local left, interruption = crew.join(self, err)
-  if left then crew.finish(self, "its block was left") end
+  if left then crew.finish(self, crew.LEFT) end
   methods.shut(self)
   if interruption ~= nil then error(interruption, 0) end
 end
+
+mt.__close = methods.closing(close, nil, crew.LEFT)
 
 -- Work under way: its input, and a crew to which its threads belong.
 local Work = {__name = "green.pool's work"}
@@ -74,14 +70,14 @@ end
 
 --- When the work ends, for any reason, kills and joins running workers, and
 --- closes the input.
-function Work.__close(self)
+Work.__close = methods.closing(function(self)
   check.self(self, Work, "__close")
   self.step = nil
   local _ <close> = self.closing
   self.closing = nil
-  crew.finish(self.results, "nobody reads its result")
+  crew.finish(self.results, crew.UNREAD)
   crew.report_unread(self.results)
-end
+end, "results", crew.UNREAD)
 
 --- An iterator was dropped half-way.
 function Work.__gc(self)

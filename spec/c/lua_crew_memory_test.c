@@ -1,0 +1,93 @@
+/* lua_crew_memory_test.c - the block of a pool, group or pile that is left
+ * where memory is short, however little there is, leaves no thread alive;
+ * kill() of threads needs none.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+
+#include "../../bindings/runtime/compat.h"
+#include "../../bindings/green_lua.h"
+#include "test.h"
+
+static long left = -1; /* allocations that succeed; -1: all */
+
+static void *allocate(void *ud, void *p, size_t old, size_t size) {
+  (void)ud;
+  if (size == 0) {
+    free(p);
+    return NULL;
+  }
+  if (left >= 0 && size > (p ? old : 0) && left-- == 0) {
+    left = 0;
+    return NULL;
+  }
+  return realloc(p, size);
+}
+
+/* short_after(n): n more allocations succeed; -1: all */
+static int short_after(lua_State *L) {
+  left = (long)lua_tointeger(L, 1);
+  return 0;
+}
+
+static const char script[] =
+    "local green = require 'green'\n"
+    "green.on_error(function() end)\n"
+    "local make = {\n"
+    "  pool = function() return green.pool(9) end,\n"
+    "  group = green.group, pile = function() return green.pile(9) end}\n"
+    "local children\n"
+    "local function leave(kind, how, n)\n"
+    "  local crew <close> = make[kind]()\n"
+    "  local gate = green.event()\n"
+    "  for i = 1, 3 do children[i] = crew:spawn(green.sleep, 1e6) end\n"
+    "  local f = crew:spawn(function() gate:wait() error 'failed' end)\n"
+    "  children[4] = f\n"
+    "  green.sleep(0)\n"
+    "  if how == 'fail' then gate:send() end\n"
+    "  short_after(n)\n"
+    "  if how == 'fail' then green.sleep(0) end\n"
+    "  if how == 'kill' then for i = 1, 4 do children[i]:kill() end end\n"
+    "  error 'left'\n"
+    "end\n"
+    "local ended = {done = true, failed = true, killed = true}\n"
+    "local function alive()\n"
+    "  for _, t in ipairs(children) do\n"
+    "    if not ended[t:status()] then return t end\n"
+    "  end\n"
+    "end\n"
+    "for kind in pairs(make) do\n"
+    "  for _, how in ipairs {'error', 'fail', 'kill'} do\n"
+    "    for n = 0, 120 do\n"
+    "      children = {}\n"
+    "      local ok = pcall(leave, kind, how, n)\n"
+    "      short_after(-1)\n"
+    "      if ok then error 'no error' end\n"
+    "      for _ = 1, 200 do if alive() then green.sleep(0) end end\n"
+    "      local t = alive()\n"
+    "      if t then\n"
+    "        error(kind .. ', ' .. how .. ', ' .. n .. ': alive: ' .. "
+    "t.name)\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "end\n";
+
+int main(void) {
+  lua_State *L = lg_newstate(allocate, NULL, 0);
+  int ok;
+  luaL_openlibs(L);
+  lua_register(L, "short_after", short_after);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_green_core);
+  lua_setfield(L, -2, "green.core");
+  lua_pop(L, 1);
+  ok = luaL_dostring(L, script) == LUA_OK;
+  if (!ok) printf("# %s\n", lua_tostring(L, -1));
+  CHECK(ok, "whatever the block has left, its threads have ended");
+  lua_close(L);
+  return test_end();
+}
