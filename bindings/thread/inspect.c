@@ -56,40 +56,43 @@ static void push_waits_on(lua_State *L, lua_State *from) {
   lua_pushnil(L);
 }
 
-/* blocked(): {what, on, since, deadline, where}, or nil. */
-int lg_thread_blocked(lua_State *L) {
-  struct lg *G = lg_get(L);
-  struct green_thread *t = lg_self_thread(L);
-  uint64_t deadline;
-  lua_State *from;
-  lua_createtable(L, 0, 5); /* first: a finalizer may wake the thread */
-  if (!t || !green_waits_for(t)) {
-    lua_pushnil(L);
-    return 1;
-  }
-  lua_pushstring(L, green_waits_for(t));
-  lua_setfield(L, -2, "what");
-  lua_pushnumber(L, (lua_Number)t->since / 1e9);
-  lua_setfield(L, -2, "since");
-  deadline = green_timer_deadline(G->hub, t->slot);
-  if (deadline != GREEN_FOREVER) {
-    lua_pushnumber(L, (lua_Number)deadline / 1e9);
-    lua_setfield(L, -2, "deadline");
-  }
-  from = lg_waiting_state(G, t);
-  if (!from || from == L) return 1;
-  if (t->on) {
-    push_waits_on(L, from);
-    lua_setfield(L, -2, "on");
-  }
-  lg_push_where(L, from, 0);
-  lua_setfield(L, -2, "where");
-  return 1;
-}
-
 static void seconds(lua_State *L, const char *name, uint64_t ns) {
   lua_pushnumber(L, (lua_Number)ns / 1e9);
   lua_setfield(L, -2, name);
+}
+
+/* Fills the table on top. Strings come last: they run finalizers, which may end
+ * the thread. */
+static void tell_wait(lua_State *L, struct lg *G, struct green_thread *t) {
+  const char *what = green_waits_for(t);
+  uint64_t deadline = green_timer_deadline(G->hub, t->slot);
+  lua_State *from = lg_waiting_state(G, t);
+  seconds(L, "since", t->since);
+  if (deadline != GREEN_FOREVER) seconds(L, "deadline", deadline);
+  if (from && from != L) {
+    if (t->on) {
+      push_waits_on(L, from);
+      lua_setfield(L, -2, "on");
+    }
+    lg_push_where(L, from, 0);
+    lua_setfield(L, -2, "where");
+  }
+  lua_pushstring(L, what);
+  lua_setfield(L, -2, "what");
+}
+
+/* blocked(): {what, on, since, deadline, where}, or nil. */
+int lg_thread_blocked(lua_State *L) {
+  struct lg *G = lg_get(L);
+  const struct lg_handle *h = lg_self_handle(L);
+  struct green_thread *t;
+  lua_createtable(L, 0, 5); /* first: a finalizer may wake the thread */
+  t = lg_live(h);
+  if (t && green_waits_for(t))
+    tell_wait(L, G, t);
+  else
+    lua_pushnil(L);
+  return 1;
 }
 
 /* The counts of an ended thread lie in a userdata among its rare things. */
@@ -122,6 +125,37 @@ int lg_thread_stats(lua_State *L) {
   return 1;
 }
 
+/* (from, own): the traceback of the first coroutine, and that of the second, if
+ * there is one. */
+static int traceback(lua_State *L) {
+  lua_State *from = lua_touserdata(L, 1), *own = lua_touserdata(L, 2);
+  luaL_traceback(L, from, NULL, 0);
+  if (!own) return 1;
+  lua_pushliteral(L, "\n");
+  luaL_traceback(L, own, NULL, 0);
+  lua_concat(L, 3);
+  return 1;
+}
+
+/* Lua reads frames between two checks for garbage, and a finalizer could close
+ * the coroutine there. So there are no finalizers. */
+void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own) {
+  int status, running = lua_gc(L, LUA_GCISRUNNING) == 1;
+  luaL_checkstack(L, 3, "luagreen");
+  lua_pushcfunction(L, traceback);
+  lua_pushlightuserdata(L, from);
+  lua_pushlightuserdata(L, own);
+  if (running) lua_gc(L, LUA_GCSTOP);
+  status = lua_pcall(L, 2, 1, 0);
+  if (running) lua_gc(L, LUA_GCRESTART);
+  if (status != LUA_OK) lua_error(L);
+}
+
+/* The coroutine of a thread that is C's is none. */
+static lua_State *own_state(struct lg *G, const struct green_thread *t) {
+  return t == green_main(G->hub) || lg_is_lua(t) ? lg_own_state(G, t) : NULL;
+}
+
 /* stack_text(t): the Lua stack of a live thread, or the place that raised the
  * error of an ended one; nil if there is none. */
 int lg_thread_stack_text(lua_State *L) {
@@ -133,19 +167,17 @@ int lg_thread_stack_text(lua_State *L) {
     lua_rawgeti(L, -1, RARE_TRACEBACK);
     return 1;
   }
-  own = t == green_main(G->hub) ? G->main : lg_is_lua(t) ? t->user : NULL;
-  if (t == lg_current(G))
-    from = L;
-  else
-    from = lg_waiting_state(G, t);
-  if (!from) return 0;
-  luaL_traceback(L, from, NULL, from == L ? 1 : 0);
-  if (own && own != from) {
-    luaL_traceback(L, own, NULL, 0);
+  if (t == lg_current(G)) {
+    luaL_traceback(L, L, NULL, 1); /* what runs is not closed */
+    if ((own = own_state(G, t)) == L || !own) return 1;
     lua_pushliteral(L, "\n");
-    lua_insert(L, -2);
+    luaL_traceback(L, own, NULL, 0);
     lua_concat(L, 3);
+    return 1;
   }
+  if (!(from = lg_waiting_state(G, t))) return 0;
+  own = own_state(G, t);
+  lg_push_traceback(L, from, own == from ? NULL : own);
   return 1;
 }
 

@@ -18,6 +18,7 @@
 #include "runtime/frames.h"
 #include "runtime/rare.h"
 #include "thread/name.h"
+#include "thread/thread.h"
 
 const char lg_no_yield[] = "attempt to yield from outside a coroutine";
 
@@ -45,7 +46,7 @@ static int take_traceback(lua_State *L) {
   struct green_thread *t = lua_touserdata(L, 2);
   lg_make_rare(L, G, t);
   if (was_noted(L, t->user)) return 0;
-  luaL_traceback(L, t->user, NULL, 0);
+  lg_push_traceback(L, t->user, NULL);
   lua_rawseti(L, -2, RARE_TRACEBACK);
   return 0;
 }
