@@ -6,6 +6,7 @@
 -- SPDX-License-Identifier: MIT
 
 local mode, number, file = ...
+io.stdout:setvbuf "line" -- who runs this reads what a server says
 local green = mode ~= "real" and require "green"
 
 -- Its tests are older than Lua 5.4.

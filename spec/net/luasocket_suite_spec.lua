@@ -4,6 +4,7 @@
 -- minute; without it they are skipped.
 -- SPDX-License-Identifier: MIT
 
+local green = require "green"
 
 local DIR <const> = os.getenv "LUASOCKET_TESTS"
 local MODES <const> = {"real", "main", "thread"}
@@ -15,14 +16,21 @@ end
 
 local HERE <const> = output "pwd":gsub("\n", "")
 
+local function free_port()
+  local sock = assert(green.socket.bind("127.0.0.1", 0))
+  local _, port = sock:getsockname()
+  sock:close()
+  return port
+end
+
 --- The programs of a test run at the same time in all modes, each in a process
 --- of its own; `server`, if there is one, before `client`, and is ended after
 --- it. What the client of each mode has written, and its exit code.
 local function run(client, server)
   local script = {("cd '%s' || exit 1"):format(DIR)}
-  for i, mode in ipairs(MODES) do
+  for _, mode in ipairs(MODES) do
     local program = ("${LUA:-lua5.4} '%s/spec/net/luasocket_runner.lua' %s %d")
-      :format(HERE, mode, 42000 + i + math.random(20000))
+      :format(HERE, mode, free_port())
     script[#script + 1] = ([[
       (
         mkdir "$tmp/%s" && cp -r . "$tmp/%s" && cd "$tmp/%s" || exit 1
