@@ -141,7 +141,7 @@ local function take_seat(key, name, family)
   if not asked or is_over(asked.thread) then
     asked = {callers = 0, key = key, of = runs,
       thread = green.spawn(run, resolver, key, name, family)}
-    asked.thread.name = "resolver"
+    asked.thread.name = "resolver: " .. name
     runs[key] = asked
   end
   asked.callers = asked.callers + 1

@@ -250,7 +250,7 @@ describe("a resolver of one's own", function()
     with_resolver(function() return f() end, function()
       local caller = help.blocked(green.spawn(dns.resolve, "x"))
       for _, t in ipairs(green.threads()) do
-        if t.name == "resolver" then t:kill() end
+        if (t.name or ""):find "^resolver" then t:kill() end
       end
       assert.same({nil, AGAIN}, {caller:wait()})
     end)
