@@ -10,6 +10,7 @@
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
+#include "os/os.h"
 #include "runtime/frames.h"
 #include "runtime/closing.h"
 #include "runtime/runtime.h"
@@ -91,6 +92,7 @@ static void open_core(lua_State *L) {
   lg_open_peek(L);
   lg_open_lookup(L);
   lg_open_wait_fd(L);
+  lg_open_os(L);
   lg_open_select_fds(L);
   lg_open_names(L);
   lg_open_serial(L);

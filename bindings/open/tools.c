@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/os.h"
 #include "open/open.h"
 #include "runtime/list.h"
 #include "runtime/object.h"
@@ -65,8 +66,12 @@ static int l_loaded(lua_State *L) {
 /* Is the function at that level one of the library's own, or a C function that
  * one of them has called? */
 static int is_inside(lua_State *L, int level, lua_Debug *ar) {
+  lua_CFunction f;
   if (!lua_getstack(L, level, ar)) return 0;
-  lua_getinfo(L, "Sl", ar);
+  lua_getinfo(L, "fSl", ar);
+  f = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
+  if (f == lg_either) return 1;
   if (*ar->what != 'C') return lg_is_ours(L, ar->source);
   return is_inside(L, level + 1, ar);
 }

@@ -11,6 +11,9 @@
 --                needs a satisfaction of its own
 --   rest(o)      optional: how many satisfactions nobody has taken
 --   what         optional: how t:blocked() calls it
+--   limitless    it takes no limit, and blocks all where blocking is refused:
+--                what is about these is left out
+--   unordered    its waiters are woken at once, but by other processes
 --   single       only one thread may wait: what is about two is left out
 --   keeps        the call keeps its C stack: nobody can close its coroutine
 --   steps        it waits more than once: its end comes some waits later
@@ -22,9 +25,12 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local core = require "green.core"
 local dag = require "green.dag"
 local green = require "green"
 local help = require "spec.help"
+
+green.monkey_patch {io = true, os = true}
 
 local function gate(fail)
   local e = green.event()
@@ -211,6 +217,32 @@ local function listener_twice()
   return o
 end
 
+--- A FIFO, open at both ends, which nobody waits to open.
+local function opened_fifo()
+  local path = os.tmpname()
+  os.remove(path)
+  assert(os.execute("mkfifo '" .. path .. "'"))
+  local o = {path = path, w = assert(io.open(path, "r+"))}
+  o.r = assert(io.open(path))
+  return o
+end
+
+local function close_fifo(o)
+  os.remove(o.path)
+  if io.type(o.r) == "file" then o.r:close() end
+  if io.type(o.w) == "file" then o.w:close() end
+end
+
+--- The same, with so much written that there is no room for more.
+local function stuffed_fifo()
+  local o = opened_fifo()
+  o.w:close()
+  o.w = assert(io.open(o.path, "a"))
+  o.w:setvbuf "no"
+  while core.file_put(o.w, ("x"):rep(4096), 1) do end
+  return o
+end
+
 local function itself(o) return o end
 
 local function second(_, _, v) return v end
@@ -345,6 +377,37 @@ local things = {
       return moved, err
     end,
     close = function(o) o.near:close() end,
+  }, {
+    name = "file:read", late = true, limitless = true, keeps = true,
+    value = "line", make = opened_fifo, clean = close_fifo,
+    wait = function(o) return o.r:read() end,
+    satisfy = function(o) assert(o.w:write("line\n"):flush()) end,
+  }, {
+    name = "file:write", all = true, late = true, limitless = true,
+    keeps = true, value = "file", steps = true,
+    make = stuffed_fifo, clean = close_fifo,
+    wait = function(o) return io.type(o.w:write "y") end,
+    satisfy = function(o)
+      while core.file_fill(o.r) do core.file_take(o.r, 65536) end
+    end,
+  }, {
+    name = "handle:close", late = true, limitless = true, keeps = true,
+    all = true, unordered = true, value = true, steps = true,
+    make = opened_fifo, clean = close_fifo,
+    wait = function(o)
+      local ok = io.popen(("read x <'%s'"):format(o.path)):close()
+      return ok
+    end,
+    satisfy = function(o) assert(o.w:write(("\n"):rep(64)):flush()) end,
+  }, {
+    name = "os.execute", late = true, limitless = true, keeps = true,
+    all = true, unordered = true, value = true, steps = true,
+    make = opened_fifo, clean = close_fifo,
+    wait = function(o)
+      local ok = os.execute(("read x <'%s'"):format(o.path))
+      return ok
+    end,
+    satisfy = function(o) assert(o.w:write(("\n"):rep(64)):flush()) end,
   }, {
     name = "datagram:receive", single = true, late = true, value = "x",
     make = datagrams, clean = drop,
@@ -594,6 +657,9 @@ for _, row in ipairs(things) do
     if not row.single then help.both(it, name, f) end
   end
 
+  local function nothing() end
+  local bounded = row.limitless and nothing or it
+
   describe(row.name, function()
     help.both(it, "blocks until it is satisfied, and returns its value",
       function()
@@ -614,7 +680,7 @@ for _, row in ipairs(things) do
       assert.equal(row.value, (wait(o)))
     end)
 
-    help.both(it, "with a limit of 0 or less never switches", function()
+    help.both(bounded, "with a limit of 0 or less never switches", function()
       local o, ran = make(), false
       green.spawn(function() ran = true end)
       for _, s in ipairs {0, -1, -math.huge, 0.0} do
@@ -629,7 +695,8 @@ for _, row in ipairs(things) do
       green.sleep(0)
     end)
 
-    help.both(it, "with a limit of 0 never raises an interruption", function()
+    local never = "with a limit of 0 never raises an interruption"
+    help.both(bounded, never, function()
       local o = make()
       local t = green.spawn(function()
         green.current():kill()
@@ -642,7 +709,8 @@ for _, row in ipairs(things) do
       clean(o)
     end)
 
-    help.both(it, "with a limit returns nil, timeout, never early", function()
+    local over = "with a limit returns nil, timeout, never early"
+    help.both(bounded, over, function()
       local o = make()
       local t = green.spawn(function()
         for _, s in ipairs {1e-9, 0.0001, 0.001, 0.0037} do
@@ -658,8 +726,8 @@ for _, row in ipairs(things) do
       clean(o)
     end)
 
-    help.both(it, "with a limit that is not reached returns the value, and "
-      .. "the limit is forgotten", function()
+    help.both(bounded, "with a limit that is not reached returns the value, "
+      .. "and the limit is forgotten", function()
         local timers = green.stats().timers
         local o = make()
         local t = waiter(o, 60)
@@ -670,7 +738,7 @@ for _, row in ipairs(things) do
         assert.equal(timers, green.stats().timers)
       end)
 
-    it("raises on a limit that is NaN or no number", function()
+    bounded("raises on a limit that is NaN or no number", function()
       local o = make()
       assert.is_false(pcall(wait, o, 0 / 0))
       assert.is_false(pcall(wait, o, "soon"))
@@ -738,7 +806,8 @@ for _, row in ipairs(things) do
         assert.equal("killed", green.type(next_call))
       end)
 
-    both_if_many("wakes its waiters first come, first served", function()
+    local ordered = row.unordered and nothing or both_if_many
+    ordered("wakes its waiters first come, first served", function()
       local o, order, ts = make(), {}, {}
       for i = 1, 8 do
         ts[i] = green.spawn(function()
@@ -756,7 +825,8 @@ for _, row in ipairs(things) do
     end)
 
     for _, how in ipairs {"kill", "throw", "limit", "timeout"} do
-      both_if_many("serves the second of two when the first ends by a "
+      local fits = how == "limit" and row.limitless and nothing or both_if_many
+      fits("serves the second of two when the first ends by a "
         .. how, function()
           local o = make()
           local a = green.spawn(function()
@@ -834,7 +904,7 @@ for _, row in ipairs(things) do
       assert.equal("blocked", t:status())
       satisfy(o)
       if row.late then
-        help.wait_until(function() return t:status() == "ready" end)
+        help.wait_until(function() return t:status() ~= "blocked" end)
       end
       for _ = 1, 3 do coroutine.resume(co, "nonsense") end
       assert.equal(row.value, t:wait())
@@ -905,7 +975,7 @@ for _, row in ipairs(things) do
         end)
     end
 
-    it("is refused in a finalizer, and may be tried there", function()
+    bounded("is refused in a finalizer, and may be tried there", function()
       local o = make()
       local blocked, tried
       local function garbage()

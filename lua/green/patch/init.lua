@@ -10,6 +10,7 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
+local files = require "green.os.files"
 local find_captured = require "green.patch.captured"
 local modules = require "green.patch.modules"
 local Room = require "green.patch.import"
@@ -17,6 +18,7 @@ local std = require "green.runtime.std"
 local _G, ipairs, pairs, select, setmetatable, table, tostring, type = _G,
   ipairs, pairs, select, setmetatable, table, tostring, type
 
+local io, os = std.io or {}, std.os or {}
 local loaded <const> = core.loaded()
 local preload <const> = (std.package or {}).preload or {}
 
@@ -36,12 +38,13 @@ Fields.__index = Fields
 
 function Fields:put()
   local values = {}
-  self.former = {}
-  for i, field in ipairs(self.fields()) do
+  self.former, self.functions = {}, {}
+  for _, field in ipairs(self.fields()) do
     local t, key, replacement, what = table.unpack(field)
     local value = t[key]
     if value ~= nil then
-      self.former[i] = {t, key, value, replacement}
+      self.former[#self.former + 1] = {t, key, value, replacement}
+      self.functions[key] = value
       t[key] = replacement
       values[value] = values[value] or what
     end
@@ -131,12 +134,47 @@ end
 
 local require_function <const> = require "green.patch.require".guarded
 
+--- A library of Lua's that a host has not opened has no patch.
+local Files = setmetatable({}, Fields)
+Files.__index = Files
+
+function Files:put()
+  local values = Fields.put(self)
+  for value, what in pairs(files.originals()) do values[value] = what end
+  files.enter "all"
+  return values
+end
+
+function Files:take()
+  Fields.take(self)
+  files.leave()
+end
+
+local function io_fields()
+  local list = {{_G, "print", files.printer(_G.print), "print"}}
+  for name, f in pairs(files.io) do
+    if name == "write" then f = files.writer(io.write) end
+    list[#list + 1] = {io, name, f, "io." .. name}
+  end
+  return list
+end
+
 local patches <const> = {
   require = setmetatable({
     fields = function()
       return {{_G, "require", require_function, "require"}}
     end,
-    original = function(self) return self.former[1] and self.former[1][3] end,
+    original = function(self) return self.functions.require end,
+  }, Fields),
+  io = setmetatable({
+    fields = io_fields,
+    original = function(self) return self.functions end,
+  }, Files),
+  os = setmetatable({
+    fields = function()
+      return {{os, "execute", files.execute, "os.execute"}}
+    end,
+    original = function(self) return self.functions end,
   }, Fields),
   socket = setmetatable({name = "socket"}, Modules),
   ssl = setmetatable({name = "ssl"}, Modules),
@@ -237,6 +275,20 @@ local function replacements(more)
   return all
 end
 
+--- The io and os of modules that are imported.
+local function globals()
+  local room_io, room_os = {}, {execute = files.execute}
+  for name, f in pairs(files.io) do room_io[name] = f end
+  function room_io.popen(...)
+    files.enter "some" -- for the methods of its handles
+    return files.io.popen(...)
+  end
+  return {
+    io = std.io and setmetatable(room_io, {__index = io, __newindex = io}),
+    os = std.os and setmetatable(room_os, {__index = os, __newindex = os}),
+  }
+end
+
 local room
 
 --- Returns the room for these arguments, and the names among them: a string is
@@ -258,8 +310,8 @@ local function room_for(...)
       names[#names + 1] = check.value(value, "string", i, "import_patched")
     end
   end
-  if more then return Room.new(replacements(more)), names end
-  room = room or Room.new(replacements {})
+  if more then return Room.new(replacements(more), globals()), names end
+  room = room or Room.new(replacements {}, globals())
   return room, names
 end
 

@@ -1,0 +1,121 @@
+/* fifo.c - opening a FIFO.
+ *
+ * open() blocks until the other end is opened, too. No way of waiting for that
+ * is the same: without blocking, a reader sees an end that is none, and a
+ * writer an error. So an OS thread opens it. If the green thread is
+ * interrupted, that goes on, and closes what it got.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "os/os.h"
+
+#define OPENING "green.opening"
+
+struct opening {
+  struct lg_errand errand;
+  int flags, fd, error;
+  char *path;
+};
+
+static void open_it(struct lg_errand *e) {
+  struct opening *o = (struct opening *)e;
+  do {
+    o->fd = open(o->path, o->flags | O_CLOEXEC, 0666);
+  } while (o->fd < 0 && errno == EINTR);
+  o->error = o->fd < 0 ? errno : 0;
+}
+
+static void discard(struct lg_errand *e) {
+  struct opening *o = (struct opening *)e;
+  if (o->fd >= 0) close(o->fd);
+  free(o->path);
+}
+
+static int flags_of(const char *mode) {
+  if (*mode == 'r') return O_RDONLY;
+  return O_WRONLY | O_CREAT | (*mode == 'a' ? O_APPEND : O_TRUNC);
+}
+
+static int l_gc(lua_State *L) {
+  struct opening **o = lua_touserdata(L, 1);
+  if (*o) lg_errand_release(&(*o)->errand);
+  *o = NULL;
+  return 0;
+}
+
+static int close_file(lua_State *L) {
+  luaL_Stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  return luaL_fileresult(L, fclose(p->f) == 0, NULL);
+}
+
+/* A handle that is closed still, as __gc takes no notice of such a one. */
+static luaL_Stream *new_handle(lua_State *L) {
+  luaL_Stream *p = lua_newuserdatauv(L, sizeof *p, 0);
+  p->f = NULL;
+  p->closef = NULL;
+  luaL_setmetatable(L, LUA_FILEHANDLE);
+  return p;
+}
+
+static struct opening *start(const char *path, const char *mode) {
+  struct opening *o;
+  char *copy = strdup(path);
+  if (!copy) return NULL;
+  o = (struct opening *)lg_errand_new(sizeof *o);
+  if (!o) {
+    free(copy);
+    return NULL;
+  }
+  o->path = copy;
+  o->fd = -1;
+  o->flags = flags_of(mode);
+  o->errand.run = open_it;
+  o->errand.discard = discard;
+  lg_errand_go(&o->errand, 1);
+  return o;
+}
+
+/* open_fifo(path, mode): as io.open; mode is "r", "w" or "a". */
+static int l_open_fifo(lua_State *L) {
+  struct lg *G = lg_get(L);
+  const char *path = luaL_checkstring(L, 1), *mode = luaL_checkstring(L, 2);
+  luaL_Stream *p = new_handle(L);
+  struct opening **o = lua_newuserdatauv(L, sizeof *o, 0);
+  *o = NULL;
+  luaL_setmetatable(L, OPENING);
+  *o = start(path, mode);
+  if (!*o) return luaL_fileresult(L, 0, path);
+  lg_errand_wait(L, G, &(*o)->errand, "open");
+  if (!(*o)->error) {
+    p->f = fdopen((*o)->fd, mode);
+    if (!p->f) return luaL_fileresult(L, 0, path);
+    (*o)->fd = -1;
+    p->closef = close_file;
+    lua_pushvalue(L, -2);
+    return 1;
+  }
+  errno = (*o)->error;
+  return luaL_fileresult(L, 0, path);
+}
+
+/* is_fifo(path): may opening it wait for somebody? */
+static int l_is_fifo(lua_State *L) {
+  struct stat st;
+  lua_pushboolean(
+      L, stat(luaL_checkstring(L, 1), &st) == 0 && S_ISFIFO(st.st_mode));
+  return 1;
+}
+
+void lg_open_fifo(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"open_fifo", l_open_fifo}, {"is_fifo", l_is_fifo}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", l_gc}, {NULL, NULL}};
+  luaL_newmetatable(L, OPENING);
+  luaL_setfuncs(L, meta, 0);
+  lua_pop(L, 1);
+  lg_setfuncs(L, functions, 0);
+}

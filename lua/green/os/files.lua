@@ -1,0 +1,542 @@
+--- Files that have to wait: pipes, FIFOs, terminals and sockets. Reading and
+--- writing them blocks the calling green thread alone.
+---
+--- The functions here are the io library's, with its arguments, results and
+--- errors, and leave to it what never waits: files on disk. A file is read by
+--- one thread at a time, and written by one: others wait for their turn. What a
+--- read had taken when it was interrupted is given back to the file.
+---
+--- Where blocking is refused, as in a finalizer, the io library does it all.
+---
+--- SPDX-License-Identifier: MIT
+
+local _ENV <const> = require "green.runtime.std"
+local core = require "green.core"
+local green = require "green"
+local check = require "green.runtime.check"
+local error, ipairs, math, pairs, select, setmetatable, table, tonumber,
+  tostring, type = error, ipairs, math, pairs, select, setmetatable, table,
+  tonumber, tostring, type
+local may_block <const>, wait_fd <const> = core.may_block, core.wait_fd
+local fill_now <const>, take <const> = core.file_fill, core.file_take
+local io <const> = io or {}
+local plain_execute <const> = os and os.execute
+
+local files = {}
+
+--- The functions and methods of the io library at the time when this was
+--- loaded.
+local plain <const> = {}
+for name, f in pairs(io) do plain[name] = f end
+local plain_methods <const> = {}
+local methods_of_files = io.stdout and core.metafield(io.stdout, "__index")
+for name, f in pairs(methods_of_files or {}) do plain_methods[name] = f end
+files.class = methods_of_files
+
+--------------------------------------------------------------- waiting --
+
+--- By file: may it have to wait? And its locks, from the first wait on.
+local kinds = setmetatable({}, {__mode = "k"})
+local reading = setmetatable({}, {__mode = "k"})
+local writing = setmetatable({}, {__mode = "k"})
+
+local function is_open(file) return plain.type(file) == "file" end
+
+local function check_open(file)
+  if plain.type(file) == "closed file" then
+    check.misuse("attempt to use a closed file")
+  end
+end
+
+--- Is it a matter for us?
+local function waits(file)
+  local kind = kinds[file]
+  if kind == nil then
+    if type(file) ~= "userdata" then return false end
+    kind = is_open(file) and core.file_waits(file)
+    kinds[file] = kind
+  end
+  return kind and is_open(file) and may_block()
+end
+
+--- The turn to read or to write it: released at the end of the block.
+local function turn(locks, file)
+  local lock = locks[file]
+  if not lock then
+    lock = green.lock(true)
+    locks[file] = lock
+  end
+  return lock:acquire()
+end
+
+--- true, or nil and why the kernel refuses. A file that was closed meanwhile is
+--- found to be so when it is used again.
+local function wait(file, event)
+  local ready, err = wait_fd(core.file_number(file), event)
+  if ready or err == "closed" then return true end
+  return nil, err
+end
+
+--- Sees to it that bytes are buffered: true; false at the end; or nil and the
+--- error.
+local function fill(file)
+  while true do
+    local more, err, code = fill_now(file)
+    if more ~= nil or err then return more, err, code end
+    more, err = wait(file, "r")
+    if not more then return nil, err end
+  end
+end
+
+--------------------------------------------------------------- reading --
+
+--- The read under way: what it took so far goes back if it is cut off.
+local Taken = {}
+Taken.__index = Taken
+
+function Taken.__close(taken)
+  if taken.over or #taken == 0 or not is_open(taken.file) then return end
+  core.file_give(taken.file, table.concat(taken))
+end
+
+local function taken_from(file)
+  return setmetatable({file = file, over = false}, Taken)
+end
+
+--- All that was taken is the result, if it is anything.
+local function finish(taken, some)
+  taken.over = true
+  local text = table.concat(taken)
+  return (some or text ~= "") and text or nil
+end
+
+local read = {}
+
+function read.line(file, keep_end)
+  local taken <close> = taken_from(file)
+  while true do
+    local more, err, code = fill(file)
+    if not more then
+      if err then return nil, err, code end
+      return finish(taken)
+    end
+    local piece, whole = core.file_line(file)
+    taken[#taken + 1] = piece
+    if whole then
+      local line = finish(taken, true)
+      return keep_end and line or line:sub(1, -2)
+    end
+  end
+end
+
+function read.all(file)
+  local taken <close> = taken_from(file)
+  while true do
+    local more, err, code = fill(file)
+    if err then return nil, err, code end
+    if not more then return finish(taken, true) end
+    taken[#taken + 1] = take(file, math.huge)
+  end
+end
+
+function read.bytes(file, n)
+  local taken <close> = taken_from(file)
+  if n <= 0 then
+    local more, err, code = fill(file)
+    if err then return nil, err, code end
+    return more and "" or nil
+  end
+  while n > 0 do
+    local more, err, code = fill(file)
+    if err then return nil, err, code end
+    if not more then break end
+    local piece = take(file, n)
+    taken[#taken + 1] = piece
+    n = n - #piece
+  end
+  return finish(taken)
+end
+
+--- A number is read byte by byte, as the io library does it: at most 200 bytes,
+--- and what cannot belong to it stays in the file.
+local Digits = {}
+Digits.__index = Digits
+local LONGEST <const> = 200
+
+--- The next byte, without taking it; "" at the end.
+function Digits:peek()
+  if not self.next then
+    local more, err, code = fill(self.file)
+    if err then self.err, self.code = err, code end
+    self.next = more and take(self.file, 1) or ""
+    if self.next ~= "" then core.file_give(self.file, self.next) end
+  end
+  return self.next
+end
+
+--- Takes the next byte if it is one of the set; more than LONGEST are no
+--- number.
+function Digits:accept(set)
+  local byte = self:peek()
+  if byte == "" or not byte:find(set) then return false end
+  if self.n >= LONGEST then
+    self.too_long = true
+    return false
+  end
+  self.taken[#self.taken + 1] = take(self.file, 1)
+  self.n = self.n + 1
+  self.next = nil
+  return true
+end
+
+function Digits:accept_all(set)
+  local n = 0
+  while self:accept(set) do n = n + 1 end
+  return n
+end
+
+local function skip_spaces(digits)
+  local file = digits.file
+  while digits:peek():find "^%s$" do
+    take(file, 1)
+    digits.next = nil
+  end
+end
+
+function read.number(file)
+  local taken <close> = taken_from(file)
+  local d = setmetatable({file = file, taken = taken, n = 0}, Digits)
+  skip_spaces(d)
+  d:accept "[-+]"
+  local set, exponent, count = "%d", "[eE]", 0
+  if d:accept "0" then
+    if d:accept "[xX]" then
+      set, exponent = "%x", "[pP]"
+    else
+      count = 1
+    end
+  end
+  count = count + d:accept_all(set)
+  if d:accept "%." then count = count + d:accept_all(set) end
+  if count > 0 and d:accept(exponent) then
+    d:accept "[-+]"
+    d:accept_all "%d"
+  end
+  local text = finish(taken, true)
+  if d.err then return nil, d.err, d.code end
+  if d.too_long then return nil end
+  return tonumber(text)
+end
+
+local formats = {
+  l = function(file) return read.line(file, false) end,
+  L = function(file) return read.line(file, true) end,
+  a = read.all,
+  n = read.number,
+}
+
+local function reader_of(format, i)
+  if type(format) == "number" then
+    local n = math.tointeger(format)
+    if not n then
+      check.bad(i, "read", "number has no integer representation")
+    end
+    return read.bytes, n
+  end
+  if type(format) ~= "string" then
+    check.bad(i, "read", "string expected, got %s", type(format))
+  end
+  return formats[format:match "^%*?(.)"] or
+    check.bad(i, "read", "invalid format")
+end
+
+--- The work of read: a value for each format, up to the first that failed.
+local function read_formats(file, ...)
+  local _ <close> = turn(reading, file)
+  local n = select("#", ...)
+  if n == 0 then return read.line(file, false) end
+  local values = {}
+  for i = 1, n do
+    local f, argument = reader_of((select(i, ...)), i)
+    local value, err, code = f(file, argument)
+    if err then return nil, err, code end
+    values[i] = value
+    if value == nil then return table.unpack(values, 1, i) end
+  end
+  return table.unpack(values, 1, n)
+end
+
+--- What an iterator returns: it raises what is no end.
+local function checked(file, closes, ...)
+  local value, err = ...
+  if value ~= nil then return ... end
+  if err then error(err, 3) end
+  if closes then file:close() end
+end
+
+local function iterator(file, closes, ...)
+  local list, n = {...}, select("#", ...)
+  return function()
+    if not is_open(file) then error("file is already closed", 2) end
+    if not waits(file) then
+      return checked(file, closes,
+        plain_methods.read(file, table.unpack(list, 1, n)))
+    end
+    return checked(file, closes, read_formats(file, table.unpack(list, 1, n)))
+  end
+end
+
+--------------------------------------------------------------- writing --
+
+--- Writes a text: true; or nil, message, errno.
+local function put(file, text)
+  local i = 1
+  while i <= #text do
+    local next_i, err, code = core.file_put(file, text, i)
+    if err then return nil, err, code end
+    if next_i then
+      i = next_i
+    else
+      next_i, err = wait(file, "w")
+      if not next_i then return nil, err end
+    end
+  end
+  return true
+end
+
+local function flush(file)
+  local _ <close> = turn(writing, file)
+  while true do
+    local done, err, code = core.file_flush(file)
+    if done or err then return done, err, code end
+    done, err = wait(file, "w")
+    if not done then return nil, err end
+  end
+end
+
+--- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
+local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
+
+local function text_of(value, i)
+  local kind = type(value)
+  if kind == "string" then return value end
+  if kind ~= "number" then
+    check.bad(i, "write", "string expected, got %s", kind)
+  end
+  local short = SHORT_FLOATS and math.type(value) == "float"
+  return short and ("%.14g"):format(value) or value .. ""
+end
+
+local function write(file, ...)
+  local _ <close> = turn(writing, file)
+  for i = 1, select("#", ...) do
+    local ok, err, code = put(file, text_of((select(i, ...)), i))
+    if not ok then return nil, err, code end
+  end
+  return file
+end
+
+------------------------------------------------------------ replacing --
+
+--- A replacement is made of the original, a function that decides by the
+--- arguments whether ours has to run, and ours.
+local either <const> = core.either
+
+--- The handles that are for green threads even where nothing is patched.
+local marked = setmetatable({}, {__mode = "k"})
+--- Who uses the methods in the class of files: all, or some: modules that were
+--- imported, for the handles that they make.
+local uses <const> = {}
+
+local function is_used(file)
+  return (uses.all or marked[file]) and waits(file)
+end
+
+--- For the class of all files.
+local methods = {}
+
+function methods.read(file, ...)
+  return read_formats(file, ...)
+end
+
+function methods.lines(file, ...)
+  return iterator(file, false, ...)
+end
+
+function methods.write(file, ...)
+  return write(file, ...)
+end
+
+--- The result is the library's: it differs from one Lua to another.
+function methods.flush(file)
+  local ok, err, code = flush(file)
+  if not ok then return nil, err, code end
+  return plain_methods.flush(file)
+end
+
+--- Threads that wait for the file are told.
+function methods.close(file)
+  flush(file)
+  check_open(file)
+  core.forget_fd(core.file_number(file))
+  return plain_methods.close(file)
+end
+
+local replacements = {}
+for name, f in pairs(methods) do
+  local original = plain_methods[name]
+  if original then replacements[name] = either(original, is_used, f) end
+end
+
+--- Puts methods into the class of all files.
+---@param use "all"|"some"
+function files.enter(use)
+  uses[use] = true
+  for name, f in pairs(replacements) do files.class[name] = f end
+end
+
+--- Takes them away, unless imported modules need them.
+function files.leave()
+  uses.all = nil
+  if uses.some then return end
+  for name, f in pairs(replacements) do
+    if files.class[name] == f then files.class[name] = plain_methods[name] end
+  end
+end
+
+--- The original methods, by what to call them.
+function files.originals()
+  local list = {}
+  for name in pairs(replacements) do
+    list[plain_methods[name]] = "file:" .. name
+  end
+  return list
+end
+
+------------------------------------------------------------- functions --
+
+--- For the table io.
+files.io = {}
+
+local function add(name, decide, f)
+  if plain[name] then files.io[name] = either(plain[name], decide, f) end
+end
+
+--- Is the default input or output a matter for us?
+local function default_waits(kind)
+  return function() return waits(plain[kind]()) end
+end
+local input_waits <const> = default_waits "input"
+local output_waits <const> = default_waits "output"
+
+add("read", input_waits, function(...)
+  return read_formats(plain.input(), ...)
+end)
+
+local function write_default(...)
+  return write(plain.output(), ...)
+end
+
+add("write", output_waits, write_default)
+
+add("flush", output_waits, function()
+  return methods.flush(plain.output())
+end)
+
+add("close", function(...)
+  if select("#", ...) > 0 then return waits((...)) end
+  return output_waits()
+end, function(...)
+  return methods.close(select("#", ...) > 0 and ... or plain.output())
+end)
+
+--- Does opening it wait until its other end is opened, too?
+local function fifo_mode(path, mode)
+  if type(path) ~= "string" or not core.is_fifo(path) then return nil end
+  if mode == nil then mode = "r" end
+  mode = type(mode) == "string" and mode:match "^([rwa])b?$"
+  return mode and may_block() and mode
+end
+
+local function open(path, mode)
+  core.checkpoint()
+  return core.open_fifo(path, fifo_mode(path, mode))
+end
+
+add("open", fifo_mode, open)
+
+local function opened(path, mode)
+  local file, err = open(path, mode)
+  if not file then check.misuse("%s", err) end
+  return file
+end
+
+add("lines", function(path)
+  if path == nil then return input_waits() end
+  return fifo_mode(path, "r")
+end, function(path, ...)
+  if path == nil then return iterator(plain.input(), false, ...) end
+  local file = opened(path, "r")
+  return iterator(file, true, ...), nil, nil, file
+end)
+
+for kind, mode in pairs {input = "r", output = "w"} do
+  local set = plain[kind]
+  add(kind, function(path) return fifo_mode(path, mode) end, function(path)
+    return set(opened(path, mode))
+  end)
+end
+
+local function flush_outputs()
+  for _, file in ipairs {plain.stdout, plain.output()} do
+    if waits(file) then flush(file) end
+  end
+end
+
+--- A text, also as a number.
+local function is_text(value)
+  return type(value) == "string" or type(value) == "number"
+end
+
+add("popen", function(command, mode)
+  return is_text(command) and (mode == nil or mode == "r" or mode == "w")
+    and may_block()
+end, function(command, mode)
+  core.checkpoint()
+  flush_outputs()
+  local file, err, code = core.start_pipe(command, mode)
+  if not file then return nil, err, code end
+  marked[file] = true
+  return file
+end)
+
+--- os.execute. Interrupted, it leaves the command to run.
+files.execute = plain_execute and either(plain_execute, function(command)
+  return is_text(command) and may_block()
+end, function(command)
+  core.checkpoint()
+  return core.execute(command)
+end)
+
+--- A print for stdout where that may have to wait. Threads with an output of
+--- their own go on with the former.
+function files.printer(former)
+  local file <const> = plain.stdout
+  return either(former, function()
+    return not core.output() and file ~= nil and waits(file)
+  end, function(...)
+    local parts = {...}
+    for i = 1, select("#", ...) do parts[i] = tostring(parts[i]) end
+    write(file, table.concat(parts, "\t"), "\n")
+    flush(file)
+  end)
+end
+
+--- The same for io.write.
+function files.writer(former)
+  return either(former, function()
+    return not core.output() and output_waits()
+  end, write_default)
+end
+
+return files
