@@ -84,7 +84,7 @@ for name, pair in pairs {tcp = tcp, unix = unix} do
 
     it("sends to a reader that is slow, and keeps no copy of it", function()
       local near, far, _ <close> = pair()
-      local n <const> = EAGER and 1 << 20 or 64 << 20
+      local n <const> = EAGER and 16 << 20 or 64 << 20
       local data = ("x"):rep(n)
       local t = green.spawn(near.send, near, data)
       help.blocked(t)
