@@ -24,8 +24,9 @@ struct piece {
 /* Cut to an integer; what is beyond them is beyond any string. */
 static lua_Integer index_arg(lua_State *L, int arg, lua_Integer other) {
   lua_Number n;
+  if (likely(lua_isnoneornil(L, arg))) return other;
   if (lua_isinteger(L, arg)) return lua_tointeger(L, arg);
-  n = luaL_optnumber(L, arg, (lua_Number)other);
+  n = luaL_checknumber(L, arg);
   return n > -9e18 && n < 9e18 ? (lua_Integer)n : n > 0 ? LUA_MAXINTEGER : 0;
 }
 
