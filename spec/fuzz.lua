@@ -61,6 +61,7 @@ local MISUSE <const> = {
   "a worker cannot wait", "cannot block", "is taken", "cycle of dependencies",
   "error in error handling", -- of a forced close, before Lua 5.4.8
   "negative", "another's", "has ended", "has values",
+  "waits in this selector",
 }
 
 local INTERRUPTIONS <const> = {
@@ -866,6 +867,52 @@ end
 
 local nested = {}
 
+--- Cases keep their places between the selects, so nobody can tell whose get
+--- came first.
+local SELECTABLE <const> = {"get", "get", "get", "event", "flag", "condition",
+  "waitgroup", "ticker", "pool", "semaphore", "semaphore", "lock", "thread"}
+
+local function new_selector(w)
+  local s = {o = green.selector(), cases = {}}
+  for i = 1, random(pick {1, 4, 12}) do
+    local kind = pick(SELECTABLE)
+    local c = cases[kind](w)
+    c.kind = c.kind or kind
+    s.cases[i] = c
+    w:check(s.o:add(c.case) == i, "the number of a selector's case")
+  end
+  if one_in(2) then table.insert(w.selectors, s) end
+  return s
+end
+
+local function picked(w, s, limit_, began, i, ...)
+  if i then return s.cases[i].commit(...) end
+  w:limited(limit_, began, i, ...)
+end
+
+local function select_from(w, s)
+  local limit_ = limit()
+  trace(w:me(), "selector of %d, %s", #s.o, limit_)
+  local _ <close> = stay(w:me(), s.cases)
+  picked(w, s, limit_, green.now(), s.o:select(limit_))
+end
+
+--- Others may use the same one, or close it meanwhile.
+function nested.selector(w, depth)
+  local s = #w.selectors > 0 and one_in(2) and pick(w.selectors)
+    or new_selector(w)
+  for _ = 1, random(4) do
+    select_from(w, s)
+    if one_in(3) then acts(w, depth) end
+    if one_in(6) then
+      local i = random(#s.cases)
+      s.o:remove(i)
+      s.cases[i].removed = true
+    end
+  end
+  if one_in(5) then s.o:close() end
+end
+
 --- A permit is back when the guard is closed, before this is.
 local Held = {}
 function Held:__close()
@@ -1028,10 +1075,19 @@ function nested.load(w, depth)
   load(function() acts(w, depth) end)
 end
 
+--- Its time limit belongs to it: it counts on while the coroutine rests, and
+--- strikes whichever actor resumes it, but never one that does not.
 local function generator(w, depth)
   return coroutine.create(function()
+    local limited <close> = one_in(2) and green.timeout(random() / 20) or nil
     pcall(acts, w, depth)
-    coroutine.yield()
+    for _ = 1, random(3) do
+      local expired = limited and limited:expired()
+      coroutine.yield()
+      w:check(not expired or limited:expired(), "a limit that came back")
+      if limited and one_in(4) then limited:restart(random() / 20) end
+      if one_in(2) then pcall(act, w, depth) end
+    end
     act(w, depth)
   end)
 end
@@ -1287,7 +1343,7 @@ local function check_waiter(w, actor, t)
   local what = waiting and waiting.what
   if not actor.stay then return end
   for _, c in ipairs(actor.stay.cases) do
-    w:check(not could[c.kind](c.model, w, what),
+    w:check(c.removed or not could[c.kind](c.model, w, what),
       "#%d waits in %s for a %s that it could have", actor.id, what, c.kind)
   end
   if actor.shields > 0 then return end
@@ -1307,7 +1363,7 @@ local function check_meetings(w)
       and actor.stay.cases or {}) do
       local side, other = getter, putter
       if c.kind == "put" then side, other = putter, getter end
-      if c.kind == "put" or c.kind == "get" then
+      if not c.removed and (c.kind == "put" or c.kind == "get") then
         side[c.model] = side[c.model] or actor
         local met = other[c.model]
         w:check(not met or met == actor, "#%d and #%s do not meet", actor.id,
@@ -1442,7 +1498,7 @@ function World:finish()
     green.sleep(1)
   end
   self.over = true
-  self.coroutines = {}
+  self.coroutines, self.selectors = {}, {}
   collectgarbage()
   collectgarbage()
   green.sleep(20) -- for links, reports and the threads of finalizers
@@ -1473,7 +1529,7 @@ end
 local function program(fifo)
   local w = new_world()
   w.fifo = fifo
-  w.coroutines = {}
+  w.coroutines, w.selectors = {}, {}
   configure(w)
   w.actors[green.current().id] = {id = green.current().id, shields = 0,
     deadlines = {}}
