@@ -23,15 +23,14 @@ static const struct lg_seam seam = {
     .strip = lg_socket_strip,
 };
 
-/* is_layered(sock), is_opening(sock): has it a layer, which is not open yet?
- * is_listener(sock). Of anything. */
+/* is_layered(conn): has it a layer? is_opening(any): which is not open yet?
+ * is_listener(any). */
 static const struct lg_socket *anything(lua_State *L) {
   return lg_is_socket(L, 1) ? lua_touserdata(L, 1) : NULL;
 }
 
 static int is_layered(lua_State *L) {
-  const struct lg_socket *s = anything(L);
-  lua_pushboolean(L, s && s->role == LG_CLIENT && s->layer);
+  lua_pushboolean(L, lg_socket(L, LG_CLIENT)->layer != NULL);
   return 1;
 }
 

@@ -12,6 +12,8 @@ local green = {}
 ---@field family? "inet"|"inet4"|"inet6"
 ---@field bind? string      address to connect from
 ---@field nodelay? boolean  nothing is sent late; true
+---@field tls? true|green.tls_params|green.tls_context  with TLS: the server's
+--- certificate must be good, and have the name `host`
 
 --- Connects to a TCP server, or to a Unix one: "unix:/path" without a port, or
 --- "unix:@name", an abstract one without a file. Of
@@ -37,6 +39,8 @@ function green.connect(host, port, opts) end
 ---@field family? "inet"|"inet4"|"inet6"  only addresses of that family
 ---@field v6only? boolean     an IPv6 address is not IPv4's as well; true but
 --- for "::", which stands for all addresses of both
+---@field tls? green.tls_params|green.tls_context  connections have TLS, and
+--- make its handshake in whichever thread first uses them
 
 --- Listens. A name that has several addresses is listened on at each of them
 --- that this machine has, on the same port, by one listener: getsockname tells
@@ -405,11 +409,27 @@ function Connection:lines() end
 ---@return fun(): string?
 function Connection:chunks(n) end
 
---- Ends one direction, or both. Never switches. Raises for other names.
+--- Ends one direction, or both. With TLS the peer is told so, and the other
+--- direction goes on. Switches with TLS only, until there is room. Raises for
+--- other names. Interruptible. May switch.
 ---@param how? "receive"|"send"|"both"  "both" by default
 ---@return 1
 ---@overload fun(self: green.connection, how?: string): nil, "closed"
 ---@overload fun(self: green.connection, how?: string): nil, string
 function Connection:shutdown(how) end
+
+--- Makes the handshake of TLS, which else the first call makes that needs it.
+--- true at once if it is over, or there is no TLS. A server's has a limit of 10
+--- seconds unless told otherwise. Interruptible. May switch.
+---@return true
+---@overload fun(self: green.connection): nil, "timeout"
+---@overload fun(self: green.connection): nil, "closed"
+---@overload fun(self: green.connection): nil, string
+function Connection:handshake() end
+
+--- What TLS makes of the connection; nil without it, and before its handshake.
+--- Never switches.
+---@return green.tls_info?
+function Connection:tls() end
 
 ---@class green.StopServe

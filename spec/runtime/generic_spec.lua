@@ -118,6 +118,38 @@ local function drain(o)
   while o.far:recv(65536) do end
 end
 
+--- The same with TLS, where it is built.
+local certs = pcall(require, "green.openssl") and require "spec.certificates"
+local tls_server = certs and assert(green.tls.context(certs.of("server",
+  {mode = "server"})))
+local tls_client = certs and assert(green.tls.context {cafile = certs.ca,
+  verify = "none"})
+
+--- The server's side is still to make its handshake.
+local function accepted_with_tls()
+  local o = {l = assert(green.listen("127.0.0.1", 0, {tls = tls_server}))}
+  local _, port = o.l:getsockname()
+  o.near = assert(green.connect("127.0.0.1", port))
+  o.far = assert(o.l:accept())
+  return o
+end
+
+local function connected_with_tls()
+  local o = accepted_with_tls()
+  local t = green.spawn(green.wrap_ssl, o.near, tls_client)
+  assert(o.far:handshake())
+  assert(t:wait())
+  o.near:settimeout(0)
+  return o
+end
+
+local function stuffed_with_tls()
+  local o = connected_with_tls()
+  local chunk = ("x"):rep(65536)
+  while o.near:send(chunk) do end
+  return o
+end
+
 --- Two sockets of datagrams, of which one is the other's peer.
 local function datagrams()
   local o = {far = assert(green.udp("127.0.0.1", 0)), near = green.udp()}
@@ -409,6 +441,55 @@ local things = {
     end,
     satisfy = function(o) assert(o.w:write(("\n"):rep(64)):flush()) end,
   }, {
+    name = "socket:recv with TLS", single = true, late = true, value = "x",
+    make = connected_with_tls, clean = disconnect, tls = true,
+    wait = function(o, s)
+      local data, err = limited(o.far, s):recv(1)
+      return data, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "socket:receive with TLS", single = true, late = true,
+    value = "line", make = connected_with_tls, clean = disconnect, tls = true,
+    wait = function(o, s)
+      local line, err = limited(o.far, s):receive()
+      return line, err
+    end,
+    satisfy = function(o) assert(o.near:send("line\n")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "socket:send with TLS", all = true, late = true, value = 1,
+    make = stuffed_with_tls, clean = disconnect, satisfy = drain, tls = true,
+    wait = function(o, s)
+      local last, err = limited(o.near, s):send("y")
+      return last, err
+    end,
+    close = function(o) o.near:close() end,
+  }, {
+    name = "socket:shutdown with TLS", all = true, late = true, value = 1,
+    make = stuffed_with_tls, clean = disconnect, satisfy = drain, tls = true,
+    wait = function(o, s) return limited(o.near, s):shutdown("send") end,
+    close = function(o) o.near:close() end,
+  }, {
+    name = "select of a connection with TLS", single = true, late = true,
+    value = true, make = connected_with_tls, clean = disconnect, tls = true,
+    wait = function(o, s)
+      local at, v, err = green.select({o.far}, s)
+      if not at then return nil, v end
+      if v then limited(o.far, 0):recv(1) end
+      return v, err
+    end,
+    satisfy = function(o) assert(o.near:send("x")) end,
+    close = function(o) o.far:close() end,
+  }, {
+    name = "socket:handshake", all = true, late = true, steps = true,
+    value = true,
+    make = accepted_with_tls, clean = disconnect, tls = true,
+    wait = function(o, s) return limited(o.far, s):handshake() end,
+    satisfy = function(o) green.spawn_n(green.wrap_ssl, o.near, tls_client) end,
+    close = function(o) o.far:close() end,
+  }, {
     name = "datagram:receive", single = true, late = true, value = "x",
     make = datagrams, clean = drop,
     wait = function(o, s)
@@ -610,6 +691,12 @@ local things = {
     satisfy = open_gate, clean = open_gate, late = true,
   },
 }
+
+if not certs then
+  for i = #things, 1, -1 do
+    if things[i].tls then table.remove(things, i) end
+  end
+end
 
 for i = 1, #things do
   local row, selected, kept = things[i], {}, {}

@@ -13,9 +13,9 @@ local errors = require "green.runtime.errors"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
-local ipairs, math, pcall, rawequal, select, setmetatable, table, tonumber,
-  type = ipairs, math, pcall, rawequal, select, setmetatable, table,
-  tonumber, type
+local ipairs, math, pcall, rawequal, require, select, setmetatable, table,
+  tonumber, type = ipairs, math, pcall, rawequal, require, select,
+  setmetatable, table, tonumber, type
 --- Room for a burst of clients while the server is busy; the kernel cuts the
 --- number to net.core.somaxconn.
 local BACKLOG <const> = 1024
@@ -78,6 +78,9 @@ end
 local connect_options = {timeout = "number", family = "family",
                          bind = "string", nodelay = "boolean", tls = "tls"}
 
+--- Loaded on first use.
+local function tls() return require "green.net.tls" end
+
 --- The handshake of a connection that has just been made; sock, or nil and the
 --- error after closing it. What interrupts it closes the socket, too.
 local function secure(sock, host, params, seconds)
@@ -85,7 +88,7 @@ local function secure(sock, host, params, seconds)
     if err ~= nil then sock:close() end
   end})
   sock:settimeout(seconds, "t")
-  local ok, err = green.tls.start(sock, params, host, "connect")
+  local ok, err = tls().start(sock, params, host, "connect")
   sock:settimeout(nil, "t")
   return finish(sock, ok, err)
 end
@@ -152,7 +155,7 @@ function green.connect(host, port, opts)
   local path = unix_path(host)
   if not path then port = check_port(port, 2, "connect") end
   opts = check.options(opts, connect_options, 3, "connect")
-  local params = opts.tls and green.tls.check(opts.tls, 3, "connect")
+  local params = opts.tls and tls().check(opts.tls, 3, "connect")
   local began = params and opts.timeout and green.now()
   local sock, err
   if path then
@@ -294,7 +297,7 @@ function green.listen(host, port, opts)
   local path = unix_path(host)
   if not path then port = check_port(port, 2, "listen") end
   opts = check.options(opts, listen_options, 3, "listen")
-  local params = opts.tls and green.tls.check(opts.tls, 3, "listen")
+  local params = opts.tls and tls().check(opts.tls, 3, "listen")
   core.checkpoint()
   local sock, err
   if path then
@@ -303,7 +306,7 @@ function green.listen(host, port, opts)
     sock, err = listen_tcp(host, port, opts)
   end
   if not sock or not params then return sock, err end
-  return finish(sock, green.tls.listen(sock, params, "listen"))
+  return finish(sock, tls().listen(sock, params, "listen"))
 end
 
 ----------------------------------------------------------------- serve --
@@ -517,7 +520,7 @@ green.copy = core.copy
 ---@return userdata? sock
 ---@return string? err
 function green.wrap_ssl(sock, params)
-  return green.tls.wrap(sock, params)
+  return tls().wrap(sock, params)
 end
 
 ------------------------------------------------------------ descriptors --

@@ -14,8 +14,8 @@ local check = require "green.runtime.check"
 local core = require "green.core"
 local green = require "green"
 local proxy = require "green.net.proxy"
-local ipairs, math, pairs, setmetatable, table, tostring, type =
-  ipairs, math, pairs, setmetatable, table, tostring, type
+local ipairs, math, pairs, require, setmetatable, table, tostring, type =
+  ipairs, math, pairs, require, setmetatable, table, tostring, type
 
 --- Seconds, unless told otherwise. A peer that says nothing, or takes nothing,
 --- for a minute is gone or unkind; introductions are a few packets.
@@ -205,6 +205,12 @@ end
 function Server:start()
   if self.started then
     check.misuse "'start': the server was started before"
+  end
+  if self.tls then
+    local context, err =
+      require "green.net.tls".server_context(self.tls, "server")
+    if not context then return nil, err end
+    self.tls = context
   end
   local listeners = {}
   for i, item in ipairs(self.listen) do

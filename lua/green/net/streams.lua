@@ -55,7 +55,7 @@ end
 --- nil: no TLS, or before the handshake. Never switches.
 ---@return table?
 function methods.tls(sock)
-  return core.is_layered(sock) and require "green.tls".info(sock) or nil
+  return core.is_layered(sock) and require "green.net.tls".info(sock) or nil
 end
 
 --- Adds the methods to tables of methods.
