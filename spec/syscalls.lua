@@ -53,12 +53,19 @@ local ERRORS <const> = {
   poll = {"EINTR", "ENOMEM"},
   pthread_create = {"EAGAIN"},
   recv = {"EINTR", "EAGAIN", "ENOMEM", "ENOBUFS", "ECONNRESET", "ETIMEDOUT"},
+  pread64 = {"EIO", "EINTR"},
+  recvfrom = {"EINTR", "EAGAIN", "ENOMEM", "ECONNREFUSED"},
+  recvmsg = {"EINTR", "EAGAIN", "ENOMEM", "ECONNRESET"},
   send = {"EINTR", "EAGAIN", "ENOMEM", "ENOBUFS", "EPIPE", "ECONNRESET",
     "none"},
+  sendfile64 = {"EINTR", "EAGAIN", "EINVAL", "ENOMEM", "EIO", "EPIPE", "none"},
+  sendmsg = {"EINTR", "EAGAIN", "ENOMEM", "ENOBUFS", "EPIPE"},
+  sendto = {"EINTR", "EAGAIN", "ENOMEM", "ENOBUFS", "EPERM", "ECONNREFUSED"},
   setsockopt = {"ENOBUFS", "ENOMEM"},
   shutdown = {"ENOTCONN", "ENOBUFS"},
   sigaltstack = {"ENOMEM", "EPERM"},
   socket = {"EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EACCES"},
+  socketpair = {"EMFILE", "ENFILE", "ENOMEM"},
   unlink = {"EBUSY", "EACCES"},
 }
 
@@ -224,6 +231,152 @@ function scenario.unix()
       error("wrong: left is " .. name, 0)
     end
   end
+end
+
+--- Both ends of a Unix connection, with limits; closed with the third value.
+local function pair()
+  local a, b = well(green.socketpair())
+  patient(a)
+  patient(b)
+  return a, b, setmetatable({}, {__close = function()
+    a:close()
+    b:close()
+  end})
+end
+
+--- All that comes, however often it fails meanwhile; then closes.
+local function gather(sock)
+  local parts = {}
+  repeat
+    local data, err, partial = sock:receive "a"
+    parts[#parts + 1] = data or partial
+  until data or err == "closed" or #parts > 10
+  sock:close()
+  return table.concat(parts)
+end
+
+--- A copy goes on where one has failed, as long as both sides are there.
+function scenario.copy()
+  local data = ("0123456789"):rep(100000)
+  local near, from, _ <close> = pair()
+  local to, far, _ <close> = pair()
+  together(function()
+    spawn(function()
+      local ok, err = near:send(data)
+      if ok then near:shutdown "send" else near:close() end
+      well(ok, err)
+    end)
+    spawn(function()
+      local moved, err
+      local sum = 0
+      for _ = 1, 10 do
+        local n, why, part = from:copy(to)
+        moved, err = n, why
+        sum = sum + (n or part)
+        if n then break end
+      end
+      if sum ~= select(2, to:getstats()) then error("wrong sum", 0) end
+      to:close()
+      from:close()
+      well(moved, err)
+    end)
+    local got = gather(far)
+    if got ~= data:sub(1, #got) then error("wrong bytes", 0) end
+    if strict and got ~= data then error("wrong: bytes are missing", 0) end
+  end)
+end
+
+function scenario.file()
+  local text = ("line\n"):rep(20000)
+  local path = os.tmpname()
+  local f <close> = io.open(path, "w+")
+  os.remove(path)
+  if not f then return end -- by the plan
+  f:write(text)
+  f:flush()
+  f:seek "set"
+  local near, far, _ <close> = pair()
+  together(function()
+    spawn(function()
+      local n, err
+      for _ = 1, 10 do
+        n, err = green.copy(f, near)
+        if n then break end
+      end
+      near:close()
+      well(n, err)
+    end)
+    local got = gather(far)
+    if got ~= text:sub(1, #got) then error("wrong bytes", 0) end
+    if strict and got ~= text then error("wrong: bytes are missing", 0) end
+  end)
+end
+
+--- A datagram may be lost, as far as anybody can tell; none may come changed.
+function scenario.udp()
+  local sock <close> = well(green.udp("127.0.0.1", 0))
+  local _, port = well(sock:getsockname())
+  local c <close> = well(green.udp())
+  together(function()
+    spawn(function()
+      well(green.udp_server(sock, function(s, data, host, from)
+        well(s:sendto(data, host, from))
+      end))
+    end)
+    local closed <close> = setmetatable({}, {__close = function()
+      sock:close()
+    end})
+    assert(closed)
+    local sent = {}
+    for i = 1, 5 do
+      local data = ("%d:%s"):format(i, ("x"):rep(100 * i))
+      sent[data] = true -- the answer may come late
+      well(c:sendto(data, "127.0.0.1", port))
+      c:settimeout(strict and 15 or 0.01)
+      local got, err = c:receivefrom()
+      if got and not sent[got] then error("wrong datagram", 0) end
+      if not got and err ~= "timeout" then well(got, err) end
+    end
+  end)
+end
+
+function scenario.passing()
+  local a, b, _ <close> = pair()
+  local near, far, _ <close> = pair()
+  together(function()
+    spawn(function()
+      local ok, err = a:sendfd(far, "take")
+      if not ok then a:close() end
+      well(ok, err)
+    end)
+    local fd, data = b:recvfd()
+    well(fd, data)
+    if data ~= "take" then error("wrong bytes", 0) end
+    local conn, err = green.adopt(fd)
+    if not conn then failing.close(fd) end
+    local _ <close> = well(conn, err)
+    if not conn.class:find "client" then error("said to be alone", 0) end
+    send(near, "through\n")
+    if well(patient(conn):receive()) ~= "through" then
+      error("wrong line", 0)
+    end
+  end)
+end
+
+function scenario.server()
+  local server = green.server {listen = {"127.0.0.1:0", "127.0.0.1:0"},
+    handler = echo, per_peer = 10, idle = 15}
+  well(server:start())
+  local _ <close> = setmetatable({}, {__close = function()
+    server:stop {grace = 0}
+  end})
+  together(function()
+    for _, address in ipairs(server:addresses()) do
+      if address.port then spawn(talk, "127.0.0.1", address.port, 3) end
+    end
+  end)
+  local report = server:stop {grace = 1}
+  if #report.left > 0 then error("wrong: left behind", 0) end
 end
 
 function scenario.wait_fd()

@@ -36,7 +36,7 @@ void lg_copy_check_file(lua_State *L, int side) {
   FILE *f = file_at(L, side);
   struct stat st;
   luaL_argcheck(L, f, side, "attempt to use a closed file");
-  luaL_argcheck(L, fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode), side,
+  luaL_argcheck(L, fstat(fileno(f), &st) < 0 || S_ISREG(st.st_mode), side,
                 "file on disk expected");
 }
 

@@ -299,8 +299,8 @@ static int l_kind_of_fd(lua_State *L) {
   return 1;
 }
 
-/* adopt(sock, fd): a new socket of that kind takes it, and the role that the
- * descriptor has. */
+/* adopt(sock, fd [, connected]): a new socket of that kind takes it, and the
+ * role that the descriptor has. */
 static int l_adopt(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_MASTER | LG_UNCONNECTED);
   int fd = lg_int_or(luaL_checknumber(L, 2), -1), connected;
@@ -308,7 +308,8 @@ static int l_adopt(lua_State *L) {
   socklen_t size = sizeof a;
   lg_socket_shut(s); /* some have a descriptor from the beginning */
   lg_socket_adopt(s, fd);
-  connected = getpeername(fd, (struct sockaddr *)&a, &size) == 0;
+  connected = lua_toboolean(L, 3) ||
+              getpeername(fd, (struct sockaddr *)&a, &size) == 0;
   if (s->kind->datagram)
     lg_socket_become(L, 1, connected ? LG_CONNECTED : LG_UNCONNECTED);
   else if (look(fd, SO_ACCEPTCONN) > 0)

@@ -31,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -69,12 +70,19 @@ enum call {
   OPEN,
   POLL,
   PTHREAD_CREATE,
+  PREAD,
   RECV,
+  RECVFROM,
+  RECVMSG,
   SEND,
+  SENDFILE,
+  SENDMSG,
+  SENDTO,
   SETSOCKOPT,
   SHUTDOWN,
   SIGALTSTACK,
   SOCKET,
+  SOCKETPAIR,
   UNLINK,
   CALLS
 };
@@ -86,9 +94,11 @@ static const char *const names[CALLS] = {
     "flock",       "fstat",       "getaddrinfo",    "getnameinfo",
     "getpeername", "getsockname", "getsockopt",     "listen",
     "lstat",       "madvise",     "mmap",           "mprotect",
-    "open",        "poll",        "pthread_create", "recv",
-    "send",        "setsockopt",  "shutdown",       "sigaltstack",
-    "socket",      "unlink"};
+    "open",        "poll",        "pthread_create", "pread64",
+    "recv",        "recvfrom",    "recvmsg",        "send",
+    "sendfile64",  "sendmsg",     "sendto",         "setsockopt",
+    "shutdown",    "sigaltstack", "socket",         "socketpair",
+    "unlink"};
 
 static struct {
   long calls[CALLS];
@@ -316,6 +326,59 @@ EXPORT ssize_t send(int fd, const void *from, size_t n, int flags) {
   }
   return ((ssize_t(*)(int, const void *, size_t, int))real(SEND))(fd, from, n,
                                                                   flags);
+}
+
+/* By whatever names libc's headers have them: offsets have 64 bits. */
+EXPORT ssize_t pread64(int fd, void *to, size_t n, off_t at) {
+  if (fails(PREAD)) return fail();
+  return ((ssize_t(*)(int, void *, size_t, off_t))real(PREAD))(fd, to, n, at);
+}
+EXPORT ssize_t pread(int fd, void *to, size_t n, off_t at) {
+  return pread64(fd, to, n, at);
+}
+
+EXPORT ssize_t recvfrom(int fd, void *to, size_t n, int flags,
+                        struct sockaddr *a, socklen_t *size) {
+  if (fails(RECVFROM)) return fail();
+  return ((ssize_t(*)(int, void *, size_t, int, struct sockaddr *,
+                      socklen_t *))real(RECVFROM))(fd, to, n, flags, a, size);
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
+  if (fails(RECVMSG)) return fail();
+  return ((ssize_t(*)(int, struct msghdr *, int))real(RECVMSG))(fd, m, flags);
+}
+
+/* With error 0 it sends one byte only. */
+EXPORT ssize_t sendfile64(int to, int fd, off_t *at, size_t n) {
+  if (fails(SENDFILE)) {
+    if (plan.error) return fail();
+    if (n > 1) n = 1;
+  }
+  return ((ssize_t(*)(int, int, off_t *, size_t))real(SENDFILE))(to, fd, at,
+                                                                 n);
+}
+EXPORT ssize_t sendfile(int to, int fd, off_t *at, size_t n) {
+  return sendfile64(to, fd, at, n);
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
+  if (fails(SENDMSG)) return fail();
+  return ((ssize_t(*)(int, const struct msghdr *, int))real(SENDMSG))(fd, m,
+                                                                      flags);
+}
+
+EXPORT ssize_t sendto(int fd, const void *from, size_t n, int flags,
+                      const struct sockaddr *a, socklen_t size) {
+  if (fails(SENDTO)) return fail();
+  return ((ssize_t(*)(int, const void *, size_t, int, const struct sockaddr *,
+                      socklen_t))real(SENDTO))(fd, from, n, flags, a, size);
+}
+
+EXPORT int socketpair(int family, int type, int protocol, int fds[2]) {
+  if (fails(SOCKETPAIR)) return fail();
+  return ((int (*)(int, int, int, int *))real(SOCKETPAIR))(family, type,
+                                                           protocol, fds);
 }
 
 EXPORT int setsockopt(int fd, int level, int name, const void *v,

@@ -490,6 +490,46 @@ local things = {
     satisfy = function(o) green.spawn_n(green.wrap_ssl, o.near, tls_client) end,
     close = function(o) o.far:close() end,
   }, {
+    name = "copy of a file", all = true, late = true, value = 1,
+    make = function()
+      local o = stuffed()
+      o.file = assert(io.open(arg[0]))
+      return o
+    end,
+    clean = function(o)
+      o.file:close()
+      disconnect(o)
+    end,
+    satisfy = drain,
+    wait = function(o, s)
+      local moved, err = green.copy(o.file, limited(o.near, s), 1)
+      return moved, err
+    end,
+    close = function(o) o.near:close() end,
+  }, {
+    name = "datagram:sendto", all = true, late = true, value = 1, keeps = true,
+    make = function()
+      local path = os.tmpname()
+      os.remove(path)
+      local o = {far = assert(green.udp("unix:" .. path)),
+                 near = green.udp "unix:", path = path}
+      o.near:settimeout(0)
+      while o.near:sendto("x", path) do end
+      o.far:settimeout(0)
+      return o
+    end,
+    clean = function(o)
+      drop(o)
+      os.remove(o.path)
+    end,
+    wait = function(o, s)
+      local size, err = limited(o.near, s):sendto("y", o.path)
+      return size, err
+    end,
+    satisfy = function(o)
+      while o.far:receive() do end
+    end,
+  }, {
     name = "datagram:receive", single = true, late = true, value = "x",
     make = datagrams, clean = drop,
     wait = function(o, s)

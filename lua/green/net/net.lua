@@ -540,7 +540,7 @@ function green.socketpair(kind)
   if not (one and other) then return nil, "too many open files" end
   local a, b = core.pair(kind == "stream")
   if not a then return nil, b end
-  return core.adopt(one, a), core.adopt(other, b)
+  return core.adopt(one, a, true), core.adopt(other, b, true)
 end
 
 --- A socket around a descriptor that is there: one that was received, or

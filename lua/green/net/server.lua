@@ -203,8 +203,8 @@ end
 ---@return true? ok
 ---@return string? err  "address already in use", ...
 function Server:start()
-  if self.started then
-    check.misuse "'start': the server was started before"
+  if self.started or self.stopping then
+    check.misuse "'start': the server was started or stopped before"
   end
   if self.tls then
     local context, err =
@@ -328,7 +328,7 @@ function Server:addresses()
   local list = {}
   for i, listener in ipairs(self.listeners or {}) do
     local host, port = listener:getsockname()
-    list[i] = {host = host, port = port}
+    list[i] = {host = host, port = host and port or nil}
   end
   return list
 end
