@@ -22,6 +22,8 @@ subjects.programs = {
   {out = "timer_go", needs = "go", source = "peers/timer.go"},
   {out = "echo_go", needs = "go", source = "peers/echo.go"},
   {out = "udp_go", needs = "go", source = "peers/udp.go"},
+  {out = "load_tls", needs = "openssl", source = "load_tls.c"},
+  {out = "tls_go", needs = "go", source = "peers/tls.go"},
 }
 
 --- Digits in groups of three: 10000 becomes "10,000".
@@ -282,6 +284,25 @@ local function line(rows, options)
   }, options)
 end
 
+local function tls(rows, options)
+  return served({
+    name = "tls",
+    title = "echo over TLS, connections x bytes (round trips per second)",
+    notes = "TLS, latency at the median and at 99 % (microseconds)",
+    cpu = "TLS, the server's CPU time per round trip (microseconds)",
+    columns = {
+      {label = "50 x 64", args = "50 64"},
+      {label = "1,000 x 64", args = "1000 64"},
+      {label = "50 x 16 KB", args = "50 16384"},
+      {label = "1,000 x 16 KB", args = "1000 16384"},
+      {label = "handshakes", args = "20 0"},
+    },
+    rows = {
+      rows.ours "tls", rows.cqueues "tls", rows.copas "tls", rows.go "tls",
+    },
+  }, options, "pair_tls")
+end
+
 local function udp(rows, options)
   return served({
     name = "udp",
@@ -363,7 +384,7 @@ function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
     switch, spawn, idle, timer, handover, queues, select_among, pool, group,
-    echo, line, udp, proxy, lookup, gc, scale,
+    echo, line, tls, udp, proxy, lookup, gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)

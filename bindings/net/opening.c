@@ -136,15 +136,14 @@ static const struct lg_opening handshake_opening = {&handshake_op, not_open};
 int lg_socket_handshake(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
-  const char *why;
   int r;
   lua_settop(L, 1);
   if (!s->polls && (r = lg_enter(L, G, &handshake_op)) >= 0) return r;
   if (s->fd < 0) return lg_push_closed(L);
   if ((r = lg_open_layer(L, G, s, &handshake_opening)) >= 0) return r;
   if (s->fd < 0) return lg_push_closed(L);
-  why = s->layer && s->layer->why ? s->layer->why(s) : NULL;
-  if (why) return lg_fail_text(L, why);
+  r = s->layer && s->layer->open ? s->layer->open(s) : 0;
+  if (r < 0 && r != -EAGAIN) return lg_socket_fail(L, s, -r);
   lua_pushboolean(L, 1);
   return 1;
 }

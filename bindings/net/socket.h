@@ -69,9 +69,9 @@ struct lg_socket;
  * there is room. So one thread may read while another writes. All but read and
  * write may be NULL. */
 struct lg_layer {
-  /* Goes on with the opening, while s->opening: 0, it is open; -EAGAIN, the
-   * caller waits for s->wants; else it has failed, and each read and write
-   * says so. */
+  /* Goes on with the opening, and tells afterwards how it ended. 0: it is open;
+   * -EAGAIN: the caller waits for s->wants; else it has failed, and each read
+   * and write says so. */
   int (*open)(struct lg_socket *s);
   /* How many bytes; 0 is the end of the stream. */
   ssize_t (*read)(struct lg_socket *s, char *to, size_t n);

@@ -67,8 +67,7 @@ static int outcome(struct tls *t, int result) {
 
 static const char *why(const struct lg_socket *s) {
   const struct tls *t = s->layered;
-  if (t->failed == LG_LAYERED) return t->why;
-  return t->failed ? strerror(t->failed) : NULL;
+  return t->why;
 }
 
 /* --- opening --- */
@@ -99,7 +98,7 @@ static int open_layer(struct lg_socket *s) {
   if (t->failed) return -t->failed;
   s->drained = 0;
   r = advance(s, t);
-  if (r == -EAGAIN && tls_seam->now() >= s->opening_end)
+  if (r == -EAGAIN && s->opening && tls_seam->now() >= s->opening_end)
     return broken(t, "handshake timed out");
   return r;
 }
