@@ -215,6 +215,7 @@ static int crew_gc(lua_State *L) {
   }
   if (!crew->object.G->hub) crew->keeps = 0; /* nothing is held any more */
   while (crew->unread) lg_crew_uncollect(crew);
+  assert(!crew->living); /* no watch points here any more */
   free(crew->spare);
   crew->spare = NULL;
   if (crew->object.G->free_slots) lg_release(crew->object.G, crew->anchor);

@@ -143,6 +143,7 @@ static void let_go(struct crew *crew, struct member *m) {
 int lg_crew_let_go(lua_State *L) {
   struct crew *crew = lg_to_crew(L, 1);
   while (crew->living) let_go(crew, crew->living);
+  assert(crew->live == 0);
   lg_crew_drop_anchor(crew);
   green_wake_all(crew->object.G->hub, &crew->readers, GREEN_WOKEN);
   return 0;

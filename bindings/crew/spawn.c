@@ -121,6 +121,7 @@ static int lend_again(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   struct member *m = lg_crew_member(crew);
   if (!lg_crew_has_slots(crew)) return wait_as_lender(L);
+  assert(m && !m->has_slot); /* its own is the child's */
   crew->used++;
   m->has_slot = 1;
   return lend_returns(L);
@@ -139,6 +140,7 @@ static int lend_woken(lua_State *L, struct lg *G, int reason) {
   struct crew *crew = lua_touserdata(L, 1);
   (void)G;
   if (reason == GREEN_WOKEN) {
+    assert(crew->granted > 0 && !lg_crew_member(crew)->has_slot);
     crew->granted--;
     lg_crew_member(crew)->has_slot = 1;
   }
@@ -202,7 +204,8 @@ static int spawn_granted(lua_State *L, struct crew *crew,
   lua_insert(L, 2);
   lua_pushlightuserdata(L, &p);
   status = lua_pcall(L, lua_gettop(L) - 2, kind->handle, 0);
-  crew->granted--;
+  assert(crew->granted > 0 && crew->used >= crew->granted);
+  crew->granted--; /* it is the member's now, or free */
   if (status != LUA_OK) {
     if (p.lender.has_slot) crew->used--;
     lg_crew_pass_on(crew);

@@ -66,6 +66,7 @@ static int condition_signal(lua_State *L) {
 static int condition_broadcast(lua_State *L) {
   struct condition *c = self(L);
   green_wake_all(c->object.G->hub, &c->waiters, GREEN_CLOSED);
+  assert(!green_list_head(&c->waiters));
   return 0;
 }
 

@@ -22,6 +22,7 @@ static int event_wait(lua_State *L);
 /* Pushes what was sent. */
 static int push_values(lua_State *L, const struct event *e, int at) {
   int i;
+  assert(e->state != EMPTY && e->n > 0);
   lua_getiuservalue(L, at, 1);
   if (e->n == 1) return 1;
   luaL_checkstack(L, e->n + 1, "too many values");
@@ -102,6 +103,7 @@ static int sent(lua_State *L, struct event *e, int state) {
   assert(e->state == EMPTY && state != EMPTY);
   e->state = state;
   green_wake_all(e->object.G->hub, &e->waiters, GREEN_WOKEN);
+  assert(!green_list_head(&e->waiters)); /* and nobody comes any more */
   return 0;
 }
 

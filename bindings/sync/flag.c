@@ -49,6 +49,7 @@ static int flag_set(lua_State *L) {
   struct flag *f = self(L);
   f->set = 1;
   green_wake_all(f->object.G->hub, &f->waiters, GREEN_WOKEN);
+  assert(!green_list_head(&f->waiters)); /* none waits while it is set */
   return 0;
 }
 

@@ -67,7 +67,7 @@ static void take_away(struct lock *l) {
   *l->link = l->next;
   if (l->next) ((struct lock *)l->next)->link = l->link;
   l->owner = NULL;
-  l->state = FREE;
+  l->state = FREE; /* for a moment, where others wait: the caller goes on */
 }
 
 static void hand_over(struct green_hub *hub, struct lock *l) {

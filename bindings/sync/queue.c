@@ -424,14 +424,18 @@ static int queue_close(lua_State *L) {
   if (q->closed) return 0;
   q->closed = 1;
   q->store.changes++;
+  /* Values of these puts stay in the table until their threads withdraw them;
+   * getters wait only where there are no values, and learn that none comes. */
   green_wake_all(G->hub, &q->putters, GREEN_CLOSED);
   green_wake_all(G->hub, &q->getters, GREEN_CLOSED);
+  assert(!green_list_head(&q->putters) && !green_list_head(&q->getters));
   return 0;
 }
 
 /* The program may have called task_done() for some before anybody got them. */
 static void done(struct lg *G, struct queue *q, lua_Integer n) {
   q->unfinished -= n < q->unfinished ? n : q->unfinished;
+  assert(q->unfinished >= 0);
   if (q->unfinished == 0) green_wake_all(G->hub, &q->joiners, GREEN_WOKEN);
 }
 

@@ -23,6 +23,7 @@
 void lg_ring_grow(lua_State *L, struct lg_store *s, int table) {
   lua_Integer i, room = s->room ? s->room * 2 : 8;
   lua_Integer wrapped = s->head + s->count - s->room;
+  assert(s->count == s->room && (s->room & (s->room - 1)) == 0);
   for (i = room; i > s->room; i--) { /* room first: this may raise */
     lua_pushboolean(L, 0);
     lua_rawseti(L, table, i);
@@ -37,6 +38,7 @@ void lg_ring_grow(lua_State *L, struct lg_store *s, int table) {
 /* The values before the taken one move up. */
 void lg_ring_close_gap(lua_State *L, struct lg_store *s, int table,
                        lua_Integer gap) {
+  assert(gap < s->count);
   for (; gap > 0; gap--) {
     lua_rawgeti(L, table, lg_slot(s, gap - 1));
     lua_rawseti(L, table, lg_slot(s, gap));
@@ -51,6 +53,7 @@ static void stack_put(lua_State *L, struct lg_store *s, int table) {
 }
 
 static void stack_take(lua_State *L, struct lg_store *s, int table) {
+  assert(s->count > 0);
   lua_rawgeti(L, table, s->count);
   lua_pushboolean(L, 0);
   lua_rawseti(L, table, s->count--);
@@ -157,6 +160,7 @@ static void plan_down(lua_State *L, struct plan *p) {
 static void go(struct plan *p, lua_Integer from) {
   struct lg_entry *heap = p->s->heap;
   int i;
+  assert(p->steps <= DEEPEST && p->at >= 0 && p->at < p->s->room);
   for (i = 0; i < p->steps; i++) {
     heap[from] = heap[p->way[i]];
     from = p->way[i];
@@ -233,6 +237,7 @@ static int heap_put(lua_State *L, struct lg *G, struct lg_store *s, int queue,
                     int table) {
   struct plan p = {.G = G, .s = s, .entry = {key_of(L, s), 0, 0}};
   int status;
+  assert(s->count < s->room); /* after lg_heap_grow() */
   p.entry.seq = ++s->seq;
   if (s->count == 0) {
     p.at = 0;
@@ -242,6 +247,7 @@ static int heap_put(lua_State *L, struct lg *G, struct lg_store *s, int queue,
     lua_remove(L, -2);
     return status;
   }
+  /* Nothing has run since compare() saw that the queue is as it was. */
   p.entry.slot = s->heap[s->count].slot;
   lua_rawseti(L, table, p.entry.slot);
   s->odd += is_odd(&p.entry);
@@ -254,6 +260,7 @@ static int heap_take(lua_State *L, struct lg *G, struct lg_store *s, int queue,
   struct plan p = {.G = G, .s = s, .entry = s->heap[s->count - 1]};
   lua_Integer first = s->heap[0].slot;
   int status = LUA_OK, odd = is_odd(&s->heap[0]);
+  assert(s->count > 0);
   lua_pushnil(L);
   if (unlikely(s->odd && s->count > 2))
     status = find_protected(L, &p, queue, table);
@@ -269,7 +276,8 @@ static int heap_take(lua_State *L, struct lg *G, struct lg_store *s, int queue,
   lua_rawseti(L, table, first);
   go(&p, 0);
   s->odd -= odd;
-  s->heap[--s->count].slot = first;
+  s->heap[--s->count].slot = first; /* free slots lie behind the entries */
+  assert(s->odd >= 0 && s->odd <= s->count);
   return LUA_OK;
 }
 
@@ -307,6 +315,7 @@ static lua_Integer slot_at(const struct lg_store *s, lua_Integer i) {
 void lg_store_clear(lua_State *L, struct lg_store *s, int table,
                     lua_Integer keep) {
   lua_Integer i;
+  assert(keep >= 0 && keep <= s->count);
   for (i = keep; i < s->count; i++) {
     lua_pushboolean(L, 0);
     lua_rawseti(L, table, slot_at(s, i));

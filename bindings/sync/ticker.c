@@ -45,6 +45,7 @@ static int attempt(lua_State *L, struct lg *G, void *object, int at) {
   (void)G, (void)at;
   if (k->closed) return lg_push_closed(L);
   if (due(k) > green_now()) return -1;
+  assert(next_tick(k) > k->n); /* each tick is taken once */
   k->n = next_tick(k);
   lua_pushinteger(L, (lua_Integer)k->n);
   return 1;
@@ -121,6 +122,7 @@ static int ticker_close(lua_State *L) {
   struct ticker *k = self(L);
   k->closed = 1;
   green_wake_all(k->object.G->hub, &k->waiters, GREEN_CLOSED);
+  assert(!green_list_head(&k->waiters));
   return 0;
 }
 

@@ -48,8 +48,9 @@ static int waitgroup_wait(lua_State *L) {
 static void add(struct waitgroup *w, lua_Integer n) {
   w->count += n;
   assert(w->count >= 0);
-  if (w->count == 0)
-    green_wake_all(w->object.G->hub, &w->waiters, GREEN_WOKEN);
+  if (w->count > 0) return;
+  green_wake_all(w->object.G->hub, &w->waiters, GREEN_WOKEN);
+  assert(!green_list_head(&w->waiters)); /* none waits at 0 */
 }
 
 /* add([n]): n more, 1 by default; fewer if it is negative. Never switches. */
