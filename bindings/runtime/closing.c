@@ -17,11 +17,11 @@
 int lg_drain(lua_State *L, struct lg *G) {
   int left;
   if (G->drained || !G->hub) return 0;
-  G->drained = 1;
-  green_keep_note(G->hub, L);
+  G->drained = 1;             /* threads may still spawn, to clean up */
+  green_keep_note(G->hub, L); /* where the drain waits, for reports */
   left = green_drain(G->hub);
   assert(G->drained == 1); /* a drain starts no other drain */
-  G->drained = 2;
+  G->drained = 2;          /* from now on nothing blocks, and nothing spawns */
   return left;
 }
 
@@ -50,6 +50,7 @@ static int make_spare(lua_State *L) {
 /* Pops an object, which is the sentinel from now on. Takes no memory: the
  * fields exist from the beginning. */
 static void be_sentinel(lua_State *L) {
+  assert(lua_isuserdata(L, -1) && !lua_getmetatable(L, -1));
   luaL_setmetatable(L, "green.sentinel");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
   lua_pushvalue(L, -2);
@@ -109,7 +110,8 @@ void lg_sentinel_class(lua_State *L) {
 /* --- os.exit from a green thread ends in main --- */
 
 void lg_exit(lua_State *L, struct lg *G) {
-  G->exiting = 0;
+  assert(G->exiting && lg_current(G) == green_main(G->hub));
+  G->exiting = 0; /* what the policy calls may block again */
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   lua_getfield(L, -1, "exit");
   lua_call(L, 0, 0);
@@ -121,7 +123,7 @@ static int l_exit_main(lua_State *L) {
   struct green_thread *main = green_main(G->hub);
   if (!main || lg_current(G) == main) return 0;
   G->exiting = 1;
-  green_wake(G->hub, main, GREEN_EXIT);
+  green_wake(G->hub, main, GREEN_EXIT); /* does nothing if it is ready */
   green_kill(G->hub, lg_current(G));
   lua_pushboolean(L, 1);
   return 1;

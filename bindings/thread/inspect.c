@@ -26,6 +26,7 @@ const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t) {
 static const char *status(const struct lg_handle *h) {
   static const char *const past[] = {"done", "failed", "killed"};
   const struct green_thread *t = lg_live(h);
+  assert(t || (h->state >= GREEN_DONE && h->state <= GREEN_KILLED));
   return t ? green_status(t) : past[h->state - GREEN_DONE];
 }
 
@@ -46,6 +47,8 @@ lua_State *lg_waiting_state(struct lg *G, struct green_thread *t) {
 
 static void push_waits_on(lua_State *L, lua_State *from) {
   lua_Debug ar;
+  /* The innermost function is the one that waits, and its first value the
+   * object, or the list of a select. */
   if (lua_getstack(from, 0, &ar) && lua_checkstack(from, 2) &&
       lua_getlocal(from, &ar, 1)) {
     lua_xmove(from, L, 1);
@@ -64,7 +67,7 @@ static void seconds(lua_State *L, const char *name, uint64_t ns) {
 /* Fills the table on top. Strings come last: they run finalizers, which may end
  * the thread. */
 static void tell_wait(lua_State *L, struct lg *G, struct green_thread *t) {
-  const char *what = green_waits_for(t);
+  const char *what = green_waits_for(t); /* outlives the thread */
   uint64_t deadline = green_timer_deadline(G->hub, t->slot);
   lua_State *from = lg_waiting_state(G, t);
   seconds(L, "since", t->since);

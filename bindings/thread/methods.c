@@ -38,6 +38,7 @@ static int note_kill(lua_State *L) {
   const struct lg_handle *h = lua_touserdata(L, 1);
   lg_push_where(L, L, 1);
   lg_handle_rare(L, lua_touserdata(L, 4), 1, 1);
+  assert(lua_istable(L, -1) && lua_isstring(L, -2));
   if (lua_toboolean(L, 3) ? !is_new(h) : !is_alive(h)) return 0;
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, RARE_REASON);
@@ -93,7 +94,8 @@ static int throw_unstarted(lua_State *L, struct lg *G,
   lua_State *co;
   if (!is_new(h)) return 0;
   co = t->user;
-  lua_settop(co, LG_TRIPWIRE);
+  assert(lg_live(h) == t && lua_gettop(co) > LG_BASE);
+  lua_settop(co, LG_TRIPWIRE); /* the outcome takes the function's place */
   lua_xmove(L, co, 1);
   t->user_place = site;
   t->state = GREEN_FAILED;

@@ -45,6 +45,7 @@ static int is_at_base(const struct green_thread *t) {
 static int look(const struct green_thread *t, lua_Debug *ar) {
   lua_State *co = t->user;
   if (!co) return 0;
+  /* While it runs, the outermost frame is the function's. */
   if (!is_at_base(t)) return bottom(co, ar) && lua_getinfo(co, "S", ar);
   if (!lua_isfunction(co, LG_BASE) || !lua_checkstack(co, 1)) return 0;
   lua_pushvalue(co, LG_BASE);
@@ -111,6 +112,7 @@ uint32_t lg_keep_name(struct lg *G, struct green_thread *t) {
   char text[LUA_IDSIZE + 16];
   uint32_t site;
   if (!G || !lg_is_lua(t)) return 0;
+  assert(t->id);
   site = lg_defined(G, t);
   if (!*green_name(t) && site_text(G, site, text, sizeof text))
     green_set_name(G->hub, t, text); /* fails: it has none then */
@@ -152,6 +154,8 @@ static int box_stats(lua_State *L) {
 
 void lg_name_past(struct lg *G, struct green_thread *t) {
   lua_Debug ar;
+  assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
+  /* One that was reset noted its place before (reset.c). */
   if (lg_is_lua(t) && t->state == GREEN_DONE && describe(t, &ar) &&
       !(t->user_place = lg_definition(G, &ar)))
     lg_protected(G, box_name, t); /* there are too many places */

@@ -39,9 +39,11 @@ static void push_inheritance(lua_State *L, struct lg *G,
 
 /* The function and its n values are on top of the stack. */
 static void fill_coroutine(lua_State *L, lua_State *co, int n) {
-  lua_pushvalue(L, -n - 1);
+  assert(lua_gettop(co) == LG_TRIPWIRE && lua_gettop(L) > n);
+  lua_pushvalue(L, -n - 1); /* stays at LG_BASE, for the name */
   lua_xmove(L, co, 1);
-  lua_xmove(L, co, n + 1);
+  lua_xmove(L, co, n + 1); /* these are what lua_resume() takes */
+  assert(lua_gettop(co) == LG_BASE + 1 + n);
 }
 
 /* (G, slot, rare things) */
@@ -57,7 +59,9 @@ static void hand_down(lua_State *L, struct lg *G, lua_State *co, int slot,
   lua_pushcfunction(L, put_rare);
   lua_pushlightuserdata(L, G);
   lua_pushinteger(L, slot);
-  lua_pushvalue(L, -n - 5);
+  lua_pushvalue(L,
+                -n - 5); /* below the values, the function and these three */
+  assert(lua_istable(L, -1));
   if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
   lg_give_back(G, co, slot);
   lua_error(L);
@@ -92,7 +96,8 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
     if (elsewhere) luaL_error(L, "cannot spawn %s", elsewhere);
     luaL_error(L, "not enough memory for a green thread");
   }
-  /* From here on nothing fails. */
+  /* From here on nothing fails, and no finalizer runs. */
+  assert(t->state == GREEN_NEW && !t->user && !t->user_flags && slot > 0);
   t->user = co;
   t->user_anchor = slot;
   t->user_spawner = parent ? (uint32_t)parent->id : 0;
@@ -110,6 +115,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
 
 void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
                      uint64_t at) {
+  assert(t->state == GREEN_NEW && t->user && t->user_anchor);
   if (green_start(G->hub, t, at) < 0) {
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");
