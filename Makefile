@@ -148,7 +148,7 @@ $(BUILD)/spec/eager_gc.so: spec/c/eager_gc.c $(BUILD)/flags \
 
 # To be preloaded, into programs without Lua, too, which must not miss it: calls
 # of Lua are bound late. The flags that check calls of libc would change names.
-$(BUILD)/spec/failing.so: spec/c/failing.c $(BUILD)/flags \
+$(BUILD)/spec/failing.so: spec/c/failing.c Makefile $(BUILD)/flags \
                           $(BUILD)/flags-lua $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -fplt -U_FORTIFY_SOURCE $(LUA_CFLAGS) -shared $(LDFLAGS) \
