@@ -16,6 +16,10 @@ local green = require "green"
 local test = require "green.test"
 local core = require "green.core"
 
+local certs = pcall(require, "green.openssl") and require "spec.certificates"
+
+local KINDS <const> = {"inet", "unix", certs and "tls" or nil}
+
 local random = math.random
 local TRACE <const> = os.getenv "FUZZ_TRACE"
 
@@ -133,7 +137,8 @@ function Stream:take(piece)
 end
 
 local ENDS <const> = {closed = true, ["connection reset by peer"] = true,
-  ["Connection reset by peer"] = true, ["broken pipe"] = true}
+  ["Connection reset by peer"] = true, ["broken pipe"] = true,
+  truncated = true}
 
 function World:ended(s, err)
   if err == "closed" then
@@ -294,7 +299,7 @@ end
 
 function moves.listen(w)
   if not one_in(5) or #w.streams > 12 then return end
-  w:connect(pick {"inet", "unix"})
+  w:connect(pick(KINDS))
 end
 
 function moves.spawn(w)
@@ -318,16 +323,39 @@ function World:spawn(n)
   self.threads[#self.threads + 1] = t
 end
 
+local function unix_pair()
+  local path = os.tmpname()
+  os.remove(path)
+  local l <close> = assert(green.listen("unix:" .. path))
+  local a = assert(green.connect("unix:" .. path))
+  return a, assert(l:accept())
+end
+
+local function inet_pair()
+  local l <close> = assert(green.listen("127.0.0.1", 0))
+  local host, port = l:getsockname()
+  local a = assert(green.connect(host, port))
+  return a, assert(l:accept())
+end
+
+local function tls_pair()
+  local l <close> = assert(green.listen("127.0.0.1", 0,
+    {tls = certs.of "server"}))
+  local host, port = l:getsockname()
+  local server = green.spawn(function()
+    local b = assert(l:accept())
+    assert(b:handshake())
+    return b
+  end)
+  local a = assert(green.connect(host, port, {tls = {cafile = certs.ca}}))
+  return a, server:wait()
+end
+
+local pairs_of <const> = {unix = unix_pair, inet = inet_pair, tls = tls_pair}
+
 --- A pair of connected streams.
 function World:connect(kind)
-  local path = kind == "unix" and os.tmpname()
-  if path then os.remove(path) end
-  local l <close> = assert(path and green.listen("unix:" .. path) or
-    not path and green.listen("127.0.0.1", 0))
-  local host, port = l:getsockname()
-  local a = assert(green.connect(path and "unix:" .. path or host,
-    not path and port or nil))
-  local b = assert(l:accept())
+  local a, b = pairs_of[kind]()
   if one_in(2) then -- the kernel keeps little: sends wait
     a:setoption("send-buffer-size", 4096)
     b:setoption("send-buffer-size", 4096)
@@ -352,7 +380,8 @@ function World:finish()
   for _, s in ipairs(self.streams) do
     group:spawn(function()
       if s.to:getfd() < 0 then return end
-      s.from:shutdown("send")
+      -- With TLS it may have to wait until the peer has read.
+      group:spawn(s.from.shutdown, s.from, "send")
       while not s.over and not s.broken do
         local data, err = s.to:recv(65536)
         s:take(data)
@@ -375,7 +404,7 @@ local function program()
   local w = setmetatable({streams = {}, threads = {}, failures = {}, n = 0},
     World)
   green.on_error(function(err) w:fail("an actor failed: %s", err) end)
-  for _ = 1, random(3) do w:connect(pick {"inet", "unix"}) end
+  for _ = 1, random(3) do w:connect(pick(KINDS)) end
   for _ = 1, random(2, 10) do w:spawn(random(5, 40)) end
   for _ = 1, random(5) do
     green.sleep(random() / 100)
