@@ -16,6 +16,8 @@ local green = {}
 ---@field require? function
 ---@field socket? table
 ---@field ssl? table
+---@field io? table<string, function>  of the functions that were replaced
+---@field os? table<string, function>
 ---@field [integer] green.captured
 
 --- Makes code that exists block the calling green thread alone, where it would
@@ -40,13 +42,23 @@ local green = {}
 --- ssl: whoever requires "ssl" or "ssl.core" gets green.ssl's, and "ssl.https"
 --- is loaded once more.
 ---
+--- io: popen, read, lines, write, flush, close, input, output and open of a
+--- FIFO, print, and the methods of files wait for pipes, FIFOs, terminals and
+--- sockets; files on disk stay as they are. A handle is one of Lua's own files.
+--- Threads that read or write the same file take turns. What a read had got
+--- when it was interrupted is read again. A command goes on when the close of
+--- its handle is interrupted, and leaves no zombie. Where blocking is refused,
+--- as in a finalizer, the stock functions do it.
+---
+--- os: execute. Interrupted, it leaves the command to run, as above.
+---
 --- require: a module that another thread is loading is waited for (which is
 --- interruptible), and loaded once. If that load fails or its thread is killed,
 --- the next in turn loads it. Modules that require each other in a cycle, in
 --- one thread or in several, get an error that names modules and threads,
 --- unless they are in package.loaded already. Otherwise it is the stock one.
 --- bin/luagreen does this by itself.
----@param names? table<"socket"|"ssl"|"require", boolean>|false
+---@param names? table<"socket"|"ssl"|"io"|"os"|"require", boolean>|false
 ---@return green.patches originals  what was there before, by name, and a list
 --- of those that hold originals
 function green.monkey_patch(names) end

@@ -15,6 +15,9 @@ local loaded <const> = core.loaded()
 local HOME <const> = debug and
   debug.getinfo(1, "S").source:match "^(.*/)patch/[^/]*$"
 
+--- Bytes of a path from which on no fields are added.
+local LONGEST <const> = 60
+
 local Captured = {}
 
 function Captured:__tostring()
@@ -59,10 +62,16 @@ function Walk:add_upvalues(f)
   end
 end
 
+--- The path of a field; of the first fields, if it is a long one.
+local function path_of(place, key)
+  if type(key) ~= "string" or #place > LONGEST then return place end
+  return place .. "." .. key
+end
+
 --- next, not pairs: no metamethod of the program runs.
 function Walk:add_fields(t, place)
   for key, value in next, t do
-    self:add(value, type(key) == "string" and place .. "." .. key or place)
+    self:add(value, path_of(place, key))
     self:add(key, place)
   end
 end
