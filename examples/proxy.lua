@@ -1,7 +1,8 @@
 -- proxy.lua - passes TCP connections on to another server.
 --
---   luagreen examples/proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS]
+--   luagreen examples/proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS [CERT KEY]]
 --
+-- With a certificate and its key (PEM files) clients talk TLS, which ends here.
 -- Either side may be "unix:/path". Each direction is a copy, in C, in a green
 -- thread of its own. When one side has sent everything, the proxy tells the
 -- other, which may go on sending: half a connection is a connection. If one
@@ -57,13 +58,21 @@ local function relay(client, server)
   back:join()
 end
 
-local function main(listen, target, idle)
+--- A listener; its connections speak TLS if there is a certificate.
+local function open(listen, certificate, key)
+  local host, port = address(listen)
+  local tls = certificate and assert(green.tls.context {mode = "server",
+    certificate = certificate, key = key})
+  return assert(green.listen(host, port, {tls = tls}))
+end
+
+local function main(listen, target, idle, certificate, key)
   if not target then
-    error("usage: proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS]", 0)
+    error("usage: proxy.lua [HOST:]PORT TARGET[:PORT] [SECONDS [CERT KEY]]", 0)
   end
   local host, port = address(target)
   if host == "*" then host = "127.0.0.1" end
-  local listener = assert(green.listen(address(listen)))
+  local listener = open(listen, certificate, key)
   local name, number = listener:getsockname()
   print("proxy on " .. (number and "port " .. number or name))
   io.stdout:flush()

@@ -155,6 +155,27 @@ describe("proxy.lua", function()
     t:type "\3"
   end)
 
+  it("ends TLS where it has a certificate", function()
+    local certificates = pcall(require, "green.openssl")
+      and require "spec.certificates"
+    if not certificates or skip_without_script() then return end
+    local files = certificates.of "server"
+    local target <close> = assert(green.listen("127.0.0.1", 0))
+    local _, there = target:getsockname()
+    local t <close>, port = start(("proxy.lua 0 %s 30 %s %s"):format(there,
+      files.certificate, files.key), "port ", 1)
+    local client <close> = connect(port)
+    assert(green.wrap_ssl(client, {cafile = certificates.ca, verify = "none"}))
+    client:send "question"
+    client:shutdown "send"
+    local server <close> = assert(target:accept())
+    assert.equal("question", server:receive "a")
+    server:send "answer"
+    server:shutdown "send"
+    assert.equal("answer", client:receive "a")
+    t:type "\3"
+  end)
+
   it("resets the other side of one that breaks, or says nothing", function()
     if skip_without_script() then return end
     local target <close> = assert(green.listen("127.0.0.1", 0))
