@@ -146,10 +146,21 @@ local make = {
   watch = function() return last(green.as_completed {green.event()}) end,
 }
 
+--- Where the library was built with OpenSSL.
+if pcall(require, "green.net.tls") then
+  make["green.tls_context"] = function()
+    return require "green.openssl".context "client"
+  end
+  make["tls context"] = function()
+    return green.tls.context {mode = "client", verify = "none"}
+  end
+end
+
 --- Nobody gets an object of these, or none as simply.
 local hidden = {["green.sentinel"] = true, ["unixdgram{connected}"] = true,
   ["list of addresses"] = true, ["luagreen.addresses"] = true,
-  ["what is asked"] = true}
+  ["what is asked"] = true, ["green.tls_text"] = true,
+  ["green.opening"] = true, ["green.command"] = true}
 
 ----------------------------------------------------------------- the classes --
 

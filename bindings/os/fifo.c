@@ -41,7 +41,7 @@ static int flags_of(const char *mode) {
 }
 
 static int l_gc(lua_State *L) {
-  struct opening **o = lua_touserdata(L, 1);
+  struct opening **o = luaL_checkudata(L, 1, OPENING);
   if (*o) lg_errand_release(&(*o)->errand);
   *o = NULL;
   return 0;

@@ -30,7 +30,7 @@ static struct lg_child **new_child(lua_State *L) {
 }
 
 static int l_let_go(lua_State *L) {
-  struct lg_child **c = lua_touserdata(L, 1);
+  struct lg_child **c = luaL_checkudata(L, 1, COMMAND);
   if (*c) lg_errand_release(&(*c)->errand);
   *c = NULL;
   return 0;

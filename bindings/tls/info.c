@@ -162,7 +162,7 @@ static void gather(BIO *b, struct tls *t) {
 }
 
 static int free_box(lua_State *L) {
-  BIO **box = lua_touserdata(L, 1);
+  BIO **box = luaL_checkudata(L, 1, BOX);
   BIO_free(*box);
   *box = NULL;
   return 0;

@@ -49,13 +49,15 @@ function methods.chunks(sock, n)
   end
 end
 
+local tls <const> = core.is_layered -- as errors name it
+
 --- What TLS makes of the connection: version, cipher, bits, alpn, servername,
 --- resumed, and of the peer's certificate, in `peer`, subject, issuer, names,
 --- not_before, not_after, fingerprint, pem; `chain` has those above it, too.
 --- nil: no TLS, or before the handshake. Never switches.
 ---@return table?
 function methods.tls(sock)
-  return core.is_layered(sock) and require "green.net.tls".info(sock) or nil
+  return tls(sock) and require "green.net.tls".info(sock) or nil
 end
 
 --- Adds the methods to tables of methods.

@@ -329,6 +329,7 @@ end
 ---@return true? ok
 ---@return string? err
 function Context:reload(params)
+  check.self(self, Context, "reload")
   params = params and check_params(params, 1, "reload") or self.params
   local copy = {}
   for name, value in pairs(params) do copy[name] = value end
@@ -346,6 +347,7 @@ function Context:reload(params)
 end
 
 function Context:__tostring()
+  check.self(self, Context, "__tostring")
   return ("TLS context (%s)"):format(self.params.mode or "client")
 end
 

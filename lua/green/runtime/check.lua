@@ -25,7 +25,7 @@ local bad <const> = check.bad
 
 --- The object of a method: raises if its metatable is another one.
 function check.self(self, mt, what)
-  if getmetatable(self) == mt then return end
+  if getmetatable(self) == (mt.__metatable or mt) then return end
   bad(1, what, "%s expected, got %s", mt.__name, type(self))
 end
 
