@@ -9,6 +9,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <signal.h>
 #include <spawn.h>
 
 #include "os/os.h"
@@ -24,19 +25,37 @@ static void reap(struct lg_errand *e) {
   c->error = r < 0 ? errno : 0;
 }
 
+/* A library that writes to sockets has SIGPIPE ignored, and exec hands that on:
+ * then `yes | head -1` in the command would not end. */
+static int mend_signals(posix_spawnattr_t *attr) {
+  sigset_t set;
+  int error = posix_spawnattr_init(attr);
+  if (error) return error;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  posix_spawnattr_setsigdefault(attr, &set);
+  posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGDEF);
+  return 0;
+}
+
 /* 0, or an errno. The parent's ends of pipes are closed by exec: a child that
  * kept one would never see the end of its input. */
 static int spawn(pid_t *pid, const char *command, int fd, int to) {
   char *argv[] = {(char *)"sh", (char *)"-c", (char *)command, NULL};
   posix_spawn_file_actions_t actions;
-  int error = posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_t attr;
+  int error = mend_signals(&attr);
   if (error) return error;
+  error = posix_spawn_file_actions_init(&actions);
+  if (error) goto attr;
   /* dup2 of a number onto itself clears the mark that exec closes it. */
   if (fd >= 0) error = posix_spawn_file_actions_adddup2(&actions, fd, to);
   if (!error) {
-    error = posix_spawn(pid, "/bin/sh", &actions, NULL, argv, environ);
+    error = posix_spawn(pid, "/bin/sh", &actions, &attr, argv, environ);
   }
   posix_spawn_file_actions_destroy(&actions);
+attr:
+  posix_spawnattr_destroy(&attr);
   return error;
 }
 

@@ -553,6 +553,19 @@ describe("handles that nobody closes", function()
   end)
 end)
 
+describe("a command", function()
+  it("has SIGPIPE, which libraries for sockets have ignored", function()
+    local out = help.child [[
+      require "socket" -- LuaSocket's
+      require "green".monkey_patch()
+      local ignored = io.popen "grep SigIgn /proc/self/status":read "a"
+      print(tonumber(ignored:match "%x+$" or ignored:match "(%x+)%s*$", 16)
+        & 0x1000)
+    ]]
+    assert.equal("0\n", out)
+  end)
+end)
+
 describe("many commands", function()
   it("run at once", function()
     local gate <close> = fifo()
