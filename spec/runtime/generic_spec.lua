@@ -485,9 +485,15 @@ local things = {
   }, {
     name = "socket:handshake", all = true, late = true, steps = true,
     value = true,
-    make = accepted_with_tls, clean = disconnect, tls = true,
+    make = accepted_with_tls, tls = true,
     wait = function(o, s) return limited(o.far, s):handshake() end,
-    satisfy = function(o) green.spawn_n(green.wrap_ssl, o.near, tls_client) end,
+    satisfy = function(o)
+      o.peer = green.spawn(green.wrap_ssl, o.near, tls_client)
+    end,
+    clean = function(o)
+      disconnect(o)
+      if o.peer then o.peer:join() end
+    end,
     close = function(o) o.far:close() end,
   }, {
     name = "copy of a file", all = true, late = true, value = 1,
