@@ -26,6 +26,7 @@ ssize_t lg_read_some(lua_State *L, struct lg_socket *s, size_t n) {
   if (s->drained && lg_read_may_wait(s) && likely(!s->layer)) return -EAGAIN;
   to = lg_buffer_room(L, s, &room);
   if (unlikely(s->fd < 0)) return 0; /* a finalizer closed it */
+  assert(room > 0); /* a read of 0 bytes would look like the end */
   if (n > room) n = room;
   if (unlikely(s->layer)) {
     got = s->layer->read(s, to, n);

@@ -88,6 +88,7 @@ int lg_write_turn(lua_State *L, struct lg *G, struct lg_socket *s,
                   const struct lg_op *op, uint64_t deadline) {
   int keep = lg_yield_or_keep(L, G, op), r;
   if (!keep) lg_reserve_mark(L);
+  assert(s->f); /* the other writer waits in it, too */
   r = green_fd_turn_begin(G->hub, s->f, deadline, &op->kind);
   if (unlikely(r < 0)) return cannot(L, s, op, r);
   return lg_park(L, G, op, keep);
@@ -161,6 +162,7 @@ int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   r = green_fd_wait(G->hub, s->f, GREEN_WRITABLE, deadline);
   if (r < 0) return r;
   if (s->fd < 0) return UV_EBADF;
+  assert(s->f); /* it goes with the descriptor */
   getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
   return error;
 }
