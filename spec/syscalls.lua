@@ -263,7 +263,7 @@ function scenario.copy()
   together(function()
     spawn(function()
       local ok, err = near:send(data)
-      if ok then near:shutdown "send" else near:close() end
+      near:close() -- a shutdown may fail, and nobody would be told
       well(ok, err)
     end)
     spawn(function()
@@ -273,7 +273,7 @@ function scenario.copy()
         local n, why, part = from:copy(to)
         moved, err = n, why
         sum = sum + (n or part)
-        if n then break end
+        if n or why == "timeout" then break end
       end
       if sum ~= select(2, to:getstats()) then error("wrong sum", 0) end
       to:close()
@@ -301,7 +301,7 @@ function scenario.file()
       local n, err
       for _ = 1, 10 do
         n, err = green.copy(f, near)
-        if n then break end
+        if n or err == "timeout" then break end
       end
       near:close()
       well(n, err)
