@@ -38,6 +38,7 @@ struct conn {
 static char message[1 << 20], sink[1 << 20];
 static uint32_t latencies[SLOWEST + 1];
 static uint64_t trips;
+static int opened; /* connections whose first handshake is over */
 static SSL_CTX *ctx;
 static struct sockaddr_in to;
 static int epoll;
@@ -118,6 +119,7 @@ static void go_on(struct conn *c, size_t bytes) {
       return;
     }
     c->open = 1;
+    opened++;
     if (!bytes) {
       renew(c);
       return;
@@ -203,7 +205,8 @@ int main(int argc, char **argv) {
     begin(&conns[i]);
     SSL_do_handshake(conns[i].ssl);
   }
-  run(conns, bytes, now() + span / 2); /* handshakes are over by then */
+  while (opened < n) run(conns, bytes, now() + span / 5);
+  run(conns, bytes, now() + span / 5);
   memset(latencies, 0, sizeof latencies);
   trips = 0;
   if (pid) spent = process_cpu(pid);

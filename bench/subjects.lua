@@ -298,7 +298,7 @@ local function tls(rows, options)
       {label = "handshakes", args = "20 0"},
     },
     rows = {
-      rows.ours "tls", rows.cqueues "tls", rows.copas "tls", rows.go "tls",
+      rows.ours "tls", rows.cqueues "tls", rows.go "tls",
     },
   }, options, "pair_tls")
 end
