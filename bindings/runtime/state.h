@@ -43,6 +43,7 @@ struct lg {
   int *free_slots;        /* of the anchors table */
   int free_count, slots, room;
   struct lg_net *net; /* the state that all sockets share */
+  struct lock *locks; /* all of them */
   int pool_count;
   lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
   int pool_slot[LG_POOL];

@@ -8,13 +8,17 @@
  *   TOLD ...... as LEFT, and a waiter was woken to be told; waiters queue
  *
  * Owned and handed locks stand in a list that hangs on the owner's record
- * (green_extra), so that the end of the owner finds them. A lock's memory is
- * Lua's: waiters have it on their stacks, and an owned lock that the program
- * has forgotten leaves the list when it is collected.
+ * (green_extra), so that the end of the owner finds them. Waiters have the
+ * object on their stacks; an owned lock that the program has forgotten leaves
+ * the list when it is collected. With no memory left Lua may not be able to run
+ * that finalizer, and frees the object all the same: so what the list points
+ * to, the lock, has memory of its own. The state knows all of them, to free
+ * those that are left at its end.
  *
  * SPDX-License-Identifier: MIT
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "runtime/closing.h"
 #include "runtime/waitable.h"
@@ -29,15 +33,23 @@ enum state { FREE, OWNED, HANDED, LEFT, TOLD };
 enum { NAME_SIZE = 80 };
 
 struct lock {
-  struct lg_object object;
+  struct lg *G;
   struct green_list waiters;
   struct green_thread *owner;
   void *next,
       **link; /* struct lock: of its owner's; what points to this one */
+  struct lock *after, **before; /* of all locks of the state */
   lua_Integer depth;
   enum state state;
-  uint8_t reentrant, finalized;
+  uint8_t reentrant;
   char former[NAME_SIZE]; /* LEFT, TOLD: who left it */
+};
+
+/* What Lua has of it. */
+struct object {
+  struct lg_object head;
+  uint8_t reentrant;
+  struct lock *lock; /* NULL: its finalizer ran */
 };
 
 /* Key in the registry: all locks by address (weak), so that a finalizer can
@@ -50,7 +62,7 @@ static int lock_acquire(lua_State *L);
 
 /* The owner's record must have its extra pointer already. */
 static void give(struct lock *l, struct green_thread *t, enum state state) {
-  void **held = green_extra(l->object.G->hub, t);
+  void **held = green_extra(l->G->hub, t);
   assert(held && !l->owner && l->state == FREE);
   assert(state == OWNED || state == HANDED);
   l->owner = t;
@@ -91,7 +103,7 @@ static void release(struct green_hub *hub, struct lock *l) {
 
 /* A waiter that was handed the lock, or an error, ends without having run. */
 static void undo(struct green_hub *hub, void *object) {
-  struct lock *l = object;
+  struct lock *l = ((struct object *)object)->lock;
   assert(l->state == TOLD || l->state == HANDED);
   if (l->state == TOLD)
     tell_next(hub, l);
@@ -119,39 +131,63 @@ static void drop(struct green_thread *t, void *arg) {
   while (green_extra_value(t)) take_away(green_extra_value(t));
 }
 
+static void unmake(struct lock *l) {
+  assert(!l->owner && *l->before == l);
+  *l->before = l->after;
+  if (l->after) l->after->before = l->before;
+  free(l);
+}
+
+/* Those that are left are of objects whose finalizers could not run. */
 void lg_locks_drop(struct lg *G) {
   green_each(G->hub, drop, NULL);
+  while (G->locks) unmake(G->locks);
 }
 
 /* --- its memory --- */
 
-/* Of the lock at `at`, whose metatable is on top and is popped. */
-static void watch(lua_State *L, const struct lock *l, int at) {
+static int make(struct object *o) {
+  struct lock *l = malloc(sizeof *l);
+  if (!l) return 0;
+  *l = (struct lock){.G = o->head.G, .reentrant = o->reentrant};
+  green_list_init(&l->waiters);
+  l->before = &o->head.G->locks;
+  l->after = *l->before;
+  if (l->after) l->after->before = &l->after;
+  *l->before = l;
+  o->lock = l;
+  return 1;
+}
+
+/* Of the object at `at`, whose metatable is on top and is popped. */
+static void watch(lua_State *L, const struct object *o, int at) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, LOCKS);
   lua_pushvalue(L, at);
-  lua_rawsetp(L, -2, l);
+  lua_rawsetp(L, -2, o);
   lua_pop(L, 1);
   lua_setmetatable(L, at);
 }
 
 /* Another object's finalizer uses the lock after the lock's own finalizer ran,
  * so it needs a finalizer again. */
-static void revive(lua_State *L, struct lock *l, int at) {
+static void revive(lua_State *L, struct object *o, int at) {
   lua_getmetatable(L, at);
-  watch(L, l, at);
-  l->finalized = 0;
+  watch(L, o, at);
+  if (!make(o)) luaL_error(L, "not enough memory");
 }
 
-/* If the hub is gone, nobody owns the lock any more. */
+/* If the hub is gone, so are all locks. */
 static int lock_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  struct lock *l = lg_self(L);
-  if (!G->hub) return 0;
+  struct object *o = lg_self(L);
+  if (!G->hub || !o->lock) return 0;
   lua_rawgetp(L, LUA_REGISTRYINDEX, LOCKS);
-  lua_rawgetp(L, -1, l);
-  if (!lg_finalizing(L, G, lua_rawequal(L, -1, 1))) return 0;
-  if (l->owner) take_away(l);
-  l->finalized = 1;
+  lua_rawgetp(L, -1, o);
+  if (!lg_finalizing(L, G, lua_rawequal(L, -1, 1)) || !o->lock) return 0;
+  if (o->lock->owner) take_away(o->lock);
+  assert(!green_list_head(&o->lock->waiters));
+  unmake(o->lock);
+  o->lock = NULL;
   return 0;
 }
 
@@ -179,13 +215,15 @@ static int acquire_again(lua_State *L, struct lg *G, struct lock *l, int at) {
 }
 
 static int attempt(lua_State *L, struct lg *G, void *object, int at) {
-  struct lock *l = object;
+  struct object *o = object;
   struct green_thread *t = lg_current(G);
+  struct lock *l;
   if (unlikely(!t)) return luaL_error(L, "only a green thread can own a lock");
+  if (unlikely(!o->lock)) revive(L, o, at);
+  l = o->lock;
   if (l->owner == t) return acquire_again(L, G, l, at);
   if (unlikely(!green_extra(G->hub, t)))
     return luaL_error(L, "not enough memory");
-  if (unlikely(l->finalized)) revive(L, l, at);
   if (l->state == LEFT) {
     l->state = FREE;
     return raise_left(L, l);
@@ -196,12 +234,12 @@ static int attempt(lua_State *L, struct lg *G, void *object, int at) {
 }
 
 static struct green_list *waiters(void *object) {
-  return &((struct lock *)object)->waiters;
+  return &((struct object *)object)->lock->waiters;
 }
 
 static int fetch(lua_State *L, struct lg *G, void *object, int at,
                  int reason) {
-  struct lock *l = object;
+  struct lock *l = ((struct object *)object)->lock;
   (void)reason;
   if (likely(l->state == HANDED)) {
     assert(l->owner == lg_current(G));
@@ -228,13 +266,15 @@ static const struct lg_waitable acquire_waitable = {
 static const struct lg_class lock_class = {"green.lock", &acquire_waitable,
                                            NULL};
 
+/* NULL: it was finalized, and nobody owns it. */
 static struct lock *self(lua_State *L) {
-  return lg_check_object(L, &lock_class, sizeof(struct lock));
+  struct object *o = lg_check_object(L, &lock_class, sizeof(struct object));
+  return o->lock;
 }
 
 /* acquire([s]): the guard. May switch. */
 static int lock_acquire(lua_State *L) {
-  return lg_wait_one(L, &acquire_waitable, &lock_class, sizeof(struct lock));
+  return lg_wait_one(L, &acquire_waitable, &lock_class, sizeof(struct object));
 }
 
 /* --- the rest --- */
@@ -243,7 +283,7 @@ static int not_owner(lua_State *L, struct lg *G, const struct lock *l) {
   const char *who;
   luaL_checkstack(L, 8, "luagreen");
   who = lg_push_who(L, G, lg_current(G));
-  if (!l->owner)
+  if (!l || !l->owner)
     return luaL_error(L, "the lock is owned by nobody (released by %s)", who);
   return luaL_error(L, "the lock is owned by green thread %s (released by %s)",
                     lg_push_who(L, G, l->owner), who);
@@ -253,8 +293,8 @@ static int not_owner(lua_State *L, struct lg *G, const struct lock *l) {
  * switches. */
 static int lock_release(lua_State *L) {
   struct lock *l = self(L);
-  struct lg *G = l->object.G;
-  if (unlikely(!l->owner || l->owner != lg_current(G)))
+  struct lg *G = lg_get(L);
+  if (unlikely(!l || !l->owner || l->owner != lg_current(G)))
     return not_owner(L, G, l);
   release(G->hub, l);
   return 0;
@@ -264,17 +304,17 @@ static int lock_release(lua_State *L) {
  * thread may own it by now. The caller is the owner, or code that closes the
  * owner's coroutine. */
 static void closed(lua_State *L, void *object) {
-  struct lock *l = object;
-  struct lg *G = l->object.G;
-  struct green_thread *t = l->owner;
+  struct lg *G = ((struct object *)object)->head.G;
+  struct lock *l = G->hub ? ((struct object *)object)->lock : NULL;
+  struct green_thread *t = l ? l->owner : NULL;
   if (!t || l->state != OWNED) return;
   if (t == lg_current(G) || (lg_is_lua(t) && t->user == L)) release(G->hub, l);
 }
 
 static int lock_owner(lua_State *L) {
   struct lock *l = self(L);
-  if (l->owner)
-    lg_push_thread(L, l->object.G, l->owner);
+  if (l && l->owner)
+    lg_push_thread(L, l->G, l->owner);
   else
     lua_pushnil(L);
   return 1;
@@ -288,26 +328,25 @@ static const luaL_Reg meta[] = {{"__gc", lock_gc}, {NULL, NULL}};
 
 /* lock([reentrant]): upvalue 2 is the metatable. */
 static int l_lock(lua_State *L) {
-  struct lg *G = lg_get(L);
-  struct lock *l;
+  struct object *o;
   if (!lua_isnoneornil(L, 1)) luaL_checktype(L, 1, LUA_TBOOLEAN);
   lua_settop(L, 1);
-  l = lua_newuserdatauv(L, sizeof *l, 1);
-  *l = (struct lock){.object = {&lock_class, G},
-                     .reentrant = lua_toboolean(L, 1)};
-  green_list_init(&l->waiters);
-  lg_push_guard(L, l, closed);
+  o = lua_newuserdatauv(L, sizeof *o, 1);
+  *o = (struct object){.head = {&lock_class, lg_get(L)},
+                       .reentrant = lua_toboolean(L, 1)};
+  lg_push_guard(L, o, closed);
   lua_setiuservalue(L, -2, 1);
   lua_pushvalue(L, lua_upvalueindex(2));
-  watch(L, l, lua_absindex(L, -2));
+  watch(L, o, lua_absindex(L, -2));
+  if (!make(o)) return luaL_error(L, "not enough memory");
   return 1;
 }
 
 void lg_open_lock(lua_State *L) {
-  static const luaL_Reg make[] = {{"lock", l_lock}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"lock", l_lock}, {NULL, NULL}};
   lg_weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, LOCKS);
   lg_at_thread_end(lg_find(L), abandon);
   lg_new_class(L, lock_class.name, methods, meta);
-  lg_setfuncs(L, make, 1);
+  lg_setfuncs(L, functions, 1);
 }

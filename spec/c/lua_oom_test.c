@@ -18,6 +18,9 @@
 #include "../../bindings/green_lua.h"
 #include "../../bindings/runtime/compat.h"
 #include "test.h"
+#if SANITIZED
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 /* Each n up to here, then in steps that share no factor with much. */
 enum { EACH = 300, STRIDE = 7, SLOW_EACH = 5, SLOW_STRIDE = 211 };
@@ -131,6 +134,9 @@ int main(int argc, char **argv) {
                                       "spec/c/oom/sockets.lua"};
   size_t i;
   if (!freopen("/dev/null", "w", stderr)) return 1; /* failures on purpose */
+#if SANITIZED
+  __sanitizer_set_report_fd((void *)1); /* these are none */
+#endif
   if (argc > 1) test_script(argv[1]);
   for (i = 0; argc == 1 && i < sizeof paths / sizeof *paths; i++)
     test_script(paths[i]);
