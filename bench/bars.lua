@@ -70,6 +70,14 @@ for _, peer in ipairs{"cqueues", "copas"} do
   ahead("line", peer, "1,000 x 64")
 end
 
+-- TLS: OpenSSL's own work, the same for all, is most of it.
+for _, column in ipairs{"50 x 64", "1,000 x 64"} do
+  ahead("tls", "cqueues", column)
+  table.insert(bars, {"tls, CPU / Go, " .. column, "<=", 1.25,
+                      {"tls", ours, column, "cpu"},
+                      {"tls", go, column, "cpu"}})
+end
+
 -- A proxy in Lua within a fifth of the peers in C.
 for _, column in ipairs{"50 x 64", "1,000 x 64", "50 x 16 KB",
                         "50 x 256 KB"} do
