@@ -293,12 +293,12 @@ local function put(file, text)
   local i = 1
   while i <= #text do
     local next_i, err, code = core.file_put(file, text, i)
-    if err then return nil, err, code end
+    if err then return nil, err, code, i - 1 end
     if next_i then
       i = next_i
     else
       next_i, err = wait(file, "w")
-      if not next_i then return nil, err end
+      if not next_i then return nil, err, nil, i - 1 end
     end
   end
   return true
@@ -316,6 +316,8 @@ end
 
 --- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
 local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
+--- A write that fails says since Lua 5.5 how many bytes went.
+local TELLS_WRITTEN <const> = _VERSION ~= "Lua 5.4"
 
 local function text_of(value, i)
   local kind = type(value)
@@ -329,9 +331,13 @@ end
 
 local function write(file, ...)
   local _ <close> = turn(writing, file)
+  local total = 0
   for i = 1, select("#", ...) do
-    local ok, err, code = put(file, text_of((select(i, ...)), i))
+    local text = text_of((select(i, ...)), i)
+    local ok, err, code, written = put(file, text)
+    if not ok and TELLS_WRITTEN then return nil, err, code, total + written end
     if not ok then return nil, err, code end
+    total = total + #text
   end
   return file
 end
