@@ -1,7 +1,9 @@
 /* socket.c - the socket object: its birth, its descriptor, its end.
  *
- * Every socket stands in its state's list until it is finalized, so that all
- * descriptors can be let go before the hub is. An object of LuaSocket's shape
+ * Every socket stands in a weak table of its state, so that all descriptors
+ * can be let go before the hub is. A list of pointers would not do: with no
+ * memory left Lua may free an object whose finalizer it could not call. An
+ * object of LuaSocket's shape
  * changes its class in place; the classes are a kind's, which whoever makes a
  * socket hands over.
  *
@@ -23,20 +25,6 @@ static const char SOCKETS[] = "sockets";
 const char lg_socket_tag[] = "socket";
 
 /* --- the object and its class --- */
-
-static void enlist(struct lg_net *net, struct lg_socket *s) {
-  s->next = net->sockets;
-  s->link = &net->sockets;
-  if (s->next) s->next->link = &s->next;
-  net->sockets = s;
-}
-
-static void delist(struct lg_socket *s) {
-  if (!s->link) return;
-  *s->link = s->next;
-  if (s->next) s->next->link = s->link;
-  s->link = NULL;
-}
 
 static const struct lg_class *class_of(const struct lg_socket_kind *kind,
                                        int role) {
@@ -66,7 +54,7 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
   memset(s, 0, size);
   lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
   lua_pushvalue(L, -2);
-  lua_rawsetp(L, -2, s); /* may raise: enlisted only then */
+  lua_rawsetp(L, -2, s); /* may raise: it does not stand there then */
   lua_pop(L, 1);
   s->head.G = G;
   s->tag = lg_socket_tag;
@@ -76,7 +64,6 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
   s->block = s->total = -1;
   s->max_line = G->net->max_line;
   s->born = green_now();
-  enlist(G->net, s);
   lg_socket_become(L, -1, kind->datagram ? LG_UNCONNECTED : LG_MASTER);
   return s;
 }
@@ -269,19 +256,21 @@ int lg_socket_gc(lua_State *L) {
   if (!lg_finalizing(L, s->head.G, lua_rawequal(L, -1, 1))) return 0;
   lg_socket_shut(s);
   lg_buffer_drop(s);
-  delist(s);
   return 0;
 }
 
 /* A host's hub lives on: no watcher of ours may stay with a number that the
  * system gives out again. */
-void lg_sockets_shut(struct lg *G) {
-  struct lg_socket *s;
+void lg_sockets_shut(lua_State *L, struct lg *G) {
   if (!G->net) return; /* the state was never opened to Lua */
-  for (s = G->net->sockets; s; s = s->next) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    struct lg_socket *s = lua_touserdata(L, -1);
+    assert(s && s->tag == lg_socket_tag);
     lg_socket_shut(s);
     lg_buffer_drop(s);
   }
+  lua_pop(L, 1);
   lg_buffer_close(G->net);
 }
 

@@ -117,10 +117,9 @@ struct lg_socket {
   struct lg_object head;
   const void *tag; /* lg_socket_tag */
   const struct lg_socket_kind *kind;
-  struct lg_socket *next, **link; /* the state's list of all sockets */
-  const struct lg_layer *layer;   /* NULL: none */
-  void *layered;                  /* the layer's own */
-  uint64_t opening_end;           /* when the opening must be over */
+  const struct lg_layer *layer; /* NULL: none */
+  void *layered;                /* the layer's own */
+  uint64_t opening_end;         /* when the opening must be over */
   struct green_fd *f;
   struct green_thread *connecting; /* it waits in race.c; else NULL */
   int fd;                          /* -1: closed, or not made yet */
@@ -172,8 +171,7 @@ struct lg_datagram {
 
 /* The part that all sockets of a state share. */
 struct lg_net {
-  struct lg_socket *sockets; /* all that are not finalized */
-  struct lg_socket *holder;  /* whose bytes lie in the scratch; NULL: none */
+  struct lg_socket *holder; /* whose bytes lie in the scratch; NULL: none */
   char *scratch;
   size_t scratch_room;
   size_t buffered; /* bytes of the sockets' own buffers */
@@ -558,7 +556,7 @@ extern const struct lg_waitable lg_accept_waitable;
 extern const struct lg_waitable lg_readable_waitable;
 
 /* Closes every socket of the state, before its hub is let go. */
-void lg_sockets_shut(struct lg *G);
+void lg_sockets_shut(lua_State *L, struct lg *G);
 
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */

@@ -23,7 +23,7 @@
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
   lg_drain(L, G);
-  lg_sockets_shut(G);
+  lg_sockets_shut(L, G);
   lg_dump_signal_off(G);
   lg_locks_drop(G);
   G->hub = NULL;
