@@ -11,8 +11,8 @@ local green = require "green"
 local check = require "green.runtime.check"
 local net = require "green.net.net"
 local report = require "green.runtime.report"
-local error, ipairs, math, pairs, pcall, rawequal, setmetatable, type = error,
-  ipairs, math, pairs, pcall, rawequal, setmetatable, type
+local error, ipairs, math, pairs, rawequal, setmetatable, type = error,
+  ipairs, math, pairs, rawequal, setmetatable, type
 
 --- Seconds between two tries to receive while something is short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
@@ -199,23 +199,12 @@ function Server:run()
   end
 end
 
-local function is_object(value, method)
-  local ok, found = pcall(function() return value[method] end)
-  return ok and found ~= nil
-end
-
 local function check_server(sock, handler, limit)
-  if not is_object(sock, "receivefrom") then
+  if not check.has(sock, "receivefrom") then
     check.bad(1, "udp_server", "datagram socket expected, got %s", type(sock))
   end
   check.callable(handler, 2, "udp_server")
-  if limit == nil or is_object(limit, "spawn_n") then return end
-  if type(limit) ~= "number" then
-    check.bad(3, "udp_server", "number or pool expected, got %s", type(limit))
-  end
-  if limit ~= limit or limit < 1 then
-    check.bad(3, "udp_server", "at least 1 expected")
-  end
+  check.handlers(limit, 3, "udp_server")
 end
 
 --- Receives datagrams until the socket is closed, by anyone, or a handler

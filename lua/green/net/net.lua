@@ -13,8 +13,8 @@ local errors = require "green.runtime.errors"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
-local ipairs, math, pcall, rawequal, require, select, setmetatable, table,
-  tonumber, type = ipairs, math, pcall, rawequal, require, select,
+local ipairs, math, rawequal, require, select, setmetatable, table,
+  tonumber, type = ipairs, math, rawequal, require, select,
   setmetatable, table, tonumber, type
 --- Room for a burst of clients while the server is busy; the kernel cuts the
 --- number to net.core.somaxconn.
@@ -458,21 +458,12 @@ function Server:run()
   end
 end
 
-local function is_object(value, method)
-  local ok, found = pcall(function() return value[method] end)
-  return ok and found ~= nil
-end
-
 local function check_serve(listener, handler, limit)
-  if not is_object(listener, "accept") then
+  if not check.has(listener, "accept") then
     bad(1, "serve", "listener", listener)
   end
   check.callable(handler, 2, "serve")
-  if limit == nil or is_object(limit, "spawn_n") then return end
-  if type(limit) ~= "number" then bad(3, "serve", "number or pool", limit) end
-  if limit ~= limit or limit < 1 then
-    check.bad(3, "serve", "at least 1 expected")
-  end
+  check.handlers(limit, 3, "serve")
 end
 
 --- Accepts connections until the listener is closed, by anyone, or a handler

@@ -5,8 +5,8 @@
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
-local error, getmetatable, math, pairs, tonumber, tostring, type = error,
-  getmetatable, math, pairs, tonumber, tostring, type
+local error, getmetatable, math, pairs, pcall, tonumber, tostring, type = error,
+  getmetatable, math, pairs, pcall, tonumber, tostring, type
 local metafield <const>, outside <const> = core.metafield, core.outside
 
 local check = {}
@@ -131,6 +131,21 @@ end
 function check.is_size(n)
   return type(n) == "number" and n >= 1
     and (n == math.huge or math.tointeger(n) ~= nil)
+end
+
+--- Has it that method? Any object may stand for one of ours.
+function check.has(value, method)
+  local ok, found = pcall(function() return value[method] end)
+  return ok and found ~= nil
+end
+
+--- The limit of a server's handlers: nil, a number, or a pool that runs them.
+function check.handlers(limit, n, what)
+  if limit == nil or check.has(limit, "spawn_n") then return end
+  if type(limit) ~= "number" then
+    bad(n, what, "number or pool expected, got %s", type(limit))
+  end
+  if limit ~= limit or limit < 1 then bad(n, what, "at least 1 expected") end
 end
 
 --- Options: a table, or nil for none. `known` has the kind of each by name; an
