@@ -2,10 +2,10 @@
  *
  * Every socket stands in a weak table of its state, so that all descriptors
  * can be let go before the hub is. A list of pointers would not do: with no
- * memory left Lua may free an object whose finalizer it could not call. An
- * object of LuaSocket's shape
- * changes its class in place; the classes are a kind's, which whoever makes a
- * socket hands over.
+ * memory left Lua may free an object whose finalizer it could not call.
+ *
+ * An object of LuaSocket's shape changes its class in place. The classes belong
+ * to a kind, which the maker of a socket hands over.
  *
  * Nothing here switches. Closing and finalizing never raise.
  *
