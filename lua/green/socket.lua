@@ -20,7 +20,6 @@ local sleep <const>, tcp <const> = green.sleep, core.luasocket_tcp
 
 extend(core.open_luasocket())
 core.open_luasocket_datagrams()
-core.open_luasocket_datagrams()
 
 local socket = {
   _VERSION = "LuaSocket 3.0.0", -- http's user agent; programs look for it
