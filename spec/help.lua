@@ -124,12 +124,27 @@ function help.collecting(f, ...)
   return list
 end
 
---- The state that a run must leave as it was.
-function help.leftovers()
-  collectgarbage()
-  collectgarbage()
-  local s = green.stats()
-  return {timers = s.timers, threads = s.threads, kept = s.kept}
+--- Runs f, and waits until no more is there than was before it: of timers,
+--- threads and kept stacks. Threads of an earlier test may still be on their
+--- way out when f starts, so there may be less.
+function help.leaves_nothing(f)
+  local function count()
+    collectgarbage()
+    collectgarbage()
+    local s = green.stats()
+    return {timers = s.timers, threads = s.threads, kept = s.kept}
+  end
+  local before, after = count()
+  f()
+  for turn = 1, 500 do
+    after = count()
+    if after.timers <= before.timers and after.threads <= before.threads
+      and after.kept <= before.kept then
+      return
+    end
+    green.sleep(turn > 10 and 0.01 or 0)
+  end
+  require "luassert".same(before, after)
 end
 
 --- Random numbers whose seed can be given: LUAGREEN_SEED=n busted ...

@@ -187,22 +187,21 @@ describe("a function that runs once", function()
   end)
 
   help.both(it, "leaves nothing behind", function()
-    local before = help.leftovers()
-    do
-      local o = gated()
-      local ts = callers(o, 4, 1, {}, nil)
-      ts[1]:kill()
-      o.gate:send()
-      help.ended(table.unpack(ts))
-      local _, tree = debug.getupvalue(o.g, 2)
-      for i = 1, 5 do
-        local name, value = debug.getupvalue(o.g, i)
-        if name == "tree" then tree = value end
+    help.leaves_nothing(function()
+      do
+        local o = gated()
+        local ts = callers(o, 4, 1, {}, nil)
+        ts[1]:kill()
+        o.gate:send()
+        help.ended(table.unpack(ts))
+        local _, tree = debug.getupvalue(o.g, 2)
+        for i = 1, 5 do
+          local name, value = debug.getupvalue(o.g, i)
+          if name == "tree" then tree = value end
+        end
+        assert.same({}, tree)
       end
-      assert.same({}, tree)
-    end
-    green.sleep(0)
-    assert.same(before, help.leftovers())
+    end)
   end)
 
   help.both(it, "survives random kills of callers and runs", function()

@@ -1127,30 +1127,29 @@ for _, row in ipairs(things) do
     end)
 
     help.both(it, "leaves nothing behind", function()
-      local before = help.leftovers()
-      help.collecting(function(errors)
-        local o = make()
-        local ts = {}
-        for i = 1, 5 do
-          ts[i] = help.blocked(waiter(o, i % 2 == 0 and 60 or nil))
-          if i == 1 then ts[i]:kill() end
-          if i == 2 then ts[i]:throw("x") end
-          help.wait_until(function()
-            return i > 2 or ts[i]:status() == "killed"
-              or ts[i]:status() == "failed"
-          end)
-          if row.single and i > 2 then
-            satisfy(o)
-            ts[i]:join()
+      help.leaves_nothing(function()
+        help.collecting(function(errors)
+          local o = make()
+          local ts = {}
+          for i = 1, 5 do
+            ts[i] = help.blocked(waiter(o, i % 2 == 0 and 60 or nil))
+            if i == 1 then ts[i]:kill() end
+            if i == 2 then ts[i]:throw("x") end
+            help.wait_until(function()
+              return i > 2 or ts[i]:status() == "killed"
+                or ts[i]:status() == "failed"
+            end)
+            if row.single and i > 2 then
+              satisfy(o)
+              ts[i]:join()
+            end
           end
-        end
-        for _ = 1, row.single and 0 or row.all and 1 or 3 do satisfy(o) end
-        for i = 3, 5 do ts[i]:join() end
-        clean(o)
-        help.wait_until(function() return #errors == 1 end)
+          for _ = 1, row.single and 0 or row.all and 1 or 3 do satisfy(o) end
+          for i = 3, 5 do ts[i]:join() end
+          clean(o)
+          help.wait_until(function() return #errors == 1 end)
+        end)
       end)
-      green.sleep(0)
-      assert.same(before, help.leftovers())
     end)
   end)
 end
@@ -1224,9 +1223,9 @@ describe("sleep, wait_others and ticker:wait", function()
   end
 
   it("leave nothing behind", function()
-    local before = help.leftovers()
-    for _, call in pairs(calls) do call(0.0001) end
-    assert.same(before, help.leftovers())
+    help.leaves_nothing(function()
+      for _, call in pairs(calls) do call(0.0001) end
+    end)
   end)
 end)
 

@@ -64,24 +64,23 @@ describe("green.timeout", function()
   end)
 
   it("is disarmed at the end of its block by <close>", function()
-    local before = help.leftovers()
-    do local _ <close> = green.timeout(0.001) end
-    green.sleep(0.003)
-    do
-      local to <close> = green.timeout(0.001)
-      assert.equal(to, strike(green.sleep, 60))
-    end
-    green.sleep(0)
-    assert.same(before, help.leftovers())
+    help.leaves_nothing(function()
+      do local _ <close> = green.timeout(0.001) end
+      green.sleep(0.003)
+      do
+        local to <close> = green.timeout(0.001)
+        assert.equal(to, strike(green.sleep, 60))
+      end
+    end)
   end)
 
   it("is disarmed when its thread ends", function()
-    local before = help.leftovers()
-    local to
-    green.spawn(function() to = green.timeout(60) end):wait()
-    to:cancel()
-    to = nil -- luacheck: ignore
-    assert.same(before, help.leftovers())
+    help.leaves_nothing(function()
+      local to
+      green.spawn(function() to = green.timeout(60) end):wait()
+      to:cancel()
+      to = nil -- luacheck: ignore
+    end)
   end)
 
   it("raises the given error in its place", function()

@@ -151,19 +151,19 @@ describe("spawn_after", function()
   end)
 
   it("is taken back by cancel before it started", function()
-    local before = help.leftovers()
-    local ran = false
-    local t = green.spawn_after(0.01, function() ran = true end)
-    assert.is_true(t:cancel())
-    assert.equal("killed", t:status())
-    local ok, err = t:join()
-    assert.is_false(ok)
-    assert.equal("killed", green.type(err))
-    assert.equal("cancelled", err.reason)
-    green.sleep(0.02)
-    assert.is_false(ran)
-    t, err = nil, nil -- luacheck: ignore
-    assert.same(before, help.leftovers())
+    help.leaves_nothing(function()
+      local ran = false
+      local t = green.spawn_after(0.01, function() ran = true end)
+      assert.is_true(t:cancel())
+      assert.equal("killed", t:status())
+      local ok, err = t:join()
+      assert.is_false(ok)
+      assert.equal("killed", green.type(err))
+      assert.equal("cancelled", err.reason)
+      green.sleep(0.02)
+      assert.is_false(ran)
+      t, err = nil, nil -- luacheck: ignore
+    end)
   end)
 
   it("is not touched by cancel after it started", function()
