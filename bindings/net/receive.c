@@ -132,9 +132,21 @@ static int is_count(lua_State *L) {
   return *p != '*' && lua_isnumber(L, 2);
 }
 
-/* Arguments 2 and 3. The prefix, which is a string by now, counts. */
+static int is_line(const struct lg_wanted *w) {
+  return w->pattern == LG_LINE || w->pattern == LG_WHOLE_LINE;
+}
+
+/* Argument 4, a line's own bound; to anything else it would be no bound. */
+static size_t most_of(lua_State *L, const struct lg_wanted *w) {
+  lua_Integer most = luaL_checkinteger(L, 4);
+  luaL_argcheck(L, most >= 0, 4, "0 or more expected");
+  luaL_argcheck(L, is_line(w), 4, "only a line has a bound");
+  return most ? (size_t)most : SIZE_MAX;
+}
+
+/* Arguments 2 to 4. The prefix, which is a string by now, counts. */
 static struct lg_wanted wanted_of(lua_State *L, const struct lg_socket *s) {
-  struct lg_wanted w = {LG_COUNT, 0, 0};
+  struct lg_wanted w = {LG_COUNT, 0, 0, 0};
   if (is_count(L)) {
     lua_Number n = lua_tonumber(L, 2);
     size_t prefix = lua_rawlen(L, 3);
@@ -144,11 +156,8 @@ static struct lg_wanted wanted_of(lua_State *L, const struct lg_socket *s) {
   } else {
     w.pattern = pattern_of(L, s);
   }
+  if (unlikely(lua_gettop(L) > 3)) w.most = most_of(L, &w);
   return w;
-}
-
-static int is_line(const struct lg_wanted *w) {
-  return w->pattern == LG_LINE || w->pattern == LG_WHOLE_LINE;
 }
 
 /* Pushes a copy of the first n bytes without any \r; 0: finalizers changed the
@@ -226,9 +235,15 @@ static int too_long(lua_State *L) {
   return 3;
 }
 
+/* Bytes that may be buffered before a line ends. */
+static size_t bound(const struct lg_socket *s, const struct lg_wanted *w) {
+  if (unlikely(w->most)) return w->most;
+  return is_line(w) && s->max_line ? s->max_line : SIZE_MAX;
+}
+
 /* Delivers from the buffer what was asked for: 3 results, or 0. */
 static int take(lua_State *L, struct lg_socket *s, const struct lg_wanted *w) {
-  size_t n, most = is_line(w) && s->max_line ? s->max_line : SIZE_MAX;
+  size_t n, most = bound(s, w);
   while (find(s, w, &n)) {
     size_t newline = w->pattern == LG_LINE;
     if (unlikely(n > most)) return too_long(L);
@@ -292,18 +307,25 @@ static int receive_not_open(lua_State *L, struct lg_socket *s,
 static const struct lg_opening receive_opening = {&receive_op,
                                                   receive_not_open};
 
+/* Leaves the pattern, the prefix, which is a string then, and the bound if
+ * there is one. LuaSocket's receive ignores what follows the prefix. */
+static void settle_arguments(lua_State *L, const struct lg_socket *s) {
+  int bounded = !lua_isnoneornil(L, 4) && !s->kind->luasocket;
+  lua_settop(L, bounded ? 4 : 3);
+  if (likely(lua_isnil(L, 3))) {
+    lua_pushliteral(L, "");
+    lua_replace(L, 3);
+  } else {
+    luaL_checkstring(L, 3); /* a number is one: socket.http has it */
+  }
+}
+
 int lg_socket_receive(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
   struct lg_wanted w;
   int r;
-  if (likely(lua_isnoneornil(L, 3))) {
-    lua_settop(L, 2);
-    lua_pushliteral(L, "");
-  } else {
-    luaL_checkstring(L, 3); /* a number is one: socket.http has it */
-    lua_settop(L, 3);
-  }
+  settle_arguments(L, s);
   w = wanted_of(L, s);
   if (likely(!s->polls)) {
     r = lg_enter(L, G, &receive_op);

@@ -100,6 +100,7 @@ enum lg_pattern { LG_LINE, LG_WHOLE_LINE, LG_ALL, LG_COUNT };
 struct lg_wanted {
   enum lg_pattern pattern;
   size_t n;      /* COUNT: bytes, without the prefix's */
+  size_t most;   /* of a line's bytes; 0: the socket's own bound */
   int satisfied; /* COUNT: the prefix alone is enough */
 };
 

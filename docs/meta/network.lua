@@ -309,17 +309,19 @@ function Connection:recv(n) end
 --- or for all until the peer closes ("a"); LuaSocket's "*l" and "*a" mean the
 --- same. After a limit, the end, or a break ("connection reset by peer") what
 --- came is returned as partial; it stays in the buffer after an interruption,
---- and after "line too long": the option "max-line" bounds what a peer can make
---- us keep. Raises when another thread reads from it, or memory is short, which
---- loses no byte. Interruptible. May switch.
+--- and after "line too long": `max`, else the option "max-line", bounds what a
+--- peer can make us keep. Raises when another thread reads from it, when memory
+--- is short, which loses no byte, or when there is a `max` but no line.
+--- Interruptible. May switch.
 ---@param pattern? "l"|"L"|"a"|"*l"|"*a"|integer  "l" by default
 ---@param prefix? string  put before the result; counts towards n
+---@param max? integer  bytes of the longest line, without its end; 0: any
 ---@return string data
 ---@overload fun(self: green.connection, ...): nil, "timeout", string
 ---@overload fun(self: green.connection, ...): nil, "closed", string
 ---@overload fun(self: green.connection, ...): nil, "line too long", string
 ---@overload fun(self: green.connection, ...): nil, string, string
-function Connection:receive(pattern, prefix) end
+function Connection:receive(pattern, prefix, max) end
 
 --- Sends data, or its bytes i to j, and returns the index of the last one sent.
 --- Several senders take turns, whole sends at a time. A send that is

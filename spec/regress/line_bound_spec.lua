@@ -49,6 +49,38 @@ describe("a line has a bound", function()
       "bad argument #2 to 'setoption'")
   end)
 
+  it("that one call may have of its own", function()
+    local near, far <close> = pair()
+    near:send "0123456789\n0123456789\nab\n"
+    assert.same({nil, LONG, "prefix"}, {far:receive("l", "prefix", 9)})
+    assert.equal("prefix0123456789", far:receive("l", "prefix", 10))
+    far:setoption("max-line", 5)
+    assert.same({nil, LONG, ""}, {far:receive("L", nil, nil)})
+    assert.equal("0123456789\n", far:receive("L", nil, 0))
+    assert.equal("ab", far:receive(nil, nil, 2))
+    local t = help.blocked(green.spawn(far.receive, far, "l", nil, 3))
+    near:send "abcd"
+    assert.same({nil, LONG, ""}, {t:wait()})
+    assert.error_matches(function() far:receive("l", nil, -1) end,
+      "bad argument #3 to 'receive' %(0 or more expected")
+    assert.error_matches(function() far:receive("a", nil, 1) end,
+      "bad argument #3 to 'receive' %(only a line has a bound")
+    assert.error_matches(function() far:receive(1, nil, 1) end,
+      "only a line has a bound")
+    near:send "\n"
+    assert.equal("abcd", far:receive())
+  end)
+
+  it("which LuaSocket's receive does not know", function()
+    local listener = assert(green.socket.bind("127.0.0.1", 0))
+    local near = assert(green.socket.connect("127.0.0.1",
+      (select(2, listener:getsockname()))))
+    local far = assert(listener:accept())
+    near:send "0123456789\n"
+    assert.equal("0123456789", far:receive("*l", "", 1))
+    for _, sock in ipairs {listener, near, far} do sock:close() end
+  end)
+
   it("beyond which nothing is lost", function()
     local near, far <close> = pair()
     far:setoption("max-line", 100)
