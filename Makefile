@@ -15,7 +15,9 @@ ARCH := $(shell uname -m)
 OPT ?= -O2 -DNDEBUG
 SAN ?=
 VERSION := $(shell sed -n 's/.*GREEN_VERSION "\(.*\)"/\1/p' core/green.h)
-MAJOR := $(firstword $(subst ., ,$(VERSION)))
+# Before 1.0 a minor version may break what was linked with an older one.
+SOVERSION := $(shell sed -n 's/.*GREEN_VERSION "\(0[.][0-9]*\|[0-9]*\).*/\1/p' core/green.h)
+RPATH ?= -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../../..'
 
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
        -Wpointer-arith -Wundef -Wvla
@@ -62,7 +64,7 @@ C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 .DELETE_ON_ERROR:
 .PHONY: all
 all: $(BUILD)/green/core.so $(BUILD)/libgreen.a $(BUILD)/libgreen.so \
-     $(BUILD)/libgreen_lua.a $(BUILD)/lua $(TLS)
+     $(BUILD)/libgreen_lua.a $(BUILD)/libgreen_lua.so $(BUILD)/lua $(TLS)
 
 # What was made in another way is made again: with other flags, another
 # compiler, the headers of another Lua or libuv.
@@ -71,7 +73,8 @@ UV_RELEASE = $(call once,UV_RELEASE,tools/headers uv '$(CC)' $(UV_CFLAGS))
 $(BUILD)/flags: WAY = $(CC) $(CC_RELEASE) $(UV_RELEASE) $(ALL_CFLAGS) $(SWITCH)
 $(BUILD)/flags-lua: WAY = $(LUA_RELEASE) $(LUA_CFLAGS)
 $(BUILD)/flags-ssl: WAY = $(SSL_RELEASE) $(SSL_CFLAGS) $(SSL_LIBS)
-$(BUILD)/flags-link: WAY = $(SAN) $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS)
+$(BUILD)/flags-link: WAY = $(SAN) $(LDFLAGS) $(RPATH) $(SOVERSION) $(LUA_LIBS) \
+                         $(UV_LIBS)
 $(BUILD)/lua: WAY = $(LUA)# bin/luagreen runs by it
 WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-ssl \
        $(BUILD)/flags-link $(BUILD)/lua
@@ -119,11 +122,20 @@ $(BUILD)/libgreen_lua.a: $(CORE_OBJ) $(BIND_OBJ)
 
 $(BUILD)/libgreen.so: $(CORE_OBJ) $(BUILD)/flags-link
 	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) \
-	  -Wl,-soname,libgreen.so.$(MAJOR) -o $@ \
+	  -Wl,-soname,libgreen.so.$(SOVERSION) -o $@ \
 	  $(CORE_OBJ) $(UV_LIBS) -lpthread
-	@ln -sf $(@F) $@.$(MAJOR)
+	@ln -sf $(@F) $@.$(SOVERSION)
 
-# nodelete: look-ups run on detached OS threads that may outlive lua_close().
+# The binding alone. It needs libgreen.so, so a process has one core, however
+# its parts were linked; from lib/ and from lib/lua/5.4/green/, where a link
+# names it.
+$(BUILD)/libgreen_lua.so: $(BIND_OBJ) $(BUILD)/libgreen.so $(BUILD)/flags-link
+	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) -Wl,-z,nodelete \
+	  -Wl,-soname,libgreen_lua$(LUA_VERSION).so.$(SOVERSION) \
+	  $(RPATH) -o $@ $(BIND_OBJ) $(BUILD)/libgreen.so $(UV_LIBS) -lpthread
+
+# Core and binding in one file: what a rock holds and the tests load. nodelete:
+# look-ups run on detached OS threads that may outlive lua_close().
 $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) -Wl,-z,nodelete -o $@ \
@@ -222,51 +234,60 @@ INST_BINDIR ?= $(PREFIX)/bin
 LUA_FILES := $(shell cd lua && find . -name '*.lua')
 RUNNER = luagreen$(LUA_VERSION)
 
-# The module alone.
-.PHONY: install-module
-install-module: $(BUILD)/green/core.so $(TLS)
+.PHONY: install-files install-module
+install-files: $(TLS)
 	@for f in $(LUA_FILES:./%=%); do \
 	  install -D -m 644 lua/$$f "$(DESTDIR)$(INST_LUADIR)/$$f" || exit 1; \
 	done
-	install -D -m 755 $< "$(DESTDIR)$(INST_LIBDIR)/green/core.so"
+	install -d "$(DESTDIR)$(INST_LIBDIR)/green" "$(DESTDIR)$(INST_BINDIR)"
 	$(if $(TLS),install -m 755 $(BUILD)/green/openssl.so \
-	  "$(DESTDIR)$(INST_LIBDIR)/green/openssl.so")
-	install -d "$(DESTDIR)$(INST_BINDIR)"
+	  "$(DESTDIR)$(INST_LIBDIR)/green")
 
 # What a rock holds: each has a tree, or names, of its own.
 .PHONY: rock install-lua
 rock: $(BUILD)/green/core.so $(TLS)
-install-lua: install-module
+install-lua: rock install-files
+	install -m 755 $(BUILD)/green/core.so "$(DESTDIR)$(INST_LIBDIR)/green"
 	tools/runner '$(LUA)' "$(DESTDIR)$(INST_BINDIR)/luagreen"
 
-# A host may link libgreen_lua.so: it is the very file that require loads, so
-# that there is one copy of the library in the process.
+# What require loads is a link to libgreen_lua.so, which a host may link, and
+# which needs libgreen.so, which a C program may link.
 LIB = $(DESTDIR)$(PREFIX)/lib
-.PHONY: install
-install: all install-module
-	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIB)/pkgconfig"
+LUA_SO = libgreen_lua$(LUA_VERSION).so
+.PHONY: install uninstall
+install: all install-files
+	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIB)/pkgconfig" \
+	  "$(LIB)/cmake/luagreen"
 	install -m 644 core/green.h core/green_runtime.h bindings/green_lua.h \
 	  "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 $(BUILD)/libgreen.a "$(LIB)"
 	install -m 755 $(BUILD)/libgreen.so "$(LIB)/libgreen.so.$(VERSION)"
-	ln -sf libgreen.so.$(VERSION) "$(LIB)/libgreen.so.$(MAJOR)"
-	ln -sf libgreen.so.$(MAJOR) "$(LIB)/libgreen.so"
-	tools/pkgconfig luagreen $(VERSION) '$(PREFIX)' \
-	  >"$(LIB)/pkgconfig/luagreen.pc"
+	ln -sf libgreen.so.$(VERSION) "$(LIB)/libgreen.so.$(SOVERSION)"
+	ln -sf libgreen.so.$(SOVERSION) "$(LIB)/libgreen.so"
 	install -m 644 $(BUILD)/libgreen_lua.a "$(LIB)/libgreen_lua$(LUA_VERSION).a"
 	ln -sf libgreen_lua$(LUA_VERSION).a "$(LIB)/libgreen_lua.a"
 	$(if $(TLS),install -m 644 $(BUILD)/libgreen_openssl.a \
 	  "$(LIB)/libgreen_openssl$(LUA_VERSION).a")
-	ln -sf $(patsubst $(PREFIX)/lib/%,%,$(INST_LIBDIR))/green/core.so \
-	  "$(LIB)/libgreen_lua$(LUA_VERSION).so"
-	ln -sf libgreen_lua$(LUA_VERSION).so "$(LIB)/libgreen_lua.so"
-	tools/pkgconfig luagreen-lua $(VERSION) '$(PREFIX)' $(LUA_VERSION) \
+	install -m 755 $(BUILD)/libgreen_lua.so "$(LIB)/$(LUA_SO).$(VERSION)"
+	ln -sf $(LUA_SO).$(VERSION) "$(LIB)/$(LUA_SO).$(SOVERSION)"
+	ln -sf $(LUA_SO).$(SOVERSION) "$(LIB)/$(LUA_SO)"
+	ln -sf $(LUA_SO) "$(LIB)/libgreen_lua.so"
+	ln -srf "$(LIB)/$(LUA_SO).$(SOVERSION)" \
+	  "$(DESTDIR)$(INST_LIBDIR)/green/core.so"
+	tools/packaging '$(DESTDIR)' '$(PREFIX)' $(VERSION) $(LUA_VERSION) \
 	  '$(if $(LUA_IS_TOLD),,$(shell tools/lua package '$(LUA)'))' \
-	  '$(LUA_CFLAGS)' '$(LUA_LIBS)' \
-	  >"$(LIB)/pkgconfig/luagreen-lua$(LUA_VERSION).pc"
-	ln -sf luagreen-lua$(LUA_VERSION).pc "$(LIB)/pkgconfig/luagreen-lua.pc"
+	  '$(LUA_CFLAGS)' '$(LUA_LIBS)'
 	tools/runner '$(LUA)' "$(DESTDIR)$(INST_BINDIR)/$(RUNNER)"
 	ln -sf $(RUNNER) "$(DESTDIR)$(INST_BINDIR)/luagreen"
+
+# Removes what make install with the same variables puts there.
+uninstall:
+	@tools/uninstall '$(DESTDIR)' '$(MAKE)' $(MAKEOVERRIDES)
+
+# Debian packages, into $(BUILD)/deb: lua-green and libluagreen-dev.
+.PHONY: deb
+deb:
+	@LUA='$(LUA)' tools/deb '$(VERSION)' '$(BUILD)/deb'
 
 # SOURCE_URL= where the tarball will be published; the place where it is, else.
 .PHONY: dist
@@ -291,7 +312,8 @@ help:
 	@echo 'make lint       luacheck, clang-format, warnings as errors'
 	@echo 'make docs       docs/reference.md, from docs/meta'
 	@echo 'make format     rewrites C files as .clang-format wants them'
-	@echo 'make install    PREFIX=/usr/local DESTDIR='
+	@echo 'make install    PREFIX=/usr/local DESTDIR=; make uninstall'
+	@echo 'make deb        Debian packages, into $(BUILD)/deb'
 	@echo 'make dist       a source tarball, its rockspec and its .src.rock'
 	@echo 'make env        eval "$$(make -s env)": a stock $(LUA) finds green'
 	@echo 'make deps       installs by apt-get what is missing'

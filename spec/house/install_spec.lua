@@ -5,56 +5,6 @@
 
 local shell = require "spec.shell"
 
-local c_program = [[
-#include <green.h>
-#include <stdio.h>
-
-static int work(struct green_hub *hub, void *arg) {
-  (void)arg;
-  return green_sleep(hub, green_now() + 1000000);
-}
-
-int main(void) {
-  struct green_hub *hub;
-  struct green_thread *thread;
-  int result = -1;
-  if (green_open(&hub, NULL) < 0) return 1;
-  if (green_spawn(hub, &thread, work, NULL) < 0) return 1;
-  if (green_join(hub, thread, GREEN_FOREVER, &result) < 0) return 1;
-  printf("%d\n", result);
-  return green_close(hub);
-}
-]]
-
-local lua_host = [[
-#include <green_lua.h>
-#include <lauxlib.h>
-#include <lualib.h>
-
-int main(void) {
-  struct green_options options = {.drive = GREEN_DRIVE_LOOP};
-  struct green_hub *hub;
-  lua_State *L = luaL_newstate();
-  luaL_openlibs(L);
-  options.loop = uv_default_loop();
-  if (green_open(&hub, &options) < 0) return 1;
-  green_lua_open(L, hub);
-  if (luaL_dostring(L, "require 'green'.spawn(function()"
-                       " require 'green'.sleep(0.001) print('hosted') end)"))
-    return 1;
-  uv_run(options.loop, UV_RUN_DEFAULT);
-  green_lua_close(L);
-  lua_close(L);
-  return green_close(hub);
-}
-]]
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
-
 describe("make install", function()
   local dir, prefix
   local version = shell.version
@@ -80,6 +30,8 @@ describe("make install", function()
       "lib/lua/VERSION/green/core.so", "share/lua/VERSION/green/init.lua",
       "bin/luagreen", "bin/luagreenVERSION", "lib/libgreen_luaVERSION.a",
       "lib/libgreen_luaVERSION.so", "lib/pkgconfig/luagreen-luaVERSION.pc",
+      "lib/cmake/luagreen/luagreenConfig.cmake",
+      "lib/cmake/luagreen/luagreen-luaVERSION.cmake",
     } do
       shell.run("test -s %s/stage/opt/green/%s", dir,
                 (file:gsub("VERSION", version)))
@@ -88,39 +40,59 @@ describe("make install", function()
     assert.is_nil(text:find(dir, 1, true))
   end)
 
-  local function build(name, source, package, more)
-    write(dir .. "/" .. name .. ".c", source)
-    shell.run("cd %s && export PKG_CONFIG_PATH=%s/lib/pkgconfig && "
-              .. "cc -Wall -Werror %s.c -o %s $(pkg-config --cflags %s) %s",
-              dir, prefix, name, name, package, more)
+  --- Compiles spec/house/hosts/NAME.c with the flags of a package, and more.
+  local function build(name, package, more)
+    shell.run("export PKG_CONFIG_PATH=%s/lib/pkgconfig && "
+              .. "cc -Wall -Werror spec/house/hosts/%s.c -o %s/%s "
+              .. "$(pkg-config --cflags %s) %s", prefix, name, dir, name,
+              package, more)
+  end
+  local function lua_path()
+    return ("LUA_PATH='%s/?.lua;%s/?/init.lua' LUA_CPATH='%s/lib/lua/%s/?.so'")
+      :format(share(), share(), prefix, version)
   end
 
   it("lets a C program link the shared library", function()
-    build("shared", c_program, "luagreen", "$(pkg-config --libs luagreen)")
+    build("shared", "luagreen", "$(pkg-config --libs luagreen)")
     assert.equal("0\n", shell.run("LD_LIBRARY_PATH=%s/lib %s/shared",
                                   prefix, dir))
   end)
 
   it("lets a C program link the static library", function()
-    build("static", c_program, "luagreen", prefix
+    build("shared", "luagreen", prefix
           .. "/lib/libgreen.a $(pkg-config --libs libuv) -lpthread")
-    assert.equal("0\n", shell.run("%s/static", dir))
+    assert.equal("0\n", shell.run("%s/shared", dir))
   end)
 
   it("lets a host with Lua inside link the binding", function()
-    build("host", lua_host, "luagreen-lua",
-          "$(pkg-config --libs luagreen-lua)")
-    local text = shell.run(
-      "LD_LIBRARY_PATH=%s/lib LUA_PATH='%s/?/init.lua;%s/?.lua' %s/host",
-      prefix, share(), share(), dir)
+    build("host", "luagreen-lua", "$(pkg-config --libs luagreen-lua)")
+    local text = shell.run("LD_LIBRARY_PATH=%s/lib %s %s/host", prefix,
+                           lua_path(), dir)
     assert.equal("hosted\n", text)
   end)
 
+  it("has one core in a process, however its parts were linked", function()
+    build("both", "luagreen-lua", ("-L%s/lib -lgreen $(pkg-config --libs "
+          .. "lua%s libuv) -ldl"):format(prefix, version))
+    assert.equal("one\n", shell.run("LD_LIBRARY_PATH=%s/lib %s %s/both "
+                 .. "%s/lib/lua/%s/green/core.so", prefix, lua_path(), dir,
+                 prefix, version))
+  end)
+
+  local cmake = os.execute "command -v cmake >/dev/null" and it or pending
+  cmake("is found by CMake, shared and static", function()
+    shell.run("cmake -S spec/house/hosts -B %s/cmake -DCMAKE_PREFIX_PATH=%s "
+              .. "&& cmake --build %s/cmake", dir, prefix, dir)
+    for _, kind in ipairs {"", "-static"} do
+      assert.equal("0\n", shell.run("%s/cmake/shared%s", dir, kind))
+      assert.equal("hosted\n", shell.run("%s %s/cmake/host%s", lua_path(), dir,
+                                         kind))
+    end
+  end)
+
   it("lets the stock interpreter require the module", function()
-    local text = shell.run(
-      "cd / && LUA_PATH='%s/?.lua;%s/?/init.lua' LUA_CPATH='%s/lib/lua/%s/?.so'"
-      .. [[ %s -e 'print(require "green"._VERSION)']], share(), share(),
-      prefix, version, shell.lua)
+    local text = shell.run("cd / && %s %s -e "
+      .. "'print(require [[green]]._VERSION)'", lua_path(), shell.lua)
     assert.truthy(text:find("^luagreen %d"))
   end)
 
@@ -131,5 +103,18 @@ describe("make install", function()
     assert.equal("Lua " .. version .. "\tnil\n", text)
     assert.matches(shell.lua, shell.run("head -n 1 %s/bin/luagreen", prefix), 1,
       true)
+  end)
+
+  it("is undone by make uninstall, but for what others own", function()
+    local place = dir .. "/away"
+    shell.run("make -s install PREFIX=%s", place)
+    shell.run("echo theirs >%s/lib/theirs.txt && rm %s/bin/luagreen && "
+              .. "ln -s another %s/bin/luagreen", place, place, place)
+    local text = shell.run("make -s uninstall PREFIX=%s", place)
+    assert.matches("^removed %d+ files\n$", text)
+    assert.equal("./bin/luagreen\n./lib/theirs.txt\n",
+                 shell.run("cd %s && find . -not -type d | sort", place))
+    assert.equal("", shell.run("cd %s && find . -name '*green*' -type d",
+                               place))
   end)
 end)
