@@ -53,13 +53,18 @@ int green_accounts(struct green_hub *h) {
   return h->accounting;
 }
 
-void green_account(struct green_hub *h, const struct green_thread *t,
-                   struct green_account *account) {
-  memset(account, 0, sizeof *account);
-  if (t->cold) *account = t->cold->account;
-  if (!h->accounting) return;
+static void add_current(struct green_hub *h, const struct green_thread *t,
+                        struct green_account *account) {
   if (t == h->hot.current)
     account->running += uv_hrtime() - h->went_on;
   else if (t->cold && t->cold->left)
     account->blocked += green_now() - t->cold->left;
+}
+
+void green_account_sized(struct green_hub *h, const struct green_thread *t,
+                         struct green_account *account, size_t size) {
+  struct green_account all = {0, 0, 0};
+  if (t->cold) all = t->cold->account;
+  if (h->accounting) add_current(h, t, &all);
+  green__give_sized(account, size, &all, sizeof all);
 }

@@ -63,6 +63,7 @@ int green_fd_wait_any(struct green_hub *h, struct green_fd *const *fds, int n,
   if (!green__at_home(h)) return UV_EPERM;
   if (deadline == 0) return look_at_all(fds, n, event);
   if ((r = green__enter(h)) < 0) return r;
+  if (green__passed(h, deadline)) return look_at_all(fds, n, event);
   if ((r = green_keep_reserve(h)) < 0) return r;
   if ((r = link_all(h, &a, n, event)) < 0) return r;
   r = green_wait_begin(h, &any_kind, &a, NULL, deadline);

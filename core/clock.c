@@ -33,6 +33,11 @@ uint64_t green_now(void) {
   return uv_hrtime() + clock_.skew;
 }
 
+uint64_t green_in(uint64_t ns) {
+  uint64_t now = green_now();
+  return ns < GREEN_FOREVER - now ? now + ns : GREEN_FOREVER;
+}
+
 #ifdef CLOCK_MONOTONIC_COARSE
 uint64_t green__now_coarse(void) {
   struct timespec t;

@@ -394,6 +394,7 @@ int green_fd_wait(struct green_hub *h, struct green_fd *f, int event,
   if (deadline == 0)
     return f->closed ? UV_EBADF : green__fd_look(f->fd, event);
   if ((r = green__enter(h)) < 0) return r;
+  if (green__passed(h, deadline)) return green_fd_wait(h, f, event, 0);
   if ((r = green_keep_reserve(h)) < 0) return r;
   r = green_fd_wait_begin(h, f, event, deadline, NULL);
   if (r == UV_EPERM) return 0; /* epoll's word for files: always ready */
@@ -422,7 +423,7 @@ int green_fd_write_begin(struct green_hub *h, struct green_fd *f,
   if (deadline > 0 && (r = green__enter(h)) < 0) return r;
   r = green_fd_write_try(h, f);
   if (r != UV_EAGAIN) return r;
-  if (deadline == 0) return UV_ETIMEDOUT;
+  if (green__passed(h, deadline)) return UV_ETIMEDOUT;
   if ((r = green_keep_reserve(h)) < 0) return r;
   return keep(h, green_fd_turn_begin(h, f, deadline, NULL));
 }

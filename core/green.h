@@ -1,24 +1,42 @@
 /* green.h - green threads on libuv.
  *
  * A hub schedules green threads on one OS thread and one uv_loop_t. A green
- * thread runs until it blocks in one of the functions marked "blocks"; then
+ * thread runs until it blocks in one of the functions marked [thread]; then
  * another one runs. Several hubs in several OS threads are independent.
+ *
+ * Each comment begins with the stacks that may call the function:
+ *
+ *   [thread]  a green thread, main included. Blocks that thread alone, unless
+ *             the comment says that it never switches.
+ *   [hub]     any stack of the OS thread that opened the hub: a green thread's,
+ *             the host's, a callback's. Never blocks and never switches.
+ *   [host]    of these the one that opened the hub: main, or the host outside
+ *             of any green thread. Runs green threads.
+ *   [any]     any OS thread. Never switches.
  *
  * Conventions. Every function takes the hub. Times are nanoseconds on the
  * clock of green_now(); a deadline is a point on it, GREEN_FOREVER is none,
  * and a deadline that has passed means "try once, never switch". Functions
- * return 0 or more, or a negative libuv error code:
+ * return 0 or more, or a negative libuv error code; each may return those that
+ * its kind of stack implies:
  *
  *   UV_ETIMEDOUT   the deadline passed
- *   UV_ECANCELED   the calling thread was killed, or one of its scopes ended
+ *   UV_ECANCELED   the calling thread was killed, or one of its scopes ended,
+ *                  be it by its own deadline
  *   GREEN_EDEADLK  nothing can ever wake anybody (main thread only)
  *   UV_EPERM       not here: blocking where no green thread is running, or
  *                  anything on another OS thread than the hub's, or in a
  *                  forked child; green_elsewhere() tells
  *   UV_ENOMEM      no memory, or no stack, for what was asked; nothing happened
  *
- * All functions belong to the OS thread that opened the hub, except
- * green_post_send().
+ * A thread whose calls never have to wait is sent to the end of the queue now
+ * and then (green_options.budget), in a [thread] function, before that has any
+ * effect; never if the deadline is 0.
+ *
+ * What a caller passes stays the caller's, and is not used after the call,
+ * unless the comment says otherwise. The layout of the structs of green.h may
+ * only grow: the library takes and fills as much as the program that calls it
+ * knows, and a program may run with a library that is newer.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -31,18 +49,25 @@
 #include <uv.h>
 
 #define GREEN_VERSION "0.1.0"
+#define GREEN_VERSION_NUMBER 0x000100 /* major << 16 | minor << 8 | patch */
 #define GREEN_FOREVER UINT64_MAX
 #define GREEN_EDEADLK (-EDEADLK)
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
 struct addrinfo;
 struct sockaddr;
-
-#pragma GCC visibility push(default)
 struct green_hub;
 struct green_thread;
 struct green_fd;
 struct green_post;
 struct green_scope;
+
+/* [any] The GREEN_VERSION_NUMBER of the library that runs. */
+uint32_t green_version(void);
 
 /* ------------------------------------------------------------------ hub -- */
 
@@ -62,6 +87,8 @@ enum green_guard {
   GREEN_GUARD_CANARY    /* a word checked at every switch */
 };
 
+/* Zeros are defaults, so { .drive = ... } is enough. Where less than the
+ * default is wanted, 1 is next to nothing: 1 ns of grace is none. */
 struct green_options {
   enum green_drive drive;
   uv_loop_t *loop; /* the host's loop; NULL: one of the hub's own */
@@ -76,29 +103,36 @@ struct green_options {
   /* Answers of look-ups that are kept for callers to come: how many at most
    * (0: none), and for how many ms; that a name is unknown, for how many. */
   uint32_t lookup_cache, lookup_ttl, lookup_negative_ttl;
+  /* sizeof(struct green_options), so that fields can be added below; or 0:
+   * this one and those above it are all that the library reads. */
+  size_t size;
 };
 
-/* Opens a hub. NULL options: GREEN_DRIVE_MAIN with every default. */
+/* [any] Opens a hub, which belongs to the calling OS thread from then on. NULL
+ * options: GREEN_DRIVE_MAIN with every default. The options are copied; a loop
+ * in them stays the host's. UV_EINVAL: options that contradict each other, or a
+ * size too small, or fields not zero that this library is too old to know. */
 int green_open(struct green_hub **hub, const struct green_options *options);
 
-/* Kills all other threads, lets them clean up for at most the grace twice, and
- * frees the hub. Reports threads that live on, whose stacks stay mapped, on
- * stderr and returns their number. Call it on the main thread or on the host's
- * stack. Does nothing and returns UV_EBUSY while a runtime (a Lua state) is
- * open on the hub, or while the host has handles or requests on a loop of the
- * hub's own. A host's loop must run once more afterwards. */
+/* [host] Kills all other threads, lets them clean up for at most the grace
+ * twice, and frees the hub. Reports threads that live on, whose stacks stay
+ * mapped, on stderr and returns their number. Does nothing and returns UV_EBUSY
+ * while a runtime (a Lua state) is open on the hub, or while the host has
+ * handles or requests on a loop of the hub's own. A host's loop must run once
+ * more afterwards. */
 int green_close(struct green_hub *hub);
 
-/* Kills all other threads and waits for their end, as green_close() does, but
- * keeps the hub. Returns how many it abandoned. If it abandoned any, the caller
- * can still inspect and close the hub, but nothing else, and the hub no longer
- * touches its loop. */
+/* [host] Kills all other threads and waits for their end, as green_close()
+ * does, but keeps the hub. Returns how many it abandoned. If it abandoned any,
+ * the caller can still inspect and close the hub, but nothing else, and the hub
+ * no longer touches its loop. */
 int green_drain(struct green_hub *hub);
 
-/* Polls without blocking and runs ready threads, with further polls in between,
- * until it has made `budget` switches or nothing is ready. 0: until the next
- * poll would be due. Returns 1 while threads are still ready, else 0. For
- * GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; not from a thread.
+/* [host] Polls without blocking and runs ready threads, with further polls in
+ * between, until it has made `budget` switches or nothing is ready. 0: until
+ * the next poll would be due. Returns 1 while threads are still ready, else 0.
+ * For GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; UV_EPERM in a callback of the
+ * hub's own loop.
  *
  * The loop tells when to step next: uv_backend_timeout(green_loop(hub)) is 0
  * while there is something to do, else the time until there is, and
@@ -106,17 +140,31 @@ int green_drain(struct green_hub *hub);
  * something for the hub. */
 int green_step(struct green_hub *hub, uint32_t budget);
 
+/* [hub] The host's loop, or the hub's own, which goes with the hub. The host
+ * may begin handles and requests on either, whose callbacks run on the hub's
+ * stack and may do what is [hub]; it ends them before green_close(). Only the
+ * hub runs a loop of its own. */
 uv_loop_t *green_loop(struct green_hub *hub);
-/* The reason why the caller cannot use the hub ("in a forked child process",
- * "on another OS thread than the hub's"), or NULL. */
+
+/* [hub] A pointer of the host's, NULL at first; the library never touches it.
+ */
+void *green_data(struct green_hub *hub);
+void green_set_data(struct green_hub *hub, void *data);
+
+/* [any] The reason why the caller cannot use the hub ("in a forked child
+ * process", "on another OS thread than the hub's"), or NULL. */
 const char *green_elsewhere(struct green_hub *hub);
-uint64_t green_now(void); /* reads the OS thread's monotonic clock, ns */
+/* [any] The OS thread's monotonic clock, in ns. */
+uint64_t green_now(void);
+/* [any] A deadline: so many ns from now, GREEN_FOREVER if that is too far. */
+uint64_t green_in(uint64_t ns);
+/* [any] Texts that stay valid for good. */
 const char *green_strerror(int error);
 const char *green_switch_name(void); /* "x86_64", "aarch64", "ucontext" */
-const char *green_guard_name(struct green_hub *hub);
+const char *green_guard_name(struct green_hub *hub); /* [hub] */
 
-/* The stack_size that 0 stands for: 512 KB, or 2 MB in a library that was built
- * without optimization or with a sanitizer. */
+/* [any] The stack_size that 0 stands for: 512 KB, or 2 MB in a library that was
+ * built without optimization or with a sanitizer. */
 size_t green_stack_default(void);
 
 struct green_stats {
@@ -126,26 +174,33 @@ struct green_stats {
                       the system, without C stacks, libuv's and a runtime's */
   uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
 };
-void green_stats(struct green_hub *hub, struct green_stats *stats);
+/* [hub] Fills the struct of that size; fields that the library does not know
+ * are 0. Returns 0. */
+int green_stats_sized(struct green_hub *hub, struct green_stats *stats,
+                      size_t size);
+#define green_stats(hub, stats) \
+  green_stats_sized(hub, stats, sizeof(struct green_stats))
+/* [hub] The number of threads that have not ended, main included. */
 uint32_t green_live(struct green_hub *hub);
 
-/* Options in force, to read and (poll_*, budget, grace, max_stacks) change. */
+/* [hub] Options in force, to read and (poll_*, budget, grace) change; as old as
+ * the library: see its `size`. */
 struct green_options *green_config(struct green_hub *hub);
 void green_set_max_stacks(struct green_hub *hub, uint32_t max);
 
 /* -------------------------------------------------------------- reports -- */
 
-/* Writes a report on stderr. It never blocks, even if nobody reads stderr.
- * Reports are limited in rate; a later one tells how many were dropped. Control
- * characters are escaped. Any OS thread. */
+/* [any] Writes a report on stderr. It never blocks, even if nobody reads
+ * stderr. Reports are limited in rate; a later one tells how many were dropped.
+ * Control characters are escaped. */
 void green_report(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
-/* The same in two steps, for a text that is expensive to make. begin returns 0
- * if the report is dropped. put cuts a long text, unless `whole`. Only begin
- * checks the rate. */
+/* [any] The same in two steps, for a text that is expensive to make. begin
+ * returns 0 if the report is dropped. put cuts a long text, unless `whole`.
+ * Only begin checks the rate. */
 int green_report_begin(void);
 void green_report_put(const char *text, size_t length, int whole);
-/* Copies the part of a text that a terminal or a log may show: valid
+/* [any] Copies the part of a text that a terminal or a log may show: valid
  * UTF-8, tabs and newlines; the rest as \xNN. Returns the size, also without
  * `to`. */
 size_t green_printable(char *to, const char *text, size_t length);
@@ -154,55 +209,74 @@ size_t green_printable(char *to, const char *text, size_t length);
 
 typedef int (*green_fn)(struct green_hub *hub, void *arg);
 
-/* Spawns a green thread that runs fn(hub, arg) on a C stack of its own. It
- * starts when the caller next blocks, in order of spawning. `thread` may be
- * NULL; else it stays valid until green_join() returned 0 or more for it, or
- * green_detach(). Never switches. */
+/* [hub] Spawns a green thread that runs fn(hub, arg) on a C stack of its own.
+ * It starts when the caller next blocks, in order of spawning. `thread` may be
+ * NULL; else it stays valid, whatever happens, until a green_join() returned 0
+ * for it, or green_detach(). `arg` is the caller's, who keeps it until fn is
+ * done with it. */
 int green_spawn(struct green_hub *hub, struct green_thread **thread,
                 green_fn fn, void *arg);
 
-/* Blocks until the thread has ended, then forgets it; *result, if not NULL, is
- * what fn returned, or UV_ECANCELED when it was killed before it started. Of a
- * thread of the runtime's (Lua's) nothing is forgotten; *result is 0 when it
- * returned, UV_UNKNOWN when it failed, UV_ECANCELED when it was killed.
- * UV_ESRCH: the thread has ended, and nobody held it. */
+/* [thread] Blocks until the thread has ended, then forgets it and returns 0;
+ * after any other code it is not forgotten. *result, if not NULL, is what fn
+ * returned, or UV_ECANCELED when it was killed before it started. Several may
+ * wait: all get the result. Of a thread of the runtime's (Lua's) nothing is
+ * forgotten; *result is 0 when it returned, UV_UNKNOWN when it failed,
+ * UV_ECANCELED when it was killed. UV_ESRCH: the thread has ended, and nobody
+ * held it. */
 int green_join(struct green_hub *hub, struct green_thread *thread,
                uint64_t deadline, int *result);
+/* [hub] Gives the thread up: its memory goes with its end. */
 void green_detach(struct green_hub *hub, struct green_thread *thread);
 
-/* Blocks until the caller is the only live thread. */
+/* [thread] Blocks until the caller is the only live thread. */
 int green_wait_others(struct green_hub *hub, uint64_t deadline);
 
-/* Blocks until the deadline. A deadline of 0 lets all others run once. */
+/* [thread] Lets all others run once. */
+int green_yield(struct green_hub *hub);
+/* [thread] Blocks until the deadline, and not at all if it has passed; but a
+ * deadline of 0 is green_yield(). */
 int green_sleep(struct green_hub *hub, uint64_t deadline);
 
-/* Marks the thread as killed: every later blocking call in it returns
- * UV_ECANCELED until it ends. One that has not started never runs. Never
- * switches. Returns 1 if the thread was alive, else 0. UV_EPERM on another OS
- * thread than the hub's. */
+/* [hub] Marks the thread as killed: every later blocking call in it returns
+ * UV_ECANCELED until it ends. One that has not started never runs. Returns 1 if
+ * the thread was alive, else 0. */
 int green_kill(struct green_hub *hub, struct green_thread *thread);
 
-/* Makes the next blocking call of the thread return `error`, once. Returns 0,
- * or UV_EALREADY while an earlier throw is not delivered. Never switches. */
+/* [hub] Makes the next blocking call of the thread return `error`, once.
+ * Returns 0, UV_EALREADY while an earlier throw is not delivered, or UV_ESRCH
+ * if the thread has ended. */
 int green_throw(struct green_hub *hub, struct green_thread *thread, int error);
 
+/* [hub] What is known of a thread, while it is held or alive. The one that
+ * runs, or NULL on the host's stack; main, or NULL if the hub has none. */
 struct green_thread *green_current(struct green_hub *hub);
 struct green_thread *green_main(struct green_hub *hub);
+/* [hub] A number that no other thread of the hub ever has. */
 uint64_t green_id(const struct green_thread *thread);
-const char *green_name(const struct green_thread *thread); /* "" if none */
+/* [hub] A copy of the name, "" if there is none, until it is named again. */
+const char *green_name(const struct green_thread *thread);
 int green_set_name(struct green_hub *hub, struct green_thread *thread,
                    const char *name);
+/* [hub] "new", "ready", "running", "blocked", "done", "failed", "killed". */
 const char *green_status(const struct green_thread *thread);
-const char *green_waits_for(const struct green_thread *thread); /* or NULL */
+/* [hub] What a blocked thread waits for, such as "sleep", or NULL. */
+const char *green_waits_for(const struct green_thread *thread);
+/* [hub] A pointer of the host's for each thread, of Lua's too, NULL at first;
+ * the library never touches it. To set one may return UV_ENOMEM. */
+void *green_thread_data(const struct green_thread *thread);
+int green_set_thread_data(struct green_hub *hub, struct green_thread *thread,
+                          void *data);
 
-/* The most of its C stack that the thread has touched, in bytes of whole pages;
- * 0 while it has none. */
+/* [hub] The most of its C stack that the thread has touched, in bytes of whole
+ * pages; 0 while it has none. */
 size_t green_stack_used(struct green_hub *hub,
                         const struct green_thread *thread);
-/* Bytes left below the caller's frame on the current stack. */
+/* [hub] Bytes left below the caller's frame on the current stack. */
 size_t green_stack_left(struct green_hub *hub);
 
-/* Calls f for each live thread, in no order; f must not spawn or block. */
+/* [hub] Calls f for each live thread, in no order; f must not spawn or block.
+ */
 void green_each(struct green_hub *hub,
                 void (*f)(struct green_thread *thread, void *arg), void *arg);
 
@@ -212,126 +286,140 @@ struct green_account {
   uint64_t running;  /* ns of real time that it ran */
   uint64_t blocked;  /* ns from the start of each wait until it ran again */
 };
-/* On or off; each switch then reads the clock twice. */
+/* [hub] On or off; each switch then reads the clock twice. */
 void green_accounting(struct green_hub *hub, int on);
 int green_accounts(struct green_hub *hub); /* is it on? */
-/* The figures so far; zeros if nothing was ever counted. */
-void green_account(struct green_hub *hub, const struct green_thread *thread,
-                   struct green_account *account);
+/* [hub] The figures so far, zeros if nothing was ever counted, in a struct of
+ * that size. */
+void green_account_sized(struct green_hub *hub,
+                         const struct green_thread *thread,
+                         struct green_account *account, size_t size);
+#define green_account(hub, thread, account) \
+  green_account_sized(hub, thread, account, sizeof(struct green_account))
 
 /* ---------------------------------------------------------- descriptors -- */
 
 #define GREEN_READABLE UV_READABLE
 #define GREEN_WRITABLE UV_WRITABLE
 
-/* Blocks until fd is ready. The hub watches the descriptor only during the call
- * and leaves its O_NONBLOCK flag alone, so fd may belong to anybody. Regular
- * files are always ready. */
+/* [thread] Blocks until fd is ready. The hub watches the descriptor only during
+ * the call and leaves its O_NONBLOCK flag alone, so fd may belong to anybody.
+ * Regular files are always ready. UV_EBUSY: another thread waits for the same;
+ * UV_EBADF: closed, perhaps meanwhile; UV_ENOSPC: the kernel watches no more.
+ */
 int green_wait_fd(struct green_hub *hub, int fd, int event, uint64_t deadline);
 
-/* A descriptor that stays watched between waits, which is faster. Opening the
- * same number again gives the same green_fd, counted. Those still open end with
- * the hub. */
+/* [hub] A descriptor that stays watched between waits, which is faster. Opening
+ * the same number again gives the same green_fd, counted. Those still open end
+ * with the hub. The descriptor stays the caller's. */
 int green_fd_open(struct green_hub *hub, int fd, struct green_fd **out);
 int green_fd_number(const struct green_fd *f);
 
-/* Blocks until ready. UV_EBUSY: another thread reads; green_fd_reader() returns
- * it while it waits, and after its wake-up until it runs. UV_EBADF: closed
- * meanwhile. */
+/* [thread] Blocks until ready. UV_EBUSY: another thread reads;
+ * green_fd_reader() returns it while it waits, and after its wake-up until it
+ * runs. UV_EBADF: closed meanwhile. */
 int green_fd_wait(struct green_hub *hub, struct green_fd *f, int event,
                   uint64_t deadline);
 struct green_thread *green_fd_reader(struct green_fd *f);
 
-/* Blocks until one of n descriptors is ready and returns its index, from 0.
- * UV_EINVAL for more than GREEN_MOST_FDS; UV_EBADF if one is closed meanwhile.
- */
+/* [thread] Blocks until one of n descriptors is ready and returns its index,
+ * from 0. UV_EINVAL for more than GREEN_MOST_FDS; UV_EBADF if one is closed
+ * meanwhile.
+ * */
 enum { GREEN_MOST_FDS = 16 };
 int green_fd_wait_any(struct green_hub *hub, struct green_fd *const *fds,
                       int n, int event, uint64_t deadline);
 
-/* Writers take turns: between begin (blocks) and end a thread has the write
- * side for itself, first come first served. */
+/* [thread] Writers take turns: between begin and end, which never switches, a
+ * thread has the write side for itself, first come first served. */
 int green_fd_write_begin(struct green_hub *hub, struct green_fd *f,
                          uint64_t deadline);
 void green_fd_write_end(struct green_hub *hub, struct green_fd *f);
 
-/* Wakes all waiters with UV_EBADF and stops watching; the caller closes the
- * descriptor itself, right after. Never switches. */
+/* [hub] Wakes all waiters with UV_EBADF and stops watching; the caller closes
+ * the descriptor itself, right after. */
 void green_fd_close(struct green_hub *hub, struct green_fd *f);
-/* Gives up one count without waking anybody; the last one closes. */
+/* [hub] Gives up one count without waking anybody; the last one closes. */
 void green_fd_release(struct green_hub *hub, struct green_fd *f);
-/* The number is about to be closed, or the kernel has just handed it out. Wakes
- * with UV_EBADF all threads that wait for the former descriptor, by a green_fd
- * or by green_wait_fd(). Costs next to nothing when no thread does. */
+/* [hub] The number is about to be closed, or the kernel has just handed it out.
+ * Wakes with UV_EBADF all threads that wait for the former descriptor, by a
+ * green_fd or by green_wait_fd(). Costs next to nothing when no thread does. */
 void green_fd_forget(struct green_hub *hub, int fd);
-/* How often the kernel has refused to watch a descriptor, for its limit or for
- * memory (UV_ENOSPC, UV_ENOMEM of a wait). A server may then pause accepting.
- */
+/* [hub] How often the kernel has refused to watch a descriptor, for its limit
+ * or for memory (UV_ENOSPC, UV_ENOMEM of a wait). A server may then pause
+ * accepting.
+ * */
 uint32_t green_fd_refused(struct green_hub *hub);
-/* For a thread that was woken for nothing: the events may come from a former
- * file of that number, which lives on elsewhere. Returns 0, or UV_EBADF if the
- * number belongs to another file by now; f is closed then. */
+/* [hub] For a thread that was woken for nothing: the events may come from a
+ * former file of that number, which lives on elsewhere. Returns 0, or UV_EBADF
+ * if the number belongs to another file by now; f is closed then. */
 int green_fd_check(struct green_hub *hub, struct green_fd *f);
-/* Was it closed, in one of these ways? Then the number is somebody else's. */
+/* [hub] Was it closed, in one of these ways? Then the number is somebody
+ * else's. */
 int green_fd_is_closed(const struct green_fd *f);
 
-/* Blocks until a thread of the core's own has done the look-up. Numeric
- * addresses need no thread, and kept answers of earlier look-ups neither a
- * thread nor time: they come even at a deadline of 0. Look-ups are served first
- * come, first served; equal ones share one run, and those that nobody waits for
- * any more delay no others. Returns 0 and a list for green_freeaddrinfo(), or
- * one of libuv's UV_EAI_ codes. */
+/* [thread] Blocks until an OS thread of the core's own has done the look-up.
+ * Numeric addresses need no thread, and kept answers of earlier look-ups
+ * neither a thread nor time: they come even at a deadline of 0. Look-ups are
+ * served first come, first served; equal ones share one run, and those that
+ * nobody waits for any more delay no others. Returns 0 and a list for
+ * green_freeaddrinfo(), or one of libuv's UV_EAI_ codes. */
 int green_getaddrinfo(struct green_hub *hub, const char *node,
                       const char *service, const struct addrinfo *hints,
                       uint64_t deadline, struct addrinfo **list);
+/* [any] */
 void green_freeaddrinfo(struct addrinfo *list);
-/* The same for the name of an address, and that of its port: getnameinfo(3)'s
- * flags and texts. UV_EAI_OVERFLOW: a text is too small; a size of 0: it is not
- * asked for. */
+/* [thread] The same for the name of an address, and that of its port:
+ * getnameinfo(3)'s flags and texts. UV_EAI_OVERFLOW: a text is too small; a
+ * size of 0: it is not asked for. */
 int green_getnameinfo(struct green_hub *hub, const struct sockaddr *address,
                       size_t size, int flags, uint64_t deadline, char *host,
                       size_t host_size, char *service, size_t service_size);
-/* Forgets all kept answers. Never switches. */
+/* [hub] Forgets all kept answers. */
 void green_forget_lookups(struct green_hub *hub);
 
 /* ------------------------------------------------- from other OS threads -- */
 
-/* Opens a post, by which other OS threads reach the hub. It is counted and may
- * outlive the hub. While one is open, the hub never reports a deadlock and a
- * host's loop stays alive. */
+/* [hub] Opens a post, by which other OS threads reach the hub. It is counted
+ * and may outlive the hub. While one is open, the hub never reports a deadlock
+ * and a host's loop stays alive. */
 int green_post_open(struct green_hub *hub, struct green_post **post);
-/* Any OS thread: runs fn(hub, arg) on the hub soon. fn may wake and spawn, not
- * block. 0, UV_ENOMEM, or UV_ECANCELED when the hub is closed. */
+/* [any] Runs fn(hub, arg) on the hub soon. fn may do what is [hub]. 0, and
+ * `arg` is fn's; UV_ENOMEM, or UV_ECANCELED when the hub is closed, and it is
+ * still the caller's. */
 int green_post_send(struct green_post *post,
                     void (*fn)(struct green_hub *hub, void *arg), void *arg);
-/* The hub's OS thread: gives the post up. Later sends are refused. */
+/* [hub] Gives the post up. Later sends are refused. */
 void green_post_close(struct green_hub *hub, struct green_post *post);
-/* Any OS thread: counts one more, one less holder of the memory. */
+/* [any] Counts one more, one less holder of the memory. */
 void green_post_hold(struct green_post *post);
 void green_post_release(struct green_post *post);
 
-/* From now on, when a green stack overflows, the process prints the name of the
- * thread before it dies of SIGSEGV. UV_EBUSY if the host handles SIGSEGV
+/* [any] From now on, when a green stack overflows, the process prints the name
+ * of the thread before it dies of SIGSEGV. UV_EBUSY if the host handles SIGSEGV
  * itself. */
 int green_report_overflow(void);
 
 /* ---------------------------------------------------------- for tests -- */
 
-/* Stops the clock of the OS thread. When no thread is ready, it jumps to the
- * next deadline. While threads wait for something outside, `quiet` ns (0: 5 ms)
- * of real time without a ready thread must pass first; 100 times that while a
- * look-up is under way. GREEN_DRIVE_MAIN only, else UV_EINVAL; UV_EBUSY:
+/* [hub] Stops the clock of the OS thread. When no thread is ready, it jumps to
+ * the next deadline. While threads wait for something outside, `quiet` ns (0: 5
+ * ms) of real time without a ready thread must pass first; 100 times that while
+ * a look-up is under way. GREEN_DRIVE_MAIN only, else UV_EINVAL; UV_EBUSY:
  * another hub of the OS thread froze the clock. Once thawed, the clock goes on
  * from where it is. green_close() thaws it. */
 int green_clock_freeze(struct green_hub *hub, uint64_t quiet);
 int green_clock_thaw(struct green_hub *hub);
-/* The quiet time in force; 0: the clock is not frozen. */
+/* [hub] The quiet time in force; 0: the clock is not frozen. */
 uint64_t green_clock_frozen(struct green_hub *hub);
 
-/* From now on the next thread to run is one of the first 16 ready ones, chosen
- * by the seed. 0: the first, as usual. */
+/* [hub] From now on the next thread to run is one of the first 16 ready ones,
+ * chosen by the seed. 0: the first, as usual. */
 void green_shuffle(struct green_hub *hub, uint64_t seed);
 
 #pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
 
 #endif

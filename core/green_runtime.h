@@ -5,6 +5,10 @@
  * lists in which threads wait, the two halves of a wait, and cancellation.
  * Ordinary C programs need only green.h, whose conventions hold here too.
  *
+ * Every function is for the hub's OS thread and never switches, except those
+ * that say so, which are for a green thread. Layouts are those of one version:
+ * a runtime is compiled again for another.
+ *
  * SPDX-License-Identifier: MIT
  */
 #ifndef GREEN_RUNTIME_H
@@ -12,6 +16,9 @@
 
 #include "green.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 #pragma GCC visibility push(default)
 
 /* ---------------------------------------------------------------- lists -- */
@@ -109,14 +116,14 @@ enum {
   GREEN_RUNTIME = 128 /* of the runtime's own class: neither main nor C's */
 };
 
-enum { GREEN_ENDED, GREEN_PARKED }; /* see green_next() */
+enum { GREEN_ENDED, GREEN_PARKED }; /* see green_run_next() */
 
 /* A kind of thread. */
 struct green_class {
   const char *name;
   /* Starts a thread or resumes one that parked without a stack; on a worker
-   * stack, with the thread current. Then calls green_next() and does the same
-   * with each thread that it returns, until it returns NULL. */
+   * stack, with the thread current. Then calls green_run_next() and does the
+   * same with each thread that it returns, until it returns NULL. */
   void (*run)(struct green_hub *hub, struct green_thread *thread);
   /* Somebody ends the thread before it ever ran. May be NULL. */
   void (*unstarted)(struct green_hub *hub, struct green_thread *thread);
@@ -168,7 +175,7 @@ struct green_thread {
 };
 
 /* The fields that a runtime reads at every call: a hub begins with them. */
-struct green_hot {
+struct green_hub_hot {
   struct green_thread *current; /* NULL on the hub's and the host's stack */
   int32_t budget;  /* calls that may still succeed without going round */
   uint32_t kept;   /* threads parked with their stack */
@@ -178,8 +185,8 @@ struct green_hot {
   uint8_t draining, closed;
   void *user; /* the runtime's */
 };
-static inline struct green_hot *green_hot(struct green_hub *hub) {
-  return (struct green_hot *)hub;
+static inline struct green_hub_hot *green_hot(struct green_hub *hub) {
+  return (struct green_hub_hot *)hub;
 }
 
 static inline void green_list_init(struct green_list *list) {
@@ -214,8 +221,8 @@ static inline void green_list_remove(struct green_node *node) {
 /* The current thread has parked without its stack (GREEN_PARKED: it registered
  * a wait before), or has ended (GREEN_ENDED: its state says how). Returns the
  * next thread for class.run, already current, or NULL. */
-struct green_thread *green_next(struct green_hub *hub,
-                                struct green_thread *thread, int how);
+struct green_thread *green_run_next(struct green_hub *hub,
+                                    struct green_thread *thread, int how);
 
 /* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), which is the
  * only one on the hub; it is not in the ready queue yet. NULL: no memory, or
@@ -255,7 +262,7 @@ void *green_extra_value(const struct green_thread *thread);
 
 /* Registers a wait of the current thread, in `list` (may be NULL) and with a
  * deadline. Changes nothing and returns UV_ENOMEM if there is no memory. After
- * 0, the caller goes on to green_keep(), or to green_next(GREEN_PARKED) in
+ * 0, the caller goes on to green_keep(), or to green_run_next(GREEN_PARKED) in
  * class.run. */
 int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
                      void *on, struct green_list *list, uint64_t deadline);
@@ -271,8 +278,9 @@ int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
 int green_keep_reserve(struct green_hub *hub);
 /* Switches away; the C frames stay. Returns the reason of the wake-up. */
 enum green_reason green_keep(struct green_hub *hub);
-/* green_keep_reserve(), green_wait_begin() and green_keep() in one. Returns an
- * enum green_reason, or a negative code. Does not look for strikes first. */
+/* green_keep_reserve(), green_wait_begin() and green_keep() in one; never
+ * switches if the deadline has passed. Returns an enum green_reason, or a
+ * negative code. Does not look for strikes first. */
 int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
                void *on, struct green_list *list, uint64_t deadline);
 
@@ -482,5 +490,8 @@ int green_alert_open(struct green_hub *hub);
 void green_alert(struct green_hub *hub);
 
 #pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -35,6 +35,20 @@ static int adopt_main(struct green_hub *h) {
   return 0;
 }
 
+/* NULL: none. The fields above `size`, and itself, are those of its first
+ * version. */
+static int take_options(struct green_options *mine,
+                        const struct green_options *o) {
+  enum { LEAST = offsetof(struct green_options, size) + sizeof(size_t) };
+  int r = 0;
+  memset(mine, 0, sizeof *mine);
+  if (o)
+    r = green__take_sized(mine, sizeof *mine, o, o->size ? o->size : LEAST,
+                          LEAST);
+  mine->size = sizeof *mine;
+  return r;
+}
+
 static int check_options(const struct green_options *o) {
   int host = o->drive == GREEN_DRIVE_LOOP;
   if ((unsigned)o->drive > GREEN_DRIVE_STEP) return UV_EINVAL;
@@ -124,14 +138,15 @@ static int open_handles(struct green_hub *h) {
 }
 
 int green_open(struct green_hub **hub, const struct green_options *options) {
-  static const struct green_options none;
+  struct green_options mine;
   struct green_hub *h;
-  int r = options ? check_options(options) : 0;
+  int r = take_options(&mine, options);
   *hub = NULL;
+  if (r == 0) r = check_options(&mine);
   if (r < 0) return r;
   if (!(h = green__alloc(sizeof *h))) return UV_ENOMEM;
   green__global_init();
-  h->options = options ? *options : none;
+  h->options = mine;
   set_defaults(&h->options);
   init_fields(h);
   if ((r = init(h)) < 0) {
@@ -233,8 +248,15 @@ void green_set_runtime(struct green_hub *h, const struct green_runtime *r) {
   h->runtime = r;
 }
 
-void green_stats(struct green_hub *h, struct green_stats *s) {
-  memset(s, 0, sizeof *s);
+void *green_data(struct green_hub *h) {
+  return h->data;
+}
+
+void green_set_data(struct green_hub *h, void *data) {
+  h->data = data;
+}
+
+static void count(struct green_hub *h, struct green_stats *s) {
   s->switches = h->switches;
   s->polls = h->polls;
   s->sleeps = h->hot.sleeps;
@@ -249,6 +271,16 @@ void green_stats(struct green_hub *h, struct green_stats *s) {
   s->idle_stacks = h->stacks.idle_count;
   s->timers = h->heap.count;
   s->external = h->external;
+}
+
+int green_stats_sized(struct green_hub *h, struct green_stats *s,
+                      size_t size) {
+  struct green_stats all;
+  if (!green__at_home(h)) return UV_EPERM;
+  memset(&all, 0, sizeof all);
+  count(h, &all);
+  green__give_sized(s, size, &all, sizeof all);
+  return 0;
 }
 
 const char *green_strerror(int error) {

@@ -39,6 +39,15 @@ void green__memory_count(long bytes);
 void green__fail_alloc(long n);
 void green__fail_allocs(long n, long times);
 
+/* ------------------------------------------------------------- versions -- */
+
+/* versions.c: copies a struct of `known` bytes into the caller's, of `size`. */
+void green__give_sized(void *to, size_t size, const void *from, size_t known);
+/* The other way. 0, or UV_EINVAL: size is less than `least`, or has fields set
+ * beyond `known`. */
+int green__take_sized(void *to, size_t known, const void *from, size_t size,
+                      size_t least);
+
 /* --------------------------------------------------------------- stderr -- */
 
 /* stderr.c: both return how many bytes the caller need not write again,
@@ -192,6 +201,7 @@ void green__clock_jump(uint64_t deadline);
 struct green__cold { /* a thread's rare things, made on first use */
   char *name;
   void *extra; /* the runtime's */
+  void *data;  /* the host's */
   int thrown;
   struct green_account account;
   uint64_t left; /* hub's clock when it began to wait; 0: it did not */
@@ -207,11 +217,11 @@ struct green__epoll {
 };
 
 struct green_hub {
-  struct green_hot hot;    /* first: green_hot() relies on it */
-  uint32_t tick;           /* next() calls until the next look */
-  uint32_t step, stride;   /* switches that it will count; from 1 to 32 */
-  int32_t left;            /* switches until a poll is due, as last counted */
-  struct green__stack *on; /* the stack in use */
+  struct green_hub_hot hot; /* first: green_hot() relies on it */
+  uint32_t tick;            /* next() calls until the next look */
+  uint32_t step, stride;    /* switches that it will count; from 1 to 32 */
+  int32_t left;             /* switches until a poll is due, as last counted */
+  struct green__stack *on;  /* the stack in use */
   struct green__stack *left_frames; /* see green_leave_frames() */
   struct green_list ready;
   uint64_t now, last_poll; /* clock as last read; time of the last poll */
@@ -260,6 +270,7 @@ struct green_hub {
   uint64_t quiet;        /* see green_clock_freeze() */
   uint64_t shuffle_seed; /* 0: first come, first served */
   uint64_t went_on;      /* real time when the current thread did */
+  void *data;            /* the host's */
   uint8_t in_batch, own, closing;
   uint8_t uses_libuv; /* MAIN drive: there may be handles in its loop */
   uint8_t accounting;
@@ -315,6 +326,12 @@ static inline const struct green_class *green__class(
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
 void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);
+/* Has it passed? Reads the clock only if the hub's last reading does not tell.
+ */
+static inline int green__passed(const struct green_hub *h, uint64_t deadline) {
+  if (deadline == GREEN_FOREVER) return 0;
+  return deadline <= h->now || deadline <= green_now();
+}
 /* scope.c: may the current thread take from the reserves? */
 int green__cleans_up(const struct green_hub *h);
 int green__result(struct green_hub *h, int reason);

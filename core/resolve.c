@@ -281,7 +281,7 @@ static int look_up(struct green_hub *h, const struct green__question *q,
   int error;
   *lookup = h->resolver ? find(h->resolver, q, hash) : NULL;
   if (!*lookup || !(*lookup)->done) {
-    if (deadline == 0) return UV_ETIMEDOUT;
+    if (green__passed(h, deadline)) return UV_ETIMEDOUT;
     if (!h->hot.current) return UV_EPERM;
   }
   if (!h->resolver && (error = green__resolver_make(h)) < 0) return error;

@@ -144,8 +144,8 @@ static void begin(struct green_hub *h, struct green__stack *s,
 /* The next thread is left in s->job, for the worker's loop, unless the class
  * can go on with it in the same call: returning and calling again costs a
  * mispredicted return after each lua_yield (7 ns of 80). */
-struct green_thread *green_next(struct green_hub *h, struct green_thread *t,
-                                int how) {
+struct green_thread *green_run_next(struct green_hub *h,
+                                    struct green_thread *t, int how) {
   struct green__stack *s = h->on;
   uint8_t of_runtime = t->flags & GREEN_RUNTIME; /* the record may go */
   green__stack_check(s);                         /* while its owner is known */

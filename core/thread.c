@@ -132,7 +132,7 @@ static void run_c(struct green_hub *h, struct green_thread *t) {
   do {
     t->result = t->fn(h, t->user);
     t->state = GREEN_DONE;
-  } while ((t = green_next(h, t, GREEN_ENDED)));
+  } while ((t = green_run_next(h, t, GREEN_ENDED)));
 }
 
 static int c_ended(struct green_hub *h, struct green_thread *t) {
@@ -191,6 +191,21 @@ void **green_extra(struct green_hub *h, struct green_thread *t) {
 
 void *green_extra_value(const struct green_thread *t) {
   return t->cold ? t->cold->extra : NULL;
+}
+
+int green_set_thread_data(struct green_hub *h, struct green_thread *t,
+                          void *data) {
+  struct green__cold *cold;
+  if (!green__at_home(h)) return UV_EPERM;
+  if (!data && !t->cold) return 0;
+  cold = green__cold(h, t);
+  if (!cold) return UV_ENOMEM;
+  cold->data = data;
+  return 0;
+}
+
+void *green_thread_data(const struct green_thread *t) {
+  return t->cold ? t->cold->data : NULL;
 }
 
 struct green_thread *green_current(struct green_hub *h) {

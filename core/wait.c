@@ -154,16 +154,22 @@ int green__result(struct green_hub *h, int reason) {
 
 int green_wait(struct green_hub *h, const struct green_wait_kind *kind,
                void *on, struct green_list *list, uint64_t deadline) {
-  int r = green_keep_reserve(h);
-  if (r < 0) return r;
+  int r;
+  if (green__passed(h, deadline)) return GREEN_TIMEOUT;
+  if ((r = green_keep_reserve(h)) < 0) return r;
   r = green_wait_begin(h, kind, on, list, deadline);
   return r < 0 ? r : (int)green_keep(h);
 }
 
-int green_sleep(struct green_hub *h, uint64_t deadline) {
+int green_yield(struct green_hub *h) {
   int r = green__enter(h);
-  if (r < 0) return r;
-  if (deadline == 0) return lap(h);
+  return r < 0 ? r : lap(h);
+}
+
+int green_sleep(struct green_hub *h, uint64_t deadline) {
+  int r;
+  if (deadline == 0) return green_yield(h);
+  if ((r = green__enter(h)) < 0) return r;
   r = green__result(h, green_wait(h, &sleep_kind, NULL, NULL, deadline));
   return r == UV_ETIMEDOUT ? 0 : r;
 }
@@ -234,7 +240,6 @@ int green_wait_others(struct green_hub *h, uint64_t deadline) {
   for (;;) {
     if (deadline > 0 && (r = green__enter(h)) < 0) return r;
     if (h->live <= 1) return 0;
-    if (deadline == 0) return UV_ETIMEDOUT;
     r = green_wait(h, &green_others_kind, NULL, &h->others, deadline);
     if ((r = green__result(h, r)) < 0) return r;
   }

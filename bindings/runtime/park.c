@@ -25,7 +25,7 @@ void lg_main_blocks(lua_State *L, struct lg *G) {
 }
 
 int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op) {
-  struct green_hot *hot = green_hot(G->hub);
+  struct green_hub_hot *hot = green_hot(G->hub);
   const char *why = lg_refusal(L, G);
   if (why) luaL_error(L, "'%s' cannot block %s", op->kind.name, why);
   if (hot->current == green_main(G->hub)) lg_main_blocks(L, G);

@@ -23,7 +23,7 @@ static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {
 int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op);
 static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
                                  const struct lg_op *op) {
-  struct green_hot *hot = green_hot(G->hub);
+  struct green_hub_hot *hot = green_hot(G->hub);
   struct green_thread *t = hot->current;
   /* A thread's own coroutine that may yield runs no finalizer and is not the
    * main Lua thread, so only these two reasons to refuse are left. */

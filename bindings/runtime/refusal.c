@@ -13,7 +13,7 @@
 #include "runtime/state.h"
 
 const char *lg_refusal(lua_State *L, struct lg *G) {
-  struct green_hot *hot = green_hot(G->hub);
+  struct green_hub_hot *hot = green_hot(G->hub);
   const char *elsewhere = green_elsewhere(G->hub);
   if (elsewhere) return elsewhere;
   if (G->drained == 2) return "while the state closes";

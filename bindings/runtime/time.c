@@ -27,7 +27,7 @@ static int l_sleep(lua_State *L) {
   struct lg *G = lg_get(L);
   int number;
   lua_Number s = lua_tonumberx(L, 1, &number);
-  struct green_hot *hot = green_hot(G->hub);
+  struct green_hub_hot *hot = green_hot(G->hub);
   if (unlikely(!number && !lua_isnoneornil(L, 1))) luaL_checknumber(L, 1);
   if (unlikely(s != s)) luaL_argerror(L, 1, "seconds expected, got NaN");
   if (unlikely(hot->current && hot->current->pending))

@@ -174,7 +174,7 @@ static int lap_and_restart(lua_State *L, struct lg *G,
 }
 
 int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op) {
-  struct green_hot *hot = green_hot(G->hub);
+  struct green_hub_hot *hot = green_hot(G->hub);
   if (!hot->current) return -1;
   if (hot->current == green_main(G->hub) && !lg_refusal(L, G))
     lg_main_blocks(L, G);

@@ -24,7 +24,7 @@ struct lg_op {
 int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op);
 static inline int lg_enter(lua_State *L, struct lg *G,
                            const struct lg_op *op) {
-  struct green_hot *hot = green_hot(G->hub);
+  struct green_hub_hot *hot = green_hot(G->hub);
   if (likely(hot->current && !hot->current->pending && --hot->budget >= 0 &&
              L != G->main))
     return -1;

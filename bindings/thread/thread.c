@@ -131,7 +131,7 @@ static int run_one(struct lg *G, struct green_thread *t) {
 
 static void run(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
-  do t = green_next(hub, t, run_one(G, t));
+  do t = green_run_next(hub, t, run_one(G, t));
   while (t);
 }
 
