@@ -123,7 +123,8 @@ local function run(dir, code)
   return lines, select(3, pipe:close())
 end
 
-local function pattern(text)
+--- The pattern of the text, in which "..." stands for anything.
+function snippets.pattern(text)
   return "^" .. text:gsub("%p", "%%%0"):gsub("%%%.%%%.%%%.", ".*") .. "$"
 end
 
@@ -136,7 +137,7 @@ local function matches(lines, i, wanted, j)
     end
     return false
   end
-  return lines[i] and lines[i]:find(pattern(wanted[j])) ~= nil
+  return lines[i] and lines[i]:find(snippets.pattern(wanted[j])) ~= nil
     and matches(lines, i + 1, wanted, j + 1)
 end
 

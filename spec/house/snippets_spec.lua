@@ -27,7 +27,8 @@ for _, path in ipairs {"README.md", "docs/guide.md", "docs/coming-from.md"} do
 end
 
 for _, path in ipairs {"README.md", "CONTRIBUTING.md", "DESIGN.md",
-  "docs/guide.md", "docs/coming-from.md", "docs/reference.md"} do
+  "docs/guide.md", "docs/coming-from.md", "docs/reference.md",
+  "docs/embedding.md"} do
   describe(path, function()
     it("has no link that leads nowhere", function()
       assert.same({}, snippets.broken_links(path))
