@@ -55,6 +55,53 @@ int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds);
 /* [thread] Lets others run for so long. Raises an interruption. */
 void green_lua_sleep(lua_State *L, double seconds);
 
+/* ------------------------------------------------ scripts, from the host --
+ *
+ * None of these raises, whatever the memory. Codes are those of green.h. */
+
+/* A script has ended: its `nresults` results are on the stack of L (LUA_OK), or
+ * its error (LUA_ERRRUN), or "not enough memory" where there was none for the
+ * outcome (LUA_ERRMEM). L has nothing else on it, and room for LUA_MINSTACK
+ * more. Runs on the hub's stack, or the host's, below a protected call: an
+ * error is reported on stderr. It may start, kill and wake, but not block, nor
+ * close the state. */
+typedef void (*green_lua_ended)(lua_State *L, int status, int nresults,
+                                void *arg);
+
+/* [hub] Starts the function below its `nargs` arguments on top of the stack as
+ * a green thread, and pops them. Never switches. After 0, `ended` is called
+ * exactly once and never from inside this call: when the thread has returned,
+ * failed or was killed, before it ran or after; at the latest from
+ * green_lua_close() or lua_close(). It is the destination of the error; NULL:
+ * nobody is told, and errors go to green.on_error. *thread, if not NULL, is
+ * valid until `ended` has returned, for green_kill() and its like. After a code
+ * `ended` is not called: UV_ENOMEM; UV_EAGAIN, there are max_threads; UV_EINVAL
+ * for what is no function, or if the library is not open; UV_ECANCELED while
+ * the state closes; UV_EPERM. */
+int green_lua_start(lua_State *L, int nargs, green_lua_ended ended, void *arg,
+                    struct green_thread **thread);
+
+/* [hub] Kills the green thread whose handle is at `index`. Allocates nothing of
+ * Lua's and never switches. `reason` (may be NULL) is not copied: a literal, or
+ * a text that outlives the state. 1: it was alive, 0: it was not. */
+int green_lua_kill(lua_State *L, int index, const char *reason);
+
+/* [thread] Waits until the green thread whose handle is at `index` has ended,
+ * and pushes what it came to: returns LUA_OK and *nresults results; LUA_ERRRUN
+ * or LUA_ERRMEM, and the error; or a code and nothing. The caller is the
+ * destination of the error. Its C frames stay. Threads of C code that keep
+ * values on a lua_State while they wait need one each: lua_newthread(). */
+int green_lua_wait(lua_State *L, int index, uint64_t deadline, int *nresults);
+
+/* [hub] The thread whose handle is at `index`, valid while it lives; NULL: it
+ * has ended, or there is no handle. */
+struct green_thread *green_lua_thread(lua_State *L, int index);
+/* [hub] Pushes the handle of a live thread, of Lua's or of C's. 0, UV_ENOMEM or
+ * UV_EINVAL; then nothing is pushed. */
+int green_lua_push_thread(lua_State *L, struct green_thread *thread);
+/* [hub] Is the error at `index` that of a killed thread? */
+int green_lua_is_killed(lua_State *L, int index);
+
 /* [hub] lua_CFunction behind require "green.core". */
 int luaopen_green_core(lua_State *L);
 /* [hub] That behind require "green.openssl", for TLS: in libgreen_openssl.a,

@@ -484,6 +484,16 @@ void green_external(struct green_hub *hub, int delta);
 void green_handle_opened(struct green_hub *hub);
 void green_handle_closed(struct green_hub *hub);
 
+/* A call that is due soon, on the hub's or the host's stack: after the batch
+ * that runs, before the hub sleeps. The owner keeps the memory until then, and
+ * sets `run`; it may wake, spawn and kill, but not block. Neither fails. */
+struct green_chore {
+  struct green_chore *next, **link; /* link: NULL while it is not due */
+  void (*run)(struct green_hub *hub, struct green_chore *chore);
+};
+void green_soon(struct green_hub *hub, struct green_chore *chore);
+void green_not_soon(struct green_hub *hub, struct green_chore *chore);
+
 /* Lets the hub call runtime->alert soon. Async-signal-safe, after one
  * successful green_alert_open(). */
 int green_alert_open(struct green_hub *hub);

@@ -79,6 +79,7 @@ static void init_fields(struct green_hub *h) {
   h->opened = h->now = h->last_poll = green_now();
   green_list_init(&h->ready);
   green_list_init(&h->others);
+  h->last_chore = &h->chores;
   green_list_init(&h->borrowed);
   h->os_stack.hub = h;
   h->on = &h->os_stack;

@@ -248,6 +248,7 @@ struct green_hub {
   uint64_t next_id, switches, polls, opened;
   uint64_t idle_ns;         /* slept in polls, on a loop of its own */
   struct green_list others; /* threads that wait to be the only one */
+  struct green_chore *chores, **last_chore; /* calls that are due */
   struct green_thread *drainer;
   struct green__record_slab *record_slabs, *room; /* all; those with room */
   struct green_thread *reserved;                  /* by their `user` */

@@ -16,8 +16,6 @@
 
 #include "internal.h"
 
-/* uv_run needs 16 KB, events 12; the rest is for printing from callbacks. */
-enum { HUB_STACK_SIZE = 256 * 1024 };
 /* A poll that took longer slept: threads that waited across it are not hot. */
 enum { SLEPT_NS = 50000 };
 /* After trim_ms the hub gives back idle stacks beyond KEEP_IDLE and other
@@ -109,7 +107,7 @@ static void wait(struct green_hub *h, int ms) {
  * ready must be noticed before the sleep. */
 static void sleep_for(struct green_hub *h, uint64_t ms) {
   int uv_ms = tend_libuv(h);
-  if (!green__list_empty(&h->ready)) ms = 0;
+  if (!green__list_empty(&h->ready) || h->chores) ms = 0;
   wait(h, ms == GREEN_FOREVER ? uv_ms : shorter(ms, uv_ms));
 }
 
@@ -233,7 +231,7 @@ static void go_round(struct green_hub *h) {
   green__tend_surplus(h);
   if (green__list_empty(&h->ready) && h->now >= green__borrowed_due(h))
     green__borrowed_verify(h);
-  if (!green__list_empty(&h->ready)) {
+  if (!green__list_empty(&h->ready) || h->chores) {
     poll_passing(h);
   } else if (h->heap.count + h->external == 0) {
     stuck(h);
@@ -254,8 +252,9 @@ static void hub_main(void *stack) {
   }
 }
 
+/* uv_run needs 16 KB, events 12; chores may need as much as a thread. */
 int green__hub_stack(struct green_hub *h) {
-  h->hub_stack = green__stack_single(h, HUB_STACK_SIZE, hub_main);
+  h->hub_stack = green__stack_single(h, green_stack_default(), hub_main);
   return h->hub_stack ? 0 : UV_ENOMEM;
 }
 

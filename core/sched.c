@@ -255,10 +255,41 @@ void *green_kept_note(const struct green_thread *t) {
   return t->stack ? t->stack->user : NULL;
 }
 
+/* --- chores --- */
+
+void green_soon(struct green_hub *h, struct green_chore *c) {
+  assert(!c->link && c->run);
+  c->next = NULL;
+  c->link = h->last_chore;
+  *h->last_chore = c;
+  h->last_chore = &c->next;
+  if (!h->in_batch) green__stay_awake(h);
+}
+
+void green_not_soon(struct green_hub *h, struct green_chore *c) {
+  if (!c->link) return;
+  *c->link = c->next;
+  if (c->next)
+    c->next->link = c->link;
+  else
+    h->last_chore = c->link;
+  c->link = NULL;
+}
+
+static void run_chores(struct green_hub *h) {
+  struct green_chore *c;
+  assert(!h->hot.current);
+  while ((c = h->chores)) {
+    green_not_soon(h, c);
+    c->run(h, c);
+  }
+}
+
 /* On the hub's or the host's stack: runs what is ready until a poll is due. */
 void green__run_batch(struct green_hub *h) {
   h->in_batch = 1;
   if (!green__list_empty(&h->ready)) green__leave(h);
+  if (green__unlikely(h->chores != NULL)) run_chores(h);
   h->in_batch = 0;
 }
 

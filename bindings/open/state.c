@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/host.h"
 #include "net/socket.h"
 #include "open/open.h"
 #include "runtime/closing.h"
 #include "runtime/force.h"
+#include "runtime/kill_note.h"
 #include "runtime/sigint.h"
 #include "runtime/site.h"
 #include "sync/sync.h"
@@ -26,6 +28,8 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_sockets_shut(L, G);
   lg_dump_signal_off(G);
   lg_locks_drop(G);
+  lg_scripts_end(G);
+  lg_drop_kill_notes(G);
   G->hub = NULL;
   green_hot(hub)->user = NULL;
   green_set_runtime(hub, NULL);

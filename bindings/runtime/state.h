@@ -42,8 +42,10 @@ struct lg {
   uint32_t nested_scopes; /* open ones of the program's coroutines */
   int *free_slots;        /* of the anchors table */
   int free_count, slots, room;
-  struct lg_net *net; /* the state that all sockets share */
-  struct lock *locks; /* all of them */
+  struct lg_net *net;        /* the state that all sockets share */
+  struct lock *locks;        /* all of them */
+  struct lg_script *scripts; /* of the host's, whose end it is to be told */
+  struct lg_kill_note *kill_notes, **last_kill_note;
   int pool_count;
   lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
   int pool_slot[LG_POOL];
@@ -63,7 +65,8 @@ struct lg {
   uint64_t seed;                   /* of the random hook periods */
   const char *refuse; /* the reason to refuse blocking just now, or NULL */
   uint8_t own, drained, recycle, sigint, exiting;
-  uint8_t armed; /* SIGINT is ours, or was */
+  uint8_t can_tell; /* the helper has memory for a script's last callback */
+  uint8_t armed;    /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
   /* For a killed thread that computes: since when, and the hub's switches
    * then. */

@@ -9,18 +9,40 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/kill_note.h"
 #include "runtime/nested.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "runtime/strike.h"
 
-#include "runtime/rare.h"
-
 /* --- the kill object --- */
+
+/* Killed by C: the reason is a note while the thread lives; then it is where a
+ * result would be (thread/handle.c). */
+static const char *c_reason(lua_State *L, uint64_t id) {
+  const char *reason = lg_kill_note(lg_find(L), id);
+  if (reason) return reason;
+  if (lua_rawgeti(L, -1, RARE_OUTCOME) == LUA_TLIGHTUSERDATA)
+    reason = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return reason;
+}
+
+/* The rare things are on top. */
+static void note_c_reason(lua_State *L, uint64_t id) {
+  const char *reason = c_reason(L, id);
+  if (!reason) return;
+  lua_pushstring(L, reason);
+  lua_rawseti(L, -2, RARE_REASON);
+  lua_pushliteral(L, "the host");
+  lua_rawseti(L, -2, RARE_WHERE);
+  lg_take_kill_note(lg_find(L), id);
+}
 
 void lg_push_kill_object(lua_State *L, uint64_t id) {
   if (lua_rawgeti(L, -1, RARE_KILLED) != LUA_TNIL) return;
   lua_pop(L, 1);
+  note_c_reason(L, id);
   lua_createtable(L, 0, 3);
   if (lua_rawgeti(L, -2, RARE_KILLED) != LUA_TNIL) { /* by a finalizer */
     lua_remove(L, -2);

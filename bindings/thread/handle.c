@@ -10,7 +10,7 @@
  * A record has a handle exactly while LG_HANDLED is set; the handle points to
  * the record exactly while its state is GREEN_NEW. The user value then is
  *
- *   NOTHING .... nil
+ *   NOTHING .... nil, or the reason that C had to kill it, a pointer
  *   ONE ........ the result, or the error
  *   MANY ....... the coroutine, with the results on its stack
  *   BOXED ...... the thread's table of rare things, which has the above as
@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "runtime/anchor.h"
+#include "runtime/kill_note.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
@@ -114,10 +115,15 @@ void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
  * with several results moves as it is. */
 static int push_result(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables, *co = t->user;
+  const char *reason = lg_take_kill_note(G, t->id);
   int n;
   if (!lg_is_lua(t) && t->state == GREEN_DONE) {
     lua_pushinteger(T, t->result);
     return ONE;
+  }
+  if (t->state == GREEN_KILLED && reason) {
+    lua_pushlightuserdata(T, (void *)(uintptr_t)reason); /* see strike.c */
+    return NOTHING;
   }
   if (!lg_is_lua(t) || t->state == GREEN_KILLED || !co) {
     lua_pushnil(T);
