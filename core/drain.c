@@ -129,6 +129,7 @@ static void retire(struct green_hub *h) {
   h->hot.closed = 1;
   green__resolver_shutdown(h);
   green__post_shutdown(h);
+  green__bell_shutdown(h);
   green__loop_rest(h);
   if (h->options.drive != GREEN_DRIVE_MAIN) green__host_rest(h);
 }

@@ -27,8 +27,8 @@
 
 #include "internal.h"
 
-/* The tag of libuv's own descriptor. */
-enum { LIBUV = 0 };
+/* The tag of what is no green_fd: libuv's own descriptor, and the bell. */
+enum { NO_FD = 0 };
 
 static uint32_t kernels(int events) {
   return (events & UV_READABLE ? EPOLLIN : 0u) |
@@ -68,6 +68,14 @@ int green__epoll_remove(struct green_hub *h, int fd) {
   return control(h->epoll.fd, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
+static int add_bell(int ep, int fd) {
+  return control(ep, EPOLL_CTL_ADD, fd, NO_FD, EPOLLIN | EPOLLET);
+}
+
+int green__epoll_add_bell(struct green_hub *h, int fd) {
+  return add_bell(h->epoll.fd, fd);
+}
+
 /* --- events --- */
 
 int green__epoll_wait(struct green_hub *h, int ms) {
@@ -76,8 +84,8 @@ int green__epoll_wait(struct green_hub *h, int ms) {
   for (i = 0; i < n; i++) {
     uint32_t tag = (uint32_t)(events[i].data.u64 >> 32);
     int fd = (int)(uint32_t)events[i].data.u64;
-    if (tag == LIBUV)
-      libuv = 1;
+    if (tag == NO_FD)
+      libuv |= fd != green__bell_fd(h);
     else if (!green__fd_event(h, fd, tag, ours(events[i].events)))
       h->epoll.stale = 1;
   }
@@ -134,7 +142,7 @@ static int make(const struct green_hub *h) {
   int fd = epoll_create1(EPOLL_CLOEXEC), r;
   if (fd < 0) return -errno;
   if (h->options.drive != GREEN_DRIVE_MAIN) return fd;
-  r = control(fd, EPOLL_CTL_ADD, uv_backend_fd(h->loop), LIBUV, EPOLLIN);
+  r = control(fd, EPOLL_CTL_ADD, uv_backend_fd(h->loop), NO_FD, EPOLLIN);
   if (r == 0) return fd;
   close(fd);
   return r;
@@ -151,7 +159,8 @@ int green__epoll_open(struct green_hub *h) {
 int green__epoll_renew(struct green_hub *h) {
   int r, fd = make(h);
   if (fd < 0) return fd;
-  r = dup3(fd, h->epoll.fd, O_CLOEXEC) < 0 ? -errno : 0;
+  r = h->bell ? add_bell(fd, green__bell_fd(h)) : 0;
+  if (r == 0) r = dup3(fd, h->epoll.fd, O_CLOEXEC) < 0 ? -errno : 0;
   close(fd);
   if (r == 0) h->epoll.stale = 0;
   return r;

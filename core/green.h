@@ -65,6 +65,8 @@ struct green_thread;
 struct green_fd;
 struct green_post;
 struct green_scope;
+struct green_message;
+struct green_port;
 
 /* [any] The GREEN_VERSION_NUMBER of the library that runs. */
 uint32_t green_version(void);
@@ -394,6 +396,57 @@ void green_post_close(struct green_hub *hub, struct green_post *post);
 /* [any] Counts one more, one less holder of the memory. */
 void green_post_hold(struct green_post *post);
 void green_post_release(struct green_post *post);
+
+/* ------------------------------------------------------------- messages --
+ *
+ * A message is a number of bytes, or values that a runtime has packed. It has
+ * one owner at a time, who passes it on or frees it. The maker may write to its
+ * data until then. A port takes messages from any OS thread to the hub that it
+ * was opened on; each arrives once, and those of one sender in order. */
+
+/* [any] A copy of the bytes; with NULL data the bytes are whatever they are.
+ * NULL: no memory. */
+struct green_message *green_message_new(const void *data, size_t size);
+/* [any] */
+void *green_message_data(struct green_message *message);
+size_t green_message_size(const struct green_message *message);
+void green_message_free(struct green_message *message); /* may be NULL */
+
+/* [hub] Opens a port for at most `size` messages at a time (0: no limit), and
+ * holds it once. The first one on a hub takes one descriptor for all of them:
+ * UV_EMFILE. While a thread waits in a port, the hub reports no deadlock and
+ * keeps a host's loop alive, as another OS thread may send or receive. A port
+ * outlives the hub, which closes it and frees the messages inside. */
+int green_port_open(struct green_hub *hub, uint32_t size,
+                    struct green_port **port);
+
+/* [any] Never blocks. 0: the port has taken the message over. Otherwise it is
+ * still the caller's: UV_EAGAIN, the port is full; UV_EPIPE, it is closed;
+ * UV_EPERM, in a forked child. */
+int green_port_send(struct green_port *port, struct green_message *message);
+
+/* [thread] of any hub: as above, but blocks while the port is full. Hubs take
+ * turns, and the threads of one hub are served first come, first served. After
+ * any code but 0 the message is still the caller's. */
+int green_port_send_wait(struct green_hub *hub, struct green_port *port,
+                         struct green_message *message, uint64_t deadline);
+
+/* [thread] of the port's hub; [hub] with a deadline of 0: blocks until there is
+ * a message, which is then the caller's. First come, first served. UV_EOF: the
+ * port is closed, and empty. UV_EPERM: it lives on another hub. */
+int green_port_receive(struct green_hub *hub, struct green_port *port,
+                       uint64_t deadline, struct green_message **message);
+
+/* [any] From now on it refuses messages; those inside can still be received.
+ * Whoever waits in it is woken. Holders still release it. */
+void green_port_close(struct green_port *port);
+int green_port_is_closed(struct green_port *port);
+uint32_t green_port_count(struct green_port *port); /* messages inside */
+
+/* [any] One more holder, one less; the last one frees the port and what is
+ * inside. A caller of the above is, or knows, a holder. */
+void green_port_hold(struct green_port *port);
+void green_port_release(struct green_port *port);
 
 /* [any] From now on, when a green stack overflows, the process prints the name
  * of the thread before it dies of SIGSEGV. UV_EBUSY if the host handles SIGSEGV

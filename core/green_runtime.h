@@ -457,6 +457,53 @@ int green_fd_turn_begin(struct green_hub *hub, struct green_fd *f,
                         uint64_t deadline, const struct green_wait_kind *kind);
 void green_fd_turn_undo(struct green_hub *hub, struct green_thread *thread);
 
+/* ------------------------------------------------------------- messages -- */
+
+/* [any] A message with room for packed values and for the ports among them,
+ * which set_port() holds once more. `packed` is the runtime's mark, not 0. */
+struct green_message *green_message_make(size_t size, uint32_t ports,
+                                         uint32_t packed);
+uint32_t green_message_packed(const struct green_message *message);
+void green_message_set_port(struct green_message *message, uint32_t i,
+                            struct green_port *port);
+struct green_port *green_message_port(const struct green_message *message,
+                                      uint32_t i);
+
+/* The halves of green_port_receive() and green_port_send_wait(). The first two
+ * try: UV_EAGAIN if the thread has to wait, and only if nobody is before it.
+ * [hub] */
+int green_port_take(struct green_hub *hub, struct green_port *port,
+                    struct green_message **message);
+int green_port_put(struct green_hub *hub, struct green_port *port,
+                   struct green_message *message);
+/* The side of the port at which threads of this hub wait: to receive (UV_EPERM:
+ * the port lives on another hub), or to send (UV_ENOMEM). A holder of the port
+ * may keep the pointer as long as the hub lives. [hub] */
+struct green_side;
+int green_port_receivers(struct green_hub *hub, struct green_port *port,
+                         struct green_side **side);
+int green_port_senders(struct green_hub *hub, struct green_port *port,
+                       struct green_side **side);
+struct green_port *green_side_port(const struct green_side *side);
+/* A wait begins: the caller adds its node to the list at once. It ends, for any
+ * reason (green_wait_kind.leave). */
+struct green_list *green_side_enter(struct green_hub *hub,
+                                    struct green_side *side);
+void green_side_leave(struct green_hub *hub, struct green_side *side);
+/* The thread was woken with GREEN_WOKEN: takes what was promised, or sends into
+ * the place that was granted: 0 or UV_EPIPE. Or it ends without having run
+ * (green_wait_kind.undo): gives that back. GREEN_CLOSED: nothing to give. */
+struct green_message *green_port_take_promised(struct green_hub *hub,
+                                               struct green_port *port);
+int green_port_put_granted(struct green_hub *hub, struct green_side *side,
+                           struct green_message *message);
+void green_port_refuse_promised(struct green_hub *hub,
+                                struct green_port *port);
+void green_port_refuse_granted(struct green_hub *hub, struct green_side *side);
+/* Puts back first what was taken last, on the port's hub. */
+void green_port_put_back(struct green_hub *hub, struct green_port *port,
+                         struct green_message *message);
+
 /* ------------------------------------------------- the runtime, the hub -- */
 
 /* Functions that the hub calls on events; each may be NULL. */

@@ -37,6 +37,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
   struct green_hub *h = watch->data;
   (void)status, (void)events;
   green__epoll_wait(h, 0);
+  green__bell_awake(h);
   if (green__unlikely(h->epoll.stale)) renew(h);
 }
 
@@ -47,7 +48,7 @@ static void tell_host(struct green_hub *h) {
   if (green_now() >= green__borrowed_due(h)) green__borrowed_verify(h);
   green__arm_timer(h);
   green__tend_surplus(h);
-  if (h->fd_waits)
+  if (h->fd_waits || green__is_awaited(h))
     uv_ref((uv_handle_t *)&h->watch);
   else
     uv_unref((uv_handle_t *)&h->watch);

@@ -81,6 +81,7 @@ static void init_fields(struct green_hub *h) {
   green_list_init(&h->others);
   h->last_chore = &h->chores;
   green_list_init(&h->borrowed);
+  green_list_init(&h->awaited);
   h->os_stack.hub = h;
   h->on = &h->os_stack;
   green__stack_adopt(&h->os_stack);
@@ -204,6 +205,7 @@ int green_close(struct green_hub *h) {
   h->hot.closed = h->closing = 1;
   green__resolver_shutdown(h);
   green__post_shutdown(h);
+  green__bell_shutdown(h);
   green__fds_close_all(h);
   close_handles(h);
   return left;

@@ -265,13 +265,15 @@ struct green_hub {
   struct green__async *async;           /* wakes the loop for all of them */
   uint32_t async_refs; /* posts and requests that count as external */
   struct green__resolver *resolver;
-  uint64_t os_thread;    /* green__os_thread of where it was opened */
-  int forks;             /* of the process, at that time */
-  uint32_t busy;         /* requests under way in other OS threads */
-  uint64_t quiet;        /* see green_clock_freeze() */
-  uint64_t shuffle_seed; /* 0: first come, first served */
-  uint64_t went_on;      /* real time when the current thread did */
-  void *data;            /* the host's */
+  struct green__bell *bell;  /* for ports; made by the first one */
+  struct green_list awaited; /* sides of ports at which threads wait */
+  uint64_t os_thread;        /* green__os_thread of where it was opened */
+  int forks;                 /* of the process, at that time */
+  uint32_t busy;             /* requests under way in other OS threads */
+  uint64_t quiet;            /* see green_clock_freeze() */
+  uint64_t shuffle_seed;     /* 0: first come, first served */
+  uint64_t went_on;          /* real time when the current thread did */
+  void *data;                /* the host's */
   uint8_t in_batch, own, closing;
   uint8_t uses_libuv; /* MAIN drive: there may be handles in its loop */
   uint8_t accounting;
@@ -368,6 +370,9 @@ void green__epoll_close(struct green_hub *h);
 int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__epoll_change(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__epoll_remove(struct green_hub *h, int fd);
+/* Watches the hub's bell, edge-triggered. It is not passed on: whoever waited
+ * calls green__bell_awake(). */
+int green__epoll_add_bell(struct green_hub *h, int fd);
 /* Sleeps for at most `ms` (-1: no limit) and passes events to
  * green__fd_event(). Returns 1 if libuv has something to do. */
 int green__epoll_wait(struct green_hub *h, int ms);
@@ -381,6 +386,21 @@ int green__libuv_secure(uv_loop_t *loop);
  * without them. 0, or an error. */
 int green__libuv_has_room(void);
 int green__libuv_has_memory(int fd);
+
+/* bell.c: calls from other OS threads. The hub asks the first before it sleeps:
+ * 0 if there are some now. Then it calls the second; and the third in between,
+ * while it does not sleep. All are free while there is no bell. */
+int green__bell_doze(struct green_hub *h);
+void green__bell_awake(struct green_hub *h);
+void green__bell_hear(struct green_hub *h);
+int green__bell_fd(const struct green_hub *h); /* -1: none */
+/* Closes the ports that live on the hub. */
+void green__bell_shutdown(struct green_hub *h);
+/* Do threads wait in ports, so that another OS thread may wake them? The others
+ * put a side of a port into the list of those where threads wait, and back. */
+int green__is_awaited(const struct green_hub *h);
+void green__await(struct green_hub *h, struct green_link *link);
+void green__await_no_more(struct green_link *link);
 
 int green__post_open(struct green_hub *h, struct green_post **post,
                      int counted);

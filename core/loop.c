@@ -107,8 +107,10 @@ static void wait(struct green_hub *h, int ms) {
  * ready must be noticed before the sleep. */
 static void sleep_for(struct green_hub *h, uint64_t ms) {
   int uv_ms = tend_libuv(h);
-  if (!green__list_empty(&h->ready) || h->chores) ms = 0;
+  if (!green__list_empty(&h->ready) || h->chores || !green__bell_doze(h))
+    ms = 0;
   wait(h, ms == GREEN_FOREVER ? uv_ms : shorter(ms, uv_ms));
+  green__bell_awake(h);
 }
 
 static void poll_sleeping(struct green_hub *h) {
@@ -124,6 +126,7 @@ static void poll_sleeping(struct green_hub *h) {
 static void pass(struct green_hub *h) {
   if (h->uses_libuv) tend_libuv(h);
   if (h->uses_libuv || h->armed_fds) wait(h, 0);
+  green__bell_hear(h);
 }
 
 /* Polls while threads are ready. Polling must not take more than a 16th of the
@@ -140,7 +143,7 @@ static void poll_passing(struct green_hub *h) {
 /* How long virtual time waits, in real time, for events from outside. A request
  * under way in another OS thread is certain to be answered. */
 static uint64_t patience(const struct green_hub *h) {
-  if (h->external == 0) return 0;
+  if (h->external == 0 && !green__is_awaited(h)) return 0;
   return h->busy ? 100 * h->quiet : h->quiet;
 }
 
@@ -233,7 +236,7 @@ static void go_round(struct green_hub *h) {
     green__borrowed_verify(h);
   if (!green__list_empty(&h->ready) || h->chores) {
     poll_passing(h);
-  } else if (h->heap.count + h->external == 0) {
+  } else if (h->heap.count + h->external == 0 && !green__is_awaited(h)) {
     stuck(h);
   } else if (h->frozen && h->heap.count) {
     poll_frozen(h);

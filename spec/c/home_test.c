@@ -37,6 +37,7 @@ static int not_refused(struct green_hub *h) {
   struct green_thread *t;
   struct green_fd *f;
   struct green_post *p;
+  struct green_port *port;
   struct green_scope s;
   struct green_timer timer = {0, NULL};
   struct addrinfo *list;
@@ -58,6 +59,7 @@ static int not_refused(struct green_hub *h) {
       green_fd_write_begin(h, watched, 0),
       green_getaddrinfo(h, "127.0.0.1", "80", NULL, 0, &list),
       green_post_open(h, &p),
+      green_port_open(h, 1, &port),
       green_alert_open(h),
       green_scope_open(h, &s, GREEN_SCOPE_GROUP, GREEN_FOREVER),
       green_timer_start(h, &timer, green_now() + MS),
