@@ -58,7 +58,7 @@ static void add_current(struct green_hub *h, const struct green_thread *t,
   if (t == h->hot.current)
     account->running += uv_hrtime() - h->went_on;
   else if (t->cold && t->cold->left)
-    account->blocked += green_now() - t->cold->left;
+    account->blocked += green_time(h) - t->cold->left;
 }
 
 void green_account_sized(struct green_hub *h, const struct green_thread *t,

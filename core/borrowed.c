@@ -45,7 +45,7 @@ uint64_t green__borrowed_due(const struct green_hub *h) {
 void green__borrowed_verify(struct green_hub *h) {
   struct green_link *link = h->borrowed.link.next, *next;
   if (nothing_ran(h)) return;
-  h->verified = green_now();
+  h->verified = green__real(h);
   h->verified_switches = h->switches;
   for (; link != &h->borrowed.link; link = next) {
     struct green_fd *f = green__container(link, struct green_fd, borrowed);

@@ -78,14 +78,16 @@ static void wait_as_thread(struct green_hub *h, uint64_t deadline) {
 /* Time cannot be waited for here: when no thread is ready, the drain is
  * over. */
 static void run_batches(struct green_hub *h, uint64_t deadline) {
-  while (!green__list_empty(&h->ready) && green_now() < deadline) {
+  struct green_hub *before = green__clock_enter(h);
+  while (!green__list_empty(&h->ready) && green__real(h) < deadline) {
     green__poll_done(h, 1);
     green__run_batch(h);
   }
+  green__clock_leave(before);
 }
 
 static void drain_wait(struct green_hub *h) {
-  uint64_t deadline = green_now() + h->options.grace;
+  uint64_t deadline = green__real(h) + h->options.grace;
   if (h->hot.current)
     wait_as_thread(h, deadline);
   else

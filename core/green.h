@@ -105,6 +105,11 @@ struct green_options {
   /* Answers of look-ups that are kept for callers to come: how many at most
    * (0: none), and for how many ms; that a name is unknown, for how many. */
   uint32_t lookup_cache, lookup_ttl, lookup_negative_ttl;
+  /* GREEN_DRIVE_STEP only: the time of the host's, in ns, that sleeps, limits
+   * and timers go by, for pause and slow motion. It is asked in each step, must
+   * not go back, and begins above 0. NULL: the monotonic clock. */
+  uint64_t (*clock)(void *arg);
+  void *clock_arg;
   /* sizeof(struct green_options), so that fields can be added below; or 0:
    * this one and those above it are all that the library reads. */
   size_t size;
@@ -135,12 +140,21 @@ int green_drain(struct green_hub *hub);
  * the next poll would be due. Returns 1 while threads are still ready, else 0.
  * For GREEN_DRIVE_STEP and GREEN_DRIVE_LOOP; UV_EPERM in a callback of the
  * hub's own loop.
- *
- * The loop tells when to step next: uv_backend_timeout(green_loop(hub)) is 0
- * while there is something to do, else the time until there is, and
- * uv_backend_fd() becomes readable when a descriptor or another OS thread has
- * something for the hub. */
+ */
 int green_step(struct green_hub *hub, uint32_t budget);
+
+/* [host] The same until `ns` of real time or so many switches are used up, or
+ * nothing is ready; GREEN_FOREVER, 0: no bound. Makes one switch at least if a
+ * thread is ready. The time is looked at between switches; nobody is cut short.
+ */
+int green_step_for(struct green_hub *hub, uint64_t ns, uint32_t switches);
+/* [hub] When to step at the latest, on the hub's clock: 0 now, GREEN_FOREVER
+ * only for a descriptor. */
+uint64_t green_next(struct green_hub *hub);
+/* [hub] For poll(), epoll, GLib or SDL: readable when a descriptor or another
+ * OS thread has something for a step to do; green_next() tells of time. It
+ * stays the hub's. UV_EINVAL for GREEN_DRIVE_MAIN. */
+int green_poll_fd(struct green_hub *hub);
 
 /* [hub] The host's loop, or the hub's own, which goes with the hub. The host
  * may begin handles and requests on either, whose callbacks run on the hub's
@@ -156,10 +170,13 @@ void green_set_data(struct green_hub *hub, void *data);
 /* [any] The reason why the caller cannot use the hub ("in a forked child
  * process", "on another OS thread than the hub's"), or NULL. */
 const char *green_elsewhere(struct green_hub *hub);
-/* [any] The OS thread's monotonic clock, in ns. */
+/* [any] The time in ns: while threads of a hub with a clock of the host's run,
+ * that clock, else the OS thread's monotonic one. */
 uint64_t green_now(void);
 /* [any] A deadline: so many ns from now, GREEN_FOREVER if that is too far. */
 uint64_t green_in(uint64_t ns);
+/* [hub] The hub's clock, on the host's stack, too. */
+uint64_t green_time(struct green_hub *hub);
 /* [any] Texts that stay valid for good. */
 const char *green_strerror(int error);
 const char *green_switch_name(void); /* "x86_64", "aarch64", "ucontext" */

@@ -45,7 +45,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
 
 static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
-  if (green_now() >= green__borrowed_due(h)) green__borrowed_verify(h);
+  if (green__real(h) >= green__borrowed_due(h)) green__borrowed_verify(h);
   green__arm_timer(h);
   green__tend_surplus(h);
   if (h->fd_waits || green__is_awaited(h))
@@ -59,11 +59,14 @@ static void tell_host(struct green_hub *h) {
 }
 
 static void batch(struct green_hub *h) {
+  struct green_hub *before;
   if (h->in_batch || h->hot.closed) return;
-  h->now = green_now();
+  before = green__clock_enter(h);
+  green__read_clock(h);
   green__timers_fire(h, h->now);
   green__run_batch(h);
   green__poll_done(h, 1); /* the host had its turn: assume that it slept */
+  green__clock_leave(before);
   tell_host(h);
 }
 
@@ -89,28 +92,81 @@ static void poll_own(struct green_hub *h) {
   h->in_batch = 0;
 }
 
-/* Polls once and makes at most `budget` switches. Returns how many it made. */
-static uint32_t poll_and_run(struct green_hub *h, uint32_t budget) {
+/* Polls once and makes at most `most` switches. Returns how many it made. */
+static uint64_t poll_and_run(struct green_hub *h, uint64_t most) {
   uint64_t before = h->switches;
   green__fds_reconcile(h);
   if (h->own) poll_own(h);
-  h->now = green_now();
+  green__read_clock(h);
   green__timers_fire(h, h->now);
   green__poll_done(h, 0);
-  if (budget < h->options.poll_switches) green__start_batch(h, budget);
+  if (most < h->options.poll_switches) green__start_batch(h, (uint32_t)most);
   green__run_batch(h);
-  return (uint32_t)(h->switches - before);
+  return h->switches - before;
+}
+
+static int may_step(const struct green_hub *h) {
+  return green__at_home(h) && !h->hot.closed && !h->hot.current &&
+         !h->in_batch && !h->main;
+}
+
+/* For the host, too, what happens in a step happens at the hub's time. */
+static int step(struct green_hub *h, uint64_t most, int again) {
+  struct green_hub *before;
+  if (!may_step(h)) return UV_EPERM;
+  before = green__clock_enter(h);
+  do most -= poll_and_run(h, most);
+  while (again && most && !green__list_empty(&h->ready) &&
+         h->real < h->stop_at);
+  green__clock_leave(before);
+  tell_host(h);
+  return !green__list_empty(&h->ready);
 }
 
 int green_step(struct green_hub *h, uint32_t budget) {
-  int again = budget > 0;
-  if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
-  if (h->hot.current || h->in_batch || h->main) return UV_EPERM;
-  if (!budget) budget = h->options.poll_switches;
-  do budget -= poll_and_run(h, budget);
-  while (again && budget && !green__list_empty(&h->ready));
-  tell_host(h);
-  return !green__list_empty(&h->ready);
+  return budget ? step(h, budget, 1) : step(h, h->options.poll_switches, 0);
+}
+
+int green_step_for(struct green_hub *h, uint64_t ns, uint32_t switches) {
+  uint64_t now;
+  int r;
+  if (!may_step(h)) return UV_EPERM;
+  now = green__real(h);
+  h->stop_at = ns < GREEN_FOREVER - now ? now + ns : GREEN_FOREVER;
+  h->stepped = h->switches;
+  r = step(h, switches ? switches : UINT64_MAX, 1);
+  h->stop_at = GREEN_FOREVER;
+  return r;
+}
+
+/* --- when to step next --- */
+
+/* The time on the hub's clock at which libuv has something to do, as if that
+ * clock ran like the real one. The timeout of a loop without active handles
+ * says 0. */
+static uint64_t uv_next(struct green_hub *h, uint64_t now) {
+  int ms;
+  if (!uv_loop_alive(h->loop)) return GREEN_FOREVER;
+  uv_update_time(h->loop);
+  ms = uv_backend_timeout(h->loop);
+  if (ms == 0) return 0;
+  return ms < 0 ? GREEN_FOREVER : now + (uint64_t)ms * 1000000;
+}
+
+uint64_t green_next(struct green_hub *h) {
+  uint64_t now, at, uv_at;
+  if (!green__at_home(h) || h->hot.closed || h->main) return GREEN_FOREVER;
+  if (!green__list_empty(&h->ready)) return 0;
+  now = green_time(h);
+  at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
+  if (at <= now) return 0;
+  uv_at = uv_next(h, now);
+  return uv_at < at ? uv_at : at;
+}
+
+int green_poll_fd(struct green_hub *h) {
+  if (!green__at_home(h)) return UV_EPERM;
+  return h->main || h->hot.closed ? UV_EINVAL : uv_backend_fd(h->loop);
 }
 
 /* --- handles --- */

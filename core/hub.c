@@ -54,6 +54,7 @@ static int check_options(const struct green_options *o) {
   if ((unsigned)o->drive > GREEN_DRIVE_STEP) return UV_EINVAL;
   if ((unsigned)o->guard > GREEN_GUARD_CANARY) return UV_EINVAL;
   if (host != (o->loop != NULL)) return UV_EINVAL;
+  if (o->clock && o->drive != GREEN_DRIVE_STEP) return UV_EINVAL;
   return o->stack_size && o->stack_size < 65536 ? UV_EINVAL : 0;
 }
 
@@ -76,7 +77,9 @@ static void init_fields(struct green_hub *h) {
   h->timer_at = h->trim_at = GREEN_FOREVER;
   h->os_thread = green__os_thread;
   h->forks = green__global_forked();
-  h->opened = h->now = h->last_poll = green_now();
+  green__read_clock(h);
+  h->opened = h->last_poll = h->real;
+  h->stop_at = GREEN_FOREVER;
   green_list_init(&h->ready);
   green_list_init(&h->others);
   h->last_chore = &h->chores;
@@ -264,7 +267,7 @@ static void count(struct green_hub *h, struct green_stats *s) {
   s->polls = h->polls;
   s->sleeps = h->hot.sleeps;
   s->spawned = h->next_id - 1;
-  s->uptime = green_now() - h->opened;
+  s->uptime = green__real(h) - h->opened;
   s->idle = h->idle_ns;
   s->memory = green__memory();
   s->live = h->live;

@@ -191,8 +191,16 @@ int green__heap_surplus(const struct green_hub *h);
 /* Fires everything due at `now`. */
 void green__timers_fire(struct green_hub *h, uint64_t now);
 
-/* clock.c: as green_now(), but some milliseconds late, and cheap. */
-uint64_t green__now_coarse(void);
+/* clock.c: as green_time(), but some milliseconds late, and cheap. */
+uint64_t green__time_coarse(struct green_hub *h);
+/* The same without a clock of the host's: how long something takes. */
+uint64_t green__real(struct green_hub *h);
+/* Sets h->now and h->real. */
+void green__read_clock(struct green_hub *h);
+/* The hub's threads are to run: green_now() is its clock from now on, until the
+ * second puts back what the first returned. */
+struct green_hub *green__clock_enter(struct green_hub *h);
+void green__clock_leave(struct green_hub *before);
 /* The frozen clock goes on to just past that time. */
 void green__clock_jump(uint64_t deadline);
 
@@ -224,7 +232,12 @@ struct green_hub {
   struct green__stack *on;  /* the stack in use */
   struct green__stack *left_frames; /* see green_leave_frames() */
   struct green_list ready;
-  uint64_t now, last_poll; /* clock as last read; time of the last poll */
+  uint64_t now;       /* the hub's clock as last read */
+  uint64_t real;      /* the same, unless the clock is the host's */
+  uint64_t last_poll; /* its `real` */
+  uint64_t stop_at;   /* its `real` when a step ends; GREEN_FOREVER */
+  uint64_t stepped;   /* `switches` when that step began */
+  uint64_t host_time; /* the latest that the host's clock told */
   struct green__heap heap;
   struct green_options options;
   struct green__stacks stacks;
@@ -331,9 +344,9 @@ void green__drain_check(struct green_hub *h);
 int green__enter(struct green_hub *h);
 /* Has it passed? Reads the clock only if the hub's last reading does not tell.
  */
-static inline int green__passed(const struct green_hub *h, uint64_t deadline) {
+static inline int green__passed(struct green_hub *h, uint64_t deadline) {
   if (deadline == GREEN_FOREVER) return 0;
-  return deadline <= h->now || deadline <= green_now();
+  return deadline <= h->now || deadline <= green_time(h);
 }
 /* scope.c: may the current thread take from the reserves? */
 int green__cleans_up(const struct green_hub *h);

@@ -38,16 +38,17 @@ static void on_timer(uv_timer_t *timer) {
   green__stay_awake(timer->data);
 }
 
-/* The next deadline, or the time to verify borrowed descriptors. */
+/* The next deadline, or the time to verify borrowed descriptors. No timer of
+ * libuv's goes by a clock of the host's. */
 static uint64_t next_time(const struct green_hub *h) {
-  uint64_t at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
-  uint64_t due = green__borrowed_due(h);
+  uint64_t at = GREEN_FOREVER, due = green__borrowed_due(h);
+  if (h->heap.count && !h->options.clock) at = h->heap.at[1].deadline;
   return at < due ? at : due;
 }
 
 /* Rounded up, so that epoll never wakes early. */
-static uint64_t ms_until(uint64_t at) {
-  uint64_t now = green_now();
+static uint64_t ms_until(struct green_hub *h, uint64_t at) {
+  uint64_t now = green__real(h);
   return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
@@ -57,7 +58,7 @@ void green__arm_timer(struct green_hub *h) {
     if (h->timer_at != GREEN_FOREVER) uv_timer_stop(&h->timer);
   } else {
     uv_update_time(h->loop);
-    uv_timer_start(&h->timer, on_timer, ms_until(at), 0);
+    uv_timer_start(&h->timer, on_timer, ms_until(h, at), 0);
   }
   h->timer_at = at;
 }
@@ -116,8 +117,8 @@ static void sleep_for(struct green_hub *h, uint64_t ms) {
 static void poll_sleeping(struct green_hub *h) {
   uint64_t before = h->now, at = next_time(h);
   if (at > h->trim_at) at = h->trim_at;
-  sleep_for(h, at == GREEN_FOREVER ? at : ms_until(at));
-  h->now = green_now();
+  sleep_for(h, at == GREEN_FOREVER ? at : ms_until(h, at));
+  green__read_clock(h);
   if (h->now - before > SLEPT_NS) h->hot.sleeps++;
   h->idle_ns += h->now - before;
 }
@@ -135,7 +136,7 @@ static void pass(struct green_hub *h) {
 static void poll_passing(struct green_hub *h) {
   uint64_t before = h->now, most = h->options.poll_ms * UINT64_C(4000000);
   pass(h);
-  h->now = green_now();
+  green__read_clock(h);
   h->poll_pause = (h->now - before) * 16;
   if (h->poll_pause > most) h->poll_pause = most;
 }
@@ -161,7 +162,7 @@ static void poll_frozen(struct green_hub *h) {
   }
   if (green__list_empty(&h->ready) && h->heap.count)
     green__clock_jump(h->heap.at[1].deadline);
-  h->now = green_now();
+  green__read_clock(h);
   h->hot.sleeps++;
 }
 
@@ -196,13 +197,13 @@ static int has_surplus(const struct green_hub *h) {
 }
 
 static uint64_t in_ms(const struct green_hub *h, uint64_t ms) {
-  return h->now + ms * 1000000;
+  return h->real + ms * 1000000;
 }
 
 static void trim_by_time(struct green_hub *h) {
   if (h->trim_at == GREEN_FOREVER) {
     if (has_surplus(h)) h->trim_at = in_ms(h, h->trim_ms);
-  } else if (h->now >= h->trim_at) {
+  } else if (h->real >= h->trim_at) {
     h->trim_at = trim(h) ? in_ms(h, TRIM_ON_MS) : GREEN_FOREVER;
   }
 }
@@ -229,10 +230,10 @@ void green__tend_surplus(struct green_hub *h) {
 static void go_round(struct green_hub *h) {
   uint32_t sleeps = h->hot.sleeps;
   green__fds_reconcile(h);
-  h->now = green_now();
+  green__read_clock(h);
   green__timers_fire(h, h->now);
   green__tend_surplus(h);
-  if (green__list_empty(&h->ready) && h->now >= green__borrowed_due(h))
+  if (green__list_empty(&h->ready) && h->real >= green__borrowed_due(h))
     green__borrowed_verify(h);
   if (!green__list_empty(&h->ready) || h->chores) {
     poll_passing(h);

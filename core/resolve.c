@@ -160,19 +160,20 @@ static int keep(struct green_hub *h, struct green__lookup *l) {
   uint64_t ns = is_answer ? time_to_keep(&h->options, l->error) : 0;
   if (!res || !ns || !most) return 0;
   while (res->kept.count >= most) forget(res, res->kept.first);
-  l->expires = green_now() + ns;
+  l->expires = green__real(h) + ns;
   l->kept = 1;
   green__queue_add(&res->kept, l);
   return 1;
 }
 
 /* One that is under way, or kept and not out of date. */
-static struct green__lookup *find(struct green__resolver *res,
+static struct green__lookup *find(struct green_hub *h,
                                   const struct green__question *q,
                                   uint32_t hash) {
+  struct green__resolver *res = h->resolver;
   struct green__lookup *l = *bucket(res, hash);
   while (l && (l->hash != hash || !is_equal(&l->question, q))) l = l->equal;
-  if (!l || !l->kept || l->expires > green_now()) return l;
+  if (!l || !l->kept || l->expires > green__real(h)) return l;
   forget(res, l);
   return NULL;
 }
@@ -279,7 +280,7 @@ static int look_up(struct green_hub *h, const struct green__question *q,
                    uint64_t deadline, struct green__lookup **lookup) {
   uint32_t hash = hash_of(q);
   int error;
-  *lookup = h->resolver ? find(h->resolver, q, hash) : NULL;
+  *lookup = h->resolver ? find(h, q, hash) : NULL;
   if (!*lookup || !(*lookup)->done) {
     if (green__passed(h, deadline)) return UV_ETIMEDOUT;
     if (!h->hot.current) return UV_EPERM;

@@ -66,9 +66,14 @@ void green__look_soon(struct green_hub *h) {
 }
 
 static int poll_due(struct green_hub *h) {
-  if (h->now - h->last_poll < h->poll_pause) return 0;
+  if (h->real - h->last_poll < h->poll_pause) return 0;
   return h->left <= 0 ||
-         h->now - h->last_poll >= h->options.poll_ms * UINT64_C(1000000);
+         h->real - h->last_poll >= h->options.poll_ms * UINT64_C(1000000);
+}
+
+/* Is the time of green_step_for() up? Each step makes one switch at least. */
+static int step_over(const struct green_hub *h) {
+  return h->real >= h->stop_at && h->switches != h->stepped;
 }
 
 static uint32_t random_number(struct green_hub *h) {
@@ -90,15 +95,15 @@ static void shuffle(struct green_hub *h) {
 
 /* Returns 1 if the hub is to poll before the next thread runs. */
 static int look(struct green_hub *h) {
-  uint64_t before = h->now;
-  h->now = green_now();
+  uint64_t before = h->real;
+  green__read_clock(h);
   h->left -= (int32_t)h->step;
-  adapt(h, h->now - before);
+  adapt(h, h->real - before);
   set_step(h);
   h->tick = h->step;
   /* Charge the leaving thread, even if the hub's turn comes first. */
   if (h->accounting && h->hot.current) green__account_left(h, h->hot.current);
-  if (poll_due(h)) return 1;
+  if (poll_due(h) || step_over(h)) return 1;
   if (h->shuffle_seed) shuffle(h);
   if (h->accounting && h->hot.ready)
     green__account_next(h, green_list_first(&h->ready));
@@ -303,7 +308,7 @@ void green_shuffle(struct green_hub *h, uint64_t seed) {
 /* Any thread may have woken in a sleep, so the first switch makes a look. */
 void green__poll_done(struct green_hub *h, int slept) {
   h->polls++;
-  h->last_poll = h->now;
+  h->last_poll = h->real;
   if (slept) h->stride = 1;
   green__start_batch(h, h->options.poll_switches);
 }

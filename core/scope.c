@@ -90,7 +90,7 @@ static void cancel(struct green_hub *h, struct green_scope *s) {
  * of 22. It is 1 to 10 ms late, so each eighth look in a row reads the exact
  * one. */
 static void look_at_clock(struct green_hub *h, struct green_thread *t) {
-  uint64_t now = h->hot.budget % 8 ? green__now_coarse() : green_now();
+  uint64_t now = h->hot.budget % 8 ? green__time_coarse(h) : green_time(h);
   struct green_scope *s;
   int found = 0;
   if (!h->heap.count || h->heap.at[1].deadline > now) return;
@@ -116,7 +116,7 @@ void green__interrupt(struct green_hub *h, struct green_thread *t) {
 }
 
 uint32_t green_ms(struct green_hub *h) {
-  return (uint32_t)((green_now() - h->opened) / 1000000);
+  return (uint32_t)((green__real(h) - h->opened) / 1000000);
 }
 
 int green_overdue(struct green_hub *h, struct green_thread *t, int anew) {
@@ -295,7 +295,7 @@ void green_scope_move(struct green_hub *h, struct green_scope *s,
 }
 
 int green_scope_cancelled(struct green_hub *h, struct green_scope *s) {
-  if (is_over(h, s, green_now())) green_scope_cancel(h, s);
+  if (is_over(h, s, green_time(h))) green_scope_cancel(h, s);
   return s->cancelled;
 }
 

@@ -63,7 +63,7 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
   s->family = kind->local ? AF_UNIX : 0;
   s->block = s->total = -1;
   s->max_line = G->net->max_line;
-  s->born = green_now();
+  s->born = green_time(G->hub);
   lg_socket_become(L, -1, kind->datagram ? LG_UNCONNECTED : LG_MASTER);
   return s;
 }

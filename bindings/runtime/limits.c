@@ -6,15 +6,20 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/limits.h"
-#include "green.h"
 
 #include <lauxlib.h>
 
-uint64_t lg_deadline(double seconds) {
+static uint64_t after(uint64_t now, double seconds) {
   double ns = seconds * 1e9;
-  if (!(seconds > 0)) return 0;
-  if (ns >= 9e18) return GREEN_FOREVER; /* 285 years */
-  return green_now() + (uint64_t)ns;
+  return ns >= 9e18 ? GREEN_FOREVER : now + (uint64_t)ns; /* 285 years */
+}
+
+uint64_t lg_deadline(double seconds) {
+  return seconds > 0 ? after(green_now(), seconds) : 0;
+}
+
+uint64_t lg_deadline_of(struct green_hub *hub, double seconds) {
+  return seconds > 0 ? after(green_time(hub), seconds) : 0;
 }
 
 uint64_t lg_limit(lua_State *L, int index) {

@@ -8,9 +8,14 @@
 #include <lua.h>
 #include <stdint.h>
 
+#include "green.h"
+
 /* A limit in seconds at `index`: a deadline; 0: try once. Raises on NaN. */
 uint64_t lg_limit(lua_State *L, int index);
+/* On the clock of the green thread that runs, and on a hub's, also where none
+ * does. */
 uint64_t lg_deadline(double seconds);
+uint64_t lg_deadline_of(struct green_hub *hub, double seconds);
 int lg_push_timeout(lua_State *L); /* nil, "timeout": 2 */
 int lg_push_closed(lua_State *L);  /* nil, "closed": 2 */
 

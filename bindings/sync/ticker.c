@@ -29,7 +29,8 @@ static int wait_until(lua_State *L, struct lg *G, uint64_t deadline);
 
 /* The next tick: the latest one that is due, unless it was taken. */
 static double next_tick(const struct ticker *k) {
-  double passed = (double)(green_now() - k->start) / k->period;
+  double passed =
+      (double)(green_time(k->object.G->hub) - k->start) / k->period;
   double n = (double)(int64_t)passed;
   return n > k->n ? n : k->n + 1;
 }
@@ -42,9 +43,9 @@ static uint64_t due(void *object) {
 
 static int attempt(lua_State *L, struct lg *G, void *object, int at) {
   struct ticker *k = object;
-  (void)G, (void)at;
+  (void)at;
   if (k->closed) return lg_push_closed(L);
-  if (due(k) > green_now()) return -1;
+  if (due(k) > green_time(G->hub)) return -1;
   assert(next_tick(k) > k->n); /* each tick is taken once */
   k->n = next_tick(k);
   lua_pushinteger(L, (lua_Integer)k->n);
@@ -67,7 +68,7 @@ static int woken(lua_State *L, struct lg *G, int reason) {
   int r = attempt(L, G, lua_touserdata(L, 1), 1);
   (void)reason;
   if (r >= 0) return r;
-  if (deadline <= green_now()) return lg_push_timeout(L);
+  if (deadline <= green_time(G->hub)) return lg_push_timeout(L);
   if (lg_is_struck(G)) {
     lg_interrupt(L, G, &wait_waitable.op);
     return ticker_wait(L); /* it was taken back */
@@ -136,7 +137,7 @@ static int l_ticker(lua_State *L) {
   *k = (struct ticker){.object = {&ticker_class, G}};
   green_list_init(&k->waiters);
   k->period = s * 1e9 < 1 ? 1 : s * 1e9;
-  k->start = green_now();
+  k->start = green_time(G->hub);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
   return 1;

@@ -188,7 +188,7 @@ int lg_thread_stack_text(lua_State *L) {
 int lg_thread_limit_of(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_self_thread(L);
-  uint64_t at = GREEN_FOREVER, now = green_now();
+  uint64_t at = GREEN_FOREVER, now = green_time(G->hub);
   if (t && t->state < GREEN_DONE) at = green_scope_deadline(G->hub, t);
   if (at == GREEN_FOREVER) return 0;
   lua_pushnumber(L, at > now ? (lua_Number)(at - now) / 1e9 : 0);

@@ -186,7 +186,7 @@ int lg_l_spawn_after(lua_State *L) {
   luaL_argcheck(L, s == s, 1, "seconds expected, got NaN");
   lg_check_callable(L, 2);
   lg_check_room(L, G);
-  return spawn(L, G, lua_gettop(L) - 2, lg_deadline(s));
+  return spawn(L, G, lua_gettop(L) - 2, lg_deadline_of(G->hub, s));
 }
 
 static struct lg *open_state(lua_State *L) {
