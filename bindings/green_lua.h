@@ -102,6 +102,49 @@ int green_lua_push_thread(lua_State *L, struct green_thread *thread);
 /* [hub] Is the error at `index` that of a killed thread? */
 int green_lua_is_killed(lua_State *L, int index);
 
+/* --------------------------------------------------- scripts in bounds -- */
+
+/* What a state and its threads may have. 0 is no limit. Zero the struct, and
+ * set `size` to its sizeof, so that it can grow. */
+struct green_lua_limits {
+  size_t size;
+  size_t memory;       /* bytes; beyond it scripts get "not enough memory" */
+  size_t reserve;      /* bytes above it, for killing, closing, reports and the
+                          host; 0: an eighth of it, at least 64 KB */
+  uint32_t threads;    /* green threads of Lua's */
+  uint32_t coroutines; /* others than theirs */
+  uint32_t timers;     /* time limits that are open, and tickers */
+  uint32_t fds;        /* descriptors */
+  uint32_t items;      /* in all queues together */
+  uint64_t slice;   /* ns that a thread computes before it is made to yield */
+  uint64_t stretch; /* ns that it computes in one go before it is ended */
+  uint64_t life;    /* ns from its start until it is ended, whatever it does */
+};
+
+/* [any] A state whose memory is counted and limited from its first byte. A NULL
+ * `alloc` stands for realloc() and free(), NULL limits for none. Memory near
+ * the limit is collected in steps, from half of it on. A state that does
+ * nothing any more but collect is ended: its threads are killed, which a
+ * report tells, and it spawns no more. NULL: no memory. Close it by
+ * lua_close(). */
+lua_State *green_lua_newstate(const struct green_lua_limits *limits,
+                              lua_Alloc alloc, void *ud);
+/* [hub] Sets all limits, from now on, of any state. What is beyond a new one
+ * stays. UV_ENOMEM; UV_ENOTSUP: coroutines can only be counted in a state that
+ * green_lua_newstate() made. Then nothing has changed. */
+int green_lua_limit(lua_State *L, const struct green_lua_limits *limits);
+
+struct green_lua_usage {
+  size_t memory, most; /* bytes now, and at most so far; most is 0 if the
+                          memory never had a limit */
+  uint32_t threads, coroutines, timers, fds, items;
+  uint32_t forced;   /* collections of all garbage at once, at the limit */
+  uint32_t failures; /* allocations that were refused all the same */
+  uint32_t ended;    /* is it, because it only collected? */
+};
+/* [hub] What the state has now. `size`: sizeof *usage. */
+void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size);
+
 /* [hub] lua_CFunction behind require "green.core". */
 int luaopen_green_core(lua_State *L);
 /* [hub] That behind require "green.openssl", for TLS: in libgreen_openssl.a,

@@ -232,7 +232,9 @@ static void text_field(lua_State *L, const char *name, const char *text) {
 
 static int l_stats(lua_State *L) {
   struct lg *G = lg_get(L);
+  struct green_lua_usage usage;
   struct green_stats s;
+  green_lua_used(L, &usage, sizeof usage);
   green_stats(G->hub, &s);
   lua_createtable(L, 0, 16);
   field(L, "switches", s.switches);
@@ -247,6 +249,8 @@ static int l_stats(lua_State *L) {
   field(L, "timers", s.timers);
   field(L, "external", s.external);
   field(L, "memory", s.memory);
+  field(L, "heap", usage.memory);
+  field(L, "heap_limit", G->limits.memory);
   field(L, "buffered", lg_buffer_total(G->net));
   seconds_field(L, "uptime", s.uptime);
   seconds_field(L, "idle", s.idle);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bounds/memory.h"
 #include "host/host.h"
 #include "net/socket.h"
 #include "open/open.h"
@@ -30,6 +31,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_locks_drop(G);
   lg_scripts_end(G);
   lg_drop_kill_notes(G);
+  lg_budget_close(G);
   G->hub = NULL;
   green_hot(hub)->user = NULL;
   green_set_runtime(hub, NULL);
@@ -141,5 +143,6 @@ struct lg *lg_new_state(lua_State *L, struct green_hub *hub) {
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   lg_sentinel_class(L);
   open_hub(L, G, hub);
+  lg_budget_open(L, G);
   return G;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "runtime/anchor.h"
+#include "runtime/budget.h"
 
 /* Adds a free slot at the end. Raises only if memory is short. */
 static void add_slot(lua_State *L, struct lg *G) {
@@ -58,12 +59,17 @@ void lg_push_anchored(lua_State *L, struct lg *G, int slot) {
 int lg_protected(struct lg *G, lua_CFunction f, void *t) {
   lua_State *L = G->helper;
   int status;
-  if (!lua_checkstack(L, 8)) return LUA_ERRMEM;
+  lg_reserve_begin(G);
+  if (!lua_checkstack(L, 8)) {
+    lg_reserve_end(G);
+    return LUA_ERRMEM;
+  }
   lua_rawgetp(L, LUA_REGISTRYINDEX, (const void *)G); /* G itself */
   lua_pushcclosure(L, f, 0);
   lua_insert(L, -2);
   lua_pushlightuserdata(L, t);
   status = lua_pcall(L, 2, 0, 0);
+  lg_reserve_end(G);
   if (status != LUA_OK) lua_pop(L, 1);
   return status;
 }

@@ -30,13 +30,15 @@ struct lg_functions {
 };
 
 struct lg {
-  struct green_hub *hub; /* NULL once closed */
-  lua_State *main;       /* the main Lua thread */
-  lua_State *tables;     /* never runs: [1] anchors, [5] rare things of threads
+  struct green_hub *hub;    /* NULL once closed */
+  struct lg_budget *budget; /* of its memory; NULL: it is not counted */
+  struct green_lua_limits limits;
+  lua_State *main;      /* the main Lua thread */
+  lua_State *tables;    /* never runs: [1] anchors, [5] rare things of threads
                             by the same slots; others: nested.c */
-  lua_State *helper;     /* never resumed: protected calls of workers */
-  uint32_t keep_stacks;  /* N of the keep-or-yield policy */
-  uint32_t max_threads;  /* UINT32_MAX: no limit */
+  lua_State *helper;    /* never resumed: protected calls of workers */
+  uint32_t keep_stacks; /* N of the keep-or-yield policy */
+  uint32_t max_threads; /* UINT32_MAX: no limit */
   uint32_t sentinel_spawns;
   uint32_t starved;       /* threads that ended for want of memory, modulo */
   uint32_t nested_scopes; /* open ones of the program's coroutines */

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "runtime/budget.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
@@ -50,13 +51,18 @@ static int note_kill(lua_State *L) {
 /* The handle and the reason are at 1 and 2. With memory short the thread is
  * killed all the same, and nobody learns why. */
 static void try_to_note(lua_State *L, struct lg *G, int is_cancelled) {
-  if (!lua_checkstack(L, 6)) return;
+  lg_reserve_begin(G);
+  if (!lua_checkstack(L, 6)) {
+    lg_reserve_end(G);
+    return;
+  }
   lua_pushcfunction(L, note_kill);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   lua_pushboolean(L, is_cancelled);
   lua_pushlightuserdata(L, G);
   if (lua_pcall(L, 4, 0, 0) != LUA_OK) lua_pop(L, 1);
+  lg_reserve_end(G);
 }
 
 /* kill([reason]): true if it was alive. */

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/budget.h"
 #include "runtime/limits.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
@@ -132,6 +133,8 @@ void lg_start_cleanup(lua_State *L, struct lg *G, struct green_thread *t) {
 struct lg *lg_may_spawn(lua_State *L) {
   struct lg *G = lg_get(L);
   if (unlikely(G->drained == 2)) luaL_error(L, "the state is closing");
+  if (unlikely(G->budget && G->budget->ended))
+    luaL_error(L, "cannot spawn: the state had no memory left");
   return G;
 }
 
@@ -220,12 +223,14 @@ static int spawn_report(lua_State *L) {
 /* report_later(err, thread): calls on_error in a thread of its own, even beyond
  * max_threads. False: that thread cannot be made. */
 int lg_l_report_later(lua_State *L) {
+  struct lg *G = lg_get(L);
   int status;
-  lg_get(L);
   lua_settop(L, 2);
   lua_pushcfunction(L, spawn_report);
   lua_insert(L, 1);
+  lg_reserve_begin(G);
   status = lua_pcall(L, 2, 0, 0);
+  lg_reserve_end(G);
   lua_pushboolean(L, status == LUA_OK);
   return 1;
 }

@@ -52,6 +52,8 @@ function green.config(options) end
 ---@field external integer     things outside that can wake a thread
 ---@field memory integer       bytes that the library has from the system, for
 --- all states of the process: not Lua's, not libuv's, not C stacks
+---@field heap integer         bytes of this Lua state, as Lua counts them
+---@field heap_limit integer   at most; 0: no limit (set from C)
 ---@field buffered integer     bytes that sockets received and nobody read yet
 ---@field guard string         how stacks are guarded
 ---@field switch string        how stacks are switched
