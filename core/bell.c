@@ -259,6 +259,7 @@ void green__bell_shutdown(struct green_hub *h) {
     green__port_bury(p);
     green_port_release(p);
   }
+  green__ports_catch_up(h);
   close_bell(h, b);
   while ((call = next_call(b))) call->fn(NULL, call);
   b->hub = NULL;

@@ -45,6 +45,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
 
 static void tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
+  if (green__unlikely(h->laggards != NULL)) green__ports_catch_up(h);
   if (green__real(h) >= green__borrowed_due(h)) green__borrowed_verify(h);
   green__arm_timer(h);
   green__tend_surplus(h);

@@ -278,15 +278,16 @@ struct green_hub {
   struct green__async *async;           /* wakes the loop for all of them */
   uint32_t async_refs; /* posts and requests that count as external */
   struct green__resolver *resolver;
-  struct green__bell *bell;  /* for ports; made by the first one */
-  struct green_list awaited; /* sides of ports at which threads wait */
-  uint64_t os_thread;        /* green__os_thread of where it was opened */
-  int forks;                 /* of the process, at that time */
-  uint32_t busy;             /* requests under way in other OS threads */
-  uint64_t quiet;            /* see green_clock_freeze() */
-  uint64_t shuffle_seed;     /* 0: first come, first served */
-  uint64_t went_on;          /* real time when the current thread did */
-  void *data;                /* the host's */
+  struct green__bell *bell;    /* for ports; made by the first one */
+  struct green_list awaited;   /* sides of ports at which threads wait */
+  struct green_port *laggards; /* ports with places for who waits in line */
+  uint64_t os_thread;          /* green__os_thread of where it was opened */
+  int forks;                   /* of the process, at that time */
+  uint32_t busy;               /* requests under way in other OS threads */
+  uint64_t quiet;              /* see green_clock_freeze() */
+  uint64_t shuffle_seed;       /* 0: first come, first served */
+  uint64_t went_on;            /* real time when the current thread did */
+  void *data;                  /* the host's */
   uint8_t in_batch, own, closing;
   uint8_t uses_libuv; /* MAIN drive: there may be handles in its loop */
   uint8_t accounting;
@@ -407,6 +408,8 @@ int green__bell_doze(struct green_hub *h);
 void green__bell_awake(struct green_hub *h);
 void green__bell_hear(struct green_hub *h);
 int green__bell_fd(const struct green_hub *h); /* -1: none */
+/* port.c: before a poll, ports tell who waits in line that there is room. */
+void green__ports_catch_up(struct green_hub *h);
 /* Closes the ports that live on the hub. */
 void green__bell_shutdown(struct green_hub *h);
 /* Do threads wait in ports, so that another OS thread may wake them? The others

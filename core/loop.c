@@ -230,6 +230,7 @@ void green__tend_surplus(struct green_hub *h) {
 static void go_round(struct green_hub *h) {
   uint32_t sleeps = h->hot.sleeps;
   green__fds_reconcile(h);
+  if (green__unlikely(h->laggards != NULL)) green__ports_catch_up(h);
   green__read_clock(h);
   green__timers_fire(h, h->now);
   green__tend_surplus(h);

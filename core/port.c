@@ -13,13 +13,19 @@
  * by its bell, and the hub wakes as many as there are messages for. A newcomer
  * takes a message only when count > promised.
  *
- * Senders. Those that wait stand in the list of their own hub's side. A side
- * waits in line while it has any. As soon as there is a free place, the side
- * that is first in line gets a grant of it, and its first thread sends; the
- * side then goes to the end of the line. So hubs take turns, and the threads of
- * one hub are served first come, first served. A newcomer may send only while
- * nobody stands in line. A side has one grant at a time, so that a hub which
- * computes for long holds back one place only.
+ * Senders. Those that wait stand in the list of their own hub's side, and the
+ * side in line. The side that is first gets a grant of a free place, its first
+ * thread sends, and if others wait there, the side goes to the end of the line.
+ * So hubs take turns, and the threads of one hub are served first come, first
+ * served. A side has one grant at a time, so that a hub which computes for long
+ * holds back one place only.
+ *
+ * To wake an OS thread for each place would cost more than all else, so the
+ * line waits until half of the places are free, or until the receiver's hub
+ * polls ("lags"), and senders of other hubs that are awake may go before it: as
+ * many times as the port has places, and no more until the next grant.
+ *
+ *   line, not closed, a place is free  =>  lags
  *
  * The port's lock comes before the bells'. It is held while threads are woken:
  * what runs then (green_wait_kind.leave) takes no lock.
@@ -39,15 +45,6 @@ static struct green_side *side_of(struct green__call *call) {
   return green__container(call, struct green_side, call);
 }
 
-static void side_init(struct green_side *s, struct green_port *p,
-                      struct green__bell *bell,
-                      void (*fn)(struct green_hub *, struct green__call *)) {
-  s->call.fn = fn;
-  s->port = p;
-  s->bell = bell;
-  green_list_init(&s->waiters);
-}
-
 static void on_receivers(struct green_hub *h, struct green_side *s);
 static void on_senders(struct green_hub *h, struct green_side *s);
 
@@ -62,6 +59,14 @@ static void answer_senders(struct green_hub *h, struct green__call *call) {
   struct green_side *s = side_of(call);
   on_senders(h, s);
   green_port_release(s->port);
+}
+
+void green__side_init(struct green_side *s, struct green_port *p,
+                      struct green__bell *bell) {
+  s->call.fn = s == &p->receivers ? answer_receivers : answer_senders;
+  s->port = p;
+  s->bell = bell;
+  green_list_init(&s->waiters);
 }
 
 static void answer(struct green_hub *h, struct green_side *s) {
@@ -109,7 +114,7 @@ static int has_place(const struct green_port *p) {
 
 static void check(const struct green_port *p) {
   assert(p->promised <= p->count);
-  assert(!p->line || p->closed || !has_place(p));
+  assert(!p->line || p->closed || !has_place(p) || p->lags);
   (void)p;
 }
 
@@ -129,14 +134,59 @@ static struct green_side *first_in_line(struct green_port *p) {
   return s;
 }
 
-/* There may be a free place: the first in line gets it whose hub lives. */
+/* If there is a free place, the first in line gets it whose hub lives. */
 static void grant(struct green_port *p, struct news *news) {
   struct green_side *s;
   while (!p->closed && has_place(p) && (s = first_in_line(p))) {
     if (tell(s, news) < 0) continue;
     s->turn = GREEN__GRANTED;
     p->granted++;
-    break; /* a place at a time becomes free */
+    p->passed = 0;
+    break; /* one place at a time becomes free */
+  }
+}
+
+static int is_worth_it(const struct green_port *p) {
+  uint32_t taken = p->count + p->granted;
+  return p->size < 4 || taken <= p->size / 2 || p->passed >= p->size;
+}
+
+static void lag(struct green_hub *h, struct green_port *p) {
+  if (p->lags) return;
+  p->lags = 1;
+  p->laggard = h->laggards;
+  h->laggards = p;
+  green_port_hold(p);
+}
+
+static void place_is_free(struct green_hub *h, struct green_port *p,
+                          struct news *news) {
+  if (!p->line || !has_place(p)) return;
+  if (is_worth_it(p))
+    grant(p, news);
+  else
+    lag(h, p);
+}
+
+/* Returns 0 when nobody waits in line any more, or no place is free. */
+static int catch_up(struct green_port *p) {
+  struct news news = {.rings = 0};
+  int more;
+  pthread_mutex_lock(&p->lock);
+  p->lags = 0;
+  grant(p, &news);
+  more = p->lags = p->line && !p->closed && has_place(p);
+  pthread_mutex_unlock(&p->lock);
+  spread(&news);
+  return more;
+}
+
+void green__ports_catch_up(struct green_hub *h) {
+  struct green_port *p;
+  while ((p = h->laggards)) {
+    h->laggards = p->laggard;
+    while (catch_up(p)) continue;
+    green_port_release(p);
   }
 }
 
@@ -149,18 +199,19 @@ static void append(struct green_port *p, struct green_message *m,
   if (p->watched) tell(&p->receivers, news);
 }
 
-static struct green_message *pop(struct green_port *p, struct news *news) {
+static struct green_message *pop(struct green_hub *h, struct green_port *p,
+                                 struct news *news) {
   struct green_message *m = p->first;
   if (!(p->first = m->next)) p->last = &p->first;
   m->next = NULL;
   p->count--;
-  grant(p, news);
+  place_is_free(h, p, news);
   return m;
 }
 
 /* --- receiving: the port's hub --- */
 
-static int is_home(struct green_hub *h, const struct green_port *p) {
+int green__port_is_home(struct green_hub *h, const struct green_port *p) {
   return green__at_home(h) && h->bell && h->bell == p->receivers.bell;
 }
 
@@ -185,10 +236,10 @@ int green_port_take(struct green_hub *h, struct green_port *p,
                     struct green_message **m) {
   struct news news = {.rings = 0};
   int r = 0;
-  if (!is_home(h, p)) return UV_EPERM;
+  if (!green__port_is_home(h, p)) return UV_EPERM;
   pthread_mutex_lock(&p->lock);
   if (p->count > p->promised)
-    *m = pop(p, &news);
+    *m = pop(h, p, &news);
   else
     r = p->closed ? UV_EOF : UV_EAGAIN;
   check(p);
@@ -201,11 +252,10 @@ struct green_message *green_port_take_promised(struct green_hub *h,
                                                struct green_port *p) {
   struct news news = {.rings = 0};
   struct green_message *m;
-  (void)h;
   pthread_mutex_lock(&p->lock);
   assert(p->promised > 0 && p->count >= p->promised);
   p->promised--;
-  m = pop(p, &news);
+  m = pop(h, p, &news);
   check(p);
   pthread_mutex_unlock(&p->lock);
   spread(&news);
@@ -232,7 +282,7 @@ void green_port_put_back(struct green_hub *h, struct green_port *p,
 
 int green_port_receivers(struct green_hub *h, struct green_port *p,
                          struct green_side **side) {
-  if (!is_home(h, p)) return UV_EPERM;
+  if (!green__port_is_home(h, p)) return UV_EPERM;
   *side = &p->receivers;
   return 0;
 }
@@ -246,10 +296,11 @@ static struct green_side *find_side(struct green_port *p,
   return s;
 }
 
-/* A newcomer goes behind those who wait, of all hubs or of its own. */
-static int may_pass(struct green_hub *h, struct green_port *p) {
+/* A newcomer goes behind those who wait on its own hub, and before those of
+ * other hubs that are not worth a wake-up yet. */
+static int may_send(struct green_hub *h, struct green_port *p) {
   struct green_side *s;
-  if (p->line || !has_place(p)) return 0;
+  if (!has_place(p) || (p->line && p->passed >= p->size)) return 0;
   s = h && h->bell ? find_side(p, h->bell) : NULL;
   return !s || !green_list_head(&s->waiters);
 }
@@ -262,10 +313,11 @@ static int try_to_send(struct green_hub *h, struct green_port *p,
   pthread_mutex_lock(&p->lock);
   if (p->closed)
     r = UV_EPIPE;
-  else if (may_pass(h, p))
-    append(p, m, &news);
-  else
+  else if (!may_send(h, p))
     r = UV_EAGAIN;
+  else
+    append(p, m, &news);
+  if (r == 0) p->passed += p->line != NULL;
   check(p);
   pthread_mutex_unlock(&p->lock);
   spread(&news);
@@ -373,7 +425,7 @@ static struct green_side *reuse(struct green_port *p,
 static struct green_side *new_side(struct green_port *p,
                                    struct green__bell *bell) {
   struct green_side *s = green__alloc(sizeof *s);
-  if (s) side_init(s, p, bell, answer_senders);
+  if (s) green__side_init(s, p, bell);
   return s;
 }
 
@@ -445,93 +497,10 @@ struct green_port *green_side_port(const struct green_side *s) {
   return s->port;
 }
 
-/* --- blocking calls of C threads: they keep the stack --- */
-
-static void left(struct green_hub *h, struct green_thread *t) {
-  green_side_leave(h, t->on);
-}
-
-static void receive_undo(struct green_hub *h, struct green_thread *t) {
-  if (t->reason == GREEN_WOKEN)
-    green_port_refuse_promised(h, green_side_port(t->on));
-}
-
-static void send_undo(struct green_hub *h, struct green_thread *t) {
-  if (t->reason == GREEN_WOKEN) green_port_refuse_granted(h, t->on);
-}
-
-static const struct green_wait_kind receive_kind = {"message", receive_undo,
-                                                    left};
-static const struct green_wait_kind send_kind = {"room in a port", send_undo,
-                                                 left};
-
-/* A reason, or a negative code. */
-static int wait_at(struct green_hub *h, struct green_side *s,
-                   const struct green_wait_kind *kind, uint64_t deadline) {
-  int r = green_keep_reserve(h);
-  if (r < 0) return r;
-  r = green_wait_begin(h, kind, s, NULL, deadline);
-  if (r < 0) return r;
-  green_list_add(green_side_enter(h, s), &h->hot.current->node);
-  return (int)green_keep(h);
-}
-
-int green_port_receive(struct green_hub *h, struct green_port *p,
-                       uint64_t deadline, struct green_message **m) {
-  int r;
-  if (!is_home(h, p)) return UV_EPERM;
-  if (deadline > 0 && (r = green__enter(h)) < 0) return r;
-  r = green_port_take(h, p, m);
-  if (r != UV_EAGAIN) return r;
-  if (deadline == 0) return UV_ETIMEDOUT;
-  r = wait_at(h, &p->receivers, &receive_kind, deadline);
-  if (r == GREEN_CLOSED) return UV_EOF;
-  if (r != GREEN_WOKEN) return green__result(h, r);
-  *m = green_port_take_promised(h, p);
-  return 0;
-}
-
-int green_port_send_wait(struct green_hub *h, struct green_port *p,
-                         struct green_message *m, uint64_t deadline) {
-  struct green_side *s;
-  int r;
-  if (!green__at_home(h)) return UV_EPERM;
-  if (deadline > 0 && (r = green__enter(h)) < 0) return r;
-  r = green_port_put(h, p, m);
-  if (r != UV_EAGAIN) return r;
-  if (deadline == 0) return UV_ETIMEDOUT;
-  if ((r = green_port_senders(h, p, &s)) < 0) return r;
-  r = wait_at(h, s, &send_kind, deadline);
-  if (r == GREEN_CLOSED) return UV_EPIPE;
-  if (r != GREEN_WOKEN) return green__result(h, r);
-  return green_port_put_granted(h, s, m);
-}
-
-/* --- opening and closing --- */
-
-int green_port_open(struct green_hub *h, uint32_t size,
-                    struct green_port **out) {
-  struct green__bell *bell;
-  struct green_port *p;
-  int r = green__bell_take(h, &bell);
-  if (r < 0) return r;
-  if (!(p = green__alloc(sizeof *p))) {
-    green__bell_release(bell);
-    return UV_ENOMEM;
-  }
-  atomic_init(&p->refs, 1);
-  p->size = size;
-  pthread_mutex_init(&p->lock, NULL);
-  side_init(&p->receivers, p, bell, answer_receivers);
-  p->last = &p->first;
-  p->line_last = &p->line;
-  green__bell_enlist(bell, p);
-  *out = p;
-  return 0;
-}
+/* --- closing --- */
 
 /* The sides learn that the port is closed. Those of this OS thread at once. */
-static void tell_the_end(struct green_port *p, struct green_side *s) {
+static void tell_the_end(struct green_side *s) {
   struct green__bell *ring;
   if (green__bell_at_home(s->bell)) {
     struct green_hub *h = green__bell_hub(s->bell);
@@ -539,7 +508,6 @@ static void tell_the_end(struct green_port *p, struct green_side *s) {
   } else if (call_side(s, &ring) == 0 && ring) {
     green__bell_ring(ring);
   }
-  (void)p;
 }
 
 /* Under the lock. Grants stay until their threads return them. */
@@ -547,7 +515,7 @@ static void refuse_senders(struct green_port *p) {
   struct green_side *s;
   p->closed = 1;
   while (first_in_line(p)) continue;
-  for (s = p->senders; s; s = s->next) tell_the_end(p, s);
+  for (s = p->senders; s; s = s->next) tell_the_end(s);
 }
 
 void green_port_close(struct green_port *p) {
@@ -573,71 +541,5 @@ void green__port_bury(struct green_port *p) {
   p->count = p->promised = 0;
   pthread_mutex_unlock(&p->lock);
   green__messages_free(m, &dead);
-  green__ports_free(dead);
-}
-
-int green_port_is_closed(struct green_port *p) {
-  int closed;
-  pthread_mutex_lock(&p->lock);
-  closed = p->closed;
-  pthread_mutex_unlock(&p->lock);
-  return closed;
-}
-
-uint32_t green_port_count(struct green_port *p) {
-  uint32_t n;
-  pthread_mutex_lock(&p->lock);
-  n = p->count - p->promised;
-  pthread_mutex_unlock(&p->lock);
-  return n;
-}
-
-/* --- counting --- */
-
-void green_port_hold(struct green_port *p) {
-  atomic_fetch_add(&p->refs, 1);
-}
-
-int green__port_try_hold(struct green_port *p) {
-  unsigned refs = atomic_load(&p->refs);
-  while (refs > 0)
-    if (atomic_compare_exchange_weak(&p->refs, &refs, refs + 1)) return 1;
-  return 0;
-}
-
-void green__port_drop(struct green_port *p, struct green_port **dead) {
-  if (atomic_fetch_sub(&p->refs, 1) > 1) return;
-  p->dead = *dead;
-  *dead = p;
-}
-
-static void free_port(struct green_port *p, struct green_port **dead) {
-  struct green_side *s = p->senders;
-  assert(p->receivers.waits == 0 && !p->receivers.call.queued);
-  green__bell_delist(p->receivers.bell, p);
-  green__bell_release(p->receivers.bell);
-  while (s) {
-    struct green_side *next = s->next;
-    assert(s->waits == 0 && !s->call.queued);
-    green__bell_release(s->bell);
-    green__free(s);
-    s = next;
-  }
-  green__messages_free(p->first, dead);
-  pthread_mutex_destroy(&p->lock);
-  green__free(p);
-}
-
-void green__ports_free(struct green_port *dead) {
-  while (dead) {
-    struct green_port *p = dead;
-    dead = p->dead;
-    free_port(p, &dead);
-  }
-}
-
-void green_port_release(struct green_port *p) {
-  struct green_port *dead = NULL;
-  green__port_drop(p, &dead);
   green__ports_free(dead);
 }

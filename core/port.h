@@ -72,17 +72,23 @@ struct green_port {
   struct green_side receivers; /* its bell is that of the port's hub */
   /* In the list of its bell, under the bell's lock. */
   struct green_port *next, **link;
-  struct green_port *dead; /* the next one to free */
+  struct green_port *dead;    /* the next one to free */
+  struct green_port *laggard; /* the next one of the hub's, while `lags` */
   /* Under the lock. */
   struct green_message *first, **last;
   uint32_t count;    /* messages inside */
   uint32_t promised; /* of them, to receivers that were woken */
   uint32_t granted;  /* free places that were given to a side of senders */
+  uint32_t passed;   /* messages that overtook the line since a grant */
   uint8_t closed, watched; /* somebody waits to receive */
+  uint8_t lags;            /* places are free, but not worth a wake-up yet */
   struct green_side *senders;
   struct green_side *line, **line_last; /* sides whose threads wait */
 };
 
+void green__side_init(struct green_side *side, struct green_port *port,
+                      struct green__bell *bell);
+int green__port_is_home(struct green_hub *h, const struct green_port *port);
 /* For the bell: if somebody still holds the port, holds it once more and
  * returns 1. */
 int green__port_try_hold(struct green_port *port);

@@ -321,6 +321,107 @@ static void test_closed_when_full(void) {
   green_close(h);
 }
 
+/* ------------------------------------------------------------- a crowd -- */
+
+/* Each hub has a port, threads that send to all of them and threads that
+ * receive, all of them with short limits, and one that kills senders. */
+enum { HUBS = 3, CROWD = 4, TIMES = 400 };
+
+static struct crowd {
+  pthread_t thread;
+  struct green_port *port;
+  atomic_int sent, received, sending;
+  int number;
+  struct green_thread *senders[CROWD];
+} crowds[HUBS];
+static pthread_barrier_t all_ready;
+
+static uint64_t soon(unsigned *seed) {
+  int us = rand_r(seed) % 400;
+  return us < 50 ? 0 : green_now() + (uint64_t)us * 1000;
+}
+
+static int crowd_sends(struct green_hub *h, void *arg) {
+  struct crowd *c = arg;
+  unsigned seed = (unsigned)green_id(green_current(h)) * 77 + 1;
+  for (int i = 0; i < TIMES; i++) {
+    struct crowd *to = &crowds[rand_r(&seed) % HUBS];
+    struct green_message *m = number(c->number, i);
+    int r = green_port_send_wait(h, to->port, m, soon(&seed));
+    atomic_fetch_add(&to->sent, r == 0);
+    if (r < 0) green_message_free(m);
+    if (r == UV_ECANCELED) break;
+  }
+  atomic_fetch_sub(&c->sending, 1);
+  return 0;
+}
+
+static int crowd_receives(struct green_hub *h, void *arg) {
+  struct crowd *c = arg;
+  struct green_message *m;
+  unsigned seed = (unsigned)green_id(green_current(h)) * 33 + 1;
+  int r;
+  while ((r = green_port_receive(h, c->port, soon(&seed), &m)) != UV_EOF) {
+    if (r == 0) take_number(m, NULL);
+    atomic_fetch_add(&c->received, r == 0);
+    if (rand_r(&seed) % 8 == 0) green_sleep(h, soon(&seed));
+  }
+  return 0;
+}
+
+static int crowd_kills(struct green_hub *h, void *arg) {
+  struct crowd *c = arg;
+  green_sleep(h, green_now() + 20 * MS);
+  green_kill(h, c->senders[0]);
+  while (atomic_load(&c->sending) > 0) green_sleep(h, green_now() + MS);
+  return 0;
+}
+
+static void *crowd(void *arg) {
+  struct crowd *c = arg;
+  struct green_hub *h = open_hub();
+  struct green_thread *kills;
+  static const uint32_t sizes[HUBS] = {1, 8, 2};
+  c->port = open_port(h, sizes[c->number]);
+  atomic_store(&c->sending, CROWD);
+  pthread_barrier_wait(&all_ready);
+  for (int i = 0; i < CROWD; i++)
+    green_spawn(h, &c->senders[i], crowd_sends, c);
+  for (int i = 0; i < 2; i++) green_spawn(h, NULL, crowd_receives, c);
+  green_spawn(h, &kills, crowd_kills, c);
+  join(h, kills);
+  for (int i = 0; i < CROWD; i++) join(h, c->senders[i]);
+  for (int i = 0; i < HUBS; i++) /* by the others, too */
+    while (atomic_load(&crowds[i].sending) > 0)
+      green_sleep(h, green_now() + MS);
+  green_port_close(c->port);
+  green_wait_others(h, GREEN_FOREVER);
+  pthread_barrier_wait(&all_ready);
+  green_close(h);
+  return NULL;
+}
+
+static void test_crowd(void) {
+  int bad = 0, sent = 0;
+  pthread_barrier_init(&all_ready, NULL, HUBS);
+  for (int i = 0; i < HUBS; i++) {
+    crowds[i].number = i;
+    pthread_create(&crowds[i].thread, NULL, crowd, &crowds[i]);
+  }
+  for (int i = 0; i < HUBS; i++) pthread_join(crowds[i].thread, NULL);
+  for (int i = 0; i < HUBS; i++) {
+    struct crowd *c = &crowds[i];
+    sent += c->sent;
+    bad += c->sent != c->received;
+    bad += c->port->granted || c->port->promised || c->port->count;
+    bad += c->port->line != NULL || c->port->lags;
+    green_port_release(c->port);
+  }
+  pthread_barrier_destroy(&all_ready);
+  CHECK(bad == 0 && sent > HUBS * TIMES / 4,
+        "in a crowd with limits and kills, what was sent arrives, once");
+}
+
 /* ----------------------------------------------- closing from elsewhere -- */
 
 static void *closes_soon(void *arg) {
@@ -608,6 +709,7 @@ int main(void) {
   test_senders(sends_green, 1, "also if they wait for each place");
   test_senders(sends_green, 16, "or for one of several");
   test_ping_pong();
+  test_crowd();
   test_close_elsewhere();
   test_hubs_go();
   test_inside();
