@@ -63,7 +63,7 @@ static void add_current(struct green_hub *h, const struct green_thread *t,
 
 void green_account_sized(struct green_hub *h, const struct green_thread *t,
                          struct green_account *account, size_t size) {
-  struct green_account all = {0, 0, 0};
+  struct green_account all = {0, 0, 0, 0};
   if (t->cold) all = t->cold->account;
   if (h->accounting) add_current(h, t, &all);
   green__give_sized(account, size, &all, sizeof all);

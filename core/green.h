@@ -113,6 +113,10 @@ struct green_options {
   /* sizeof(struct green_options), so that fields can be added below; or 0:
    * this one and those above it are all that the library reads. */
   size_t size;
+  /* The signal of a runtime's ticks, which preemption, the watchdog and CPU
+   * profiles need. The hub's OS thread gets it while that is on and it
+   * computes. 0: SIGURG; -1: none, these calls fail. */
+  int tick_signal;
 };
 
 /* [any] Opens a hub, which belongs to the calling OS thread from then on. NULL
@@ -192,6 +196,7 @@ struct green_stats {
   uint64_t memory; /* bytes that the library's hubs in this process have from
                       the system, without C stacks, libuv's and a runtime's */
   uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
+  uint64_t preempted; /* threads that were made to yield */
 };
 /* [hub] Fills the struct of that size; fields that the library does not know
  * are 0. Returns 0. */
@@ -301,9 +306,10 @@ void green_each(struct green_hub *hub,
 
 /* The counts of a thread while accounting is on. */
 struct green_account {
-  uint64_t switches; /* how often it was switched to */
-  uint64_t running;  /* ns of real time that it ran */
-  uint64_t blocked;  /* ns from the start of each wait until it ran again */
+  uint64_t switches;  /* how often it was switched to */
+  uint64_t running;   /* ns of real time that it ran */
+  uint64_t blocked;   /* ns from the start of each wait until it ran again */
+  uint64_t preempted; /* how often it was made to yield; always counted */
 };
 /* [hub] On or off; each switch then reads the clock twice. */
 void green_accounting(struct green_hub *hub, int on);

@@ -284,6 +284,20 @@ enum green_reason green_keep(struct green_hub *hub);
 int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
                void *on, struct green_list *list, uint64_t deadline);
 
+/* The current thread has computed for too long: it goes to the end of the
+ * queue, which counts, and the hub polls before the next one runs. Its stack
+ * stays. Call it after green_keep_reserve(). */
+void green_preempt(struct green_hub *hub, const struct green_wait_kind *kind,
+                   void *note);
+/* Switches between threads so far: unchanged means that the same thread, or
+ * the hub, still runs. Async-signal-safe. */
+uint64_t green_switches(const struct green_hub *hub);
+
+/* A pointer of the runtime's for each stack: the innermost of its contexts that
+ * run there, one inside another, if it is not the thread's own. It stays with
+ * the stack when that switches away. Async-signal-safe. */
+void **green_nested(struct green_hub *hub);
+
 /* Abandons the frames on the current thread's stack, as if an error had passed
  * them all. class.run is called for the thread on another stack and must first
  * call green_frames_left(), which frees the abandoned stack. Call it after

@@ -277,6 +277,7 @@ static void count(struct green_hub *h, struct green_stats *s) {
   s->idle_stacks = h->stacks.idle_count;
   s->timers = h->heap.count;
   s->external = h->external;
+  s->preempted = h->preempted;
 }
 
 int green_stats_sized(struct green_hub *h, struct green_stats *s,

@@ -70,6 +70,7 @@ struct green__stack {
   void *sp;                   /* context, while switched away */
   uint64_t *canary;           /* words below low, if nothing else guards it */
   void *user;                 /* the runtime's, while a thread is kept */
+  void *nested;               /* the runtime's: see green_nested() */
   struct green_thread *owner; /* whom the overflow report names */
   struct green_thread *job;   /* the thread that a worker runs when switched
                                  to */
@@ -258,7 +259,7 @@ struct green_hub {
   uint64_t trim_at;    /* when surplus memory is given back */
   uint32_t trim_ms;    /* that long after it was seen */
   uint32_t live, external, open_handles;
-  uint64_t next_id, switches, polls, opened;
+  uint64_t next_id, switches, polls, opened, preempted;
   uint64_t idle_ns;         /* slept in polls, on a loop of its own */
   struct green_list others; /* threads that wait to be the only one */
   struct green_chore *chores, **last_chore; /* calls that are due */
@@ -314,6 +315,8 @@ void green__poll_done(struct green_hub *h, int slept);
  * prove to be quick. */
 void green__look_soon(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
+/* On a thread's stack: wakes those whose time or descriptor has come. */
+void green__catch_up(struct green_hub *h);
 /* loop.c: its handles, and memory that is not needed any more. */
 void green__loop_open(struct green_hub *h);
 void green__loop_rest(struct green_hub *h); /* stops them */

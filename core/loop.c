@@ -16,6 +16,8 @@
 
 #include "internal.h"
 
+/* What must be left of another stack for taking events. */
+enum { CATCH_UP_STACK = 64 * 1024 };
 /* A poll that took longer slept: threads that waited across it are not hot. */
 enum { SLEPT_NS = 50000 };
 /* After trim_ms the hub gives back idle stacks beyond KEEP_IDLE and other
@@ -139,6 +141,15 @@ static void poll_passing(struct green_hub *h) {
   green__read_clock(h);
   h->poll_pause = (h->now - before) * 16;
   if (h->poll_pause > most) h->poll_pause = most;
+}
+
+/* The events of one call take 12 KB. libuv's turn comes with the next poll,
+ * which the kernel tells of again. */
+void green__catch_up(struct green_hub *h) {
+  h->now = green_now();
+  green__timers_fire(h, h->now);
+  if (h->armed_fds && green_stack_left(h) > CATCH_UP_STACK)
+    green__epoll_wait(h, 0);
 }
 
 /* How long virtual time waits, in real time, for events from outside. A request

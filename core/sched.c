@@ -202,6 +202,27 @@ void green__leave(struct green_hub *h) {
   }
 }
 
+void green_preempt(struct green_hub *h, const struct green_wait_kind *kind,
+                   void *note) {
+  struct green__cold *cold = green__cold(h, h->hot.current);
+  assert(h->stacks.idle && green__at_home(h));
+  if (cold) cold->account.preempted++; /* no memory: uncounted */
+  h->preempted++;
+  green__catch_up(h); /* what has come meanwhile goes before this thread */
+  green__look_soon(h);
+  green_lap_begin(h, kind);
+  h->on->user = note;
+  green_keep(h);
+}
+
+uint64_t green_switches(const struct green_hub *h) {
+  return h->switches;
+}
+
+void **green_nested(struct green_hub *h) {
+  return &h->on->nested;
+}
+
 /* The thread registers no wait: it is running and stays so. */
 void green_leave_frames(struct green_hub *h) {
   struct green_thread *t = h->hot.current;

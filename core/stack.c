@@ -430,6 +430,7 @@ void green__stack_put(struct green_hub *h, struct green__stack *s) {
 void green__stack_left(struct green_hub *h, struct green__stack *s) {
   forget(s);
   s->fresh = 1;
+  s->nested = NULL;
   green__stack_put(h, s);
 }
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "bounds/bounds.h"
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
@@ -161,6 +162,29 @@ static void set_resolver(lua_State *L, struct lg *G, const struct row *row) {
   lua_call(L, 1, 0);
 }
 
+/* What the ticks are for: nil or false is none. */
+static void get_tick(lua_State *L, struct lg *G, const struct row *row) {
+  uint64_t ns = lg_ticks_get(G, (enum lg_tick_use)row->at);
+  if (ns)
+    lua_pushnumber(L, (lua_Number)ns / 1e9);
+  else
+    lua_pushboolean(L, 0);
+}
+
+static void set_tick(lua_State *L, struct lg *G, const struct row *row) {
+  lua_Number s = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
+  const char *why;
+  int off = !lua_toboolean(L, -1);
+  if (!off && (!(s >= 1e-4) || s > 1e6))
+    luaL_error(L,
+               "bad value for '%s' in 'config' (seconds from 0.0001, or false "
+               "expected)",
+               row->name);
+  why = lg_ticks_set(G, (enum lg_tick_use)row->at,
+                     off ? 0 : (uint64_t)(s * 1e9));
+  if (why) luaL_error(L, "'%s' in 'config': %s", row->name, why);
+}
+
 #define OPTION(name) offsetof(struct green_options, name)
 #define FIELD(name) offsetof(struct lg, name)
 #define NET(name) offsetof(struct lg_net, name)
@@ -184,6 +208,7 @@ static const struct row rows[] = {
     {"sigint", get_flag, set_flag, FIELD(sigint), 0, 0},
     {"accounting", get_accounting, set_accounting, 0, 0, 0},
     {"dump_signal", get_dump_signal, set_dump_signal, 0, 0, 0},
+    {"preempt", get_tick, set_tick, LG_TICK_PREEMPT, 0, 0},
     {NULL, NULL, NULL, 0, 0, 0}};
 
 /* The key below the value on top of the stack names an option: sets it. */
@@ -248,6 +273,8 @@ static int l_stats(lua_State *L) {
   field(L, "idle_stacks", s.idle_stacks);
   field(L, "timers", s.timers);
   field(L, "external", s.external);
+  field(L, "preempted", s.preempted);
+  field(L, "hooks_in_the_way", lg_ticks_skipped(G));
   field(L, "memory", s.memory);
   field(L, "heap", usage.memory);
   field(L, "heap_limit", G->limits.memory);

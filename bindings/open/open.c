@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "bounds/bounds.h"
 #include "crew/crew.h"
 #include "net/lookup.h"
 #include "net/socket.h"
@@ -98,6 +99,7 @@ static void open_core(lua_State *L) {
   lg_open_serial(L);
   lg_open_luasocket(L);
   lg_open_sigint(L);
+  lg_open_preempt(L);
   lg_open_test(L);
   hide_fields(L);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bounds/memory.h"
+#include "bounds/bounds.h"
 #include "host/host.h"
 #include "net/socket.h"
 #include "open/open.h"
@@ -26,6 +27,7 @@
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
   lg_drain(L, G);
+  lg_ticks_off(G);
   lg_sockets_shut(L, G);
   lg_dump_signal_off(G);
   lg_locks_drop(G);

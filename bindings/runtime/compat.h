@@ -35,8 +35,11 @@ extern int lg_resetthread(lua_State *L,
 
 /* Closes the pending to-be-closed variables and leaves an error, if any, at
  * index 1. */
+static inline int lg_reset_from(lua_State *L, lua_State *from) {
+  return lg_closethread ? lg_closethread(L, from) : lg_resetthread(L, from);
+}
 static inline int lg_reset(lua_State *L) {
-  return lg_closethread ? lg_closethread(L, NULL) : lg_resetthread(L, NULL);
+  return lg_reset_from(L, NULL);
 }
 
 /* 5.5 takes a seed for its hashes. */

@@ -259,10 +259,12 @@ void lg_watch_killed(lua_State *L, struct lg *G) {
   set_watch(L, (int)random_period(G));
 }
 
-/* Somebody else's hook stays until the kill is delivered. */
+/* Somebody else's hook stays until the kill is delivered; that of a tick fires
+ * once, and there will be another one. */
 void lg_killed(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(hub);
-  if (G && lg_is_lua(t) && !lua_gethook(t->user)) lg_watch_thread(G, t);
+  lua_Hook hook = G && lg_is_lua(t) ? lua_gethook(t->user) : NULL;
+  if (G && lg_is_lua(t) && (!hook || hook == G->tick)) lg_watch_thread(G, t);
 }
 
 void lg_watch_reset(struct lg *G, lua_State *co) {

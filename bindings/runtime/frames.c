@@ -125,15 +125,15 @@ static lua_State *target(lua_State *L, struct lg *G, lua_Debug *ar) {
   lua_State *co = NULL;
   lua_CFunction f = function_of(L, ar);
   if (!f || !lua_checkstack(L, 2)) return NULL;
-  if (f == G->known.wrapped) {
+  if (f == G->known.wrapped || f == G->known.stands_for_wrapped) {
     lua_getinfo(L, "f", ar);
     if (lua_getupvalue(L, -1, 1)) {
       co = lua_tothread(L, -1);
       lua_pop(L, 1);
     }
     lua_pop(L, 1);
-  } else if (f == G->known.resume || f == G->known.close ||
-             f == G->known.stands_for_close) {
+  } else if (f == G->known.resume || f == G->known.stands_for_resume ||
+             f == G->known.close || f == G->known.stands_for_close) {
     if (lua_getlocal(L, ar, 1)) {
       co = lua_tothread(L, -1);
       lua_pop(L, 1);
@@ -162,6 +162,16 @@ int lg_is_innermost(lua_State *L, struct lg *G) {
   ours = lua_touserdata(L, -1) == G;
   lua_pop(L, 2);
   return ours;
+}
+
+int lg_has_frame(lua_State *L, lua_CFunction f, int most) {
+  lua_Debug ar;
+  int level;
+  for (level = 0; level < most; level++) {
+    if (!lua_getstack(L, level, &ar)) return 0;
+    if (function_of(L, &ar) == f) return 1;
+  }
+  return -1;
 }
 
 static int may_close_in(lua_State *L, lua_Debug *ar) {

@@ -24,6 +24,9 @@ lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar);
  * or the library's own? */
 int lg_is_innermost(lua_State *L, struct lg *G);
 
+/* Does that C function run in L? -1: not in the innermost `most` frames. */
+int lg_has_frame(lua_State *L, lua_CFunction f, int most);
+
 /* Is there a value in the frames of L that a <close> may stand for? */
 int lg_may_close(lua_State *L);
 

@@ -20,14 +20,20 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-enum { LG_POOL = 256, LG_DUTIES = 2 };
+enum { LG_POOL = 256, LG_TICKS = 8, LG_DUTIES = 2 };
 
-/* Functions of Lua's own library, by which frames.c recognizes frames. In 5.5,
- * our replacement calls close in its own frame. */
+/* Functions of Lua's own library, by which frames.c recognizes frames, and our
+ * replacements of some. */
 struct lg_functions {
-  lua_CFunction pcall, xpcall, resume, close, stands_for_close, wrapped,
-      traceback;
+  lua_CFunction pcall, xpcall, resume, close, wrapped, traceback;
+  lua_CFunction stands_for_close, stands_for_resume, stands_for_wrapped;
 };
+
+/* What a tick does where Lua runs, to a thread that has computed for `ran` ns.
+ * Returns 1 to be called again at the next instruction. */
+struct lg;
+typedef int lg_tick_act(lua_State *L, struct lg *G, lua_Debug *ar,
+                        uint64_t ran);
 
 struct lg {
   struct green_hub *hub;    /* NULL once closed */
@@ -58,6 +64,10 @@ struct lg {
   int duty_count;
   struct lg_sites *sites;             /* where threads are spawned */
   struct lg_dump_signal *dump_signal; /* while it is on */
+  struct lg_ticks *ticks;             /* once they were on */
+  lua_Hook tick;                      /* their hook, or NULL */
+  lg_tick_act *tick_acts[LG_TICKS];   /* by use: see bounds/ticks.h */
+  uint32_t atomics; /* calls of green.atomic under way, or ended by an error */
   struct lg_functions known;
   struct {
     lua_Hook hook;

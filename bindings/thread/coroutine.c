@@ -127,7 +127,9 @@ void lg_open_coroutine(lua_State *L) {
 /* --- getting and giving back --- */
 
 static int is_welcome(const struct lg *G, lua_State *co) {
-  return G->recycle && G->pool_count < LG_POOL && !lua_gethook(co);
+  lua_Hook hook = lua_gethook(co);
+  if (unlikely(hook && hook == G->tick)) lua_sethook(co, hook = NULL, 0, 0);
+  return G->recycle && G->pool_count < LG_POOL && !hook;
 }
 
 /* Only a coroutine that returned normally, or never ran, is reusable: before
@@ -201,7 +203,8 @@ void lg_free_early(struct lg *G, struct green_thread *t) {
 
 lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
   lua_State *co;
-  if (likely(G->pool_count && !lua_gethook(L))) {
+  lua_Hook hook = lua_gethook(L); /* a new coroutine would inherit it */
+  if (likely(G->pool_count && (!hook || hook == G->tick))) {
     lg_need_slots(L, G, 1);
     *slot = G->pool_slot[--G->pool_count];
     return G->pool[G->pool_count];

@@ -109,17 +109,19 @@ static void figures(lua_State *L, struct lg *G, const struct lg_handle *h,
   lua_pop(L, 2);
 }
 
-/* stats(): {status, switches, cpu, blocked, stack}. */
+/* stats(): {status, switches, cpu, blocked, preempted, stack}. */
 int lg_thread_stats(lua_State *L) {
   struct lg *G = lg_get(L);
   const struct lg_handle *h = lg_self_handle(L);
-  struct green_account a = {0, 0, 0};
-  lua_createtable(L, 0, 5);
+  struct green_account a = {0, 0, 0, 0};
+  lua_createtable(L, 0, 6);
   figures(L, G, h, &a);
   lua_pushstring(L, status(h));
   lua_setfield(L, -2, "status");
   lua_pushinteger(L, (lua_Integer)a.switches);
   lua_setfield(L, -2, "switches");
+  lua_pushinteger(L, (lua_Integer)a.preempted);
+  lua_setfield(L, -2, "preempted");
   seconds(L, "cpu", a.running);
   seconds(L, "blocked", a.blocked);
   lua_pushinteger(

@@ -152,6 +152,12 @@ static int box_stats(lua_State *L) {
   return 0;
 }
 
+static int was_preempted(struct lg *G, struct green_thread *t) {
+  struct green_account a;
+  green_account(G->hub, t, &a);
+  return a.preempted > 0;
+}
+
 void lg_name_past(struct lg *G, struct green_thread *t) {
   lua_Debug ar;
   assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
@@ -161,5 +167,6 @@ void lg_name_past(struct lg *G, struct green_thread *t) {
     lg_protected(G, box_name, t); /* there are too many places */
   if (likely(!t->cold)) return;
   if (is_unboxed(G, t)) lg_protected(G, box_name, t);
-  if (green_accounts(G->hub)) lg_protected(G, box_stats, t);
+  if (green_accounts(G->hub) || was_preempted(G, t))
+    lg_protected(G, box_stats, t);
 }

@@ -36,6 +36,95 @@ static int l_running(lua_State *L) {
   return stock(L);
 }
 
+/* --- which coroutine is the innermost --- */
+
+/* A tick (bounds/ticks.c) may come at any instruction and must find the
+ * coroutine that runs. So what resumes one notes it with the C stack, on which
+ * all of its code will run. Nothing raises between the two notes. */
+static int resume_noted(lua_State *L, struct lg *G, lua_State *co, int nargs,
+                        int *nresults) {
+  void **nested = green_nested(G->hub), *outer = *nested;
+  int status;
+  *nested = co;
+  status = lua_resume(co, L, nargs, nresults);
+  if (likely(G->hub)) *nested = outer; /* else its stacks are gone */
+  return status;
+}
+
+/* As in Lua's own: the number of results, or -1 and the error. */
+static int resume(lua_State *L, struct lg *G, lua_State *co, int nargs) {
+  int status, nresults;
+  if (unlikely(!lua_checkstack(co, nargs))) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
+  lua_xmove(L, co, nargs);
+  status = resume_noted(L, G, co, nargs, &nresults);
+  if (unlikely(status != LUA_OK && status != LUA_YIELD)) {
+    lua_xmove(co, L, 1);
+    return -1;
+  }
+  if (unlikely(!lua_checkstack(L, nresults + 1))) {
+    lua_pop(co, nresults);
+    lua_pushliteral(L, "too many results to resume");
+    return -1;
+  }
+  lua_xmove(co, L, nresults);
+  return nresults;
+}
+
+static int l_resume(lua_State *L) {
+  struct lg *G = state(L);
+  lua_State *co = lua_tothread(L, 1);
+  int n;
+  if (unlikely(!co || !G->hub)) return stock(L);
+  n = resume(L, G, co, lua_gettop(L) - 1);
+  lua_pushboolean(L, n >= 0);
+  if (unlikely(n < 0)) n = 1;
+  lua_insert(L, -(n + 1));
+  return n + 1;
+}
+
+/* The <close> handlers of a coroutine that failed run in it, too. */
+static int close_failed(lua_State *L, struct lg *G, lua_State *co) {
+  void **nested = green_nested(G->hub), *outer = *nested;
+  int status = lua_status(co);
+  if (status == LUA_OK || status == LUA_YIELD) return status;
+  *nested = co;
+  status = lg_reset_from(co, L);
+  if (G->hub) *nested = outer;
+  lua_xmove(co, L, 1);
+  return status;
+}
+
+/* Its upvalues are the coroutine, as in Lua's own, and G. */
+static int l_wrapped(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(2));
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  int n, status;
+  if (unlikely(!G->hub)) return G->known.wrapped(L);
+  n = resume(L, G, co, lua_gettop(L));
+  if (likely(n >= 0)) return n;
+  status = G->hub ? close_failed(L, G, co) : LUA_OK;
+  if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+static int l_wrap(lua_State *L) {
+  lua_State *co;
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  co = lua_newthread(L);
+  lua_pushvalue(L, 1);
+  lua_xmove(L, co, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, l_wrapped, 2);
+  return 1;
+}
+
 /* coroutine.isyieldable: at a green thread's base there is nobody to yield
  * to. */
 static int l_isyieldable(lua_State *L) {
@@ -58,11 +147,26 @@ static void close_running(lua_State *L, struct lg *G) {
   if (t && t->user == L) lg_keep_name(G, t);
 }
 
+/* Handlers run only in a coroutine that has yielded or failed, and closing
+ * such a one raises nothing. */
+static int stock_close(lua_State *L, struct lg *G) {
+  lua_State *co = lua_tothread(L, 1);
+  void **nested, *outer;
+  int n;
+  if (!G->hub || !co || lua_status(co) == LUA_OK) return stock(L);
+  nested = green_nested(G->hub);
+  outer = *nested;
+  *nested = co;
+  n = stock(L);
+  if (G->hub) *nested = outer;
+  return n;
+}
+
 static int l_close(lua_State *L) {
   struct lg *G = state(L);
   if (G->hub && (lua_isnone(L, 1) || lua_tothread(L, 1) == L))
     close_running(L, G);
-  return stock(L);
+  return stock_close(L, G);
 }
 
 /* --- the process --- */
@@ -108,10 +212,19 @@ static int l_warn(lua_State *L) {
 static const luaL_Reg replacements[] = {{"running", l_running},
                                         {"isyieldable", l_isyieldable},
                                         {"close", l_close},
+                                        {"resume", l_resume},
+                                        {"wrap", l_wrap},
                                         {"sethook", l_sethook},
                                         {"exit", l_exit},
                                         {"warn", l_warn},
                                         {NULL, NULL}};
+
+/* frames.c looks for them. */
+static void note_replaced(struct lg *G, lua_CFunction f) {
+  if (f == l_close) G->known.stands_for_close = f;
+  if (f == l_resume) G->known.stands_for_resume = f;
+  if (f == l_wrap) G->known.stands_for_wrapped = l_wrapped;
+}
 
 /* replace(library, name): replaces the function in that table from now on. */
 static int l_replace(lua_State *L) {
@@ -123,7 +236,7 @@ static int l_replace(lua_State *L) {
       lua_getupvalue(L, 3, 1))
     return 0;
   while (strcmp(r->name, name) != 0) r++;
-  if (r->func == l_close) lg_get(L)->known.stands_for_close = l_close;
+  note_replaced(lg_get(L), r->func);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 3);
   lua_pushcclosure(L, r->func, 2);

@@ -11,7 +11,8 @@
 -- Interruptions (timeouts, kills, throws) are raised by calls marked so, on
 -- entry too, until they are over; never by calls with a limit of 0 or less.
 --
--- Memory model: between two calls that may switch no other green thread runs.
+-- Memory model: between two calls that may switch no other green thread runs,
+-- unless config.preempt is on and the thread overran it outside green.atomic.
 -- Never switch: spawn*, kill, throw, cancel, link, unlink, an event's send and
 -- send_error, a flag's set and clear, signal, broadcast, release, a waitgroup's
 -- add and done, close of queues and sockets, all marked so, all with s <= 0.

@@ -2,9 +2,9 @@
 ---
 --- `local green = require "green"` sets everything up: there is no main loop to
 --- call. A function marked "May switch" blocks the calling green thread and
---- lets others run; between two such calls no other green thread runs. Limits
---- are seconds: nil or math.huge is none; 0 or less tries once and never
---- switches; an expired limit returns nil, "timeout".
+--- lets others run; between two such calls no other green thread runs, unless
+--- preemption is on. Limits are seconds: nil or math.huge is none; 0 or less
+--- tries once and never switches; an expired limit returns nil, "timeout".
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -39,7 +39,7 @@ for _, name in ipairs {
   "time_left", "event", "queue",
   "channel", "lifo_queue", "priority_queue", "select", "selector", "flag",
   "condition", "semaphore", "lock", "waitgroup", "ticker", "config", "stats",
-  "type", "locals",
+  "type", "locals", "atomic",
 } do
   green[name] = core[name]
 end

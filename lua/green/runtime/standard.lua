@@ -4,7 +4,9 @@
 ---                          from now on, and not used again for another one
 ---   coroutine.isyieldable  false at a green thread's base: nobody is there to
 ---                          yield to
----   coroutine.close        of the running one (Lua 5.5): the thread keeps its
+---   coroutine.resume, .wrap, .close   note which coroutine runs inside which,
+---                          for preemption and the watchdog. In Lua 5.5, a
+---                          thread whose running coroutine is closed keeps its
 ---                          name
 ---   debug.sethook          not where a killed thread is watched, which could
 ---                          compute for ever then
@@ -20,7 +22,7 @@
 local core = require "green.core"
 local green = require "green"
 local policy = require "green.runtime.policy"
-local _G, _VERSION = _G, _VERSION
+local _G = _G
 
 local HUGE <const> = math.huge
 
@@ -30,7 +32,9 @@ local exit = os.exit
 
 core.replace(coroutine, "running")
 core.replace(coroutine, "isyieldable")
-if _VERSION ~= "Lua 5.4" then core.replace(coroutine, "close") end
+core.replace(coroutine, "close")
+core.replace(coroutine, "resume")
+core.replace(coroutine, "wrap")
 core.replace(debug, "sethook")
 core.replace(os, "exit")
 core.replace(_G, "warn")

@@ -1,0 +1,26 @@
+/* bounds.h - the functions of this floor, for Lua and for other floors.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_BOUNDS_H
+#define LG_BOUNDS_H
+
+#include "runtime/state.h"
+
+/* The uses of ticks, each with a time in ns of CPU; 0: off. */
+enum lg_tick_use { LG_TICK_PREEMPT, LG_TICK_USES };
+
+/* Both return 0, or the reason why there can be no ticks. Any stack of the
+ * hub's OS thread; never raise. */
+const char *lg_ticks_set(struct lg *G, enum lg_tick_use use, uint64_t ns);
+uint64_t lg_ticks_get(const struct lg *G, enum lg_tick_use use);
+/* Ticks that did nothing because the program has a hook of its own. */
+uint64_t lg_ticks_skipped(const struct lg *G);
+/* Before the hub goes. */
+void lg_ticks_off(struct lg *G);
+
+/* Each lg_open_ function adds its file's functions to the table on top of the
+ * stack; their first upvalue is G. */
+void lg_open_preempt(lua_State *L);
+
+#endif

@@ -1,0 +1,85 @@
+/* preempt.c - gives the others a turn while a thread computes.
+ *
+ * config.preempt tells after how much CPU time. The thread goes to the end of
+ * the ready queue from a hook, so its stack is kept. It is never made to yield
+ * where it could not block, nor in the library's own Lua code, which relies on
+ * running undivided, nor in a call of green.atomic.
+ *
+ * Where Lua runs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bounds/ticks.h"
+#include "runtime/closing.h"
+#include "runtime/frames.h"
+#include "runtime/object.h"
+#include "runtime/park.h"
+#include "runtime/refusal.h"
+#include "runtime/site.h"
+
+/* Reaching a frame costs its depth. A thread whose frames are not all looked at
+ * counts as one in green.atomic, while there may be such a call anywhere. */
+enum { MOST_FRAMES = 500 };
+
+/* --- atomic --- */
+
+static int atomic_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  ((struct lg *)ctx)->atomics--;
+  return lua_gettop(L);
+}
+
+/* atomic(f, ...): its frame is what protects f, wherever f is resumed. An error
+ * leaves the count too high, which costs a look at the frames. */
+static int l_atomic(lua_State *L) {
+  struct lg *G = lg_get(L);
+  if (!lua_isfunction(L, 1)) {
+    if (luaL_getmetafield(L, 1, "__call") == LUA_TNIL)
+      luaL_typeerror(L, 1, "function");
+    lua_pop(L, 1);
+  }
+  G->atomics++;
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, (lua_KContext)G, atomic_k);
+  return atomic_k(L, LUA_OK, (lua_KContext)G);
+}
+
+/* In the coroutine that runs, or in one that has resumed it. */
+static int is_atomic(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  lua_State *co;
+  if (!G->atomics) return 0;
+  if (lg_has_frame(L, l_atomic, MOST_FRAMES)) return 1;
+  if (!lg_is_lua(t) && t != green_main(G->hub)) return 0;
+  for (co = lg_own_state(G, t); co && co != L; co = lg_resumed(co, G))
+    if (lg_has_frame(co, l_atomic, MOST_FRAMES)) return 1;
+  return 0;
+}
+
+/* --- the turn --- */
+
+/* Main may block for the first time here, and another thread may have called
+ * os.exit meanwhile. */
+static void take_turn(lua_State *L, struct lg *G) {
+  static const struct green_wait_kind kind = {"preempted", NULL, NULL};
+  int is_main = lg_current(G) == green_main(G->hub);
+  if (is_main) lg_main_blocks(L, G);
+  if (green_keep_reserve(G->hub) < 0) return;
+  green_preempt(G->hub, &kind, L);
+  if (is_main && G->exiting) lg_exit(L, G);
+}
+
+/* The library's code is left soon: the hook looks at each instruction until
+ * then. In all other cases the next tick tries again. */
+static int preempt(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
+  (void)ran;
+  if (lg_refusal(L, G) || is_atomic(L, G)) return 0;
+  if (lg_in_library(L, ar)) return 1;
+  take_turn(L, G);
+  return 0;
+}
+
+void lg_open_preempt(lua_State *L) {
+  static const luaL_Reg functions[] = {{"atomic", l_atomic}, {NULL, NULL}};
+  lg_find(L)->tick_acts[LG_TICK_PREEMPT] = preempt;
+  lg_setfuncs(L, functions, 0);
+}

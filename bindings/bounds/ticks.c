@@ -1,0 +1,293 @@
+/* ticks.c - notices a thread that computes for long, at no cost to the others.
+ *
+ * A timer on the CPU clock of the hub's OS thread sends that thread a signal,
+ * so an idle process never wakes for it. The handler compares the number of
+ * switches with that of the last tick. If it is the same, the same thread has
+ * run since, and the handler sets a hook on the coroutine that runs. The hook
+ * fires once, at the next instruction, where Lua can be looked at, and does the
+ * work: a turn for the others. A standing hook would halve the speed of Lua.
+ *
+ * A hook of the program's own, such as a debugger's, is never replaced: the
+ * tick is counted and does nothing.
+ *
+ * on_tick() runs in a signal handler, tick_hook() where Lua runs, the rest on
+ * any stack of the hub's OS thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bounds/ticks.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/object.h"
+
+enum { MOST_HUBS = 1024 };
+/* No finer: the kernel looks at CPU timers at its own ticks, 1 to 10 ms. */
+enum { LEAST_PERIOD = 100000 };
+
+/* The state of the process: the hubs, and the former actions of the signals
+ * that are in use. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lg_ticks all[MOST_HUBS];
+static struct {
+  int users;
+  struct sigaction former;
+} signals[65];
+
+static uint64_t cpu_time(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* --- in the signal handler --- */
+
+static void tick_hook(lua_State *L, lua_Debug *ar);
+
+/* The innermost coroutine that runs on the current stack. Those that another
+ * library resumes are unknown; the hook then fires when they have returned. */
+static lua_State *running(struct lg_ticks *T, struct green_hub *hub) {
+  struct green_thread *t = green_hot(hub)->current;
+  lua_State *nested = *green_nested(hub);
+  if (nested) return nested;
+  if (t == green_main(hub)) return T->main;
+  return lg_is_lua(t) ? t->user : NULL;
+}
+
+/* A hook without a mask is one of ours that a call of lua_sethook(), which the
+ * signal has interrupted, has taken apart. */
+static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
+  lua_State *L = running(T, hub);
+  lua_Hook hook = L ? lua_gethook(L) : NULL;
+  if (!L) return;
+  if (hook && (hook != tick_hook || lua_gethookmask(L))) {
+    if (hook != tick_hook) T->skipped++;
+    return;
+  }
+  T->armed_switches = green_switches(hub);
+  lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
+}
+
+/* Half a period of tolerance: the kernel rounds a period to its own ticks. */
+static void look(struct lg_ticks *T, struct green_hub *hub) {
+  uint64_t switches = green_switches(hub);
+  T->now = cpu_time();
+  if (switches != T->switches || !green_hot(hub)->current) {
+    T->switches = switches;
+    T->since = T->now;
+  } else if (T->now - T->since + T->period / 2 >= T->least) {
+    set_hook(T, hub);
+  }
+}
+
+static int is_ours(const struct lg_ticks *T) {
+  return T >= all && T < all + MOST_HUBS;
+}
+
+/* Somebody else may use the signal, too: SIGURG tells of urgent data. */
+static void pass_on(int number, siginfo_t *info, void *context) {
+  const struct sigaction *former = &signals[number].former;
+  if (former->sa_flags & SA_SIGINFO)
+    former->sa_sigaction(number, info, context);
+  else if (former->sa_handler != SIG_DFL && former->sa_handler != SIG_IGN)
+    former->sa_handler(number);
+}
+
+static void on_tick(int number, siginfo_t *info, void *context) {
+  struct lg_ticks *T = info->si_value.sival_ptr;
+  struct green_hub *hub;
+  int error = errno;
+  if (info->si_code != SI_TIMER || !is_ours(T))
+    pass_on(number, info, context);
+  else if ((hub = atomic_load(&T->hub)))
+    look(T, hub);
+  errno = error;
+}
+
+/* --- the hook --- */
+
+/* How long the running thread had computed at the last tick; 0: that was
+ * another one. */
+static uint64_t ran(const struct lg_ticks *T, const struct lg *G) {
+  if (green_switches(G->hub) != T->armed_switches) return 0;
+  return T->now - T->since + T->period / 2;
+}
+
+/* Each use may switch away, and then the others are not due any more. */
+static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
+  int use, again = 0;
+  for (use = 0; use < LG_TICK_USES && G->ticks; use++) {
+    uint64_t limit = G->ticks->uses[use], ns = ran(G->ticks, G);
+    if (limit && ns >= limit && G->tick_acts[use])
+      again |= G->tick_acts[use](L, G, ar, ns);
+  }
+  return again;
+}
+
+/* It may fire long after its tick, in a coroutine that has waited since: then
+ * it means nothing any more. */
+static void tick_hook(lua_State *L, lua_Debug *ar) {
+  struct lg *G = lg_find(L);
+  lua_sethook(L, NULL, 0, 0);
+  if (!G || !G->hub || !lg_current(G)) return;
+  if (act(L, G, ar) && !lua_gethook(L))
+    lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
+}
+
+/* --- on and off --- */
+
+/* By number, since timer_create() of older C libraries wants -lrt. */
+static int make_timer(struct lg_ticks *T) {
+  struct sigevent event;
+  memset(&event, 0, sizeof event);
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = T->signal;
+  event.sigev_value.sival_ptr = T;
+  event._sigev_un._tid = (int)syscall(SYS_gettid);
+  return (int)syscall(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, &event,
+                      &T->timer);
+}
+
+static void set_timer(struct lg_ticks *T, uint64_t period) {
+  struct {
+    long every, every_ns, first, first_ns;
+  } when;
+  when.every = when.first = (long)(period / 1000000000);
+  when.every_ns = when.first_ns = (long)(period % 1000000000);
+  syscall(SYS_timer_settime, T->timer, 0, &when, NULL);
+  T->period = period;
+}
+
+/* The signal must not be blocked in the hub's OS thread. */
+static int take_signal(int number) {
+  struct sigaction action;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  if (signals[number].users++ > 0) return 0;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_tick;
+  action.sa_flags = (int)(SA_SIGINFO | SA_RESTART);
+  sigemptyset(&action.sa_mask);
+  if (sigaction(number, &action, &signals[number].former) == 0) return 0;
+  signals[number].users--;
+  return -1;
+}
+
+/* A handler that was set since stays. */
+static void give_signal_back(int number) {
+  struct sigaction now;
+  if (--signals[number].users > 0) return;
+  if (sigaction(number, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
+      now.sa_sigaction == on_tick)
+    sigaction(number, &signals[number].former, NULL);
+}
+
+/* Its number, or 0: the host does not want any. */
+static int signal_of(struct green_hub *hub) {
+  int number = green_config(hub)->tick_signal;
+  if (number == 0) return SIGURG;
+  return number > 0 && number < 65 ? number : 0;
+}
+
+static struct lg_ticks *find(const struct green_hub *hub) {
+  int i;
+  for (i = 0; i < MOST_HUBS; i++)
+    if (atomic_load(&all[i].hub) == hub) return &all[i];
+  return NULL;
+}
+
+static const char *start(struct lg *G) {
+  struct lg_ticks *T = G->ticks;
+  if (T->made) return NULL;
+  T->signal = signal_of(G->hub);
+  if (!T->signal) return "the host allows no signal for it (tick_signal)";
+  if (take_signal(T->signal) < 0) return strerror(errno);
+  if (make_timer(T) < 0) {
+    give_signal_back(T->signal);
+    return strerror(errno);
+  }
+  T->made = 1;
+  return NULL;
+}
+
+static void stop(struct lg_ticks *T) {
+  if (!T->made) return;
+  syscall(SYS_timer_delete, T->timer);
+  give_signal_back(T->signal);
+  T->made = 0;
+  T->period = 0;
+}
+
+/* The hub's, or a free one. */
+static const char *get_ticks(struct lg *G) {
+  struct lg_ticks *T = find(G->hub);
+  if (!T && (T = find(NULL))) {
+    memset(T->uses, 0, sizeof T->uses);
+    T->skipped = 0;
+    T->main = G->main;
+    atomic_store(&T->hub, G->hub);
+  }
+  if (!T) return "too many hubs";
+  G->ticks = T;
+  G->tick = tick_hook;
+  return NULL;
+}
+
+/* The period is the least of all times; none of them: no timer. */
+static const char *adjust(struct lg *G) {
+  struct lg_ticks *T = G->ticks;
+  const char *why;
+  int i;
+  T->least = UINT64_MAX;
+  for (i = 0; i < LG_TICK_USES; i++)
+    if (T->uses[i] && T->uses[i] < T->least) T->least = T->uses[i];
+  if (T->least == UINT64_MAX) {
+    stop(T);
+    return NULL;
+  }
+  if ((why = start(G))) return why;
+  set_timer(T, T->least < LEAST_PERIOD ? LEAST_PERIOD : T->least);
+  return NULL;
+}
+
+const char *lg_ticks_set(struct lg *G, enum lg_tick_use use, uint64_t ns) {
+  const char *why;
+  if (lg_ticks_get(G, use) == ns) return NULL;
+  if ((why = green_elsewhere(G->hub))) return why;
+  pthread_mutex_lock(&lock);
+  why = G->ticks ? NULL : get_ticks(G);
+  if (!why) {
+    uint64_t former = G->ticks->uses[use];
+    G->ticks->uses[use] = ns;
+    if ((why = adjust(G))) G->ticks->uses[use] = former;
+  }
+  pthread_mutex_unlock(&lock);
+  return why;
+}
+
+uint64_t lg_ticks_get(const struct lg *G, enum lg_tick_use use) {
+  return G->ticks ? G->ticks->uses[use] : 0;
+}
+
+uint64_t lg_ticks_skipped(const struct lg *G) {
+  return G->ticks ? G->ticks->skipped : 0;
+}
+
+/* In a forked child the timer is not there, and the handler must stay for the
+ * parent's sake in no case. */
+void lg_ticks_off(struct lg *G) {
+  struct lg_ticks *T = G->ticks;
+  if (!T) return;
+  pthread_mutex_lock(&lock);
+  stop(T);
+  atomic_store(&T->hub, NULL);
+  pthread_mutex_unlock(&lock);
+  G->ticks = NULL;
+}
