@@ -23,17 +23,28 @@ extern "C" {
 /* [hub] Opens the library on `hub`, so that require "green" finds it there.
  * With a GREEN_DRIVE_LOOP or GREEN_DRIVE_STEP hub the main Lua thread is not a
  * green thread and may not block. The host keeps the hub, which must outlive
- * the state. Raises when the library was built for another version of Lua, when
- * the state has a hub already or the hub a state, when the hub's stacks are too
- * small for Lua, on another OS thread than the hub's, or when memory runs out.
- * */
-void green_lua_open(lua_State *L, struct green_hub *hub);
+ * the state. Any number of states share a hub: each has its own threads, errors
+ * and limits; the time, the descriptors and the threads of C are the hub's, and
+ * so is main, which may run code of each. Never raises: returns LUA_OK, or
+ * LUA_ERRRUN or LUA_ERRMEM and pushes a message. LUA_ERRRUN: the library was
+ * built for another version of Lua, the state has a hub already, the hub's
+ * stacks are too small for Lua, or this is another OS thread than the hub's. */
+int green_lua_open(lua_State *L, struct green_hub *hub);
 
-/* [host] Kills all green threads of the hub, the host's own among them, and
- * lets them clean up for at most twice the grace. Call it before lua_close(),
- * not from a green thread. Returns how many would not end. If all have ended,
- * another state may use the hub; otherwise nothing runs on it any more, and the
- * host can only call green_close(). */
+/* [hub] [thread] Ends the state's green threads, while all others of the hub go
+ * on: kills them and lets them clean up for at most twice the grace. Returns
+ * how many would not end; these are reported, and never run again. Call it
+ * before lua_close(), which does the same for a state that is still open.
+ *
+ * It may be called anywhere on the hub but in the state itself: by main, by a
+ * thread of C, by a thread of another state, on the host's stack, and in a
+ * callback on the host's loop. A green thread waits; on the host's stack, where
+ * nobody can, the state's threads get their turns to clean up, and those that
+ * would have to wait for it are cut short. Nothing has happened after UV_EPERM
+ * (the caller is a thread of this state, or a callback on a loop of the hub's
+ * own) and UV_EBUSY (main or a thread of C waits in code of this state, another
+ * thread closes it, or it calls the host back). Does nothing and returns 0 if
+ * the library is not open in the state. */
 int green_lua_close(lua_State *L);
 
 /* [hub] The hub of the state, or NULL. */

@@ -1,16 +1,19 @@
-/* drain.c - ends all other threads when the hub closes.
+/* drain.c - ends threads: all others when the hub closes, or those of a family.
  *
  * The drain kills them and gives them the grace to clean up. It forces those
  * that live on and gives them the grace again. It reports threads that still
  * live then and leaves them behind. One thread waits for all that; on a host's
- * loop no thread can wait, and the drain runs batches as long as a thread is
- * ready. In both cases it ends when the grace has passed twice, however many
- * threads compute.
+ * loop no thread can wait, and the drain runs batches as long as a thread that
+ * it ends is ready. In both cases it ends when the grace has passed twice,
+ * however many threads compute, and threads of other families go on meanwhile.
  *
  * A hub that left threads behind is retired: nothing runs on it any more and it
- * no longer touches its loop, as the threads' code and data may be gone.
+ * no longer touches its loop, as the threads' code and data may be gone. Those
+ * that a family left behind are frozen, and their hub lives on: they are in no
+ * list and no heap, nobody waits for them, and only their stacks and records
+ * stay.
  *
- * The main thread's stack, or the host's.
+ * The stack of a green thread, of main, or of the host.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -19,79 +22,142 @@
 
 static const struct green_wait_kind drain_kind = {"drain", NULL, NULL};
 
-/* Is it neither main nor the thread that waits for the drain? */
-static int is_other(const struct green_hub *h, const struct green_thread *t) {
-  return t != h->main && t != h->hot.current && t != h->drainer;
+/* What is drained: a family, or all threads of the hub (NULL). */
+struct drain {
+  struct green_hub *hub;
+  struct green_family *family;
+  struct green_thread **drainer; /* the thread that waits for it */
+  int found;
+};
+
+static struct drain of_hub(struct green_hub *h) {
+  return (struct drain){h, NULL, &h->drainer, 0};
 }
 
-static uint32_t others(struct green_hub *h) {
-  uint32_t n = h->live;
-  if (h->hot.current || h->drainer) n--;
-  if (h->main && h->main != h->drainer && h->main != h->hot.current) n--;
+static struct drain of_family(struct green_family *f) {
+  return (struct drain){f->hub, f, &f->drainer, 0};
+}
+
+static int is_part(const struct drain *d, const struct green_thread *t) {
+  return !d->family || green_family_of(t) == d->family;
+}
+
+/* Neither main, nor the running thread, nor the one that waits for the drain,
+ * is ended. */
+static int is_ended(const struct drain *d, const struct green_thread *t) {
+  return is_part(d, t) && t != d->hub->main && t != d->hub->hot.current &&
+         t != *d->drainer;
+}
+
+static uint32_t left(const struct drain *d) {
+  struct green_hub *h = d->hub;
+  uint32_t n = d->family ? d->family->live : green_live(h);
+  /* While the drainer waits, another one is the running thread. */
+  const struct green_thread *self = *d->drainer ? *d->drainer : h->hot.current;
+  if (self && is_part(d, self)) n--;
+  if (h->main && h->main != self && is_part(d, h->main)) n--;
   return n;
 }
 
-void green__drain_check(struct green_hub *h) {
-  if (h->drainer && others(h) == 0) green_wake(h, h->drainer, GREEN_WOKEN);
+static void check(struct drain d) {
+  if (*d.drainer && left(&d) == 0) green_wake(d.hub, *d.drainer, GREEN_WOKEN);
+}
+
+void green__drain_check(struct green_hub *h, struct green_family *f) {
+  check(of_hub(h));
+  check(of_family(f));
+}
+
+static void each(struct drain *d,
+                 void (*f)(struct green_thread *thread, void *arg)) {
+  if (d->family)
+    green_each_of(d->hub, d->family, f, d);
+  else
+    green_each(d->hub, f, d);
 }
 
 /* An ended thread's links and its error report still run. */
 static void ask(struct green_thread *t, void *arg) {
-  struct green_hub *h = arg;
-  if (is_other(h, t) && !(t->flags & GREEN_CLEANUP)) green_kill(h, t);
+  struct drain *d = arg;
+  if (is_ended(d, t) && !(t->flags & GREEN_CLEANUP)) green_kill(d->hub, t);
 }
 
 static void force(struct green_thread *t, void *arg) {
-  struct green_hub *h = arg;
-  if (!is_other(h, t)) return;
+  struct drain *d = arg;
+  if (!is_ended(d, t)) return;
   t->flags |= GREEN_FORCED;
-  green_kill(h, t);
-  green__interrupt(h, t); /* it may have been killed before */
+  green_kill(d->hub, t);
+  green__interrupt(d->hub, t); /* it may have been killed before */
 }
 
 /* --- waiting for them --- */
 
+struct grace {
+  struct green_timer timer;
+  struct green_thread *drainer;
+};
+
 /* The grace is over. The drainer runs before all other ready threads, as each
  * of them may compute until it is forced to yield. */
 static void on_grace(struct green_hub *h, struct green_timer *timer) {
-  struct green_node *node = &h->drainer->node;
-  (void)timer;
-  if (!green_wake(h, h->drainer, GREEN_TIMEOUT)) return;
-  green_list_remove(node);
-  green__list_add_first(&h->ready, node);
+  struct green_thread *t = ((struct grace *)timer)->drainer;
+  if (!green_wake(h, t, GREEN_TIMEOUT)) return;
+  green_list_remove(&t->node);
+  green__list_add_first(&h->ready, &t->node);
 }
 
 /* The timer is on time: timers fire in polls, and a poll follows each turn of a
  * killed thread. */
-static void wait_as_thread(struct green_hub *h, uint64_t deadline) {
+static void wait_as_thread(struct drain *d, uint64_t deadline) {
+  struct green_hub *h = d->hub;
   struct green_thread *self = h->hot.current;
-  struct green_timer grace = {0, on_grace};
-  if (green_timer_start(h, &grace, deadline) < 0) return;
-  h->drainer = self;
+  struct grace grace = {{0, on_grace}, self};
+  uint8_t before = self->flags & GREEN_UNINTERRUPTIBLE;
+  if (green_timer_start(h, &grace.timer, deadline) < 0) return;
+  *d->drainer = self;
+  h->ends_matter = 1;
   self->flags |= GREEN_UNINTERRUPTIBLE;
-  if (others(h) > 0) green_wait(h, &drain_kind, NULL, NULL, GREEN_FOREVER);
+  if (left(d) > 0) green_wait(h, &drain_kind, NULL, NULL, GREEN_FOREVER);
   self->flags &= (uint8_t)~GREEN_UNINTERRUPTIBLE;
-  h->drainer = NULL;
-  green_timer_stop(h, &grace);
+  self->flags |= before;
+  *d->drainer = NULL;
+  green_timer_stop(h, &grace.timer);
 }
 
-/* Time cannot be waited for here: when no thread is ready, the drain is
- * over. */
-static void run_batches(struct green_hub *h, uint64_t deadline) {
-  struct green_hub *before = green__clock_enter(h);
-  while (!green__list_empty(&h->ready) && green__real(h) < deadline) {
+static void find_ready(struct green_thread *t, void *arg) {
+  struct drain *d = arg;
+  int is_ready = t->state == GREEN_READY || t->state == GREEN_NEW;
+  if (is_ended(d, t) && is_ready && t->node.link.next) d->found = 1;
+}
+
+static int has_ready(struct drain *d) {
+  if (!d->family) return !green__list_empty(&d->hub->ready);
+  d->found = 0;
+  each(d, find_ready);
+  return d->found;
+}
+
+/* Time cannot be waited for here: when none of them is ready, the drain is
+ * over. Meanwhile the timers and descriptors of all others are served. */
+static void run_batches(struct drain *d, uint64_t deadline) {
+  struct green_hub *h = d->hub, *before = green__clock_enter(h);
+  while (has_ready(d) && green__real(h) < deadline) {
+    green__fds_reconcile(h);
+    green__epoll_wait(h, 0);
+    green__read_clock(h);
+    green__timers_fire(h, h->now);
     green__poll_done(h, 1);
     green__run_batch(h);
   }
   green__clock_leave(before);
 }
 
-static void drain_wait(struct green_hub *h) {
-  uint64_t deadline = green__real(h) + h->options.grace;
-  if (h->hot.current)
-    wait_as_thread(h, deadline);
+static void drain_wait(struct drain *d) {
+  uint64_t deadline = green__real(d->hub) + d->hub->options.grace;
+  if (d->hub->hot.current)
+    wait_as_thread(d, deadline);
   else
-    run_batches(h, deadline);
+    run_batches(d, deadline);
 }
 
 /* --- what is left behind --- */
@@ -119,14 +185,15 @@ static void freeze(struct green_hub *h, struct green_thread *t) {
 }
 
 static void abandon(struct green_thread *t, void *arg) {
-  struct green_hub *h = arg;
-  if (!is_other(h, t)) return;
-  report(h, t);
-  freeze(h, t);
+  struct drain *d = arg;
+  if (!is_ended(d, t)) return;
+  report(d->hub, t);
+  freeze(d->hub, t);
 }
 
-static void retire(struct green_hub *h) {
-  green_each(h, abandon, h);
+static void retire(struct drain *d) {
+  struct green_hub *h = d->hub;
+  each(d, abandon);
   h->keep_all = 1;
   h->hot.closed = 1;
   green__resolver_shutdown(h);
@@ -136,21 +203,70 @@ static void retire(struct green_hub *h) {
   if (h->options.drive != GREEN_DRIVE_MAIN) green__host_rest(h);
 }
 
-int green_drain(struct green_hub *h) {
+/* The hub lives on, so the thread must not be found by anybody: not by what it
+ * was woken for, by its scopes' timers, nor by those that wait for its end. */
+static void lose(struct green_thread *t, void *arg) {
+  struct drain *d = arg;
+  struct green_hub *h = d->hub;
+  if (!is_ended(d, t)) return;
+  report(h, t);
+  if (t->state == GREEN_BLOCKED) t->reason = GREEN_INTERRUPT;
+  if (t->stack && t->state != GREEN_NEW) h->hot.kept--;
+  freeze(h, t);
+  if (t->on && t->kind->undo) t->kind->undo(h, t);
+  while (t->scopes) green_scope_close(h, t->scopes);
+  t->state = GREEN_KILLED;
+  green_wake_all(h, &t->joiners, GREEN_WOKEN);
+}
+
+/* --- the two drains --- */
+
+int green_may_drain(struct green_hub *h) {
   if (!green__at_home(h)) return UV_EPERM;
-  if (!h->hot.current && (h->in_batch || h->main)) return UV_EPERM;
-  if (h->hot.closed) return (int)others(h);
+  return h->hot.current || !(h->in_batch || h->main) ? 0 : UV_EPERM;
+}
+
+/* Returns how many would not end. */
+static uint32_t end_all(struct drain *d) {
+  each(d, ask);
+  drain_wait(d);
+  if (left(d) > 0) {
+    each(d, force);
+    drain_wait(d);
+  }
+  return left(d);
+}
+
+int green_drain(struct green_hub *h) {
+  struct drain d = of_hub(h);
+  if (green_may_drain(h) < 0) return UV_EPERM;
+  if (h->hot.closed) return (int)left(&d);
   /* A C library may close the Lua state from a green thread, above main's
    * frames. Then main must never run again, even when its wait ends. */
   if (h->main && h->hot.current != h->main) freeze(h, h->main);
   h->hot.draining = h->hot.current ? 1 : 2; /* 2: shields are refused */
   green_clock_thaw(h);                      /* the grace is real time */
-  green_each(h, ask, h);
-  drain_wait(h);
-  if (others(h) > 0) {
-    green_each(h, force, h);
-    drain_wait(h);
-  }
-  if (others(h) > 0) retire(h);
-  return (int)others(h);
+  if (end_all(&d) > 0) retire(&d);
+  return (int)left(&d);
+}
+
+int green_family_abandon(struct green_family *f) {
+  struct drain d = of_family(f);
+  each(&d, lose);
+  return (int)left(&d);
+}
+
+int green_family_drain(struct green_family *f) {
+  struct drain d = of_family(f);
+  struct green_hub *h = f->hub;
+  int n;
+  if (green_may_drain(h) < 0) return UV_EPERM;
+  if (h->hot.closed) return (int)left(&d);
+  f->draining = h->hot.current ? 1 : 2;
+  green_clock_thaw(h);
+  n = (int)end_all(&d);
+  if (n > 0) green_family_abandon(f);
+  if (!h->hot.current && h->options.drive != GREEN_DRIVE_MAIN)
+    green__tell_host(h);
+  return n;
 }

@@ -118,7 +118,7 @@ enum {
 
 enum { GREEN_ENDED, GREEN_PARKED }; /* see green_run_next() */
 
-/* A kind of thread. */
+/* A kind of thread; a family's threads are all of one kind. */
 struct green_class {
   const char *name;
   /* Starts a thread or resumes one that parked without a stack; on a worker
@@ -131,6 +131,26 @@ struct green_class {
    * first one returned, or 0. May be NULL. */
   int (*ending)(struct green_hub *hub, struct green_thread *thread);
   void (*ended)(struct green_hub *hub, struct green_thread *thread, int note);
+};
+
+/* The threads of one state of the runtime, one of the families of a hub: they
+ * are counted, visited and ended together, and no other family notices. A
+ * record tells its family by its address, so it needs no field for that. Main
+ * and the threads of C belong to the hub. The runtime owns the memory, which
+ * may be part of its state; the core owns the fields, of which the runtime may
+ * read those up to `draining`. */
+struct green__record_slab;
+struct green_family {
+  struct green_hub *hub; /* NULL: it is not open */
+  const struct green_class *klass;
+  struct green_family *next; /* of the hub's */
+  uint32_t live;             /* threads */
+  uint32_t spawns;           /* threads spawned */
+  uint8_t draining;          /* its threads are being ended */
+  struct green_list others;  /* threads that wait for the end of its others */
+  struct green_thread *drainer;
+  struct green__record_slab *slabs, *room; /* all; those with room */
+  struct green_thread *reserved;           /* by their `user` */
 };
 
 /* One green thread. It has 128 bytes, two cache lines, because a program may
@@ -181,12 +201,21 @@ struct green_hub_hot {
   uint32_t kept;   /* threads parked with their stack */
   uint32_t ready;  /* threads in the ready queue */
   uint32_t sleeps; /* polls that slept */
-  uint32_t spawns; /* threads spawned */
   uint8_t draining, closed;
-  void *user; /* the runtime's */
 };
 static inline struct green_hub_hot *green_hot(struct green_hub *hub) {
   return (struct green_hub_hot *)hub;
+}
+
+/* The beginning of the 64 KB in which a record lies: all records there are of
+ * one family. */
+struct green_slab_head {
+  struct green_family *family;
+};
+static inline struct green_family *green_family_of(
+    const struct green_thread *t) {
+  return ((struct green_slab_head *)((uintptr_t)t & ~(uintptr_t)65535))
+      ->family;
 }
 
 static inline void green_list_init(struct green_list *list) {
@@ -224,15 +253,41 @@ static inline void green_list_remove(struct green_node *node) {
 struct green_thread *green_run_next(struct green_hub *hub,
                                     struct green_thread *thread, int how);
 
-/* Makes a thread of the runtime's class `klass` (GREEN_RUNTIME), which is the
- * only one on the hub; it is not in the ready queue yet. NULL: no memory, or
- * not here (green_elsewhere()). */
-struct green_thread *green_thread_new(struct green_hub *hub,
-                                      const struct green_class *klass);
+/* Opens a family of threads of the runtime's; 0, or UV_EPERM on a hub that is
+ * closed or elsewhere. While one is open, green_close() refuses. */
+int green_family_open(struct green_hub *hub, struct green_family *family,
+                      const struct green_class *klass);
+/* Kills the threads of the family, except the calling one, and waits for their
+ * end; all others go on meanwhile. It is over after the grace twice at the
+ * latest; those that live on then are reported and frozen: they never run
+ * again, their joiners take them for killed, and their stacks stay mapped.
+ * Returns how many these are; UV_EPERM: see green_may_drain(). The second
+ * freezes them at once. */
+int green_family_drain(struct green_family *family);
+int green_family_abandon(struct green_family *family);
+/* 0; or UV_EPERM on another OS thread than the hub's, in a forked child, or in
+ * a callback on a loop of the hub's own, where nobody can wait for a drain. */
+int green_may_drain(struct green_hub *hub);
+/* The family is gone; the memory of its records is the hub's again. */
+void green_family_close(struct green_family *family);
+/* The first of the hub's families, or NULL. */
+struct green_family *green_families(struct green_hub *hub);
+/* As green_each(), for the threads of a family; NULL: the hub's own, main and
+ * those of C. */
+void green_each_of(struct green_hub *hub, struct green_family *family,
+                   void (*f)(struct green_thread *thread, void *arg),
+                   void *arg);
+/* The list in which its threads, or main, wait until they are the only ones:
+ * all of the list are woken when at most one thread of the family is left. */
+struct green_list *green_family_others(struct green_family *family);
+
+/* Makes a thread of the family (GREEN_RUNTIME); it is not in the ready queue
+ * yet. NULL: no memory, or not here (green_elsewhere()). */
+struct green_thread *green_thread_new(struct green_family *family);
 /* The first sets memory for one more thread aside, or returns UV_ENOMEM. The
  * second frees it for the next green_thread_new(), which then cannot fail. */
-int green_reserve(struct green_hub *hub);
-void green_unreserve(struct green_hub *hub);
+int green_reserve(struct green_family *family);
+void green_unreserve(struct green_family *family);
 /* Starts it: now (0), at a time, or never (GREEN_FOREVER). UV_ENOMEM: no room
  * in the timer heap. */
 int green_start(struct green_hub *hub, struct green_thread *thread,
@@ -339,10 +394,6 @@ struct green_thread *green_wake_first(struct green_hub *hub,
                                       enum green_reason reason);
 int green_wake_all(struct green_hub *hub, struct green_list *list,
                    enum green_reason reason);
-
-/* The list in which green_wait_others() waits, and its kind of wait. */
-extern const struct green_wait_kind green_others_kind;
-struct green_list *green_others(struct green_hub *hub);
 
 /* --------------------------------------------------------------- timers -- */
 
@@ -520,7 +571,8 @@ void green_port_put_back(struct green_hub *hub, struct green_port *port,
 
 /* ------------------------------------------------- the runtime, the hub -- */
 
-/* Functions that the hub calls on events; each may be NULL. */
+/* Functions that the hub calls on events; each may be NULL. They are of the
+ * runtime, not of one of its states: a thread's family tells that. */
 struct green_runtime {
   void (*deadlock)(struct green_hub *hub); /* before main is woken for it */
   void (*abandoned)(struct green_hub *hub, struct green_thread *thread);

@@ -43,7 +43,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
 
 /* --- batches --- */
 
-static void tell_host(struct green_hub *h) {
+void green__tell_host(struct green_hub *h) {
   green__fds_reconcile(h);
   if (green__unlikely(h->laggards != NULL)) green__ports_catch_up(h);
   if (green__real(h) >= green__borrowed_due(h)) green__borrowed_verify(h);
@@ -68,7 +68,7 @@ static void batch(struct green_hub *h) {
   green__run_batch(h);
   green__poll_done(h, 1); /* the host had its turn: assume that it slept */
   green__clock_leave(before);
-  tell_host(h);
+  green__tell_host(h);
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -120,7 +120,7 @@ static int step(struct green_hub *h, uint64_t most, int again) {
   while (again && most && !green__list_empty(&h->ready) &&
          h->real < h->stop_at);
   green__clock_leave(before);
-  tell_host(h);
+  green__tell_host(h);
   return !green__list_empty(&h->ready);
 }
 

@@ -23,7 +23,7 @@ static void set_defaults(struct green_options *o) {
 }
 
 static int adopt_main(struct green_hub *h) {
-  struct green_thread *t = green__thread_new(h);
+  struct green_thread *t = green__thread_new(&h->host);
   if (!t) return UV_ENOMEM;
   if (green_set_name(h, t, "main") < 0) return UV_ENOMEM;
   t->flags |= GREEN_HELD;
@@ -85,6 +85,7 @@ static void init_fields(struct green_hub *h) {
   h->last_chore = &h->chores;
   green_list_init(&h->borrowed);
   green_list_init(&h->awaited);
+  green__families_init(h);
   h->os_stack.hub = h;
   h->on = &h->os_stack;
   green__stack_adopt(&h->os_stack);
@@ -201,15 +202,16 @@ int green_close(struct green_hub *h) {
   int left;
   if (!green__at_home(h)) return UV_EPERM;
   if (h->hot.current && h->hot.current != h->main) return UV_EPERM;
-  if (h->hot.user || is_in_use(h)) return UV_EBUSY;
+  if (h->families || is_in_use(h)) return UV_EBUSY;
   left = green_drain(h);
   if (left < 0) return left;
-  h->keep_all = left > 0;
+  h->keep_all = left + h->lost.live > 0;
   h->hot.closed = h->closing = 1;
   green__resolver_shutdown(h);
   green__post_shutdown(h);
   green__bell_shutdown(h);
   green__fds_close_all(h);
+  left += (int)h->lost.live; /* those of former states */
   close_handles(h);
   return left;
 }
@@ -223,12 +225,6 @@ uv_loop_t *green_loop(struct green_hub *h) {
 }
 int green_loop_secure(struct green_hub *h) {
   return green__libuv_secure(h->loop);
-}
-struct green_list *green_others(struct green_hub *h) {
-  return &h->others;
-}
-uint32_t green_live(struct green_hub *h) {
-  return h->live;
 }
 struct green_options *green_config(struct green_hub *h) {
   return &h->options;
@@ -270,7 +266,7 @@ static void count(struct green_hub *h, struct green_stats *s) {
   s->uptime = green__real(h) - h->opened;
   s->idle = h->idle_ns;
   s->memory = green__memory();
-  s->live = h->live;
+  s->live = green_live(h);
   s->ready = h->hot.ready;
   s->kept = h->hot.kept;
   s->stacks = h->stacks.total;

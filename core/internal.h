@@ -258,15 +258,17 @@ struct green_hub {
   uint64_t timer_at;   /* deadline the uv_timer is armed for */
   uint64_t trim_at;    /* when surplus memory is given back */
   uint32_t trim_ms;    /* that long after it was seen */
-  uint32_t live, external, open_handles;
+  uint32_t external, open_handles;
   uint64_t next_id, switches, polls, opened, preempted;
   uint64_t idle_ns;         /* slept in polls, on a loop of its own */
   struct green_list others; /* threads that wait to be the only one */
   struct green_chore *chores, **last_chore; /* calls that are due */
   struct green_thread *drainer;
-  struct green__record_slab *record_slabs, *room; /* all; those with room */
-  struct green_thread *reserved;                  /* by their `user` */
-  const struct green_class *runtime_class;        /* of its threads */
+  /* The threads of no runtime: main and C's; those of the runtime's states; and
+   * those that would not end, whose states are gone. */
+  struct green_family host, *families, lost;
+  struct green__record_slab *record_slabs; /* all */
+  struct green__record_slab *spare_slabs;  /* those of no family */
   uint32_t idle_records; /* slabs without a thread, for a trim to give back */
   struct green_fd **fds; /* by descriptor number */
   uint32_t fds_room;
@@ -292,8 +294,9 @@ struct green_hub {
   uint8_t in_batch, own, closing;
   uint8_t uses_libuv; /* MAIN drive: there may be handles in its loop */
   uint8_t accounting;
-  uint8_t frozen;   /* the clock, by this hub */
-  uint8_t keep_all; /* threads live on: their stacks stay mapped */
+  uint8_t ends_matter; /* somebody may wait for the end of all others */
+  uint8_t frozen;      /* the clock, by this hub */
+  uint8_t keep_all;    /* threads live on: their stacks stay mapped */
 };
 
 void green__ready(struct green_hub *h, struct green_thread *t);
@@ -325,6 +328,8 @@ void green__tend_surplus(struct green_hub *h);
 /* host.c: the handles of a host's loop, or of one for steps. */
 int green__host_open(struct green_hub *h);
 void green__host_rest(struct green_hub *h); /* stops them */
+/* A batch ran outside of the loop's turn: tells the loop what comes next. */
+void green__tell_host(struct green_hub *h);
 void green__host_close(struct green_hub *h);
 /* account.c: t does not run any more; t will run next. */
 void green__account_left(struct green_hub *h, struct green_thread *t);
@@ -336,15 +341,25 @@ void green__pending_update(struct green_hub *h, struct green_thread *t);
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state);
 /* A new thread, of C or main. */
-struct green_thread *green__thread_new(struct green_hub *h);
+struct green_thread *green__thread_new(struct green_family *f);
 /* The class of a thread that is not main. */
 extern const struct green_class green__c_class;
 static inline const struct green_class *green__class(
-    const struct green_hub *h, const struct green_thread *t) {
-  return t->flags & GREEN_RUNTIME ? h->runtime_class : &green__c_class;
+    const struct green_thread *t) {
+  return green_family_of(t)->klass;
 }
+/* family.c: the hub's own families. */
+void green__families_init(struct green_hub *h);
+/* A thread of the family has ended, and somebody may wait for that. */
+void green__family_ended(struct green_family *f);
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
-void green__drain_check(struct green_hub *h);
+void green__drain_check(struct green_hub *h, struct green_family *f);
+/* Is the thread, or the whole hub, being ended? 2: shields are refused. */
+static inline int green__draining(const struct green_hub *h,
+                                  const struct green_thread *t) {
+  int of_family = green_family_of(t)->draining;
+  return of_family > h->hot.draining ? of_family : h->hot.draining;
+}
 int green__enter(struct green_hub *h);
 /* Has it passed? Reads the clock only if the hub's last reading does not tell.
  */
@@ -356,9 +371,11 @@ static inline int green__passed(struct green_hub *h, uint64_t deadline) {
 int green__cleans_up(const struct green_hub *h);
 int green__result(struct green_hub *h, int reason);
 /* record.c: memory for a record, or NULL; and back. */
-struct green_thread *green__record_take(struct green_hub *h);
+struct green_thread *green__record_take(struct green_family *f);
 void green__record_put(struct green_hub *h, struct green_thread *t);
 void green__records_free(struct green_hub *h);
+/* The family is gone: its slabs with threads in them are of the lost ones. */
+void green__records_leave(struct green_family *f);
 int green__records_surplus(const struct green_hub *h);
 /* Gives at most `most` slabs back. Returns 1 if there are more to give back. */
 int green__records_trim(struct green_hub *h, uint32_t most);

@@ -152,8 +152,8 @@ static void begin(struct green_hub *h, struct green__stack *s,
 struct green_thread *green_run_next(struct green_hub *h,
                                     struct green_thread *t, int how) {
   struct green__stack *s = h->on;
-  uint8_t of_runtime = t->flags & GREEN_RUNTIME; /* the record may go */
-  green__stack_check(s);                         /* while its owner is known */
+  const struct green_family *f = green_family_of(t); /* the record may go */
+  green__stack_check(s); /* while its owner is known */
   t->stack = NULL;
   if (how != GREEN_PARKED) {
     if (green__unlikely(h->accounting)) green__account_left(h, t);
@@ -161,11 +161,12 @@ struct green_thread *green_run_next(struct green_hub *h,
     h->hot.current = NULL;
     green__thread_end(h, t, (enum green_state)t->state);
   }
-  s->job = t = next(h);
-  if (t && !t->stack && (t->flags & GREEN_RUNTIME) == of_runtime) {
+  t = next(h);
+  if (t && !t->stack && green_family_of(t) == f) {
     begin(h, s, t);
     return t;
   }
+  s->job = t;
   s->owner = NULL;
   h->hot.current = NULL;
   return NULL;
@@ -180,7 +181,7 @@ static void worker(void *arg) {
     struct green_thread *t = s->job;
     while (t && !t->stack) {
       begin(h, s, t);
-      green__class(h, t)->run(h, t);
+      green__class(t)->run(h, t);
       t = s->job;
     }
     green__stack_put(h, s);

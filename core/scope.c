@@ -33,7 +33,7 @@ static int is_awake(struct green_hub *h, struct green_scope *s) {
 static int hides(struct green_hub *h, const struct green_thread *t,
                  struct green_scope *s, enum which which) {
   if (s->kind != GREEN_SHIELD || s->cancelled) return 0;
-  if (t->flags & GREEN_FORCED || h->hot.draining >= 2) return 0;
+  if (t->flags & GREEN_FORCED || green__draining(h, t) >= 2) return 0;
   return which == NOW ? is_awake(h, s) : !s->awake;
 }
 
@@ -196,7 +196,7 @@ int green_take_throw(struct green_hub *h, struct green_thread *t) {
 int green__cleans_up(const struct green_hub *h) {
   const struct green_thread *t = h->hot.current;
   const struct green_scope *s;
-  if (!t || t == h->main || h->hot.draining) return 1;
+  if (!t || t == h->main || green__draining(h, t)) return 1;
   if (t->flags & (GREEN_STRUCK | GREEN_CLEANUP)) return 1;
   for (s = t->scopes; s; s = s->outer)
     if (s->cancelled || s->kind == GREEN_SHIELD) return 1;

@@ -11,10 +11,11 @@
 
 #include "internal.h"
 
-struct green_thread *green__thread_new(struct green_hub *h) {
+struct green_thread *green__thread_new(struct green_family *f) {
+  struct green_hub *h = f->hub;
   struct green_thread *t;
   if (!green__at_home(h)) return NULL;
-  t = green__record_take(h);
+  t = green__record_take(f);
   if (green__unlikely(!t)) return NULL;
   assert(t->id == 0);
   memset(t, 0, sizeof *t);
@@ -23,17 +24,14 @@ struct green_thread *green__thread_new(struct green_hub *h) {
   t->sleeps = (uint8_t)(h->hot.sleeps - 1); /* the first wait is not short */
   green_list_init(&t->joiners);
   t->state = GREEN_NEW;
-  h->live++;
-  h->hot.spawns++;
+  f->live++;
+  f->spawns++;
   return t;
 }
 
-struct green_thread *green_thread_new(struct green_hub *h,
-                                      const struct green_class *klass) {
-  struct green_thread *t = green__thread_new(h);
+struct green_thread *green_thread_new(struct green_family *f) {
+  struct green_thread *t = green__thread_new(f);
   if (green__unlikely(!t)) return NULL;
-  assert(!h->runtime_class || h->runtime_class == klass);
-  h->runtime_class = klass;
   t->flags = GREEN_RUNTIME;
   return t;
 }
@@ -57,7 +55,8 @@ int green_start(struct green_hub *h, struct green_thread *t, uint64_t at) {
 
 void green__thread_end(struct green_hub *h, struct green_thread *t,
                        enum green_state state) {
-  const struct green_class *klass = green__class(h, t);
+  struct green_family *f = green_family_of(t);
+  const struct green_class *klass = f->klass;
   int note = 0;
   assert(state >= GREEN_DONE && t != h->main && t->id);
   t->state = (uint8_t)state;
@@ -69,10 +68,9 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   }
   t->pending = 0;
   green_wake_all(h, &t->joiners, GREEN_WOKEN);
-  h->live--;
+  f->live--;
   if (klass->ended) klass->ended(h, t, note);
-  if (h->live == 1) green_wake_all(h, &h->others, GREEN_WOKEN);
-  if (h->drainer) green__drain_check(h);
+  if (green__unlikely(h->ends_matter)) green__family_ended(f);
   t->flags |= GREEN_OVER;
   if (!(t->flags & GREEN_HELD)) green__thread_free(h, t);
 }
@@ -92,7 +90,7 @@ void green_end_unstarted(struct green_hub *h, struct green_thread *t) {
 }
 
 int green_unstart(struct green_hub *h, struct green_thread *t) {
-  const struct green_class *klass = green__class(h, t);
+  const struct green_class *klass = green__class(t);
   uint64_t id = t->id;
   if (t->state != GREEN_NEW) return 0;
   t->flags |= GREEN_STRUCK;
@@ -146,7 +144,7 @@ int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {
   struct green_thread *t;
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
-  t = green__thread_new(h);
+  t = green__thread_new(&h->host);
   if (!t) return UV_ENOMEM;
   t->fn = fn;
   t->user = arg;

@@ -101,7 +101,7 @@ int green_wake_all(struct green_hub *h, struct green_list *list,
 
 static const struct green_wait_kind lap_kind = {"turn", NULL, NULL};
 static const struct green_wait_kind sleep_kind = {"sleep", NULL, NULL};
-const struct green_wait_kind green_others_kind = {"wait_others", NULL, NULL};
+static const struct green_wait_kind others_kind = {"wait_others", NULL, NULL};
 
 static int lap(struct green_hub *h) {
   int r = green_keep_reserve(h);
@@ -239,8 +239,9 @@ int green_wait_others(struct green_hub *h, uint64_t deadline) {
   if (!green__at_home(h)) return UV_EPERM;
   for (;;) {
     if (deadline > 0 && (r = green__enter(h)) < 0) return r;
-    if (h->live <= 1) return 0;
-    r = green_wait(h, &green_others_kind, NULL, &h->others, deadline);
+    if (green_live(h) <= 1) return 0;
+    h->ends_matter = 1;
+    r = green_wait(h, &others_kind, NULL, &h->others, deadline);
     if ((r = green__result(h, r)) < 0) return r;
   }
 }

@@ -79,7 +79,7 @@ static int report(lua_State *L, int index, const char *name) {
 /* All that may raise, in protected mode. */
 static int start(lua_State *L) {
   luaL_openlibs(L);
-  green_lua_open(L, lua_touserdata(L, 1));
+  if (green_lua_open(L, lua_touserdata(L, 1)) != LUA_OK) return lua_error(L);
   lua_register(L, "ticks", l_ticks);
   lua_register(L, "wait_ticks", l_wait_ticks);
   if (luaL_dostring(L, SCRIPT) != LUA_OK) return lua_error(L);

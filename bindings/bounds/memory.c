@@ -88,7 +88,7 @@ static int fits(const struct lg_budget *b, size_t more) {
 static void kill_thread(struct green_thread *t, void *arg) {
   struct lg *G = arg;
   int is_new = t->state == GREEN_NEW;
-  if (!lg_is_lua(t) || t->state >= GREEN_DONE) return;
+  if (t->state >= GREEN_DONE) return;
   if (green_kill(G->hub, t) > 0 && !is_new) t->flags |= GREEN_FORCED;
 }
 
@@ -100,7 +100,7 @@ static void end_state(struct green_hub *hub, struct green_timer *timer) {
       "luagreen: a state had no memory left (its limit is %llu "
       "bytes): its threads are killed\n",
       (unsigned long long)m->b.memory);
-  green_each(hub, kill_thread, m->b.G);
+  green_each_of(hub, &m->b.G->family, kill_thread, m->b.G);
 }
 
 /* Killing takes a safe moment: the hub's next one. */

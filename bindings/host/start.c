@@ -58,7 +58,7 @@ static void delist(struct lg_script *s) {
 /* The outcome without pcall's boolean. */
 static int push_values(lua_State *L, const struct lg_script *s) {
   int n;
-  if (s->thread->state < GREEN_DONE) {
+  if (!(s->thread->flags & GREEN_OVER)) {
     lua_pushliteral(L, "the state was closed, and the thread would not end");
     return 1;
   }
@@ -119,11 +119,13 @@ static void tell_host(struct lg_script *s) {
   lua_State *L = G->helper;
   int top = lua_gettop(L);
   hot->current = NULL;
+  G->calls_back++;
   delist(s);
   if (call_ended(L, s) != LUA_OK) report_callback(L, t);
   assert(s->called);
   lua_settop(L, top);
   hot->current = current;
+  G->calls_back--;
   if (t->state >= GREEN_DONE) lg_let_thread_go(G, t);
   free(s);
 }
@@ -268,6 +270,7 @@ int green_lua_push_thread(lua_State *L, struct green_thread *thread) {
   if (!lua_checkstack(L, 4)) return UV_ENOMEM;
   p.G = lg_find(L);
   if (!p.G || !p.G->hub || !thread->id) return UV_EINVAL;
+  if (lg_is_lua(thread) && lg_of(thread) != p.G) return UV_EINVAL;
   lua_pushcfunction(L, push_thread);
   lua_pushlightuserdata(L, &p);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) return 0;

@@ -181,7 +181,7 @@ static int wait_for_some(lua_State *L, struct race *r) {
   uint64_t until = r->next ? lg_earlier(r->next_at, r->deadline) : r->deadline;
   int code = lg_keep(L, r->G);
   if (code < 0) return code;
-  r->s->connecting = lg_current(r->G);
+  r->s->connecting = lg_running(r->G);
   code = green_fd_wait_any(r->G->hub, r->watched, r->n, GREEN_WRITABLE, until);
   r->s->connecting = NULL;
   return code < 0 ? code : 0;

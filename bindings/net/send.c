@@ -185,7 +185,7 @@ static int send_woken(lua_State *L, struct lg *G, int reason) {
 /* Unless what interrupted it was taken back, `sending` stays behind. */
 static void send_interrupted(lua_State *L, struct lg *G) {
   struct lg_socket *s = lua_touserdata(L, 1);
-  int reason = lg_current(G)->reason;
+  int reason = lg_running(G)->reason;
   if (reason == GREEN_INTERRUPT && !G->exiting && !lg_is_struck(G))
     s->resume = 1;
   else

@@ -266,7 +266,7 @@ static int l_stats(lua_State *L) {
   field(L, "polls", s.polls);
   field(L, "sleeps", s.sleeps);
   field(L, "spawned", s.spawned);
-  field(L, "threads", s.live);
+  field(L, "threads", lg_live_count(G));
   field(L, "ready", s.ready);
   field(L, "kept", s.kept);
   field(L, "stacks", s.stacks);

@@ -136,16 +136,14 @@ static void check_hub(lua_State *L, struct green_hub *hub) {
     luaL_error(L,
                "luagreen: threads of a former state would not end on the "
                "hub: nothing runs on it any more");
-  if (green_hot(hub)->user)
-    luaL_error(L,
-               "luagreen: the hub has a state already; each state needs "
-               "a hub of its own");
   if (size && size < least_stack())
     luaL_error(L, "luagreen: the hub's stack_size is %d KB; Lua needs %d KB",
                (int)(size / 1024), (int)(least_stack() / 1024));
 }
 
-void green_lua_open(lua_State *L, struct green_hub *hub) {
+/* (hub) */
+static int open_on(lua_State *L) {
+  struct green_hub *hub = lua_touserdata(L, 1);
   check_lua(L);
   check_abi(L);
   if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
@@ -155,16 +153,55 @@ void green_lua_open(lua_State *L, struct green_hub *hub) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_green_core);
   lua_setfield(L, -2, "green.core");
-  lua_pop(L, 1);
+  return 0;
+}
+
+int green_lua_open(lua_State *L, struct green_hub *hub) {
+  if (!lua_checkstack(L, 4)) {
+    lua_pushnil(L);
+    return LUA_ERRMEM;
+  }
+  lua_pushcfunction(L, open_on);
+  lua_pushlightuserdata(L, hub);
+  return lua_pcall(L, 1, 0, 0);
+}
+
+/* --- closing --- */
+
+struct search {
+  struct lg *G;
+  int found;
+};
+
+/* Does the thread wait in code of the state? Its stack would go on in a state
+ * that is closed. */
+static void find_inside(struct green_thread *t, void *arg) {
+  struct search *s = arg;
+  lua_State *note = green_kept_note(t);
+  if (note && t != lg_running(s->G) && lg_same_state(note, s->G->main))
+    s->found = 1;
+}
+
+static int may_close(struct lg *G) {
+  struct search s = {G, 0};
+  struct green_thread *t;
+  if (green_may_drain(G->hub) < 0) return UV_EPERM;
+  if (G->calls_back) return UV_EBUSY;
+  t = lg_running(G);
+  if (t && lg_is_lua(t) && lg_of(t) == G) return UV_EPERM;
+  green_each_of(G->hub, NULL, find_inside, &s); /* main, and those of C */
+  return s.found ? UV_EBUSY : 0;
 }
 
 int green_lua_close(lua_State *L) {
   struct lg *G = lg_find(L);
-  int left;
+  int r;
   if (!G || !G->hub) return 0;
-  left = lg_drain(L, G);
+  if (G->drained) return UV_EBUSY; /* somebody else does it now */
+  if ((r = may_close(G)) < 0) return r;
+  r = lg_drain(L, G);
   lg_close_hub(L, G);
-  return left;
+  return r;
 }
 
 struct green_hub *green_lua_hub(lua_State *L) {

@@ -2,7 +2,8 @@
  *
  * Everything is in place before the hub is opened, so that an error in between
  * leaves a userdata whose __gc cleans up. At the end, the state drains, the
- * floors below release what they hold of the hub, and the hub goes last.
+ * floors below release what they hold of the hub, and the hub goes last: one
+ * that was made for a state is closed with the last state that is on it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,7 +17,9 @@
 #include "open/open.h"
 #include "runtime/closing.h"
 #include "runtime/force.h"
+#include "runtime/guest.h"
 #include "runtime/kill_note.h"
+#include "runtime/scopes.h"
 #include "runtime/sigint.h"
 #include "runtime/site.h"
 #include "sync/sync.h"
@@ -24,23 +27,34 @@
 #include "thread/end.h"
 #include "thread/thread.h"
 
+/* The state is on the hub no more. */
+static void leave_hub(struct lg *G, struct green_hub *hub) {
+  struct lg *other;
+  green_family_close(&G->family);
+  G->hub = NULL;
+  other = (struct lg *)green_families(hub);
+  if (other && G->own) other->own = 1;
+  if (other) return;
+  green_set_runtime(hub, NULL);
+  if (G->own) green_close(hub);
+}
+
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
   lg_drain(L, G);
   lg_ticks_off(G);
   lg_sockets_shut(L, G);
   lg_dump_signal_off(G);
+  lg_scopes_leave(G);
   lg_locks_drop(G);
   lg_scripts_end(G);
   lg_drop_kill_notes(G);
   lg_budget_close(G);
-  G->hub = NULL;
-  green_hot(hub)->user = NULL;
-  green_set_runtime(hub, NULL);
-  if (G->own)
-    green_close(hub);
+  lg_forget_guests(G);
+  if (green_elsewhere(hub))
+    G->hub = NULL; /* and the hub stays as it is */
   else
-    green_hot(hub)->draining = 0; /* the host's goes on */
+    leave_hub(G, hub);
 }
 
 static const struct green_runtime runtime = {NULL, lg_abandoned, lg_c_ended,
@@ -114,9 +128,11 @@ static void open_hub(lua_State *L, struct lg *G, struct green_hub *hub) {
   G->own = hub == NULL;
   if (!hub) r = open_own(L, &hub);
   if (r < 0) luaL_error(L, "luagreen: no hub: %s", green_strerror(r));
+  r = green_family_open(hub, &G->family, &lg_thread_class);
+  if (r < 0) luaL_error(L, "luagreen: no hub: %s", green_strerror(r));
   G->hub = hub;
+  G->has_main = green_main(hub) != NULL;
   if (G->own) green_report_overflow(); /* a host asks for it itself */
-  green_hot(hub)->user = G;
   green_set_runtime(hub, &runtime);
 }
 

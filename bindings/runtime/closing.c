@@ -14,12 +14,24 @@
 #include "runtime/object.h"
 #include "runtime/runtime.h"
 
+/* The last state on a hub of its own ends everything there. */
+static int drain(struct lg *G) {
+  int alone = green_families(G->hub) == &G->family && !G->family.next;
+  return G->own && alone ? green_drain(G->hub)
+                         : green_family_drain(&G->family);
+}
+
+/* A caller that cannot wait leaves them behind as they are; a forked child has
+ * only a copy of them. */
 int lg_drain(lua_State *L, struct lg *G) {
   int left;
   if (G->drained || !G->hub) return 0;
-  G->drained = 1;             /* threads may still spawn, to clean up */
-  green_keep_note(G->hub, L); /* where the drain waits, for reports */
-  left = green_drain(G->hub);
+  G->drained = 1;    /* threads may still spawn, to clean up */
+  if (lg_current(G)) /* where the drain waits, for reports */
+    green_keep_note(G->hub, L);
+  left = drain(G);
+  if (left < 0 && !green_elsewhere(G->hub))
+    left = green_family_abandon(&G->family);
   assert(G->drained == 1); /* a drain starts no other drain */
   G->drained = 2;          /* from now on nothing blocks, and nothing spawns */
   return left;
@@ -72,7 +84,7 @@ static int make_sentinel(lua_State *L) {
  * memory is short the spare takes its place, or the old one stays: main can
  * still block, and does not try again until there are new threads. */
 void lg_sentinel(lua_State *L, struct lg *G) {
-  if (likely(G->sentinel_spawns == green_hot(G->hub)->spawns)) return;
+  if (likely(G->sentinel_spawns == G->family.spawns)) return;
   if (!lua_checkstack(L, 6)) return;
   lua_pushcfunction(L, make_sentinel);
   if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
@@ -84,7 +96,7 @@ void lg_sentinel(lua_State *L, struct lg *G) {
     lua_pushboolean(L, 0);
     lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.spare");
   }
-  G->sentinel_spawns = green_hot(G->hub)->spawns;
+  G->sentinel_spawns = G->family.spawns;
 }
 
 /* Makes the first sentinel, and everything that later ones need. */

@@ -86,7 +86,7 @@ int lg_was_left(const struct green_thread *t) {
 }
 
 static int in_finalizer(lua_State *L, struct lg *G) {
-  return lua_gc(L, LUA_GCCOUNT) < 0 && !green_hot(G->hub)->draining;
+  return lua_gc(L, LUA_GCCOUNT) < 0 && !lg_draining(G);
 }
 
 /* Between the thread's coroutine and L there may be only coroutines that Lua's
@@ -262,9 +262,10 @@ void lg_watch_killed(lua_State *L, struct lg *G) {
 /* Somebody else's hook stays until the kill is delivered; that of a tick fires
  * once, and there will be another one. */
 void lg_killed(struct green_hub *hub, struct green_thread *t) {
-  struct lg *G = lg_of(hub);
-  lua_Hook hook = G && lg_is_lua(t) ? lua_gethook(t->user) : NULL;
-  if (G && lg_is_lua(t) && (!hook || hook == G->tick)) lg_watch_thread(G, t);
+  lua_Hook hook = lg_is_lua(t) ? lua_gethook(t->user) : NULL;
+  (void)hub;
+  if (lg_is_lua(t) && (!hook || hook == lg_of(t)->tick))
+    lg_watch_thread(lg_of(t), t);
 }
 
 void lg_watch_reset(struct lg *G, lua_State *co) {

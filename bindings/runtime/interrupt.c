@@ -63,11 +63,12 @@ static void lap_first(lua_State *L, struct lg *G, const struct lg_op *op) {
 void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op) {
   struct green_thread *t = lg_current(G);
   struct green_scope *scope;
-  enum green_strike strike = green_strikes(G->hub, t, &scope);
+  enum green_strike strike = t ? green_strikes(G->hub, t, &scope) : 0;
   int how;
   if (strike == GREEN_STRIKE_NONE) return;
   how = green_deliver(G->hub, strike, scope);
-  if (strike == GREEN_STRIKE_SCOPE && scope->deliveries == MOST_SWALLOWED)
+  if (strike == GREEN_STRIKE_SCOPE && lg_is_own_scope(G, scope) &&
+      scope->deliveries == MOST_SWALLOWED)
     report_swallowed(L, scope, G);
   if (how == GREEN_FORCE) lg_force(L, G);
   if (how != GREEN_AT_ONCE && !lg_refusal(L, G)) lap_first(L, G, op);

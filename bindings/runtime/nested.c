@@ -159,9 +159,12 @@ static int runs_in(struct lg *G, const struct green_thread *t, lua_State *co) {
 }
 
 int lg_awake(struct green_hub *hub, struct green_scope *scope) {
-  struct lg *G = lg_of(hub);
+  struct lg_scope *s =
+      (void *)((char *)scope - offsetof(struct lg_scope, scope));
+  struct lg *G = s->object.G;
   lua_State *co = coroutine_of(G, scope->user);
   lua_Debug ar;
+  (void)hub;
   return co && lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar) &&
          runs_in(G, scope->thread, co);
 }

@@ -61,7 +61,7 @@ void lg_main_blocks(lua_State *L, struct lg *G);
 /* Leaves by yielding, after the wait was begun; k goes on. The caller returns
  * its result at once. */
 static inline int lg_leave(lua_State *L, struct lg *G, lua_KFunction k) {
-  lg_current(G)->user_flags |= LG_PARKED;
+  lg_running(G)->user_flags |= LG_PARKED;
   return lua_yieldk(L, 0, (lua_KContext)G, k);
 }
 
@@ -69,7 +69,7 @@ static inline int lg_leave(lua_State *L, struct lg *G, lua_KFunction k) {
  * somebody else has, and k must yield once more. */
 static inline struct lg *lg_back(lua_State *L, lua_KContext ctx) {
   struct lg *G = (struct lg *)ctx;
-  struct green_thread *t = G->hub ? lg_current(G) : NULL;
+  struct green_thread *t = G->hub ? lg_running(G) : NULL;
   return likely(t && t->user == L && lg_is_lua(t)) ? G : NULL;
 }
 

@@ -1,7 +1,7 @@
 /* rare.c - a thread's table of rare things, by the keys of rare.h. Few threads
  * have one; the first rare thing makes it.
  *
- * The table stands in one of G->tables by the thread's anchor slot, exactly
+ * The table stands in one of G->tables by the thread's slot (guest.h), exactly
  * while LG_RARE is set, and dies with the thread, unless a handle takes it
  * over.
  *
@@ -10,17 +10,18 @@
 #include "runtime/rare.h"
 
 #include "runtime/anchor.h"
+#include "runtime/guest.h"
 
 enum { RARES = 5 }; /* index on G->tables */
 
-static int has(const struct green_thread *t) {
-  assert(!(t->user_flags & LG_RARE) || t->user_anchor);
-  return t->user_flags & LG_RARE;
+static int has(struct lg *G, const struct green_thread *t) {
+  assert(!(lg_flags(G, t) & LG_RARE) || lg_slot(G, t));
+  return t->user_flags & LG_RARE && lg_flags(G, t) & LG_RARE;
 }
 
 int lg_rare(lua_State *L, struct lg *G, struct green_thread *t) {
-  if (!has(t)) return 0;
-  lua_rawgeti(G->tables, RARES, t->user_anchor);
+  if (!has(G, t)) return 0;
+  lua_rawgeti(G->tables, RARES, lg_slot(G, t));
   lua_xmove(G->tables, L, 1);
   return 1;
 }
@@ -45,34 +46,34 @@ void lg_make_rare(lua_State *L, struct lg *G, struct green_thread *t) {
   if (lg_rare(L, G, t)) return;
   lg_new_rare(L);
   if (t->id != id) return; /* a finalizer has ended it: of nobody */
-  if (has(t)) {            /* or was faster */
+  if (has(G, t)) {         /* or was faster */
     lua_pop(L, 1);
     lg_rare(L, G, t);
     return;
   }
-  if (!t->user_anchor) { /* main, or a thread of C's */
+  if (!lg_is_lua(t) && !lg_make_guest(L, G, t)->anchor) {
     lua_pushboolean(L, 1);
-    t->user_anchor = lg_anchor(L, G);
+    lg_set_slot(G, t, lg_anchor(L, G));
   }
-  lg_put_rare(L, G, t->user_anchor);
-  t->user_flags |= LG_RARE;
+  lg_put_rare(L, G, lg_slot(G, t));
+  lg_set_flag(G, t, LG_RARE);
 }
 
 int lg_peek_rare(struct lg *G, struct green_thread *t, int key) {
   int type;
-  if (likely(!has(t))) {
+  if (likely(!has(G, t))) {
     lua_pushnil(G->tables);
     return LUA_TNIL;
   }
-  lua_rawgeti(G->tables, RARES, t->user_anchor);
+  lua_rawgeti(G->tables, RARES, lg_slot(G, t));
   type = lua_rawgeti(G->tables, -1, key);
   lua_replace(G->tables, -2);
   return type;
 }
 
 int lg_push_rare(struct lg *G, const struct green_thread *t) {
-  if (likely(!has(t))) return 0;
-  lua_rawgeti(G->tables, RARES, t->user_anchor);
+  if (likely(!has(G, t))) return 0;
+  lua_rawgeti(G->tables, RARES, lg_slot(G, t));
   return 1;
 }
 
@@ -82,7 +83,7 @@ void lg_take_rare(struct lg *G, int slot) {
 }
 
 void lg_drop_rare(struct lg *G, struct green_thread *t) {
-  if (likely(!has(t))) return;
-  lg_take_rare(G, t->user_anchor);
-  t->user_flags &= (uint8_t)~LG_RARE;
+  if (likely(!has(G, t))) return;
+  lg_take_rare(G, lg_slot(G, t));
+  lg_clear_flag(G, t, LG_RARE);
 }

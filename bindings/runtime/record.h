@@ -18,6 +18,9 @@ enum {
   LG_KEPT = 64,      /* a crew holds the record until its results are read */
   LG_HANDLED = 128   /* has a handle, which stands in its anchor slot */
 };
+/* Of main and of C's threads, whose user_flags are otherwise the union of those
+ * of the states that know it (guest.h): some state does. */
+enum { LG_KNOWN = LG_STARTED };
 
 /* The stack of a thread's coroutine starts with a to-be-closed guard, which
  * notices when others close it (coroutine.c), and a copy of its function, which

@@ -13,17 +13,18 @@
 #include "runtime/state.h"
 
 const char *lg_refusal(lua_State *L, struct lg *G) {
-  struct green_hub_hot *hot = green_hot(G->hub);
+  struct green_thread *t = lg_running(G);
   const char *elsewhere = green_elsewhere(G->hub);
   if (elsewhere) return elsewhere;
   if (G->drained == 2) return "while the state closes";
-  if (!hot->current)
-    return "here: it would block the host's loop; spawn a thread";
+  if (!t) return "here: it would block the host's loop; spawn a thread";
+  if (lg_is_lua(t) && lg_of(t) != G)
+    return "here: a thread of another Lua state runs this; spawn a thread";
   /* lua_gc() fails while a finalizer runs. A closing state drains in a
    * finalizer, where clean-up may still block. */
-  if (lua_gc(L, LUA_GCCOUNT) < 0 && !hot->draining)
+  if (lua_gc(L, LUA_GCCOUNT) < 0 && !lg_draining(G))
     return "in a finalizer (__gc)";
-  if (L == G->main && hot->current != green_main(G->hub))
+  if (L == G->main && t != green_main(G->hub))
     return "in a callback that a C library runs on the main Lua thread";
   return G->refuse;
 }

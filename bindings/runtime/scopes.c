@@ -16,6 +16,7 @@
 #include "runtime/object.h"
 #include "runtime/scopes.h"
 #include "runtime/site.h"
+#include "runtime/strike.h"
 
 #include <string.h>
 
@@ -39,6 +40,23 @@ static void scope_close(struct lg *G, struct lg_scope *s) {
   if (s->nested) lg_unnest(G, s);
   lg_release(G, (int)s->scope.user);
   s->scope.user = 0;
+}
+
+static void close_own(struct lg *G, struct green_thread *t) {
+  struct green_scope *s, *outer;
+  for (s = t->scopes; s; s = outer) {
+    outer = s->outer;
+    if (lg_is_own_scope(G, s)) scope_close(G, of_core(s));
+  }
+}
+
+static void close_of_host(struct green_thread *t, void *arg) {
+  close_own(arg, t);
+}
+
+/* Main and C's threads live on, and the scopes are the state's memory. */
+void lg_scopes_leave(struct lg *G) {
+  green_each_of(G->hub, NULL, close_of_host, G);
 }
 
 /* The coroutine of a nested timeout may still go on, in another thread, so the

@@ -21,8 +21,13 @@
 static struct lg *volatile owner; /* per process, like the signal */
 static struct sigaction former;
 
-static void interrupt_main(struct lg *G) {
-  if (G->interrupted) green_throw(G->hub, green_main(G->hub), UV_EINTR);
+static void interrupt_main(void) {
+  struct lg *G = owner;
+  if (G && G->interrupted) green_throw(G->hub, green_main(G->hub), UV_EINTR);
+}
+
+void lg_sigint_raised(void) {
+  if (owner) owner->interrupted = 0;
 }
 
 /* Fires in the code that computes. In main it raises; elsewhere it gives main a
@@ -36,12 +41,12 @@ static void hook(lua_State *L, lua_Debug *ar) {
   lua_sethook(L, NULL, 0, 0);
   if (!G || !G->hub || !(t = lg_current(G))) return;
   if (t == green_main(G->hub)) {
-    if (!G->interrupted) return;
-    G->interrupted = 0;
+    if (!owner || !owner->interrupted) return;
+    owner->interrupted = 0;
     luaL_error(L, "interrupted!");
   }
   if (lg_refusal(L, G) || green_keep_reserve(G->hub) < 0) return;
-  interrupt_main(G);
+  interrupt_main();
   green_keep_note(G->hub, L);
   green_lap_begin(G->hub, &kind);
   green_keep(G->hub);
@@ -51,7 +56,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
  * coroutine of the user's below it may be gone: Lua does not tell us when one
  * ends. */
 static lua_State *computing(struct lg *G) {
-  struct green_thread *t = lg_current(G);
+  struct green_thread *t = lg_running(G);
   if (!t) return NULL;
   if (t == green_main(G->hub)) return G->main;
   return lg_is_lua(t) ? t->user : NULL;
@@ -72,8 +77,7 @@ static void on_sigint(int number) {
 
 /* On the hub: main is parked, or ready with something else. */
 void lg_sigint_alert(struct green_hub *hub) {
-  struct lg *G = lg_of(hub);
-  if (G) interrupt_main(G);
+  if (owner && owner->hub == hub) interrupt_main();
 }
 
 static int install(struct lg *G) {

@@ -1,6 +1,7 @@
 /* state.h - the library's state for a lua_State.
  *
- * One struct lg for each lua_State with a hub: a userdata, the first upvalue of
+ * One struct lg for each lua_State with a hub, which may have any number of
+ * them: a userdata, the first upvalue of
  * every C function of the library. Rules (DESIGN.md): Lua runs only below
  * lua_resume; only functions that cannot raise touch another thread's
  * lua_State; a worker that needs Lua outside lua_resume calls lg_protected().
@@ -36,8 +37,9 @@ typedef int lg_tick_act(lua_State *L, struct lg *G, lua_Debug *ar,
                         uint64_t ran);
 
 struct lg {
-  struct green_hub *hub;    /* NULL once closed */
-  struct lg_budget *budget; /* of its memory; NULL: it is not counted */
+  struct green_family family; /* its threads; first: lg_of() relies on it */
+  struct green_hub *hub;      /* NULL once closed */
+  struct lg_budget *budget;   /* of its memory; NULL: it is not counted */
   struct green_lua_limits limits;
   lua_State *main;      /* the main Lua thread */
   lua_State *tables;    /* never runs: [1] anchors, [5] rare things of threads
@@ -52,13 +54,13 @@ struct lg {
   int free_count, slots, room;
   struct lg_net *net;        /* the state that all sockets share */
   struct lock *locks;        /* all of them */
+  struct lg_guest *guests;   /* main and C's threads, where it knows them */
   struct lg_script *scripts; /* of the host's, whose end it is to be told */
   struct lg_kill_note *kill_notes, **last_kill_note;
   int pool_count;
   lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
   int pool_slot[LG_POOL];
-  const struct green_class *thread_class; /* of threads that are coroutines */
-  int handle_class;                       /* their metatable in the registry */
+  int handle_class; /* their metatable in the registry */
   /* Called at the end of each thread: see lg_at_thread_end(). */
   void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
   int duty_count;
@@ -76,9 +78,11 @@ struct lg {
   struct green_thread *lost_hooks; /* its coroutine dies below a hook now */
   uint64_t seed;                   /* of the random hook periods */
   const char *refuse; /* the reason to refuse blocking just now, or NULL */
+  uint8_t has_main;   /* the hub has */
   uint8_t own, drained, recycle, sigint, exiting;
-  uint8_t can_tell; /* the helper has memory for a script's last callback */
-  uint8_t armed;    /* SIGINT is ours, or was */
+  uint8_t calls_back; /* the host, with the helper in use */
+  uint8_t can_tell;   /* the helper has memory for a script's last callback */
+  uint8_t armed;      /* SIGINT is ours, or was */
   volatile uint8_t interrupted;
   /* For a killed thread that computes: since when, and the hub's switches
    * then. */
@@ -90,8 +94,28 @@ static inline struct lg *lg_get(lua_State *L) {
   if (unlikely(!G->hub)) luaL_error(L, "luagreen: the state is closing");
   return G;
 }
-static inline struct green_thread *lg_current(struct lg *G) {
+/* The state of a thread of Lua's. */
+static inline struct lg *lg_of(const struct green_thread *t) {
+  assert(lg_is_lua(t));
+  return (struct lg *)green_family_of(t);
+}
+/* The running thread, for code that knows it to be one of this state, of main
+ * or of C's: it waits, or is about to. */
+static inline struct green_thread *lg_running(struct lg *G) {
   return green_hot(G->hub)->current;
+}
+/* Code of this state that a thread of another state calls, through a host's C
+ * function, counts as the host's: no green thread runs it. */
+static inline struct green_thread *lg_current(struct lg *G) {
+  struct green_thread *t = lg_running(G);
+  return t && lg_is_lua(t) && unlikely(lg_of(t) != G) ? NULL : t;
+}
+static inline int lg_draining(struct lg *G) {
+  return G->family.draining || green_hot(G->hub)->draining;
+}
+/* How many threads the state has: main, if there is one, counts for each. */
+static inline uint32_t lg_live_count(struct lg *G) {
+  return G->family.live + G->has_main;
 }
 /* The thread's own lua_State, which runs unless a coroutine of the user's
  * does. */
@@ -99,8 +123,10 @@ static inline lua_State *lg_own_state(struct lg *G,
                                       const struct green_thread *t) {
   return t == green_main(G->hub) ? G->main : t->user;
 }
-static inline struct lg *lg_of(struct green_hub *hub) {
-  return green_hot(hub)->user;
+/* Are both of one state? Runs on any stack. */
+static inline int lg_same_state(lua_State *a, lua_State *b) {
+  return lua_topointer(a, LUA_REGISTRYINDEX) ==
+         lua_topointer(b, LUA_REGISTRYINDEX);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "runtime/nested.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
+#include "runtime/sigint.h"
 #include "runtime/strike.h"
 
 /* --- the kill object --- */
@@ -69,6 +70,11 @@ void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t) {
 
 /* --- scopes and throws --- */
 
+int lg_is_own_scope(struct lg *G, const struct green_scope *scope) {
+  const char *s = (const char *)scope - offsetof(struct lg_scope, scope);
+  return scope->user && ((const struct lg_scope *)s)->object.G == G;
+}
+
 void lg_push_scope_object(lua_State *L, struct lg *G,
                           struct green_scope *scope) {
   lg_push_anchored(L, G, (int)scope->user);
@@ -78,7 +84,11 @@ void lg_push_scope_object(lua_State *L, struct lg *G,
 }
 
 static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
-  assert(scope && scope->user);
+  assert(scope);
+  if (!lg_is_own_scope(G, scope)) {
+    lua_pushliteral(L, "timeout"); /* the host knows more */
+    return;
+  }
   lg_push_scope_object(L, G, scope);
   if (lua_getiuservalue(L, -1, 1) <= LUA_TNIL)
     lua_pop(L, 1);
@@ -93,6 +103,8 @@ static void peek_thrown(lua_State *L, struct lg *G, int code) {
   } else if (code == LG_THROWN && lg_rare(L, G, lg_current(G))) {
     lua_rawgeti(L, -1, RARE_THROWN);
     lua_remove(L, -2);
+  } else if (code == LG_THROWN) {
+    lua_pushliteral(L, "an error that another Lua state threw");
   } else {
     lua_pushstring(L, green_strerror(code));
   }
@@ -109,7 +121,7 @@ static void note_thrown(lua_State *L) {
 void lg_push_thrown(lua_State *L, struct lg *G, int code) {
   luaL_checkstack(L, 6, "luagreen");
   peek_thrown(L, G, code);
-  if (code == UV_EINTR) G->interrupted = 0;
+  if (code == UV_EINTR) lg_sigint_raised();
   if (lg_rare(L, G, lg_current(G))) {
     lua_pushnil(L);
     lua_rawseti(L, -2, RARE_THROWN);

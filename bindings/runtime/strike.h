@@ -15,6 +15,9 @@ enum { LG_THROWN = -0x4c55 };
 void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,
                     struct green_scope *scope);
 /* The timeout, or the scope of a group. */
+/* Was it opened by code of this state? Main and C's threads have scopes of
+ * others, and of the host's. */
+int lg_is_own_scope(struct lg *G, const struct green_scope *scope);
 void lg_push_scope_object(lua_State *L, struct lg *G,
                           struct green_scope *scope);
 /* Takes the value of a throw, whose code the core has returned. */

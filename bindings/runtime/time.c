@@ -53,7 +53,17 @@ static int others_woken(lua_State *L, struct lg *G, int reason) {
 static const struct lg_op others_op = {
     {"wait_others", NULL, NULL}, l_wait_others, others_woken, NULL};
 
-/* wait_others([s]): true when the caller is the only live thread. */
+/* Threads of the state that are not the caller. If the hub is the state's own,
+ * main is one. */
+static uint32_t others(struct lg *G) {
+  struct green_thread *t = lg_current(G), *main = green_main(G->hub);
+  uint32_t n = G->family.live;
+  if (t && lg_is_lua(t)) n--;
+  return n + (G->own && main && t != main);
+}
+
+/* wait_others([s]): true when the caller is the only live thread of its
+ * state. */
 static int l_wait_others(lua_State *L) {
   struct lg *G = lg_get(L);
   uint64_t deadline = lg_limit(L, 1);
@@ -62,12 +72,13 @@ static int l_wait_others(lua_State *L) {
     int r = lg_enter(L, G, &others_op);
     if (r >= 0) return r;
   }
-  if (green_live(G->hub) <= 1) {
+  if (others(G) == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   if (deadline == 0) return lg_push_timeout(L);
-  return lg_wait(L, G, &others_op, NULL, green_others(G->hub), deadline);
+  return lg_wait(L, G, &others_op, NULL, green_family_others(&G->family),
+                 deadline);
 }
 
 static const luaL_Reg functions[] = {{"sleep", l_sleep},

@@ -24,8 +24,8 @@ static __attribute__((noinline)) int go_on_slow(lua_State *L, struct lg *G,
                 reason == GREEN_EXIT;
   /* Reasons above GREEN_EXIT are the operation's own (queue.c has one). */
   if (cut_off && op->interrupted) op->interrupted(L, G);
-  if (G->exiting && lg_current(G) == green_main(G->hub)) lg_exit(L, G);
-  if (reason == GREEN_DEADLOCK) return lg_raise_deadlock(L, lg_current(G));
+  if (G->exiting && lg_running(G) == green_main(G->hub)) lg_exit(L, G);
+  if (reason == GREEN_DEADLOCK) return lg_raise_deadlock(L, lg_running(G));
   if (reason != GREEN_INTERRUPT) return op->woken(L, G, reason);
   lg_interrupt(L, G, op);
   return op->start(L); /* it was taken back before this thread ran */
@@ -45,8 +45,8 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
   struct lg *G = lg_back(L, ctx);
   (void)status;
   if (unlikely(!G)) return lua_yieldk(L, 0, ctx, wait_k);
-  return go_on(L, G, (const struct lg_op *)lg_current(G)->kind,
-               lg_current(G)->reason);
+  return go_on(L, G, (const struct lg_op *)lg_running(G)->kind,
+               lg_running(G)->reason);
 }
 
 /* Others may close the coroutine of a thread that left. Then its <close>
@@ -87,7 +87,7 @@ static int find_mark(lua_State *L, struct lg *G) {
 /* lua_settop() would also close the mark, but Lua 5.4.4 then sets a wrong top
  * if the call moves the stack. */
 static int go_on_unmarked(lua_State *L, struct lg *G, int mark) {
-  struct green_thread *t = lg_current(G);
+  struct green_thread *t = lg_running(G);
   lua_closeslot(L, mark);
   lua_settop(L, mark - 1);
   return go_on(L, G, (const struct lg_op *)t->kind, t->reason);
@@ -106,13 +106,13 @@ static int tried_k(lua_State *L, int status, lua_KContext ctx) {
   (void)status;
   if (unlikely(!G)) return lua_yieldk(L, 0, ctx, tried_k);
   mark = find_mark(L, G);
-  if (lg_current(G)->kind->undo) lg_try_call(L);
+  if (lg_running(G)->kind->undo) lg_try_call(L);
   return go_on_unmarked(L, G, mark);
 }
 
 int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep) {
   if (keep) return go_on(L, G, op, lg_stay(L, G));
-  if (!lg_current(G)->on) return lg_leave(L, G, wait_k);
+  if (!lg_running(G)->on) return lg_leave(L, G, wait_k);
   return leave_marked(L, G, marked_k);
 }
 
@@ -172,7 +172,7 @@ static int restart_k(lua_State *L, int status, lua_KContext ctx) {
   (void)status;
   if (!G) return lua_yieldk(L, 0, ctx, restart_k);
   lg_drop_foreign(L);
-  return ((const struct lg_op *)lg_current(G)->kind)->start(L);
+  return ((const struct lg_op *)lg_running(G)->kind)->start(L);
 }
 
 static int lap_and_restart(lua_State *L, struct lg *G,
@@ -186,7 +186,7 @@ static int lap_and_restart(lua_State *L, struct lg *G,
 
 int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op) {
   struct green_hub_hot *hot = green_hot(G->hub);
-  if (!hot->current) return -1;
+  if (!lg_current(G)) return -1;
   if (hot->current == green_main(G->hub) && !lg_refusal(L, G))
     lg_main_blocks(L, G);
   if (hot->current->pending) {

@@ -126,11 +126,6 @@ static void abandon(struct lg *G, struct green_thread *t) {
   }
 }
 
-static void drop(struct green_thread *t, void *arg) {
-  (void)arg;
-  while (green_extra_value(t)) take_away(green_extra_value(t));
-}
-
 static void unmake(struct lock *l) {
   assert(!l->owner && *l->before == l);
   *l->before = l->after;
@@ -140,8 +135,10 @@ static void unmake(struct lock *l) {
 
 /* Those that are left are of objects whose finalizers could not run. */
 void lg_locks_drop(struct lg *G) {
-  green_each(G->hub, drop, NULL);
-  while (G->locks) unmake(G->locks);
+  while (G->locks) {
+    if (G->locks->owner) take_away(G->locks);
+    unmake(G->locks);
+  }
 }
 
 /* --- its memory --- */

@@ -349,7 +349,7 @@ static struct green_list *putters(void *object) {
 }
 
 static int put_woken(lua_State *L, struct lg *G, int reason) {
-  struct green_node *node = &lg_current(G)->node;
+  struct green_node *node = &lg_running(G)->node;
   if (likely(reason == GREEN_WOKEN)) {
     lua_pushboolean(L, 1);
     return 1;
@@ -360,7 +360,7 @@ static int put_woken(lua_State *L, struct lg *G, int reason) {
 }
 
 static void put_interrupted(lua_State *L, struct lg *G) {
-  withdraw(L, 1, &lg_current(G)->node);
+  withdraw(L, 1, &lg_running(G)->node);
 }
 
 static const struct lg_waitable put_waitable = {
@@ -391,7 +391,7 @@ static int queue_put(lua_State *L) {
   if (deadline == 0) return lg_push_timeout(L);
   lua_settop(L, 3);
   keep = lg_keep_or_yield(L, G, op);
-  leave_value(L, q, 1, &lg_current(G)->node);
+  leave_value(L, q, 1, &lg_running(G)->node);
   r = green_wait_begin(G->hub, &op->kind, q, &q->putters, deadline);
   if (r < 0) {
     put_interrupted(L, G);

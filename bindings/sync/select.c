@@ -113,7 +113,7 @@ static void withdraw(lua_State *L, struct selection *s, int reason) {
 /* The selection of the current thread, which has just resumed. It lies above
  * the objects; drops values of a foreign resume above it. */
 static struct selection *its_own(lua_State *L, struct lg *G) {
-  struct selection *s = lg_current(G)->on;
+  struct selection *s = lg_running(G)->on;
   lua_settop(L, place(s->n));
   return s;
 }
@@ -205,7 +205,7 @@ static int link_one(lua_State *L, struct lg *G, struct selection *s, int i) {
     r = c->w->link(G, c->object, &c->node, &c->where);
   else
     green_list_add(c->w->list(c->object), &c->node);
-  if (r >= 0 && c->node.link.next) c->node.thread = lg_current(G);
+  if (r >= 0 && c->node.link.next) c->node.thread = lg_running(G);
   return r;
 }
 

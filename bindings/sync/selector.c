@@ -175,7 +175,7 @@ static int link_volatile_one(struct lg *G, struct one *one) {
     r = one->w->link(G, one->object, node, &one->where);
   else
     green_list_add(one->w->list(one->object), node);
-  if (r >= 0 && node->link.next) node->thread = lg_current(G);
+  if (r >= 0 && node->link.next) node->thread = lg_running(G);
   return r;
 }
 
@@ -237,7 +237,7 @@ static int wait_for_any(lua_State *L, struct lg *G, struct selector *s) {
       lg_keep_or_yield(L, G, &select_op); /* may run finalizers: ask again */
   if ((r = ask_marked(L, s)) >= 0) return r;
   s->fired = -1;
-  s->waiter = lg_current(G);
+  s->waiter = lg_running(G);
   green_choice_enter(G->hub, &s->choice);
   r = link_volatile(G, s, &one);
   if (r >= 0)
@@ -309,7 +309,7 @@ static int selector_select(lua_State *L) {
   if (deadline > 0 && (r = lg_enter(L, G, &select_op)) >= 0) return r;
   check_alone(L, G, s);
   if (s->closed) return lg_push_closed(L);
-  ask_anew(s, lg_current(G));
+  ask_anew(s, lg_running(G));
   if ((r = ask_marked(L, s)) >= 0) return r;
   if (deadline == 0) return lg_push_timeout(L);
   s->deadline = deadline;

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/guest.h"
 #include "runtime/rare.h"
 #include "thread/handle.h"
 #include "thread/thread.h"
@@ -42,6 +43,6 @@ int lg_l_set_output(lua_State *L) {
   lg_make_rare(L, G, t);
   lua_pushvalue(L, 1);
   lua_rawseti(L, -2, RARE_OUTPUT);
-  t->user_flags |= LG_PASSES_ON;
+  lg_set_flag(G, t, LG_PASSES_ON);
   return 0;
 }

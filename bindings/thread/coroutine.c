@@ -53,7 +53,7 @@ struct green_thread *lg_thread_in(struct lg *G, lua_State *co) {
   struct green_thread *t = lg_current(G);
   struct search s = {co, NULL};
   if (t && lg_is_lua(t) && t->user == co) return t;
-  green_each(G->hub, match, &s);
+  green_each_of(G->hub, &G->family, match, &s);
   return s.found;
 }
 

@@ -29,6 +29,7 @@ enum { NAMES = sizeof names / sizeof *names };
 struct lg_dump_signal {
   uv_signal_t handle;
   struct green_hub *hub;
+  struct lg *G; /* NULL: it is being closed */
   struct sigaction former;
   int name; /* index in names */
 };
@@ -43,9 +44,9 @@ static int spawn_dump(lua_State *L) {
 
 static void on_dump_signal(uv_signal_t *handle, int number) {
   struct lg_dump_signal *w = handle->data;
-  struct lg *G = lg_of(w->hub);
+  struct lg *G = w->G;
   (void)number;
-  if (!G || G->dump_signal != w || G->drained) return;
+  if (!G || G->drained) return;
   if (lg_protected(G, spawn_dump, NULL) != LUA_OK)
     green_report("luagreen: memory was short for the dump\n");
 }
@@ -70,6 +71,7 @@ void lg_dump_signal_off(struct lg *G) {
   struct lg_dump_signal *w = G->dump_signal;
   if (!w) return;
   G->dump_signal = NULL;
+  w->G = NULL;
   uv_signal_stop(&w->handle);
   put_back(w);
   uv_close((uv_handle_t *)&w->handle, on_closed);
@@ -102,6 +104,7 @@ static int open_signal(struct lg *G, int name) {
   }
   w->handle.data = w;
   w->hub = G->hub;
+  w->G = G;
   w->name = name;
   uv_unref((uv_handle_t *)&w->handle);
   green_handle_opened(G->hub);

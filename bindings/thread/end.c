@@ -28,6 +28,7 @@
 #include "thread/end.h"
 
 #include "runtime/anchor.h"
+#include "runtime/guest.h"
 #include "runtime/rare.h"
 #include "runtime/scopes.h"
 #include "thread/coroutine.h"
@@ -130,10 +131,10 @@ static int give_up_rare(struct lg *G, struct green_thread *t) {
 
 /* Decides the error's destination now, while the waiters are in the list. */
 int lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
-  struct lg *G = lg_of(hub);
+  struct lg *G = lg_of(t);
   int awaited = lg_has_waiter(t);
-  if (!G) return awaited;
-  assert(lg_is_lua(t) && t->state >= GREEN_DONE);
+  (void)hub;
+  assert(G->hub && t->state >= GREEN_DONE);
   if (unlikely(t->scopes)) lg_drop_scopes(G, t);
   if (t->user_flags & LG_HANDLED) lg_settle(G, t);
   return awaited;
@@ -141,9 +142,10 @@ int lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
 
 void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
                      int awaited) {
-  struct lg *G = lg_of(hub);
+  struct lg *G = lg_of(t);
   int links = 0;
-  if (!G) return;
+  (void)hub;
+  assert(G->hub);
   give_up_all(G, t);
   if (unlikely(t->user_flags & LG_RARE)) links = give_up_rare(G, t);
   if (t->state == GREEN_FAILED && !links && !awaited && !is_owned(G, t))
@@ -156,15 +158,21 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
 }
 
 /* It has no coroutine, and only its joiners get its outcome. */
-void lg_c_ended(struct green_hub *hub, struct green_thread *t) {
-  struct lg *G = lg_of(hub);
-  if (!G) return;
+static void guest_ended(struct lg *G, struct green_thread *t) {
   give_up_all(G, t);
-  if (t->user_flags & LG_RARE) give_up_rare(G, t);
-  if (t->user_flags & LG_HANDLED) lg_settle(G, t);
+  if (!lg_guest(G, t)) return;
+  if (lg_flags(G, t) & LG_RARE) give_up_rare(G, t);
+  if (lg_flags(G, t) & LG_HANDLED) lg_settle(G, t);
   drop_fields(G, t);
   lg_drop_rare(G, t);
-  lg_release(G, t->user_anchor);
-  t->user_anchor = 0;
+  lg_release(G, lg_slot(G, t));
+  lg_forget_guest(G, t);
+}
+
+/* It may own a lock in a state that knows nothing else of it. */
+void lg_c_ended(struct green_hub *hub, struct green_thread *t) {
+  struct green_family *f;
+  if (!t->user_flags && !t->cold) return;
+  for (f = green_families(hub); f; f = f->next) guest_ended((struct lg *)f, t);
   t->user_flags = 0;
 }

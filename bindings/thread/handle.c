@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "runtime/anchor.h"
+#include "runtime/guest.h"
 #include "runtime/kill_note.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
@@ -67,11 +68,12 @@ struct lg_handle *lg_new_handle(lua_State *L, struct lg *G) {
 void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
   struct lg_handle *h = lua_touserdata(L, -1);
   assert(h->state == GREEN_DONE && h->form == NOTHING);
-  assert(!(t->user_flags & LG_HANDLED));
-  if (!t->user_anchor) t->user_anchor = G->free_slots[--G->free_count];
+  int slot = lg_slot(G, t);
+  assert(!(lg_flags(G, t) & LG_HANDLED));
+  if (!slot) lg_set_slot(G, t, slot = G->free_slots[--G->free_count]);
   if (lg_is_lua(t) && t->user) {
     /* The coroutine stood there alone; now it hangs on the handle. */
-    lg_push_anchored(L, G, t->user_anchor);
+    lg_push_anchored(L, G, slot);
     lua_setiuservalue(L, -2, 1);
   }
   h->thread = t;
@@ -79,8 +81,8 @@ void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
   h->state = GREEN_NEW;
   lua_pushvalue(L, -1);
   lua_xmove(L, G->tables, 1);
-  lua_rawseti(G->tables, 1, t->user_anchor);
-  t->user_flags |= LG_HANDLED;
+  lua_rawseti(G->tables, 1, slot);
+  lg_set_flag(G, t, LG_HANDLED);
 }
 
 void lg_note_site(lua_State *L, uint32_t site) {
@@ -93,18 +95,19 @@ void lg_note_site(lua_State *L, uint32_t site) {
 void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
   uint64_t id = t->id;
   luaL_checkstack(L, 6, "luagreen");
-  if (likely(t->user_flags & LG_HANDLED)) {
-    lg_push_anchored(L, G, t->user_anchor);
+  if (likely(lg_flags(G, t) & LG_HANDLED)) {
+    lg_push_anchored(L, G, lg_slot(G, t));
     return;
   }
   lg_new_handle(L, G);
   if (t->id != id) return;
-  if (t->user_flags & LG_HANDLED) {
+  if (lg_flags(G, t) & LG_HANDLED) {
     lua_pop(L, 1);
-    lg_push_anchored(L, G, t->user_anchor);
+    lg_push_anchored(L, G, lg_slot(G, t));
     return;
   }
-  if (!t->user_anchor) lg_need_slots(L, G, 1);
+  if (!lg_is_lua(t)) lg_make_guest(L, G, t);
+  if (!lg_slot(G, t)) lg_need_slots(L, G, 1);
   lg_attach_handle(L, G, t);
   if (t->state >= GREEN_DONE) lg_settle(G, t); /* a crew holds the record */
 }
@@ -179,9 +182,9 @@ void lg_settle(struct lg *G, struct green_thread *t) {
   lua_State *T = G->tables;
   struct lg_handle *h;
   int form;
-  assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
+  assert(t->state >= GREEN_DONE && lg_flags(G, t) & LG_HANDLED);
   lg_name_past(G, t); /* first, as it may run finalizers */
-  lua_rawgeti(T, 1, t->user_anchor);
+  lua_rawgeti(T, 1, lg_slot(G, t));
   h = lua_touserdata(T, -1);
   assert(h && lg_live(h) == t);
   form = push_result(G, t);

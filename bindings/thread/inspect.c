@@ -41,7 +41,7 @@ lua_State *lg_waiting_state(struct lg *G, struct green_thread *t) {
   lua_State *note = green_kept_note(t);
   int is_main = t == green_main(G->hub);
   if (!is_main && !lg_is_lua(t)) return NULL;
-  if (note) return note; /* a C thread has that of another thread */
+  if (note) return lg_same_state(note, G->main) ? note : NULL;
   return is_main ? G->main : t->user;
 }
 

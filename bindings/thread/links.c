@@ -170,7 +170,7 @@ int lg_thread_link(lua_State *L) {
     lg_give_back(G, co, slot);
     return run_now(L, G, n);
   }
-  if (!lua_checkstack(co, n + LG_BASE + 4) || green_reserve(G->hub) < 0) {
+  if (!lua_checkstack(co, n + LG_BASE + 4) || green_reserve(&G->family) < 0) {
     lg_give_back(G, co, slot);
     return luaL_error(L, "not enough memory for a link");
   }
@@ -217,7 +217,7 @@ int lg_thread_unlink(lua_State *L) {
   if (link->again) link->again->last = link->last;
   set_first(L, 1, 2, link->again);
   lg_give_back(G, take_coroutine(G, link), link->slot);
-  green_unreserve(G->hub);
+  green_unreserve(&G->family);
   return 1;
 }
 
@@ -225,8 +225,8 @@ int lg_thread_unlink(lua_State *L) {
 
 static void start(struct lg *G, const struct link *link) {
   struct green_thread *t;
-  green_unreserve(G->hub);
-  t = green_thread_new(G->hub, G->thread_class);
+  green_unreserve(&G->family);
+  t = green_thread_new(&G->family);
   assert(t);
   t->user_anchor = link->slot;
   t->user = take_coroutine(G, link); /* the link is garbage now */

@@ -10,6 +10,7 @@
  */
 #include "runtime/object.h"
 #include "runtime/state.h"
+#include "runtime/guest.h"
 #include "runtime/rare.h"
 #include "thread/thread.h"
 
@@ -69,7 +70,7 @@ static void make_fields(lua_State *L, struct locals *o) {
     lua_rawset(L, -4);
     lua_pushvalue(L, fields);
   }
-  if (o->key == RARE_INHERITED) t->user_flags |= LG_PASSES_ON;
+  if (o->key == RARE_INHERITED) lg_set_flag(o->object.G, t, LG_PASSES_ON);
 }
 
 static int locals_index(lua_State *L) {

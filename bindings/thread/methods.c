@@ -227,13 +227,20 @@ static void gather(struct green_thread *t, void *arg) {
   if (g->n < g->room && (!g->id || g->id == t->id)) g->at[g->n++] = t;
 }
 
+/* The state's threads, main, and those of C's. */
+static void each(struct lg *G, void (*f)(struct green_thread *t, void *arg),
+                 void *arg) {
+  green_each_of(G->hub, &G->family, f, arg);
+  green_each_of(G->hub, NULL, f, arg);
+}
+
 /* find_thread(id) */
 static int l_find_thread(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *found = NULL;
   struct gather g = {&found, 0, 1, 0};
   g.id = (uint64_t)luaL_checkinteger(L, 1);
-  if (g.id) green_each(G->hub, gather, &g);
+  if (g.id) each(G, gather, &g);
   if (found) lg_push_thread(L, G, found);
   if (!found || !lg_to_thread(L, -1)) lua_pushnil(L);
   return 1;
@@ -248,7 +255,7 @@ static int l_all_threads(lua_State *L) {
     g.room = green_live(G->hub) + 1;
     g.at = lua_newuserdatauv(L, g.room * sizeof *g.at, 0);
   } while (g.room < green_live(G->hub));
-  green_each(G->hub, gather, &g);
+  each(G, gather, &g);
   lua_createtable(L, (int)g.n, 0);
   for (i = 0; i < g.n; i++) {
     if (!g.at[i]->id || g.at[i]->state >= GREEN_DONE) continue;
@@ -301,7 +308,6 @@ void lg_open_thread(lua_State *L) {
   static const luaL_Reg index[] = {{"__index", thread_index}, {NULL, NULL}};
   lua_pushstring(L, lg_no_yield);
   lua_rawsetp(L, LUA_REGISTRYINDEX, lg_no_yield);
-  lg_find(L)->thread_class = &lg_thread_class;
   lg_open_coroutine(L);
   lg_setfuncs(L, functions, 0);
   lg_open_handles(L);

@@ -6,6 +6,7 @@
  */
 #include "runtime/anchor.h"
 #include "runtime/budget.h"
+#include "runtime/guest.h"
 #include "runtime/limits.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
@@ -36,6 +37,11 @@ static void push_inheritance(lua_State *L, struct lg *G,
   lua_rawseti(L, child, RARE_OUTPUT);
   lg_copy_inherited(L, lua_gettop(L), child);
   lua_settop(L, child);
+}
+
+/* The flag may be of another state's. */
+static int passes_on(struct lg *G, const struct green_thread *t) {
+  return t == lg_current(G) && lg_flags(G, t) & LG_PASSES_ON;
 }
 
 /* The function and its n values are on top of the stack. */
@@ -70,8 +76,9 @@ static void hand_down(lua_State *L, struct lg *G, lua_State *co, int slot,
 
 struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
                                     int handle) {
-  struct green_thread *t, *parent = lg_current(G);
-  int slot, heir = parent && parent->user_flags & LG_PASSES_ON;
+  struct green_thread *t, *parent = lg_running(G);
+  int slot, heir = parent && unlikely(parent->user_flags & LG_PASSES_ON) &&
+                   passes_on(G, parent);
   uint32_t site = 0;
   lua_State *co;
   /* Everything of Lua's comes first, as it may raise; below the function. */
@@ -90,7 +97,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
     luaL_error(L, "too many arguments for a green thread");
   }
   if (unlikely(heir)) hand_down(L, G, co, slot, n);
-  if (unlikely(!(t = green_thread_new(G->hub, G->thread_class)))) {
+  if (unlikely(!(t = green_thread_new(&G->family)))) {
     const char *elsewhere = green_elsewhere(G->hub);
     if (heir) lg_take_rare(G, slot);
     lg_give_back(G, co, slot);
@@ -121,7 +128,7 @@ void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");
   }
-  if (unlikely(green_hot(G->hub)->draining && !(t->flags & GREEN_CLEANUP)))
+  if (unlikely(lg_draining(G) && !(t->flags & GREEN_CLEANUP)))
     green_kill(G->hub, t); /* comes too late */
 }
 
@@ -141,7 +148,7 @@ struct lg *lg_may_spawn(lua_State *L) {
 /* A storm of spawns must end in an error, not in a machine without memory.
  * Clean-up threads (reports, links) are not refused. */
 static int is_crowded(struct lg *G) {
-  return unlikely(green_live(G->hub) >= G->max_threads);
+  return unlikely(lg_live_count(G) >= G->max_threads);
 }
 
 /* crowded(): would a spawn raise for that reason? */

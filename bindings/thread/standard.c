@@ -142,7 +142,7 @@ static int l_isyieldable(lua_State *L) {
  * a finalizer, where Lua's collector would stay stopped for ever. */
 static void close_running(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
-  if (lua_gc(L, LUA_GCCOUNT) < 0 && !green_hot(G->hub)->draining)
+  if (lua_gc(L, LUA_GCCOUNT) < 0 && !lg_draining(G))
     luaL_error(L, "cannot close a running coroutine in a finalizer (__gc)");
   if (t && t->user == L) lg_keep_name(G, t);
 }

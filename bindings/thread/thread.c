@@ -130,7 +130,7 @@ static int run_one(struct lg *G, struct green_thread *t) {
 }
 
 static void run(struct green_hub *hub, struct green_thread *t) {
-  struct lg *G = lg_of(hub);
+  struct lg *G = lg_of(t); /* all that follow are of the same family */
   do t = green_run_next(hub, t, run_one(G, t));
   while (t);
 }
@@ -139,7 +139,8 @@ static void run(struct green_hub *hub, struct green_thread *t) {
  * place is looked up. */
 static void unstarted(struct green_hub *hub, struct green_thread *t) {
   uint64_t id = t->id;
-  uint32_t site = t->user_flags & LG_HANDLED ? lg_defined(lg_of(hub), t) : 0;
+  uint32_t site = t->user_flags & LG_HANDLED ? lg_defined(lg_of(t), t) : 0;
+  (void)hub;
   if (t->id != id || t->state != GREEN_NEW) return;
   t->user_place = site;
   lua_settop(t->user, LG_TRIPWIRE);
@@ -150,7 +151,8 @@ const struct green_class lg_thread_class = {"lua", run, unstarted,
 
 /* Killed, forced, and alive after a second grace. */
 void lg_abandoned(struct green_hub *hub, struct green_thread *t) {
-  lg_keep_name(lg_of(hub), t);
+  (void)hub;
+  if (lg_is_lua(t)) lg_keep_name(lg_of(t), t);
   green_report("luagreen: green thread #%llu %s would not end (%s)\n",
                (unsigned long long)t->id, green_name(t),
                green_waits_for(t) ? green_waits_for(t) : green_status(t));

@@ -48,7 +48,7 @@ int main(void) {
   lua_State *L = luaL_newstate();
   luaL_openlibs(L);
   if (green_open(&hub, &options) < 0) return 1;
-  green_lua_open(L, hub);
+  if (green_lua_open(L, hub) != LUA_OK) return 1;
   uv_timer_init(loop, &timer);
   uv_timer_start(&timer, on_tick, 5, 5);
   lua_register(L, "wait_ticks", wait_ticks);

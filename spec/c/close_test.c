@@ -112,9 +112,10 @@ static void test_late_request(void) {
 
 static void test_runtime(void) {
   struct green_hub *h = open_hub(GREEN_DRIVE_MAIN, 0);
-  green_hot(h)->user = h;
+  struct green_family family;
+  green_family_open(h, &family, &green__c_class);
   CHECK(green_close(h) == UV_EBUSY, "nor under a runtime");
-  green_hot(h)->user = NULL;
+  green_family_close(&family);
   CHECK(green_close(h) == 0, "that is open on it");
 }
 

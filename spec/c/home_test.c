@@ -77,7 +77,7 @@ static int not_refused(struct green_hub *h) {
       printf("# function %d returned %d\n", (int)i, results[i]);
       bad++;
     }
-  bad += green_thread_new(h, h->runtime_class) != NULL;
+  bad += green_thread_new(&h->host) != NULL;
   green_detach(h, victim);
   return bad;
 }

@@ -304,17 +304,17 @@ static void test_reserve(void) {
   struct green_hub *h = open_hub();
   struct green_thread *t = NULL;
   int i;
-  CHECK(green_reserve(h) == 0 && green_reserve(h) == 0,
+  CHECK(green_reserve(&h->host) == 0 && green_reserve(&h->host) == 0,
         "memory for two threads is kept apart");
   green__fail_alloc(1); /* when the slab is used up */
   for (i = 0; i < 100000 && green_spawn(h, &t, number, NULL) == 0; i++)
     green_detach(h, t);
   CHECK(i > 1 && i < 100000, "others run out of memory without taking it");
-  green_unreserve(h);
+  green_unreserve(&h->host);
   green__fail_alloc(1);
   CHECK(green_spawn(h, &t, number, NULL) == 0, "what is given back is there");
   CHECK(green_spawn(h, NULL, number, NULL) == UV_ENOMEM, "once");
-  green_unreserve(h);
+  green_unreserve(&h->host);
   green__fail_alloc(0);
   join(h, t);
   green_close(h);

@@ -92,10 +92,17 @@ static int sleeper(struct green_hub *hub, void *arg) {
   return green_sleep(hub, GREEN_FOREVER);
 }
 
+static void end(struct green_hub *hub, struct green_thread *t) {
+  green_kill(hub, t);
+  green_detach(hub, t);
+  green_step(hub, 0);
+}
+
 static void test_c_thread(struct green_hub *hub) {
+  struct green_thread *t;
   lua_State *L = open_state(hub);
   CHECK(run(L, NESTED) && comes(hub, L, "done"), "a generator may block");
-  CHECK(green_spawn(hub, NULL, sleeper, NULL) == 0, "a C thread is spawned");
+  CHECK(green_spawn(hub, &t, sleeper, NULL) == 0, "a C thread is spawned");
   green_step(hub, 0);
   run(L, LOOK);
   lua_getglobal(L, "seen");
@@ -103,6 +110,9 @@ static void test_c_thread(struct green_hub *hub) {
         "a C thread is looked at without the Lua stack of another");
   lua_settop(L, 0);
   close_state(L);
+  CHECK(!strcmp(green_status(t), "blocked"),
+        "which is no thread of the state");
+  end(hub, t);
 }
 
 /* A C thread that runs Lua. */
@@ -120,6 +130,7 @@ static int lasting_owner(struct green_hub *hub, void *arg) {
 
 static void test_lock(struct green_hub *hub) {
   lua_State *L = open_state(hub), *co = lua_newthread(L);
+  struct green_thread *t;
   CHECK(run(L,
             "ok, err = pcall(green.lock().acquire, green.lock())\n"
             "assert(not ok and err:find('only a green thread'), err)\n"
@@ -137,9 +148,10 @@ static void test_lock(struct green_hub *hub) {
                 "end)\n") &&
             comes(hub, L, "told"),
         "a C thread that ends owning a lock leaves an error to the next");
-  green_spawn(hub, NULL, lasting_owner, lua_newthread(L));
+  green_spawn(hub, &t, lasting_owner, lua_newthread(L));
   CHECK(comes(hub, L, "lasting"), "another C thread owns one to the end");
   close_state(L);
+  end(hub, t);
 }
 
 static void test_no_spawner(struct green_hub *hub) {

@@ -50,7 +50,7 @@ struct host {
 
 static int set_up(lua_State *L) {
   luaL_openlibs(L);
-  green_lua_open(L, lua_touserdata(L, 1));
+  if (green_lua_open(L, lua_touserdata(L, 1)) != LUA_OK) return lua_error(L);
   if (luaL_dostring(
           L,
           "green = require 'green'\n"

@@ -91,11 +91,13 @@ static void run(struct green_hub *h, struct green_thread *t) {
 static void test_start_at(void) {
   static const struct green_class klass = {"later", run, NULL, NULL, NULL};
   struct green_hub *h = open_hub();
+  struct green_family family;
   struct green_thread *t[3];
   uint64_t now = green_now();
   ran = 0;
+  if (green_family_open(h, &family, &klass) < 0) abort();
   for (intptr_t i = 0; i < 3; i++) {
-    t[i] = green_thread_new(h, &klass);
+    t[i] = green_thread_new(&family);
     t[i]->user = (void *)i;
     green_start(h, t[i], now + (uint64_t)(3 - i) * MS);
   }
@@ -104,6 +106,8 @@ static void test_start_at(void) {
   CHECK(ran == 2 && order[0] == 2 && order[1] == 0 &&
             green_now() >= now + 3 * MS,
         "threads start at their time; one that was killed before does not");
+  CHECK(green_close(h) == UV_EBUSY, "a hub with a family stays open");
+  green_family_close(&family);
   green_close(h);
 }
 

@@ -11,18 +11,11 @@ local host = [[
 #include <lauxlib.h>
 #include <stdio.h>
 
-static int work(lua_State *L) {
-  green_lua_open(L, lua_touserdata(L, 1));
-  return 0;
-}
-
 int main(void) {
   struct green_hub *hub;
   lua_State *L = luaL_newstate();
   if (!L || green_open(&hub, NULL) < 0) return 1;
-  lua_pushcfunction(L, work);
-  lua_pushlightuserdata(L, hub);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) puts(lua_tostring(L, -1));
+  if (green_lua_open(L, hub) != LUA_OK) puts(lua_tostring(L, -1));
   lua_close(L);
   return green_close(hub);
 }

@@ -13,7 +13,7 @@ int main(void) {
   luaL_openlibs(L);
   options.loop = uv_default_loop();
   if (green_open(&hub, &options) < 0) return 1;
-  green_lua_open(L, hub);
+  if (green_lua_open(L, hub) != LUA_OK) return 1;
   if (luaL_dostring(L,
                     "require 'green'.spawn(function()"
                     " require 'green'.sleep(0.001) print('hosted') end)"))
