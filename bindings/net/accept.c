@@ -129,7 +129,7 @@ int lg_socket_accept(lua_State *L) {
     int r = lg_enter(L, G, &accept_op);
     if (r >= 0) return r;
   }
-  lg_read_begin(L, G, s);
+  lg_read_begin(L, G, s, LG_READ_BEGINS);
   return accept_go(L, G, s);
 }
 

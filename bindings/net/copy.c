@@ -12,8 +12,7 @@
  * network's own work (7 us a message). It would cost two descriptors for each
  * copy, and bytes in a pipe that somebody would have to put back.
  *
- * Stack: 1 source, 2 destination, 3 most bytes or nil, 4 bytes moved, 5 when
- * the destination's limit for the whole call ends.
+ * Stack: see copy.h.
  *
  * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
  *
@@ -150,7 +149,28 @@ static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
   return lg_copy_fails(L, side, why);
 }
 
-static const struct lg_opening opening = {&read_op, not_open};
+static int opened(lua_State *L, struct lg_socket *s, uint64_t end);
+
+static const struct lg_opening opening = {&read_op, not_open, opened};
+
+static int begin(lua_State *L, struct lg *G) {
+  struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
+  struct lg_socket *to = destination(L);
+  int r;
+  if ((r = lg_open_layer(L, G, from, &opening)) >= 0) return r;
+  if (to && (r = lg_open_layer(L, G, to, &opening)) >= 0) return r;
+  lg_read_begin(L, G, from, (uint64_t)lua_tointeger(L, LG_COPY_READS));
+  return go(L, G);
+}
+
+/* A layer of either side; the other one may have one, too. */
+static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  if (s == lua_touserdata(L, LG_COPY_FROM)) {
+    lua_pushinteger(L, (lua_Integer)end);
+    lua_replace(L, LG_COPY_READS);
+  }
+  return begin(L, s->head.G);
+}
 
 /* Called again after a lap: bytes may have been moved. */
 static int start(lua_State *L) {
@@ -162,10 +182,7 @@ static int start(lua_State *L) {
     r = lg_enter(L, G, &read_op);
     if (unlikely(r >= 0)) return r;
   }
-  if ((r = lg_open_layer(L, G, from, &opening)) >= 0) return r;
-  if (to && (r = lg_open_layer(L, G, to, &opening)) >= 0) return r;
-  lg_read_begin(L, G, from);
-  return go(L, G);
+  return begin(L, G);
 }
 
 static int read_woken(lua_State *L, struct lg *G, int reason) {
@@ -222,6 +239,7 @@ int lg_socket_copy(lua_State *L) {
   lua_settop(L, LG_COPY_MOST);
   lua_pushinteger(L, 0);
   lua_pushinteger(L, (lua_Integer)(to ? lg_end_of(to->total) : 0));
+  lua_pushinteger(L, LG_READ_BEGINS);
   if (!from || !to) lg_copy_check_file(L, to ? LG_COPY_FROM : LG_COPY_TO);
   return from ? start(L) : lg_copy_from_file(L);
 }

@@ -14,7 +14,8 @@ enum {
   LG_COPY_TO,
   LG_COPY_MOST,  /* bytes; or nil */
   LG_COPY_MOVED, /* bytes so far */
-  LG_COPY_END    /* of the destination's limit for the whole call */
+  LG_COPY_END,   /* of the destination's limit for the whole call */
+  LG_COPY_READS  /* the source's, as lg_read_begin() wants it */
 };
 
 /* --- copying.c --- */

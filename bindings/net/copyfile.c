@@ -164,17 +164,22 @@ static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
   return lg_copy_fails(L, LG_COPY_TO, why);
 }
 
-static const struct lg_opening opening = {&write_op, not_open};
+static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  FILE *f = file_at(L, LG_COPY_FROM);
+  (void)end;        /* LG_COPY_END has it */
+  if (f) fflush(f); /* what was written by it is to be sent, too */
+  return begin(L, s->head.G);
+}
+
+static const struct lg_opening opening = {&write_op, not_open, opened};
 
 int lg_copy_from_file(lua_State *L) {
   struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
   struct lg *G = to->head.G;
-  FILE *f = file_at(L, LG_COPY_FROM);
   int r;
   if (!to->polls && (r = lg_enter(L, G, &write_op)) >= 0) return r;
   if ((r = lg_open_layer(L, G, to, &opening)) >= 0) return r;
-  if (f) fflush(f); /* what was written by it is to be sent, too */
-  return begin(L, G);
+  return opened(L, to, GREEN_FOREVER);
 }
 
 static int write_woken(lua_State *L, struct lg *G, int reason) {

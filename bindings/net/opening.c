@@ -3,8 +3,9 @@
  * It belongs to the thread of whoever first reads, sends or asks for it, so
  * that accept waits for no peer's handshake. It has the write side for itself:
  * a second thread that needs the layer waits for its turn to write, and finds
- * it open then. When it is over, or has failed, the call that needed it starts
- * again; the layer itself tells a failure to each call.
+ * it open then. When it is over, or has failed, the call that needed it goes
+ * on, within the limit that it began with; the layer itself tells a failure to
+ * each call.
  *
  * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
  *
@@ -28,7 +29,7 @@ static const struct lg_opening *opening_of(lua_State *L) {
 
 static uint64_t end_of(lua_State *L, const struct lg_socket *s) {
   uint64_t end = (uint64_t)lua_tointeger(L, -1);
-  return lg_earlier(lg_earlier(lg_end_of(s->block), end), s->opening_end);
+  return lg_earlier(lg_wait_end(s, end), s->opening_end);
 }
 
 static int fails(lua_State *L, struct lg_socket *s, const char *why) {
@@ -37,11 +38,12 @@ static int fails(lua_State *L, struct lg_socket *s, const char *why) {
   return o->fails(L, s, why);
 }
 
-/* The call goes on, as if it began now. */
-static int again(lua_State *L) {
+/* The call goes on. */
+static int opened(lua_State *L, struct lg_socket *s) {
   const struct lg_opening *o = opening_of(L);
+  uint64_t end = (uint64_t)lua_tointeger(L, -1);
   lua_pop(L, NOTES);
-  return o->call->start(L);
+  return o->opened(L, s, end);
 }
 
 /* 0: the layer is open, or never will be; or -EAGAIN. */
@@ -77,13 +79,13 @@ int lg_open_layer_slow(lua_State *L, struct lg *G, struct lg_socket *s,
   luaL_checkstack(L, NOTES, "luagreen");
   lua_pushlightuserdata(L, s);
   lua_pushlightuserdata(L, (void *)o);
-  lua_pushinteger(L, (lua_Integer)lg_end_of(s->total));
+  lua_pushinteger(L, (lua_Integer)lg_call_end(s));
   return mine ? waits(L, G, s) : waits_for_turn(L, G, s);
 }
 
 /* Goes on with the write side. */
 static int go(lua_State *L, struct lg *G, struct lg_socket *s) {
-  return advance(G, s) == 0 ? again(L) : waits(L, G, s);
+  return advance(G, s) == 0 ? opened(L, s) : waits(L, G, s);
 }
 
 static int opening_woken(lua_State *L, struct lg *G, int reason) {
@@ -98,7 +100,7 @@ static int opening_woken(lua_State *L, struct lg *G, int reason) {
 static int turn_woken(lua_State *L, struct lg *G, int reason) {
   struct lg_socket *s = socket_of(L);
   if (reason == GREEN_WOKEN) return go(L, G, s);
-  if (reason == GREEN_CLOSED) return again(L);
+  if (reason == GREEN_CLOSED) return opened(L, s);
   return fails(L, s, "timeout");
 }
 
@@ -106,8 +108,11 @@ static void interrupted(lua_State *L, struct lg *G) {
   lg_write_end(G, socket_of(L));
 }
 
+/* What interrupted it was taken back: the call begins anew. */
 static int start_again(lua_State *L) {
-  return again(L);
+  const struct lg_opening *o = opening_of(L);
+  lua_pop(L, NOTES);
+  return o->call->start(L);
 }
 
 static const struct lg_op opening_op = {
@@ -130,9 +135,21 @@ static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
   return lg_fail_text(L, why);
 }
 
-static const struct lg_opening handshake_opening = {&handshake_op, not_open};
+/* true, or nil and why not. */
+static int handshake_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  int r;
+  (void)end;
+  if (s->fd < 0) return lg_push_closed(L);
+  r = s->layer && s->layer->open ? s->layer->open(s) : 0;
+  if (r < 0 && r != -EAGAIN) return lg_socket_fail(L, s, -r);
+  lua_pushboolean(L, 1);
+  return 1;
+}
 
-/* true, at once if it is open or there is no layer; or nil, and why not. */
+static const struct lg_opening handshake_opening = {&handshake_op, not_open,
+                                                    handshake_opened};
+
+/* At once if it is open or there is no layer. */
 int lg_socket_handshake(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
   struct lg *G = s->head.G;
@@ -141,11 +158,7 @@ int lg_socket_handshake(lua_State *L) {
   if (!s->polls && (r = lg_enter(L, G, &handshake_op)) >= 0) return r;
   if (s->fd < 0) return lg_push_closed(L);
   if ((r = lg_open_layer(L, G, s, &handshake_opening)) >= 0) return r;
-  if (s->fd < 0) return lg_push_closed(L);
-  r = s->layer && s->layer->open ? s->layer->open(s) : 0;
-  if (r < 0 && r != -EAGAIN) return lg_socket_fail(L, s, -r);
-  lua_pushboolean(L, 1);
-  return 1;
+  return handshake_opened(L, s, GREEN_FOREVER);
 }
 
 static int handshake_woken(lua_State *L, struct lg *G, int reason) {

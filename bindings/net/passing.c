@@ -20,6 +20,8 @@ static const struct lg_op send_op, turn_op, recv_op;
  * Descriptors that may come at once; all but the first are closed. */
 enum { MOST_DATA = 4096, MOST_FDS = 16 };
 
+enum { AT_END = 5 }; /* of sendfd's arguments, see lg_kept_end() */
+
 union control {
   char space[CMSG_SPACE(MOST_FDS * sizeof(int))];
   struct cmsghdr align;
@@ -97,7 +99,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s) {
   if (r == 0) return send_ends(L, G, s, NULL);
   if (r != -EAGAIN) return send_ends(L, G, s, lg_socket_error(s, -r));
   if (s->polls) return send_ends(L, G, s, "timeout");
-  r = lg_write_wait(L, G, s, &send_op, lg_socket_deadline(s));
+  r = lg_write_wait(L, G, s, &send_op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : send_ends(L, G, s, lg_wait_error(s, r));
 }
 
@@ -126,7 +128,7 @@ static int l_sendfd(lua_State *L) {
   if (s->fd < 0) return lg_push_closed(L);
   if (lg_write_try(G, s)) return send_go(L, G, s);
   if (s->polls) return lg_push_timeout(L);
-  r = lg_write_turn(L, G, s, &turn_op, lg_socket_deadline(s));
+  r = lg_write_turn(L, G, s, &turn_op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : lg_fail_text(L, lg_wait_error(s, r));
 }
 
@@ -244,7 +246,7 @@ static int l_recvfd(lua_State *L) {
     int r = lg_enter(L, G, &recv_op);
     if (r >= 0) return r;
   }
-  lg_read_begin(L, G, s);
+  lg_read_begin(L, G, s, LG_READ_BEGINS);
   return recv_go(L, G, s);
 }
 

@@ -52,7 +52,12 @@ static int peek_go(lua_State *L, struct lg *G, struct lg_socket *s) {
 }
 
 /* peek(conn [, n]) */
-static const struct lg_opening opening = {&peek_op, peek_fails};
+static int peek_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  lg_read_begin(L, s->head.G, s, end);
+  return peek_go(L, s->head.G, s);
+}
+
+static const struct lg_opening opening = {&peek_op, peek_fails, peek_opened};
 
 static int l_peek(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
@@ -66,8 +71,7 @@ static int l_peek(lua_State *L) {
     if (r >= 0) return r;
   }
   if ((r = lg_open_layer(L, G, s, &opening)) >= 0) return r;
-  lg_read_begin(L, G, s);
-  return peek_go(L, G, s);
+  return peek_opened(L, s, LG_READ_BEGINS);
 }
 
 static int peek_woken(lua_State *L, struct lg *G, int reason) {

@@ -85,7 +85,13 @@ static int recv_fails(lua_State *L, struct lg_socket *s, const char *why) {
   return lg_fail_text(L, why);
 }
 
-static const struct lg_opening recv_opening = {&recv_op, recv_fails};
+static int recv_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  lg_read_begin(L, s->head.G, s, end);
+  return recv_go(L, s->head.G, s);
+}
+
+static const struct lg_opening recv_opening = {&recv_op, recv_fails,
+                                               recv_opened};
 
 int lg_socket_recv(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
@@ -98,8 +104,7 @@ int lg_socket_recv(lua_State *L) {
     if (unlikely(r >= 0)) return r;
   }
   if ((r = lg_open_layer(L, G, s, &recv_opening)) >= 0) return r;
-  lg_read_begin(L, G, s);
-  return recv_go(L, G, s);
+  return recv_opened(L, s, LG_READ_BEGINS);
 }
 
 static int recv_woken(lua_State *L, struct lg *G, int reason) {
@@ -304,8 +309,15 @@ static int receive_not_open(lua_State *L, struct lg_socket *s,
   return receive_fails(L, s, &w, why);
 }
 
-static const struct lg_opening receive_opening = {&receive_op,
-                                                  receive_not_open};
+static int receive_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  struct lg_wanted w = wanted_of(L, s);
+  lg_read_begin(L, s->head.G, s, end);
+  s->wanted = w;
+  return receive_go(L, s->head.G, s);
+}
+
+static const struct lg_opening receive_opening = {
+    &receive_op, receive_not_open, receive_opened};
 
 /* Leaves the pattern, the prefix, which is a string then, and the bound if
  * there is one. LuaSocket's receive ignores what follows the prefix. */
@@ -332,7 +344,7 @@ int lg_socket_receive(lua_State *L) {
     if (unlikely(r >= 0)) return r;
   }
   if ((r = lg_open_layer(L, G, s, &receive_opening)) >= 0) return r;
-  lg_read_begin(L, G, s);
+  lg_read_begin(L, G, s, LG_READ_BEGINS);
   s->wanted = w;
   return receive_go(L, G, s);
 }

@@ -182,7 +182,7 @@ static int start(lua_State *L, int roles, const struct lg_op *op) {
     int r = lg_enter(L, G, op);
     if (unlikely(r >= 0)) return r;
   }
-  lg_read_begin(L, G, s);
+  lg_read_begin(L, G, s, LG_READ_BEGINS);
   return go(L, G, d, op);
 }
 

@@ -14,6 +14,8 @@
 
 static const struct lg_op send_op, turn_op;
 
+enum { AT_END = 5 }; /* of the arguments, see lg_kept_end() */
+
 /* The part of the string at index 2 that is to be sent. */
 struct piece {
   const char *data;
@@ -75,12 +77,6 @@ static int send_breaks(lua_State *L, struct lg *G, struct lg_socket *s,
   return send_ends(L, G, s, last, lg_socket_error(s, error));
 }
 
-/* When the whole call must end: argument 5, made at its first wait. */
-static uint64_t send_deadline(lua_State *L, const struct lg_socket *s) {
-  if (lua_gettop(L) < 5) lua_pushinteger(L, (lua_Integer)lg_call_end(s));
-  return lg_wait_end(s, (uint64_t)lua_tointeger(L, 5));
-}
-
 ssize_t lg_write_some(struct lg_socket *s, const char *data, size_t n) {
   ssize_t sent;
   if (unlikely(s->layer)) return s->layer->write(s, data, n);
@@ -112,7 +108,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
    * taken by a layer: whoever sends next has them sent first. */
   s->sending = done < p->size;
   s->done = done;
-  r = lg_write_wait(L, G, s, &send_op, send_deadline(L, s));
+  r = lg_write_wait(L, G, s, &send_op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : send_ends(L, G, s, last, lg_wait_error(s, r));
 }
 
@@ -129,7 +125,7 @@ static int send_begin(lua_State *L, struct lg *G, struct lg_socket *s,
 
 static int send_waits_for_turn(lua_State *L, struct lg *G, struct lg_socket *s,
                                lua_Integer last) {
-  int r = lg_write_turn(L, G, s, &turn_op, send_deadline(L, s));
+  int r = lg_write_turn(L, G, s, &turn_op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : send_fails(L, last, lg_wait_error(s, r));
 }
 
@@ -149,7 +145,24 @@ static int send_not_open(lua_State *L, struct lg_socket *s, const char *why) {
   return send_fails(L, piece_of(L).before, why);
 }
 
-static const struct lg_opening send_opening = {&send_op, send_not_open};
+/* The write side is free, or the call waits for its turn. */
+static int send_next(lua_State *L, struct lg *G, struct lg_socket *s,
+                     const struct piece *p) {
+  if (unlikely(s->fd < 0)) return send_fails(L, p->before, "closed");
+  if (likely(lg_write_try(G, s))) return send_begin(L, G, s, p);
+  if (s->polls) return send_fails(L, p->before, "timeout");
+  return send_waits_for_turn(L, G, s, p->before);
+}
+
+static int send_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  struct piece p = piece_of(L);
+  assert(lua_gettop(L) == AT_END - 1);
+  lua_pushinteger(L, (lua_Integer)end);
+  return send_next(L, s->head.G, s, &p);
+}
+
+static const struct lg_opening send_opening = {&send_op, send_not_open,
+                                               send_opened};
 
 int lg_socket_send(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
@@ -167,10 +180,7 @@ int lg_socket_send(lua_State *L) {
   }
   if (unlikely(s->fd < 0)) return send_nowhere(L, s, &p);
   if ((r = lg_open_layer(L, G, s, &send_opening)) >= 0) return r;
-  if (unlikely(s->fd < 0)) return send_fails(L, p.before, "closed");
-  if (likely(lg_write_try(G, s))) return send_begin(L, G, s, &p);
-  if (s->polls) return send_fails(L, p.before, "timeout");
-  return send_waits_for_turn(L, G, s, p.before);
+  return send_next(L, G, s, &p);
 }
 
 static int send_woken(lua_State *L, struct lg *G, int reason) {

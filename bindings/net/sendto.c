@@ -19,7 +19,8 @@
 
 static const struct lg_op send_op, sendto_op, turn_op, turn_to_op;
 
-enum { AT_ADDRESS = 5, AT_DEADLINE = 6 };
+/* Of the arguments: what a wait keeps, see lg_kept_end(). */
+enum { AT_ADDRESS = 5, AT_END = 6 };
 
 /* Where a datagram goes; size 0: to the peer. */
 struct target {
@@ -69,18 +70,26 @@ static const char *numeric_error(int family, const char *host) {
   return gai_strerror(is_other ? EAI_ADDRFAMILY : EAI_NONAME);
 }
 
+static void keep_target(lua_State *L, const struct target *to) {
+  lua_settop(L, AT_ADDRESS - 1);
+  lua_pushlstring(L, (const char *)&to->address, to->size);
+}
+
 /* May wait: keeps its C stack. NULL, or why not. */
 static const char *look_up(lua_State *L, struct lg_socket *s,
                            struct target *to) {
   const char *host, *port, *why = lg_inet_address(L, 3, &host, &port);
+  uint64_t end = lg_call_end(s);
   struct addrinfo *list;
   if (why) return s->kind->luasocket ? gai_strerror(EAI_NONAME) : why;
-  why = lg_look_up(L, s, host, port, lookup_flags(s), lg_socket_deadline(s),
+  why = lg_look_up(L, s, host, port, lookup_flags(s), lg_wait_end(s, end),
                    &list);
   if (why) return s->kind->luasocket ? numeric_error(s->family, host) : why;
   memcpy(&to->address, list->ai_addr, list->ai_addrlen);
   to->size = list->ai_addrlen;
   green_freeaddrinfo(list);
+  keep_target(L, to); /* what is left of the limit is for sending */
+  lua_pushinteger(L, (lua_Integer)end);
   return NULL;
 }
 
@@ -107,11 +116,6 @@ static int find_target(lua_State *L, struct lg_socket *s, struct target *to) {
           ? 0
           : lg_socket_need_fd(L, s, to->address.ss_family, 0);
   return r ? lg_socket_fail(L, s, r) : 0;
-}
-
-static void keep_target(lua_State *L, const struct target *to) {
-  lua_settop(L, AT_ADDRESS - 1);
-  lua_pushlstring(L, (const char *)&to->address, to->size);
 }
 
 static void kept_target(lua_State *L, struct target *to) {
@@ -151,19 +155,12 @@ static int send_fails(lua_State *L, struct lg *G, struct lg_socket *s,
   return lg_fail_text(L, why);
 }
 
-/* When the whole call must end: made at its first wait. */
-static uint64_t send_deadline(lua_State *L, const struct lg_socket *s) {
-  if (lua_gettop(L) < AT_DEADLINE)
-    lua_pushinteger(L, (lua_Integer)lg_call_end(s));
-  return lg_wait_end(s, (uint64_t)lua_tointeger(L, AT_DEADLINE));
-}
-
 /* A Unix socket that is not connected can be written to, as far as the kernel
  * tells, though the peer's queue is full: asks again, and again later. The turn
  * is kept. */
 static int send_paces(lua_State *L, struct lg *G, struct lg_socket *s,
                       const struct target *to) {
-  uint64_t deadline = send_deadline(L, s), pause = 500000;
+  uint64_t deadline = lg_kept_end(L, s, AT_END), pause = 500000;
   int r;
   do {
     r = lg_connect_pause(L, G, s, deadline, &pause);
@@ -188,7 +185,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   if (s->polls) return send_fails(L, G, s, "timeout");
   if (lua_gettop(L) < AT_ADDRESS) keep_target(L, to);
   if (s->kind->local && to->size) return send_paces(L, G, s, to);
-  r = lg_write_wait(L, G, s, op, send_deadline(L, s));
+  r = lg_write_wait(L, G, s, op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : send_fails(L, G, s, lg_wait_error(s, r));
 }
 
@@ -202,8 +199,8 @@ static int begin(lua_State *L, struct lg_socket *s, struct target *to,
   if (unlikely(s->fd < 0)) return lg_push_closed(L);
   if (likely(lg_write_try(G, s))) return send_go(L, G, s, to, op);
   if (s->polls) return lg_push_timeout(L);
-  keep_target(L, to);
-  r = lg_write_turn(L, G, s, turn, send_deadline(L, s));
+  if (lua_gettop(L) < AT_ADDRESS) keep_target(L, to);
+  r = lg_write_turn(L, G, s, turn, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : lg_fail_text(L, lg_wait_error(s, r));
 }
 

@@ -11,6 +11,8 @@
 
 static const struct lg_op shutdown_op, turn_op;
 
+enum { AT_END = 3 }; /* of the arguments, see lg_kept_end() */
+
 /* The argument `how`, and its number after the first call. */
 static int how_of(lua_State *L) {
   static const char *const names[] = {"receive", "send", "both", NULL};
@@ -48,7 +50,7 @@ static int go(lua_State *L, struct lg *G, struct lg_socket *s) {
   if (r == 0) return ends(L, G, s, NULL);
   if (r != -EAGAIN) return ends(L, G, s, lg_socket_error(s, -r));
   if (s->polls) return ends(L, G, s, "timeout");
-  r = lg_write_wait(L, G, s, &shutdown_op, lg_socket_deadline(s));
+  r = lg_write_wait(L, G, s, &shutdown_op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : ends(L, G, s, lg_wait_error(s, r));
 }
 
@@ -57,7 +59,23 @@ static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
   return lg_fail_text(L, why);
 }
 
-static const struct lg_opening opening = {&shutdown_op, not_open};
+/* The write side is free, or the call waits for its turn. */
+static int begin(lua_State *L, struct lg *G, struct lg_socket *s) {
+  int r;
+  if (s->fd < 0) return lg_push_closed(L);
+  if (lg_write_try(G, s)) return go(L, G, s);
+  if (s->polls) return lg_push_timeout(L);
+  r = lg_write_turn(L, G, s, &turn_op, lg_kept_end(L, s, AT_END));
+  return likely(r >= 0) ? r : lg_fail_text(L, lg_wait_error(s, r));
+}
+
+static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
+  assert(lua_gettop(L) == AT_END - 1);
+  lua_pushinteger(L, (lua_Integer)end);
+  return begin(L, s->head.G, s);
+}
+
+static const struct lg_opening opening = {&shutdown_op, not_open, opened};
 
 int lg_socket_shutdown(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_CLIENT);
@@ -68,11 +86,7 @@ int lg_socket_shutdown(lua_State *L) {
   lg_socket_awake(L, LG_CLIENT);
   if (!s->polls && (r = lg_enter(L, G, &shutdown_op)) >= 0) return r;
   if ((r = lg_open_layer(L, G, s, &opening)) >= 0) return r;
-  if (s->fd < 0) return lg_push_closed(L);
-  if (lg_write_try(G, s)) return go(L, G, s);
-  if (s->polls) return lg_push_timeout(L);
-  r = lg_write_turn(L, G, s, &turn_op, lg_socket_deadline(s));
-  return likely(r >= 0) ? r : lg_fail_text(L, lg_wait_error(s, r));
+  return begin(L, G, s);
 }
 
 static int shutdown_woken(lua_State *L, struct lg *G, int reason) {

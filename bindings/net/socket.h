@@ -381,13 +381,24 @@ static inline uint64_t lg_wait_end(const struct lg_socket *s, uint64_t call) {
   if (s->block < 0 || s->total < 0) return call;
   return lg_earlier(lg_end_of(s->block), call);
 }
+/* The same of a call that keeps its end at that index, on top of its arguments,
+ * from its first wait on. */
+static inline uint64_t lg_kept_end(lua_State *L, const struct lg_socket *s,
+                                   int index) {
+  if (lua_gettop(L) < index) lua_pushinteger(L, (lua_Integer)lg_call_end(s));
+  assert(lua_gettop(L) == index);
+  return lg_wait_end(s, (uint64_t)lua_tointeger(L, index));
+}
 
 /* --- waiting.c --- */
 
 /* The descriptor is watched from the first wait on. 0, or why not. */
 int lg_socket_watch(struct lg *G, struct lg_socket *s);
-/* On entry of every call that reads: raises if another thread reads. */
-void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s);
+/* On entry of every call that reads: raises if another thread reads. The call
+ * must end then, or, as LG_READ_BEGINS says, by limits that its first wait
+ * looks at. */
+void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s,
+                   uint64_t end);
 /* Waits until there is something to read. The caller's last act: return it,
  * unless it is negative: a code, for the kernel does not let it wait. */
 int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
@@ -433,9 +444,12 @@ int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
 struct lg_opening {
   const struct lg_op *call;
   int (*fails)(lua_State *L, struct lg_socket *s, const char *why);
+  /* Goes on with the call, which must end by then: its limit began before the
+   * handshake. */
+  int (*opened)(lua_State *L, struct lg_socket *s, uint64_t end);
 };
 /* Early in a call: opens the layer. -1: the call goes on, and finds in the
- * layer whether that worked. Else the call's last act: it starts again. */
+ * layer whether that worked. Else the call's last act. */
 int lg_open_layer_slow(lua_State *L, struct lg *G, struct lg_socket *s,
                        const struct lg_opening *o);
 static inline int lg_open_layer(lua_State *L, struct lg *G,

@@ -40,10 +40,11 @@ int lg_second_reader(lua_State *L, struct lg *G, struct green_thread *t) {
       lg_push_who(L, G, lg_current(G)));
 }
 
-void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s) {
+void lg_read_begin(lua_State *L, struct lg *G, struct lg_socket *s,
+                   uint64_t end) {
   struct green_thread *t = lg_socket_reader(s);
   if (unlikely(t)) lg_second_reader(L, G, t);
-  s->read_end = LG_READ_BEGINS;
+  s->read_end = end;
 }
 
 int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
