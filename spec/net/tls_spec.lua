@@ -2,87 +2,22 @@
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"
-local certs = require "spec.certificates"
-local has_tls = pcall(require, "green.openssl")
+local tls = require "spec.tls"
 
-if not certs or not has_tls then
+if not tls then
   describe("TLS", function()
     it("is tested", function()
-      pending(certs and "green.openssl is not built" or "no openssl command")
+      pending "green.openssl is not built, or there is no openssl command"
     end)
   end)
   return
 end
 
 local HOST <const> = "127.0.0.1"
-
---- A listener with TLS, and its port.
-local function listening(params)
-  local l = assert(green.listen(HOST, 0,
-    {tls = params or certs.of "server"}))
-  return l, (select(2, l:getsockname()))
-end
-
-local function client(port, more)
-  local params = {cafile = certs.ca}
-  for k, v in pairs(more or {}) do params[k] = v end
-  return green.connect(HOST, port, {tls = params})
-end
-
---- Both ends of a connection, after the handshake.
-local function pair(server, params)
-  local l, port = listening(server)
-  local t = green.spawn(function()
-    local far = assert(l:accept())
-    local ok, err = far:handshake()
-    return ok and far or nil, err
-  end)
-  local near, err = client(port, params)
-  local far, far_err = t:wait()
-  l:close()
-  return near, far, err, far_err
-end
-
---- A server that sends back what comes, in a thread.
-local function echo(params)
-  local l, port = listening(params)
-  local t = green.spawn(green.serve, l, function(conn)
-    local data = conn:recv(65536)
-    while data and conn:send(data) do data = conn:recv(65536) end
-  end)
-  return l, port, t
-end
-
---- Both ends of a plain connection.
-local function plain()
-  local l = assert(green.listen(HOST, 0))
-  local near = assert(green.connect(HOST, (select(2, l:getsockname()))))
-  local far = assert(l:accept())
-  l:close()
-  return near, far
-end
-
---- The command runs beside us; waits for its end and returns what it said.
-local function run(command, ...)
-  local name = certs.folder .. "/script"
-  local script = assert(io.open(name, "w"))
-  script:write("unset LD_PRELOAD\ncd ", certs.folder, "\n",
-    command:format(...), "\n")
-  script:close()
-  os.remove(name .. ".done")
-  assert(os.execute(("{ timeout 20 sh %s >%s.said 2>&1; touch %s.done; } "
-    .. "</dev/null >/dev/null 2>&1 &"):format(name, name, name)))
-  while true do
-    local done = io.open(name .. ".done")
-    if done then
-      done:close()
-      break
-    end
-    green.sleep(0.005)
-  end
-  local file <close> = assert(io.open(name .. ".said"))
-  return file:read "a"
-end
+local certs <const> = tls.certificates
+local listening <const>, client <const> = tls.listening, tls.client
+local pair <const>, echo <const> = tls.pair, tls.echo
+local plain <const>, run <const> = tls.plain, tls.run
 
 describe("TLS", function()
   local on_error
@@ -601,57 +536,6 @@ describe("TLS", function()
       l:close()
       t:wait()
     end)
-
-  it("has its context reloaded while connections talk", function()
-    local server = green.tls.context(certs.of("server", {mode = "server"}))
-    local l, port, t = echo(server)
-    local conns, talkers, stop = {}, {}, false
-    for i = 1, 30 do conns[i] = assert(client(port)) end
-    local rounds = 0
-    for i, conn in ipairs(conns) do
-      talkers[i] = green.spawn(function()
-        repeat
-          assert(conn:send("ping\n"))
-          assert(conn:receive() == "ping")
-          rounds = rounds + 1
-        until stop
-      end)
-    end
-    assert(server:reload(certs.of "second"))
-    local before = rounds
-    help.wait_until(function() return rounds > before + 60 end)
-    local new = assert(client(port, {servername = "x.second.example"}))
-    assert.equal("CN=second", new:tls().peer.subject)
-    assert.is_nil((server:reload {certificate = "/nowhere"}))
-    new:close()
-    stop = true
-    for i, talker in ipairs(talkers) do
-      talker:wait()
-      conns[i]:close()
-    end
-    l:close()
-    t:wait()
-  end)
-
-  it("serves two hundred connections at once", function()
-    local l, port, t = echo()
-    local context = assert(green.tls.context {cafile = certs.ca})
-    local g <close> = green.group()
-    local open, all = 0, green.event()
-    for _ = 1, 200 do
-      g:spawn(function()
-        local conn <close> = assert(green.connect(HOST, port, {tls = context}))
-        open = open + 1
-        if open == 200 then all:send() end
-        all:wait()
-        assert(conn:send("x"))
-        assert(conn:recv(1) == "x")
-      end)
-    end
-    g:wait()
-    l:close()
-    t:wait()
-  end)
 
   describe("with the openssl command", function()
     it("serves s_client", function()
