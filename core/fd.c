@@ -64,6 +64,7 @@ static void retire(struct green_hub *h, struct green_fd *f) {
   h->fds[f->fd] = NULL;
   if (f->writer && f->writer->on == f) f->writer->on = NULL;
   f->writer = NULL;
+  f->room = NULL;
   end_waits(f, &f->reader);
   end_waits(f, &f->writable);
   end_waits(f, &f->turns);
@@ -139,6 +140,7 @@ void green__fds_reconcile(struct green_hub *h) {
 
 void green__fd_unwatch(struct green_hub *h, struct green_fd *f, int event) {
   if (f->closed || !green__list_empty(list_of(f, event))) return;
+  if (event == GREEN_WRITABLE && f->room) return;
   if (green__many_first(f, event)) return;
   f->want &= (uint8_t)~event;
   if (f->want != f->armed) arm(h, f, f->want);
@@ -162,11 +164,20 @@ static int tell_lookers(struct green_fd *f, int event) {
   return n;
 }
 
+/* Whether anybody was told of room. */
+static int tell_room(struct green_fd *f) {
+  struct green_room *room = f->room;
+  f->room = NULL;
+  if (room) room->ready(f->hub, f, room);
+  return room != NULL;
+}
+
 /* Wakes the waiter, or stops watching if there is none. With 1,000 busy
  * connections most waiters are still on their way when the hub polls; disarming
  * those cost half of the throughput. */
 static void ready(struct green_fd *f, int event) {
   int told = !green__list_empty(&f->lookers) && tell_lookers(f, event) > 0;
+  if (event == UV_WRITABLE && tell_room(f)) told = f->room != NULL;
   if (green_wake_first(f->hub, list_of(f, event), GREEN_WOKEN) || told) return;
   if (!on_its_way(f, &f->last[event == UV_WRITABLE]))
     f->want &= (uint8_t)~event;
@@ -306,6 +317,15 @@ int green_fd_check(struct green_hub *h, struct green_fd *f) {
 
 int green_fd_is_closed(const struct green_fd *f) {
   return f->closed;
+}
+
+int green_fd_when_room(struct green_hub *h, struct green_fd *f,
+                       struct green_room *room) {
+  int r;
+  if (f->closed) return UV_EBADF;
+  r = room ? green__fd_want(h, f, GREEN_WRITABLE) : 0;
+  if (r == 0) f->room = room;
+  return r;
 }
 
 /* --- waiting --- */

@@ -13,7 +13,8 @@ struct green_fd {
   struct green_list reader, writable, turns;
   struct green_list lookers; /* of struct green_many, any number: many.c */
   struct green_thread *writer;
-  struct last { /* that waited to read, to write; and as what */
+  struct green_room *room; /* is told of room to write; or NULL */
+  struct last {            /* that waited to read, to write; and as what */
     struct green_thread *thread;
     const struct green_wait_kind *kind;
   } last[2];

@@ -382,6 +382,16 @@ int green_fd_check(struct green_hub *hub, struct green_fd *f);
 /* [hub] Was it closed, in one of these ways? Then the number is somebody
  * else's. */
 int green_fd_is_closed(const struct green_fd *f);
+/* [hub] Calls room->ready once when there is room to write, whoever waits for
+ * that: for bytes that nobody waits to send. It runs on any stack, must not
+ * block, and may ask again. NULL: nothing is left. Who closes f asks in vain. 0
+ * or why the kernel does not watch. */
+struct green_room {
+  void (*ready)(struct green_hub *hub, struct green_fd *f,
+                struct green_room *room);
+};
+int green_fd_when_room(struct green_hub *hub, struct green_fd *f,
+                       struct green_room *room);
 
 /* [thread] Blocks until an OS thread of the core's own has done the look-up.
  * Numeric addresses need no thread, and kept answers of earlier look-ups

@@ -14,6 +14,13 @@ static struct lg_socket *socket_at(lua_State *L, int index, int roles) {
   return NULL;
 }
 
+/* If the kernel cannot watch, the next call on the socket sends. */
+static void when_room(struct lg_socket *s, struct green_room *room) {
+  struct green_hub *hub = s->head.G->hub;
+  if (!hub || s->fd < 0 || (!room && !s->f)) return;
+  if (lg_socket_watch(s->head.G, s) == 0) green_fd_when_room(hub, s->f, room);
+}
+
 static const struct lg_seam seam = {
     .version = LG_SEAM,
     .socket_size = sizeof(struct lg_socket),
@@ -21,6 +28,9 @@ static const struct lg_seam seam = {
     .now = green_now,
     .drop_buffered = lg_buffer_drop,
     .strip = lg_socket_strip,
+    .when_room = when_room,
+    .again = green_fd_when_room,
+    .number = green_fd_number,
 };
 
 /* is_layered(conn): has it a layer? is_opening(any): which is not open yet?

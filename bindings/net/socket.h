@@ -473,8 +473,14 @@ struct lg_seam {
   uint64_t (*now)(void);
   void (*drop_buffered)(struct lg_socket *s);
   void (*strip)(struct lg_socket *s, int polite);
+  /* What a layer holds while no thread sends goes when there is room: asks to
+   * be told once; NULL: no more. `again` asks from there. */
+  void (*when_room)(struct lg_socket *s, struct green_room *room);
+  int (*again)(struct green_hub *hub, struct green_fd *f,
+               struct green_room *room);
+  int (*number)(const struct green_fd *f);
 };
-enum { LG_SEAM = 1 };
+enum { LG_SEAM = 2 };
 void lg_open_seam(lua_State *L);
 
 /* --- connect.c: looking up --- */

@@ -7,6 +7,10 @@
  * writes nothing more before `out` is empty; answers of the protocol's may be
  * added, up to a bound, which only a peer meets that asks and does not read.
  *
+ * What is held goes by itself as soon as there is room, as what the kernel
+ * holds does: a limit may have ended the call that sent it, and the program has
+ * been told that these bytes are sent.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <stdlib.h>
@@ -55,17 +59,17 @@ static int bio_read(BIO *b, char *to, int n) {
 }
 
 /* Bytes that the kernel took, or -errno. */
-static ssize_t send_now(struct tls *t, const char *data, size_t n) {
+static ssize_t send_now(int fd, const char *data, size_t n) {
   ssize_t sent;
-  do sent = send(t->socket->fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+  do sent = send(fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
   while (sent < 0 && errno == EINTR);
   if (sent < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
   return sent;
 }
 
-int tls_flush(struct tls *t) {
+static int flush_to(struct tls *t, int fd) {
   while (tls_held(t)) {
-    ssize_t sent = send_now(t, t->out + t->out_at, tls_held(t));
+    ssize_t sent = send_now(fd, t->out + t->out_at, tls_held(t));
     if (sent < 0) return (int)sent;
     t->out_at += (size_t)sent;
   }
@@ -75,6 +79,21 @@ int tls_flush(struct tls *t) {
     t->out_at = t->out_end = t->out_room = 0;
   }
   return 0;
+}
+
+int tls_flush(struct tls *t) {
+  int r = flush_to(t, t->socket->fd);
+  if (r == -EAGAIN) tls_seam->when_room(t->socket, &t->room);
+  return r;
+}
+
+/* The socket itself may be gone, if there was no memory to finalize it. */
+static void has_room(struct green_hub *hub, struct green_fd *f,
+                     struct green_room *room) {
+  struct tls *t = (struct tls *)((char *)room - offsetof(struct tls, room));
+  int r = t->write_failed ? 0 : flush_to(t, tls_seam->number(f));
+  if (r == -EAGAIN) tls_seam->again(hub, f, room);
+  if (r < 0 && r != -EAGAIN) t->write_failed = -r;
 }
 
 /* 0, or an errno. */
@@ -102,12 +121,15 @@ static int bio_write(BIO *b, const char *data, int n) {
   BIO_clear_retry_flags(b);
   if (n <= 0) return 0;
   if (!tls_held(t)) {
-    sent = send_now(t, data, (size_t)n);
+    sent = send_now(t->socket->fd, data, (size_t)n);
     if (sent == -EAGAIN) sent = 0;
   }
   if (sent >= 0 && sent < n) {
     int r = hold(t, data + sent, (size_t)(n - sent));
-    if (r) sent = -r;
+    if (r)
+      sent = -r;
+    else
+      tls_seam->when_room(t->socket, &t->room);
   }
   if (sent >= 0) return n;
   t->error = (int)-sent;
@@ -139,6 +161,7 @@ BIO *tls_bio(struct tls *t) {
   b = BIO_new(method);
   if (!b) return NULL;
   BIO_set_data(b, t);
+  t->room.ready = has_room;
   BIO_set_init(b, 1);
   return b;
 }

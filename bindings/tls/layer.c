@@ -217,6 +217,7 @@ static void close_layer(struct lg_socket *s, int polite) {
   struct tls *t = s->layered;
   s->layered = NULL;
   if (polite && tls_flush(t) == 0) notify(t);
+  tls_seam->when_room(s, NULL);
   free_tls(t);
 }
 

@@ -72,6 +72,7 @@ struct tls_context {
  */
 struct tls {
   struct lg_socket *socket;
+  struct green_room room; /* for what is held: bio.c */
   SSL *ssl;
   struct tls_extra *extra; /* of its SSL_CTX */
   char *early, *out;
@@ -86,7 +87,7 @@ struct tls {
 /* --- bio.c --- */
 
 BIO *tls_bio(struct tls *t); /* or NULL */
-/* Sends what waits: 0, -EAGAIN or -errno. */
+/* Sends what waits: 0; -EAGAIN: the rest goes when there is room; or -errno. */
 int tls_flush(struct tls *t);
 static inline size_t tls_held(const struct tls *t) {
   return t->out_end - t->out_at;
