@@ -17,6 +17,17 @@ function help.wait_until(condition, what)
   error("never came true: " .. (what or "a condition"), 2)
 end
 
+--- Lets the others run until t was woken, and has not run yet: the caller never
+--- leaves the ready queue and stands before it there. A sleep might end later.
+function help.woken(t)
+  local until_ = green.now() + 20
+  while t:status() == "blocked" do
+    if green.now() > until_ then error("never woken: " .. tostring(t), 2) end
+    green.sleep(0)
+  end
+  assert(t:status() == "ready", t:status())
+end
+
 local ENDED <const> = {done = true, failed = true, killed = true}
 
 --- Lets the others run until each thread is blocked; returns the threads. One

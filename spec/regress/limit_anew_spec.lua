@@ -5,6 +5,7 @@
 
 local green = require "green"
 local it = require "green.test".it(it)
+local help = require "spec.help"
 local tls = require "spec.tls"
 
 --- Seconds on the virtual clock: of the limit, and of what goes before.
@@ -75,7 +76,7 @@ describe("A limit is one of the whole call", function()
   it("in sendfd, whose turn comes late", function()
     local a, b = green.socketpair()
     local writer = green.spawn(function() return a:send(("x"):rep(8 << 20)) end)
-    green.sleep(0)
+    help.blocked(writer)
     ends_in_time(a, function() return a:sendfd(0) end)
     writer:kill()
     writer:join()

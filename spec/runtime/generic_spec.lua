@@ -89,6 +89,8 @@ local function occupied(new)
   end
 end
 
+local function nothing() end
+
 --- Both ends of a connection, and the listener that it came through.
 local function connected()
   local o = {l = assert(green.listen("127.0.0.1", 0))}
@@ -105,15 +107,18 @@ local function disconnect(o)
   o.l:close()
 end
 
---- The same, with so much sent that there is no room for more.
+--- Both ends of a connection, with so much sent that there is no room for more.
+--- By TCP the kernel would make some more, when it got round to delivering.
 local function stuffed()
-  local o = connected()
+  local near, far = green.socketpair()
+  local o = {near = near, far = far, l = {close = nothing}}
   local chunk = ("x"):rep(65536)
-  while o.near:send(chunk) do end
+  near:settimeout(0)
+  while near:send(chunk) do end
   return o
 end
 
---- Makes room again; what is on its way comes a moment later.
+--- Makes room again.
 local function drain(o)
   o.far:settimeout(0)
   while o.far:recv(65536) do end
@@ -135,8 +140,8 @@ local function accepted_with_tls()
   return o
 end
 
-local function connected_with_tls()
-  local o = accepted_with_tls()
+--- After the handshake.
+local function with_tls(o)
   local t = green.spawn(green.wrap_ssl, o.near, tls_client)
   assert(o.far:handshake())
   assert(t:wait())
@@ -144,10 +149,17 @@ local function connected_with_tls()
   return o
 end
 
+local function connected_with_tls() return with_tls(accepted_with_tls()) end
+
 local function stuffed_with_tls()
-  local o = connected_with_tls()
+  local near, far = green.socketpair()
+  local t = green.spawn(green.wrap_ssl, near, tls_client)
+  assert(green.wrap_ssl(far, tls_server))
+  assert(t:wait())
+  local o = {near = near, far = far, l = {close = nothing}}
   local chunk = ("x"):rep(65536)
-  while o.near:send(chunk) do end
+  near:settimeout(0)
+  while near:send(chunk) do end
   return o
 end
 
@@ -815,7 +827,6 @@ for _, row in ipairs(things) do
     if not row.single then help.both(it, name, f) end
   end
 
-  local function nothing() end
   local bounded = row.limitless and nothing or it
 
   describe(row.name, function()
@@ -956,7 +967,7 @@ for _, row in ipairs(things) do
         help.blocked(t)
         satisfy(o)
         if row.late then
-          help.wait_until(function() return t:status() == "ready" end)
+          help.woken(t)
         end
         t:kill()
         t:join()
@@ -1040,7 +1051,7 @@ for _, row in ipairs(things) do
           help.blocked(b)
           satisfy(o)
           if row.late then
-            help.wait_until(function() return t:status() == "ready" end)
+            help.woken(t)
           end
           coroutine.close(co)
           assert.equal("killed", t:status())
