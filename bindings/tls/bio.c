@@ -18,6 +18,8 @@
 
 #include "tls/tls.h"
 
+const struct lg_seam *tls_seam;
+
 /* A record, and the longest flight of a handshake: chains of certificates have
  * at most 100 KB by OpenSSL's own default. */
 enum { MOST_HELD = 256 << 10 };

@@ -16,8 +16,6 @@
 
 #include "tls/tls.h"
 
-const struct lg_seam *tls_seam;
-
 enum { RECORD = SSL3_RT_MAX_PLAIN_LENGTH };
 /* Records in one write, before the descriptor is looked at again. */
 enum { MOST_AT_ONCE = 16 * RECORD };
