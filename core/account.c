@@ -14,22 +14,27 @@
 
 #include "internal.h"
 
-void green__account_left(struct green_hub *h, struct green_thread *t) {
+void green__account_left(struct green_hub *h, struct green_thread *t,
+                         uint64_t now) {
   struct green__cold *cold = green__cold(h, t);
-  uint64_t now = uv_hrtime();
   if (!cold) return; /* no memory: uncounted */
-  cold->account.running += now - h->went_on;
+  if (h->watching & GREEN__ACCOUNTS) cold->account.running += now - h->went_on;
   h->went_on = now;
   cold->left = t->state == GREEN_BLOCKED ? h->now : 0;
 }
 
-void green__account_next(struct green_hub *h, struct green_thread *t) {
-  struct green__cold *cold = green__cold(h, t);
-  h->went_on = uv_hrtime();
-  if (!cold) return;
-  cold->account.switches++;
-  if (cold->left) cold->account.blocked += h->now - cold->left;
+void green__account_next(struct green_hub *h, struct green_thread *t,
+                         uint64_t now) {
+  struct green__cold *cold = t->cold;
+  uint64_t waited;
+  h->went_on = now;
+  if (h->watching & GREEN__ACCOUNTS && (cold = green__cold(h, t)))
+    cold->account.switches++;
+  if (!cold || !cold->left) return;
+  waited = h->now - cold->left;
   cold->left = 0;
+  if (h->watching & GREEN__ACCOUNTS) cold->account.blocked += waited;
+  if (h->waited) h->waited(h, t, waited);
 }
 
 /* Waits that began while nobody counted stay uncounted. */
@@ -38,19 +43,31 @@ static void forget_wait(struct green_thread *t, void *arg) {
   if (t->cold) t->cold->left = 0;
 }
 
-void green_accounting(struct green_hub *h, int on) {
-  if (!h->accounting == !on) return;
-  if (on)
-    green_each(h, forget_wait, NULL);
-  else if (h->hot.current)
-    green__account_left(h, h->hot.current);
-  h->accounting = on != 0;
+static void begin(struct green_hub *h) {
+  green_each(h, forget_wait, NULL);
   h->went_on = uv_hrtime();
-  h->tick = 1;
+}
+
+void green_accounting(struct green_hub *h, int on) {
+  if (!green_accounts(h) == !on) return;
+  if (!on && h->hot.current)
+    green__account_left(h, h->hot.current, uv_hrtime());
+  if (on && !h->waited) begin(h);
+  h->went_on = uv_hrtime();
+  green__watch(h, GREEN__ACCOUNTS, on);
+}
+
+void green_watch_waits(struct green_hub *h,
+                       void (*waited)(struct green_hub *hub,
+                                      struct green_thread *thread,
+                                      uint64_t ns)) {
+  if (waited && !green_accounts(h)) begin(h);
+  h->waited = waited;
+  green__watch(h, GREEN__WAITS, waited != NULL);
 }
 
 int green_accounts(struct green_hub *h) {
-  return h->accounting;
+  return h->watching & GREEN__ACCOUNTS;
 }
 
 static void add_current(struct green_hub *h, const struct green_thread *t,
@@ -65,6 +82,6 @@ void green_account_sized(struct green_hub *h, const struct green_thread *t,
                          struct green_account *account, size_t size) {
   struct green_account all = {0, 0, 0, 0};
   if (t->cold) all = t->cold->account;
-  if (h->accounting) add_current(h, t, &all);
+  if (green_accounts(h)) add_current(h, t, &all);
   green__give_sized(account, size, &all, sizeof all);
 }

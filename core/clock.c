@@ -63,6 +63,11 @@ void green__read_clock(struct green_hub *h) {
   h->real = uv_hrtime();
 }
 
+uint64_t green__stamp(const struct green_hub *h) {
+  if (green__unlikely(h->options.clock || clock_.frozen)) return uv_hrtime();
+  return h->real - clock_.skew;
+}
+
 struct green_hub *green__clock_enter(struct green_hub *h) {
   struct green_hub *before = clock_.running;
   clock_.running = h->options.clock ? h : NULL;

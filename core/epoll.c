@@ -81,6 +81,7 @@ int green__epoll_add_bell(struct green_hub *h, int fd) {
 int green__epoll_wait(struct green_hub *h, int ms) {
   struct epoll_event events[GREEN__EVENTS];
   int libuv = 0, i, n = epoll_wait(h->epoll.fd, events, GREEN__EVENTS, ms);
+  h->source = GREEN__BY_FD;
   for (i = 0; i < n; i++) {
     uint32_t tag = (uint32_t)(events[i].data.u64 >> 32);
     int fd = (int)(uint32_t)events[i].data.u64;
@@ -89,6 +90,7 @@ int green__epoll_wait(struct green_hub *h, int ms) {
     else if (!green__fd_event(h, fd, tag, ours(events[i].events)))
       h->epoll.stale = 1;
   }
+  h->source = GREEN__BY_LIBUV;
   return libuv;
 }
 

@@ -186,6 +186,7 @@ static void ready(struct green_fd *f, int event) {
 int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events) {
   struct green_fd *f = (uint32_t)fd < h->fds_room ? h->fds[fd] : NULL;
   if (!f || f->tag != tag) return 0;
+  h->source_fd = fd;
   if (events & UV_READABLE) ready(f, UV_READABLE);
   if (events & UV_WRITABLE) ready(f, UV_WRITABLE);
   mark_dirty(f);

@@ -67,6 +67,7 @@ struct green_post;
 struct green_scope;
 struct green_message;
 struct green_port;
+struct green_span;
 
 /* [any] The GREEN_VERSION_NUMBER of the library that runs. */
 uint32_t green_version(void);
@@ -196,7 +197,10 @@ struct green_stats {
   uint64_t memory; /* bytes that the library's hubs in this process have from
                       the system, without C stacks, libuv's and a runtime's */
   uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
-  uint64_t preempted; /* threads that were made to yield */
+  uint64_t preempted;  /* threads that were made to yield */
+  uint32_t most_ready; /* threads in the ready queue at a poll, since
+                          green_lag() was asked last */
+  uint64_t polling;    /* ns in polls that did not sleep */
 };
 /* [hub] Fills the struct of that size; fields that the library does not know
  * are 0. Returns 0. */
@@ -485,6 +489,66 @@ void green_port_release(struct green_port *port);
  * of the thread before it dies of SIGSEGV. UV_EBUSY if the host handles SIGSEGV
  * itself. */
 int green_report_overflow(void);
+
+/* ------------------------------------------------------------- watching -- */
+
+/* The lag: how long a thread that has become ready waits for its turn. It is
+ * the figure that tells an overloaded loop. The hub times each 64th wake-up. */
+struct green_lag {
+  uint64_t count, sum;    /* of all that were timed, in ns */
+  uint64_t recent;        /* timed since green_lag() was asked last; of them */
+  uint64_t p50, p99, max; /* the first two are up to a fifth too high */
+};
+/* [hub] Fills *lag, and forgets what is recent. Never switches. */
+void green_lag(struct green_hub *hub, struct green_lag *lag);
+/* [hub] How many of all lags were below 2^power ns; power up to 63. */
+uint64_t green_lag_below(struct green_hub *hub, unsigned power);
+
+/* What a host may be told of. Any function may be NULL. They run on any stack
+ * of the hub's OS thread in the middle of its work: they must not block, raise,
+ * jump, or call anything of the hub but green_id(), green_name() and
+ * green_status(). `switched` is told of each switch; NULL: the hub's own stack,
+ * where it polls, or a thread that has ended. */
+struct green_hooks {
+  size_t size; /* sizeof(struct green_hooks) */
+  void (*spawned)(struct green_hub *hub, struct green_thread *thread,
+                  struct green_thread *parent, void *arg);
+  void (*switched)(struct green_hub *hub, struct green_thread *from,
+                   struct green_thread *to, void *arg);
+  /* status: 0, UV_UNKNOWN (failed) or UV_ECANCELED (killed); of a thread of C's
+   * what its function returned. */
+  void (*ended)(struct green_hub *hub, struct green_thread *thread, int status,
+                void *arg);
+};
+/* [hub] Copies *hooks; NULL: none any more, which costs nothing. UV_EINVAL: the
+ * size is not one of this library's. */
+int green_set_hooks(struct green_hub *hub, const struct green_hooks *hooks,
+                    void *arg);
+
+/* A trace: the newest `events` events of the hub (0: 65,536; 24 bytes each) in
+ * a ring, to be drawn as a picture of time. While it is on, each switch reads
+ * the clock. [hub] Begins one. UV_EBUSY: one is on; UV_ENOMEM. */
+int green_trace_start(struct green_hub *hub, uint32_t events);
+int green_trace_running(struct green_hub *hub);
+/* [hub] Ends it and passes it on in pieces as Trace Event JSON, for Perfetto
+ * and chrome://tracing; put = NULL: drops it. `put` must not raise, or call
+ * anything of the hub. 0; UV_ENOENT: none is on; UV_ENOMEM: it is dropped. */
+int green_trace_stop(struct green_hub *hub,
+                     void (*put)(void *arg, const char *text, size_t length),
+                     void *arg);
+/* [hub] Entries of the program's own, in the current thread's row. `args` is a
+ * JSON object, or NULL. They do nothing while no trace is on. Names are any
+ * bytes; their first 1,000 are kept. */
+void green_trace_mark(struct green_hub *hub, const char *name,
+                      const char *args);
+void green_trace_counter(struct green_hub *hub, const char *name,
+                         double value);
+/* A stretch of the current thread. NULL: no trace is on, or no memory; ending
+ * NULL does nothing. Each span must be ended once, before or after the trace's
+ * end, on the hub or after it. */
+struct green_span *green_trace_span(struct green_hub *hub, const char *name,
+                                    const char *args);
+void green_trace_span_end(struct green_hub *hub, struct green_span *span);
 
 /* ---------------------------------------------------------- for tests -- */
 

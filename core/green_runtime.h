@@ -607,6 +607,38 @@ struct green_chore {
 void green_soon(struct green_hub *hub, struct green_chore *chore);
 void green_not_soon(struct green_hub *hub, struct green_chore *chore);
 
+/* ------------------------------------------------------------- watching -- */
+
+/* What a runtime tells a trace. Both write at most `size` bytes, without an
+ * end, and return their number. They must not raise or run the program. Either
+ * may be NULL. */
+struct green_teller {
+  /* The name of a thread that has none in the core; it may just have ended. */
+  size_t (*name)(struct green_hub *hub, struct green_thread *thread,
+                 char *text, size_t size);
+  /* The stack of a thread that has just left; NULL: no stacks. */
+  size_t (*stack)(struct green_hub *hub, struct green_thread *thread,
+                  char *text, size_t size);
+  uint64_t (*memory)(struct green_hub *hub); /* bytes */
+};
+/* As green_trace_start(). If there are ids, at most GREEN_MOST_TRACED, the
+ * trace notes of threads only what concerns one of these. */
+enum { GREEN_MOST_TRACED = 64 };
+int green_trace_begin(struct green_hub *hub, uint32_t events,
+                      const struct green_teller *teller, const uint64_t *ids,
+                      int n);
+/* The text between the quotes of a JSON string: valid whatever the bytes.
+ * Returns its size, also without `to`. */
+size_t green_json(char *to, const char *text, size_t length);
+
+/* Calls `waited` for each thread that goes on after a wait, before it does, as
+ * long as its stack is as it was; with the ns that it waited. It must not raise
+ * or switch. NULL: no more. */
+void green_watch_waits(struct green_hub *hub,
+                       void (*waited)(struct green_hub *hub,
+                                      struct green_thread *thread,
+                                      uint64_t ns));
+
 /* Lets the hub call runtime->alert soon. Async-signal-safe, after one
  * successful green_alert_open(). */
 int green_alert_open(struct green_hub *hub);

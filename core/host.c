@@ -59,13 +59,20 @@ void green__tell_host(struct green_hub *h) {
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
+/* For who watches, the hub has polled since the last batch. */
+static void run(struct green_hub *h) {
+  if (green__unlikely(h->trace != NULL)) green__trace_polled(h, 1);
+  green__run_batch(h);
+  if (green__unlikely(h->watching)) green__watch_polls(h);
+}
+
 static void batch(struct green_hub *h) {
   struct green_hub *before;
   if (h->in_batch || h->hot.closed) return;
   before = green__clock_enter(h);
   green__read_clock(h);
   green__timers_fire(h, h->now);
-  green__run_batch(h);
+  run(h);
   green__poll_done(h, 1); /* the host had its turn: assume that it slept */
   green__clock_leave(before);
   green__tell_host(h);
@@ -102,7 +109,7 @@ static uint64_t poll_and_run(struct green_hub *h, uint64_t most) {
   green__timers_fire(h, h->now);
   green__poll_done(h, 0);
   if (most < h->options.poll_switches) green__start_batch(h, (uint32_t)most);
-  green__run_batch(h);
+  run(h);
   return h->switches - before;
 }
 

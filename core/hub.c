@@ -73,6 +73,7 @@ static int init_loop(struct green_hub *h) {
 static void init_fields(struct green_hub *h) {
   h->next_id = 1;
   h->tick = h->stride = 1;
+  h->lag.tick = 1;
   h->trim_ms = 5000;
   h->timer_at = h->trim_at = GREEN_FOREVER;
   h->os_thread = green__os_thread;
@@ -112,6 +113,7 @@ static int init(struct green_hub *h) {
 /* The hub's own loop stays allocated if the host began something on it while
  * the threads cleaned up. */
 static void hub_free(struct green_hub *h) {
+  green__trace_free(h);
   green__records_free(h);
   green__free(h->heap.at);
   green__free(h->fds);
@@ -274,6 +276,8 @@ static void count(struct green_hub *h, struct green_stats *s) {
   s->timers = h->heap.count;
   s->external = h->external;
   s->preempted = h->preempted;
+  s->polling = h->poll_ns;
+  s->most_ready = h->lag.most > h->hot.ready ? h->lag.most : h->hot.ready;
 }
 
 int green_stats_sized(struct green_hub *h, struct green_stats *s,

@@ -202,6 +202,8 @@ void green__read_clock(struct green_hub *h);
  * second puts back what the first returned. */
 struct green_hub *green__clock_enter(struct green_hub *h);
 void green__clock_leave(struct green_hub *before);
+/* As uv_hrtime(), from what the clock was last read as. */
+uint64_t green__stamp(const struct green_hub *h);
 /* The frozen clock goes on to just past that time. */
 void green__clock_jump(uint64_t deadline);
 
@@ -217,6 +219,35 @@ struct green__cold { /* a thread's rare things, made on first use */
 };
 
 struct green__record_slab;
+
+/* Who wants to know of each switch. */
+enum green__watching {
+  GREEN__ACCOUNTS = 1,
+  GREEN__TRACES = 2,
+  GREEN__HOOKS = 4,
+  GREEN__WAITS = 8
+};
+/* By what the hub wakes threads, while none runs. */
+enum green__source {
+  GREEN__BY_HOST,
+  GREEN__BY_TIMER,
+  GREEN__BY_FD,
+  GREEN__BY_LIBUV,
+  GREEN__BY_POST,
+  GREEN__BY_SIGNAL,
+  GREEN__BY_THREAD
+};
+
+/* How long threads that became ready waited for their turn: see watch.c. */
+enum { GREEN__LAGS = 256 };
+struct green__lag {
+  uint32_t tick;     /* wakes until the next one that is timed */
+  uint32_t most;     /* threads in the ready queue, since it was asked for */
+  uint64_t since;    /* when the timed one became ready */
+  uint64_t turn;     /* the number of the switch that is its; 0: none is */
+  uint64_t sum, max; /* the second: since it was asked for */
+  uint64_t count[GREEN__LAGS], told[GREEN__LAGS];
+};
 
 struct green__epoll {
   int fd;
@@ -261,6 +292,7 @@ struct green_hub {
   uint32_t external, open_handles;
   uint64_t next_id, switches, polls, opened, preempted;
   uint64_t idle_ns;         /* slept in polls, on a loop of its own */
+  uint64_t poll_ns;         /* spent in polls that did not wait */
   struct green_list others; /* threads that wait to be the only one */
   struct green_chore *chores, **last_chore; /* calls that are due */
   struct green_thread *drainer;
@@ -291,9 +323,20 @@ struct green_hub {
   uint64_t shuffle_seed;       /* 0: first come, first served */
   uint64_t went_on;            /* real time when the current thread did */
   void *data;                  /* the host's */
+  struct green__lag lag;
+  struct green__trace *trace; /* while it is on */
+  uint64_t spans;             /* of all traces so far */
+  uint32_t ending;            /* the thread whose end is under way, or 0 */
+  int source_fd;              /* of GREEN__BY_FD */
+  struct green_hooks hooks;   /* the host's */
+  void *hooks_arg;
+  struct green_thread *from; /* it has left, and is not over */
+  void (*waited)(struct green_hub *hub, struct green_thread *thread,
+                 uint64_t ns);
   uint8_t in_batch, own, closing;
-  uint8_t uses_libuv; /* MAIN drive: there may be handles in its loop */
-  uint8_t accounting;
+  uint8_t uses_libuv;  /* MAIN drive: there may be handles in its loop */
+  uint8_t watching;    /* enum green__watching: what each switch tells */
+  uint8_t source;      /* enum green__source: what the hub does just now */
   uint8_t ends_matter; /* somebody may wait for the end of all others */
   uint8_t frozen;      /* the clock, by this hub */
   uint8_t keep_all;    /* threads live on: their stacks stay mapped */
@@ -317,6 +360,8 @@ void green__poll_done(struct green_hub *h, int slept);
 /* The next switch looks at the clock, and each one after it too, until they
  * prove to be quick. */
 void green__look_soon(struct green_hub *h);
+/* The turn of the last ready thread gets a look. */
+void green__look_at_last(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
 /* On a thread's stack: wakes those whose time or descriptor has come. */
 void green__catch_up(struct green_hub *h);
@@ -332,8 +377,102 @@ void green__host_rest(struct green_hub *h); /* stops them */
 void green__tell_host(struct green_hub *h);
 void green__host_close(struct green_hub *h);
 /* account.c: t does not run any more; t will run next. */
-void green__account_left(struct green_hub *h, struct green_thread *t);
-void green__account_next(struct green_hub *h, struct green_thread *t);
+void green__account_left(struct green_hub *h, struct green_thread *t,
+                         uint64_t now);
+void green__account_next(struct green_hub *h, struct green_thread *t,
+                         uint64_t now);
+/* watch.c: the same, for everybody who watches; and the other events of a
+ * thread's life. `now` is real time. */
+void green__watch_left(struct green_hub *h, struct green_thread *t,
+                       uint64_t now);
+void green__watch_next(struct green_hub *h, struct green_thread *t,
+                       uint64_t now);
+void green__watch_polls(struct green_hub *h); /* the hub has its turn */
+/* Returns t: a tail call, for which nothing is saved where nobody watches. */
+struct green_thread *green__watch_spawned(struct green_hub *h,
+                                          struct green_thread *t);
+void green__watch_ready(struct green_hub *h, struct green_thread *t);
+void green__watch_ended(struct green_hub *h, struct green_thread *t);
+/* Begins or ends that kind of watching. */
+void green__watch(struct green_hub *h, enum green__watching kind, int on);
+/* The timed thread has its turn. */
+void green__lag_over(struct green_hub *h);
+
+/* trace.c: notes an event, if a trace is on. */
+enum green__event_kind {
+  GREEN__NOTHING,
+  GREEN__SPAWNED, /* arg: the parent's id */
+  GREEN__READY,   /* why: source; arg: the waker, or the descriptor; name: the
+                     kind of its wait */
+  GREEN__RUNS,
+  GREEN__LEFT,      /* why: state; name: the kind of its wait; arg: on what */
+  GREEN__STRUCK,    /* why: enum green_strike; arg: the thread that did it */
+  GREEN__DELIVERED, /* why: enum green_strike */
+  GREEN__POLLS,
+  GREEN__POLLED, /* why: slept; arg: ready threads, and memory in KB above */
+  GREEN__ASKED,  /* arg: the look-up */
+  GREEN__ANSWERED,
+  GREEN__TEXTS,                /* from here on arg is a struct green__text */
+  GREEN__ENDED = GREEN__TEXTS, /* why: state; the name */
+  GREEN__MARK,
+  GREEN__COUNTER,
+  GREEN__SPAN,
+  GREEN__SPAN_END,
+  GREEN__STACK /* of the thread that has just left */
+};
+void green__trace_put(struct green_hub *h, enum green__event_kind kind,
+                      uint64_t thread, int why, uint64_t arg);
+static inline void green__trace(struct green_hub *h,
+                                enum green__event_kind kind, uint64_t thread,
+                                int why, uint64_t arg) {
+  if (green__unlikely(h->trace != NULL))
+    green__trace_put(h, kind, thread, why, arg);
+}
+/* The same, at that time, and with what the thread waits for. */
+void green__trace_left(struct green_hub *h, struct green_thread *t,
+                       uint64_t now);
+void green__trace_runs(struct green_hub *h, struct green_thread *t,
+                       uint64_t now);
+void green__trace_ready(struct green_hub *h, struct green_thread *t,
+                        uint64_t now);
+void green__trace_ended(struct green_hub *h, struct green_thread *t);
+void green__trace_polled(struct green_hub *h, int slept);
+void green__trace_free(struct green_hub *h);
+
+/* 24 bytes: a ring of 64 Ki takes 1.5 MB. */
+struct green__event {
+  uint64_t ns; /* real time */
+  uint64_t arg;
+  uint32_t thread; /* its id, modulo; 0: the hub */
+  uint8_t kind, why;
+  uint16_t name; /* of a wait's kind, 0: none */
+};
+/* What does not fit into an event: the name of a thread that has ended, or
+ * "name":...,"args":... of the program's entries. Counted by the events that
+ * refer to it and by the holder of the span. */
+struct green__text {
+  uint32_t refs, length;
+  uint64_t id;         /* of a span, in order of their beginnings */
+  uint32_t thread;     /* of a span */
+  uint8_t open, early; /* early: its beginning is not in the ring */
+  struct green__text *next, **link; /* the early ones that are open */
+  char bytes[];
+};
+struct green__trace {
+  struct green__event *at;
+  uint64_t count; /* of events so far; the ring has the last ones */
+  uint32_t mask;  /* size - 1 */
+  uint64_t began;
+  const struct green_teller *teller;
+  uint64_t only[GREEN_MOST_TRACED];
+  int only_count;
+  struct green__text *early;
+  const struct green_wait_kind *kinds[256]; /* by hash; place + 1 is `name` */
+};
+/* timeline.c: passes the picture on. 0 or UV_ENOMEM. */
+int green__timeline(struct green_hub *h, struct green__trace *trace,
+                    void (*put)(void *arg, const char *text, size_t length),
+                    void *arg);
 void green__wait_end(struct green_hub *h, struct green_thread *t);
 void green__interrupt(struct green_hub *h, struct green_thread *t);
 /* Sets t->pending: might anything strike it? Called after any change. */

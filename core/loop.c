@@ -139,6 +139,7 @@ static void poll_passing(struct green_hub *h) {
   uint64_t before = h->now, most = h->options.poll_ms * UINT64_C(4000000);
   pass(h);
   green__read_clock(h);
+  h->poll_ns += h->now - before;
   h->poll_pause = (h->now - before) * 16;
   if (h->poll_pause > most) h->poll_pause = most;
 }
@@ -240,6 +241,7 @@ void green__tend_surplus(struct green_hub *h) {
 
 static void go_round(struct green_hub *h) {
   uint32_t sleeps = h->hot.sleeps;
+  if (green__unlikely(h->watching)) green__watch_polls(h);
   green__fds_reconcile(h);
   if (green__unlikely(h->laggards != NULL)) green__ports_catch_up(h);
   green__read_clock(h);
@@ -257,6 +259,8 @@ static void go_round(struct green_hub *h) {
     poll_sleeping(h);
   }
   green__timers_fire(h, h->now);
+  if (green__unlikely(h->trace != NULL))
+    green__trace_polled(h, h->hot.sleeps != sleeps);
   green__poll_done(h, h->hot.sleeps != sleeps);
 }
 

@@ -56,14 +56,18 @@ static void on_async(uv_async_t *uv) {
   struct green__async *async = uv->data;
   struct green_hub *h = async->hub;
   struct green_post *p = h->posts, *next;
+  uint8_t source = h->source;
+  h->source = GREEN__BY_SIGNAL;
   if (atomic_exchange(&async->alerted, 0) && h->runtime && h->runtime->alert)
     h->runtime->alert(h);
+  h->source = GREEN__BY_POST;
   for (; p; p = next) {
     green_post_hold(p); /* a job may close its own post */
     run_all(h, p);
     next = p->hub ? p->next : h->posts; /* closed: it is in no list */
     green_post_release(p);
   }
+  h->source = source;
 }
 
 static int make_async(struct green_hub *h) {

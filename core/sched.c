@@ -22,6 +22,7 @@ void green__ready(struct green_hub *h, struct green_thread *t) {
   if (t->state != GREEN_NEW) t->state = GREEN_READY;
   green_list_add(&h->ready, &t->node);
   if (h->hot.ready++ == 0 && !h->in_batch) green__stay_awake(h);
+  if (green__unlikely(--h->lag.tick == 0)) green__watch_ready(h, t);
 }
 
 /* --- looks: at the clock, and whether to poll ---
@@ -41,23 +42,35 @@ static void adapt(struct green_hub *h, uint64_t passed) {
     h->stride++;
 }
 
-/* Shuffling and accounting need a look at every switch. */
+/* Shuffling and watching need a look at every switch. */
 static int looks_always(const struct green_hub *h) {
-  return h->shuffle_seed || h->accounting;
+  return h->shuffle_seed || h->watching;
 }
 
-/* The next look comes after `stride` switches, or before, when a poll is
- * due. */
-static void set_step(struct green_hub *h) {
+/* The next look comes after `stride` switches, or before, when a poll is due or
+ * a thread has its turn whose lag is timed. `next` is the number of the first
+ * switch that the step counts. */
+static void set_step(struct green_hub *h, uint64_t next) {
   h->step = looks_always(h) ? 1 : h->stride;
   if (h->left > 0 && h->step > (uint32_t)h->left) h->step = (uint32_t)h->left;
+  if (h->lag.turn > next && h->lag.turn - next < h->step)
+    h->step = (uint32_t)(h->lag.turn - next);
+}
+
+/* The last ready thread's turn is the `ready`-th switch from now. */
+void green__look_at_last(struct green_hub *h) {
+  h->lag.turn = h->switches + h->hot.ready;
+  if (h->tick <= h->hot.ready || h->step < h->tick - h->hot.ready) return;
+  h->step -= h->tick - h->hot.ready;
+  h->tick = h->hot.ready;
 }
 
 void green__start_batch(struct green_hub *h, uint32_t switches) {
   h->left = switches < INT32_MAX ? (int32_t)switches : INT32_MAX;
-  set_step(h);
-  if (looks_always(h)) h->step = 0;
+  set_step(h, h->switches + 1);
+  if (looks_always(h) || h->lag.turn == h->switches + 1) h->step = 0;
   h->tick = h->step + 1; /* the look comes before the switch that it counts */
+  if (h->lag.most < h->hot.ready) h->lag.most = h->hot.ready;
 }
 
 void green__look_soon(struct green_hub *h) {
@@ -96,17 +109,20 @@ static void shuffle(struct green_hub *h) {
 /* Returns 1 if the hub is to poll before the next thread runs. */
 static int look(struct green_hub *h) {
   uint64_t before = h->real;
+  uint32_t watching = h->watching;
   green__read_clock(h);
   h->left -= (int32_t)h->step;
   adapt(h, h->real - before);
-  set_step(h);
+  set_step(h, h->switches + 1);
   h->tick = h->step;
-  /* Charge the leaving thread, even if the hub's turn comes first. */
-  if (h->accounting && h->hot.current) green__account_left(h, h->hot.current);
+  /* The leaving thread is charged even if the hub's turn comes first. */
+  if (watching && h->hot.current)
+    green__watch_left(h, h->hot.current, green__stamp(h));
   if (poll_due(h) || step_over(h)) return 1;
+  if (h->lag.turn == h->switches + 1) green__lag_over(h);
   if (h->shuffle_seed) shuffle(h);
-  if (h->accounting && h->hot.ready)
-    green__account_next(h, green_list_first(&h->ready));
+  if (watching && h->hot.ready)
+    green__watch_next(h, green_list_first(&h->ready), green__stamp(h));
   return 0;
 }
 
@@ -156,7 +172,7 @@ struct green_thread *green_run_next(struct green_hub *h,
   green__stack_check(s); /* while its owner is known */
   t->stack = NULL;
   if (how != GREEN_PARKED) {
-    if (green__unlikely(h->accounting)) green__account_left(h, t);
+    if (green__unlikely(h->watching)) green__watch_left(h, t, uv_hrtime());
     s->owner = NULL;
     h->hot.current = NULL;
     green__thread_end(h, t, (enum green_state)t->state);
@@ -316,6 +332,8 @@ static void run_chores(struct green_hub *h) {
 void green__run_batch(struct green_hub *h) {
   h->in_batch = 1;
   if (!green__list_empty(&h->ready)) green__leave(h);
+  if (green__list_empty(&h->ready))
+    h->lag.turn = 0; /* the timed thread ended before its turn came */
   if (green__unlikely(h->chores != NULL)) run_chores(h);
   h->in_batch = 0;
 }

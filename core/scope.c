@@ -80,7 +80,14 @@ static int is_over(struct green_hub *h, const struct green_scope *s,
   return s->timer.slot && green_timer_deadline(h, s->timer.slot) <= now;
 }
 
+static void struck(struct green_hub *h, const struct green_thread *t,
+                   enum green_strike strike) {
+  green__trace(h, GREEN__STRUCK, t->id, (int)strike,
+               h->hot.current ? h->hot.current->id : 0);
+}
+
 static void cancel(struct green_hub *h, struct green_scope *s) {
+  struck(h, s->thread, GREEN_STRIKE_SCOPE);
   s->cancelled = 1;
   green_timer_stop(h, &s->timer);
 }
@@ -146,6 +153,8 @@ static int deliver_kill(struct green_hub *h, struct green_thread *t) {
 int green_deliver(struct green_hub *h, enum green_strike strike,
                   struct green_scope *scope) {
   assert(strike != GREEN_STRIKE_NONE);
+  if (h->hot.current)
+    green__trace(h, GREEN__DELIVERED, h->hot.current->id, (int)strike, 0);
   if (strike == GREEN_STRIKE_SCOPE) return deliver_scope(scope);
   if (strike == GREEN_STRIKE_KILL) return deliver_kill(h, h->hot.current);
   return GREEN_AT_ONCE; /* a throw: the caller takes the code */
@@ -157,6 +166,7 @@ int green_kill(struct green_hub *h, struct green_thread *t) {
   if (green_unstart(h, t)) return 1;
   if (!(t->flags & GREEN_STRUCK)) {
     t->flags |= GREEN_STRUCK;
+    struck(h, t, GREEN_STRIKE_KILL);
     t->struck_ms = green_ms(h); /* until it is delivered */
     green__look_soon(h);        /* it may compute, and hold all others up */
     if (h->runtime && h->runtime->killed) h->runtime->killed(h, t);
@@ -173,6 +183,7 @@ int green_throw(struct green_hub *h, struct green_thread *t, int error) {
   if (!cold) return UV_ENOMEM;
   if (cold->thrown) return UV_EALREADY;
   cold->thrown = error;
+  struck(h, t, GREEN_STRIKE_THROW);
   green__interrupt(h, t);
   return 0;
 }

@@ -26,7 +26,7 @@ struct green_thread *green__thread_new(struct green_family *f) {
   t->state = GREEN_NEW;
   f->live++;
   f->spawns++;
-  return t;
+  return green__unlikely(h->watching) ? green__watch_spawned(h, t) : t;
 }
 
 struct green_thread *green_thread_new(struct green_family *f) {
@@ -60,6 +60,7 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   int note = 0;
   assert(state >= GREEN_DONE && t != h->main && t->id);
   t->state = (uint8_t)state;
+  if (green__unlikely(h->watching)) green__watch_ended(h, t);
   if (klass->ending) note = klass->ending(h, t);
   while (t->scopes) {
     struct green_scope *s = t->scopes;
@@ -71,6 +72,7 @@ void green__thread_end(struct green_hub *h, struct green_thread *t,
   f->live--;
   if (klass->ended) klass->ended(h, t, note);
   if (green__unlikely(h->ends_matter)) green__family_ended(f);
+  h->ending = 0;
   t->flags |= GREEN_OVER;
   if (!(t->flags & GREEN_HELD)) green__thread_free(h, t);
 }

@@ -134,11 +134,13 @@ static void fire(struct green_hub *h, uintptr_t owner) {
 
 void green__timers_fire(struct green_hub *h, uint64_t now) {
   struct green__heap *heap = &h->heap;
+  h->source = GREEN__BY_TIMER;
   while (heap->count && heap->at[1].deadline <= now) {
     uintptr_t owner = heap->at[1].owner;
     green__heap_remove(h, 1);
     fire(h, owner);
   }
+  h->source = GREEN__BY_HOST;
 }
 
 int green_timer_start(struct green_hub *h, struct green_timer *timer,

@@ -21,7 +21,7 @@ for key in pairs(debug.getregistry()) do before[key] = true end
 
 local green = require "green"
 local core = require "green.core"
-for _, name in ipairs {"backdoor", "dag", "dns", "socket", "test"} do
+for _, name in ipairs {"backdoor", "dag", "dns", "socket", "test", "trace"} do
   local _ = green[name]
 end
 
@@ -120,6 +120,7 @@ local make = {
   ["green.semaphore"] = function() return green.semaphore(1) end,
   ["green.shield"] = function() return core.shield_begin(1) end,
   ["green.thread"] = function() return green.spawn(green.sleep, 10) end,
+  ["green.span"] = function() return green.trace.span "a name" end,
   ["green.ticker"] = function() return green.ticker(1) end,
   ["green.timeout"] = function() return green.timeout(1e6) end,
   ["green.waitgroup"] = green.waitgroup,

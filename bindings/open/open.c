@@ -8,7 +8,6 @@
  */
 #include "bounds/bounds.h"
 #include "crew/crew.h"
-#include "host/host.h"
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
@@ -20,6 +19,7 @@
 #include "runtime/sigint.h"
 #include "runtime/strike.h"
 #include "sync/sync.h"
+#include "watch/watch.h"
 
 /* If the running Lua is not the one of the headers, even the place of the
  * registry is unknown. So this check runs before all else; it asks the running
@@ -101,7 +101,7 @@ static void open_core(lua_State *L) {
   lg_open_luasocket(L);
   lg_open_sigint(L);
   lg_open_preempt(L);
-  lg_open_block(L);
+  lg_open_trace(L);
   lg_open_test(L);
   hide_fields(L);
 }

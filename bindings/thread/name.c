@@ -100,6 +100,26 @@ void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t) {
     push_default_name(L, G, t);
 }
 
+static size_t fit(int length, size_t size) {
+  if (length <= 0) return 0;
+  return (size_t)length < size ? (size_t)length : size - 1;
+}
+
+size_t lg_name_text(struct lg *G, struct green_thread *t, char *text,
+                    size_t size) {
+  lua_Debug ar;
+  if (*green_name(t))
+    return fit(snprintf(text, size, "%s", green_name(t)), size);
+  if (!lg_is_lua(t)) return fit(snprintf(text, size, "?"), size);
+  if (t->state >= GREEN_DONE && t->user_place)
+    return site_text(G, t->user_place, text, size) ? strlen(text) : 0;
+  if (!describe(t, &ar)) return fit(snprintf(text, size, "?"), size);
+  if (ar.linedefined <= 0)
+    return fit(snprintf(text, size, "%s", ar.short_src), size);
+  return fit(snprintf(text, size, "%s:%d", ar.short_src, ar.linedefined),
+             size);
+}
+
 /* --- at the end --- */
 
 uint32_t lg_defined(struct lg *G, struct green_thread *t) {

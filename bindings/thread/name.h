@@ -11,6 +11,11 @@
  * defines its function. May raise. */
 void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t);
 
+/* Writes the same, cut to the size and without an end; returns the length. Uses
+ * no memory of Lua's, runs no finalizers and never raises. */
+size_t lg_name_text(struct lg *G, struct green_thread *t, char *text,
+                    size_t size);
+
 /* The number of the place that defines its function, or 0. Runs finalizers if
  * that place is new; never raises. */
 uint32_t lg_defined(struct lg *G, struct green_thread *t);

@@ -49,6 +49,7 @@ local green = {}
 ---| "guard"
 ---| "selector"
 ---| "ticker"
+---| "span"
 ---| "server"
 ---| "StopServe"
 ---| "tcp{client}"

@@ -64,7 +64,8 @@ require "green.runtime.standard"
 --- require "green.dag" {...} are the same; and functions of such modules.
 local modules <const> = {backdoor = true, dag = true, dns = true,
                          server = "green.net.server",
-                         socket = true, ssl = true, test = true, tls = true}
+                         socket = true, ssl = true, test = true, tls = true,
+                         trace = true}
 
 local functions <const> = {monkey_patch = true, import_patched = true,
                            is_patched = true}

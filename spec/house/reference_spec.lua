@@ -44,6 +44,7 @@ local objects = {
   ["green.tls_context"] = {function()
     return has_tls and require "green.tls".context {}
   end},
+  ["green.span"] = {function() return green.trace.span "a name" end},
   ["green.dag"] = {function() return require "green.dag" {} end},
   ["green.dag_results"] = {function()
     return (require "green.dag" {}:wait_each {})
@@ -56,11 +57,12 @@ local made_by = {
   ["green.tls_context"] = "wrap_ssl",
   ["green.thread"] = "current",
   ["green.lease"] = "resource_pool",
+  ["green.span"] = "trace",
   ["green.dag_results"] = "dag",
 }
 
 --- Modules that are required by their names; their classes are called so.
-local modules = {"green.backdoor", "green.dns", "green.test"}
+local modules = {"green.backdoor", "green.dns", "green.test", "green.trace"}
 
 --- The value of an upvalue of a function, or of one that it calls.
 local function upvalue(f, name, depth)

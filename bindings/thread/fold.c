@@ -1,0 +1,66 @@
+/* fold.c - a stack of Lua functions as one line, as flame graphs take it.
+ *
+ * Reads frames only, like a debugger: where a coroutine may be looked at, this
+ * may be called, in a hook as well as on a worker's stack. A frame that has no
+ * room any more is left out.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "thread/fold.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "thread/thread.h"
+
+enum { MOST_FRAMES = 32, FRAME = LUA_IDSIZE + 80 };
+
+/* Semicolons divide frames, a line is a stack. */
+static void clean(char *text) {
+  for (; *text; text++)
+    if (*text == ';' || (unsigned char)*text < ' ') *text = ',';
+}
+
+static int describe(lua_State *L, lua_Debug *ar, char *text) {
+  int n;
+  if (!lua_getinfo(L, "Sn", ar)) return 0;
+  if (*ar->what == 'C')
+    n = snprintf(text, FRAME, "[C] %.60s", ar->name ? ar->name : "?");
+  else if (ar->linedefined <= 0)
+    n = snprintf(text, FRAME, "%s", ar->short_src);
+  else
+    n = snprintf(text, FRAME, "%s:%d%s%.60s", ar->short_src, ar->linedefined,
+                 ar->name ? " " : "", ar->name ? ar->name : "");
+  clean(text);
+  return n > 0 && n < FRAME ? n : 0;
+}
+
+size_t lg_fold(lua_State *L, char *text, size_t size) {
+  char frame[FRAME];
+  size_t at = 0;
+  lua_Debug ar;
+  int level = 0, n;
+  while (level < MOST_FRAMES && lua_getstack(L, level, &ar)) level++;
+  while (level-- > 0) {
+    if (!lua_getstack(L, level, &ar)) continue;
+    n = describe(L, &ar, frame);
+    if (!n || at + (size_t)n + 1 > size) continue;
+    if (at) text[at++] = ';';
+    memcpy(text + at, frame, (size_t)n);
+    at += (size_t)n;
+  }
+  return at;
+}
+
+size_t lg_fold_thread(struct lg *G, struct green_thread *t, char *text,
+                      size_t size) {
+  lua_State *from = lg_waiting_state(G, t), *own;
+  size_t at = 0;
+  if (!from) return 0;
+  own = lg_own_state(G, t);
+  if (own && own != from) {
+    at = lg_fold(own, text, size / 2);
+    if (at) text[at++] = ';';
+  }
+  return at + lg_fold(from, text + at, size - at);
+}
