@@ -57,7 +57,8 @@ static void end_waits(struct green_fd *f, struct green_list *list) {
     if (t->on == f) t->on = NULL;
 }
 
-/* Ends all waits for it and allows no more. The number is free. */
+/* Ends all waits for it and allows no more. The number is free. Afterwards f
+ * may be, too. */
 static void retire(struct green_hub *h, struct green_fd *f) {
   assert(!f->closed && !f->armed && h->fds[f->fd] == f);
   f->closed = 1;
@@ -69,6 +70,15 @@ static void retire(struct green_hub *h, struct green_fd *f) {
   end_waits(f, &f->writable);
   end_waits(f, &f->turns);
   green_wake_all(h, &f->lookers, GREEN_CLOSED);
+  if (!f->kept) return;
+  f->kept = 0;
+  drop(f);
+}
+
+void green__fd_keep(struct green_fd *f) {
+  if (f->kept) return;
+  f->kept = 1;
+  f->refs++;
 }
 
 /* The kernel does not know it any more: the number was closed, and may belong
@@ -298,6 +308,7 @@ void green__fds_close_all(struct green_hub *h) {
   for (fd = 0; fd < h->fds_room; fd++) {
     struct green_fd *f = h->fds[fd];
     if (!f) continue;
+    f->kept = 0;
     shut(h, f);
     green__free(f);
   }

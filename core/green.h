@@ -46,6 +46,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #define GREEN_VERSION "0.1.0"
@@ -59,7 +60,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 struct addrinfo;
-struct sockaddr;
+struct green_link;
 struct green_hub;
 struct green_thread;
 struct green_fd;
@@ -396,6 +397,70 @@ struct green_room {
 };
 int green_fd_when_room(struct green_hub *hub, struct green_fd *f,
                        struct green_room *room);
+
+/* ------------------------------------------------------------- streams --
+ *
+ * These try first and wait if they must, on descriptors of any kind; they leave
+ * the O_NONBLOCK flag alone. A deadline of 0 is for any stack [hub]: they try
+ * and return UV_ETIMEDOUT instead of waiting. One thread at a time may wait to
+ * read, else UV_EBUSY; writers take turns. UV_EBADF: the descriptor was closed,
+ * perhaps meanwhile; green_close_fd() tells at once, close() in time. */
+
+/* [thread] A connected socket, non-blocking and closed on exec, which is the
+ * caller's; or a code. */
+int green_connect(struct green_hub *hub, const struct sockaddr *address,
+                  socklen_t size, uint64_t deadline);
+/* [thread] The same from a listening socket, which it makes non-blocking. If
+ * the process runs out of descriptors (UV_EMFILE) or memory, it tries again
+ * until the deadline; connections that broke while they waited are passed over.
+ */
+int green_accept(struct green_hub *hub, int fd, uint64_t deadline);
+/* [thread] Reads 1 byte at least and `size`, not 0, at most. Returns how many,
+ * 0 at the end of the stream, or a code. */
+int64_t green_read(struct green_hub *hub, int fd, void *data, size_t size,
+                   uint64_t deadline);
+/* [thread] Writes all of it and returns 0, or a code; then *written, if not
+ * NULL, tells how much. No SIGPIPE: UV_EPIPE. */
+int green_write(struct green_hub *hub, int fd, const void *data, size_t size,
+                uint64_t deadline, size_t *written);
+/* [hub] Wakes all threads that wait for it with UV_EBADF, and closes it. */
+int green_close_fd(struct green_hub *hub, int fd);
+
+/* ---------------------------------------------------------- conditions -- */
+
+/* Threads that wait until a condition of the program's may be true. Zeros are
+ * one without waiters; it stays where it is while it has any. */
+struct green_signal {
+  struct green_link *first, *last;
+};
+/* [thread] Blocks until another stack signals; the caller then looks at its
+ * condition again. */
+int green_signal_wait(struct green_hub *hub, struct green_signal *signal,
+                      uint64_t deadline);
+/* [hub] The first that waits goes on, or all. Returns how many that are. */
+int green_signal_one(struct green_hub *hub, struct green_signal *signal);
+int green_signal_all(struct green_hub *hub, struct green_signal *signal);
+
+/* -------------------------------------------------------------- limits -- */
+
+/* [thread] Runs fn(hub, arg) under a limit: from the deadline on, what blocks
+ * in it returns UV_ECANCELED. Returns what fn does, or UV_ETIMEDOUT if that is
+ * this UV_ECANCELED. fn returns: no longjmp(), Lua error or exception leaves
+ * it. */
+int green_within(struct green_hub *hub, uint64_t deadline, green_fn fn,
+                 void *arg);
+/* [thread] The reason why blocking calls of the caller return UV_ECANCELED now:
+ * nothing does that, its kill, the deadline of a limit, or another scope that
+ * was cancelled. */
+enum green_why {
+  GREEN_BY_NOBODY,
+  GREEN_BY_KILL,
+  GREEN_BY_LIMIT,
+  GREEN_BY_SCOPE
+};
+int green_why(struct green_hub *hub);
+
+/* ------------------------------------------------------------ look-ups -- */
 
 /* [thread] Blocks until an OS thread of the core's own has done the look-up.
  * Numeric addresses need no thread, and kept answers of earlier look-ups

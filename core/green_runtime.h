@@ -380,6 +380,9 @@ struct green_case *green_choice_leave(struct green_choice *choice);
 /* How many threads wait in the list. */
 uint32_t green_list_length(const struct green_list *list);
 
+/* The list in which threads wait for a signal. */
+struct green_list *green_signal_list(struct green_signal *signal);
+
 /* Wakes a blocked thread; leaves any other alone and returns 0. Any stack;
  * never switches. */
 int green_wake(struct green_hub *hub, struct green_thread *thread,

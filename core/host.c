@@ -149,27 +149,30 @@ int green_step_for(struct green_hub *h, uint64_t ns, uint32_t switches) {
 
 /* --- when to step next --- */
 
-/* The time on the hub's clock at which libuv has something to do, as if that
- * clock ran like the real one. The timeout of a loop without active handles
- * says 0. */
-static uint64_t uv_next(struct green_hub *h, uint64_t now) {
+/* In how many ns libuv has something to do. Without active handles it would
+ * say 0. */
+static uint64_t uv_next(struct green_hub *h) {
   int ms;
   if (!uv_loop_alive(h->loop)) return GREEN_FOREVER;
   uv_update_time(h->loop);
   ms = uv_backend_timeout(h->loop);
-  if (ms == 0) return 0;
-  return ms < 0 ? GREEN_FOREVER : now + (uint64_t)ms * 1000000;
+  return ms < 0 ? GREEN_FOREVER : (uint64_t)ms * 1000000;
 }
 
+/* libuv counts whole ms, and may tell of the hub's own timer up to one too
+ * early. Its timers do not go by a clock of the host's: that one is taken to
+ * run like the real one. */
 uint64_t green_next(struct green_hub *h) {
-  uint64_t now, at, uv_at;
+  enum { MS = 1000000 };
+  uint64_t now, at, after;
   if (!green__at_home(h) || h->hot.closed || h->main) return GREEN_FOREVER;
   if (!green__list_empty(&h->ready)) return 0;
+  after = uv_next(h);
   now = green_time(h);
   at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
   if (at <= now) return 0;
-  uv_at = uv_next(h, now);
-  return uv_at < at ? uv_at : at;
+  if (after >= at - now || at - now - after < MS) return at;
+  return after ? now + after : 0;
 }
 
 int green_poll_fd(struct green_hub *h) {

@@ -56,6 +56,8 @@ int green__take_sized(void *to, size_t known, const void *from, size_t size,
  * may wait and block SIGPIPE. */
 size_t green__stderr_now(const char *text, size_t length);
 size_t green__stderr_wait(const char *text, size_t length);
+/* write() without SIGPIPE. */
+ssize_t green__write_quietly(int fd, const void *data, size_t size);
 
 /* --------------------------------------------------------------- stacks -- */
 
@@ -308,7 +310,8 @@ struct green_hub {
   struct green__epoll epoll;
   uint32_t armed_fds, fd_waits, refused;
   struct green_list borrowed; /* anybody's descriptors: see borrowed.c */
-  uint64_t verified, verified_switches; /* when they were last looked at */
+  uint32_t borrowed_count, unverified;  /* all; still to be looked at */
+  uint64_t verified, verified_switches; /* when that was done last */
   struct green_post *posts;             /* the open ones */
   struct green__async *async;           /* wakes the loop for all of them */
   uint32_t async_refs; /* posts and requests that count as external */
@@ -530,6 +533,12 @@ int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__fds_renew(struct green_hub *h);
 /* Is it ready now? 0, UV_ETIMEDOUT or UV_EBADF. */
 int green__fd_look(int fd, int event);
+/* stream.c: blocks until it is ready. The hub goes on watching it then. */
+int green__fd_await(struct green_hub *h, int fd, int event, uint64_t deadline,
+                    const struct green_wait_kind *kind);
+/* As green__enter(), unless the deadline is 0: then only whether this is the
+ * hub's OS thread. */
+int green__enter_until(struct green_hub *h, uint64_t deadline);
 /* borrowed.c: the first ends the waits for borrowed descriptors that their
  * owners have closed; the second tells when to do that next. */
 void green__borrowed_verify(struct green_hub *h);

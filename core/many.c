@@ -53,7 +53,7 @@ static int hold(struct green_hub *h, struct green_many *one) {
 
 /* Stops watching a descriptor that nobody waits for: its owner may close it. */
 static void give_back(struct green_hub *h, struct green_many *one) {
-  green__fd_give_back(one->f);
+  green__fd_give_back(h, one->f);
   if (one->events & GREEN_READABLE)
     green__fd_unwatch(h, one->f, GREEN_READABLE);
   if (one->events & GREEN_WRITABLE)

@@ -55,13 +55,17 @@ static size_t done_with(ssize_t n, size_t length) {
                                                                    : length;
 }
 
-static size_t write_quietly(int fd, const char *text, size_t length) {
+ssize_t green__write_quietly(int fd, const void *data, size_t size) {
   struct quiet q;
   ssize_t n;
   quiet_begin(&q);
-  n = write(fd, text, length);
+  n = write(fd, data, size);
   quiet_end(&q);
-  return done_with(n, length);
+  return n;
+}
+
+static size_t write_quietly(int fd, const char *text, size_t length) {
+  return done_with(green__write_quietly(fd, text, length), length);
 }
 
 /* Returns 0 if it cannot be opened again (no /proc, or it belongs to another

@@ -64,8 +64,7 @@ static void test_time(void) {
   green_spawn(hub, NULL, computes, NULL);
   green_spawn(hub, NULL, computes, NULL);
   start = uv_hrtime();
-  CHECK(green_step_for(hub, 5 * MS, 0) == 1 && uv_hrtime() - start >= 5 * MS &&
-            ran >= 1,
+  CHECK(green_step_for(hub, 5 * MS, 0) == 1 && uv_hrtime() - start >= 5 * MS,
         "a step of 5 ms runs threads for so long, and says that more can");
   CHECK(ran <= 28, "and not much longer"); /* 25, and one that it was in */
   ran = 0;
@@ -160,6 +159,7 @@ static void test_epoll(void) {
   struct green_hub *hub = open_step(NULL, NULL);
   struct epoll_event e = {.events = EPOLLIN};
   struct green_post *post;
+  uint64_t before, at;
   pthread_t other;
   int epoll = epoll_create1(EPOLL_CLOEXEC), fds[2], n;
   if (pipe(fds) < 0 ||
@@ -177,9 +177,12 @@ static void test_epoll(void) {
   CHECK(serve(hub, epoll, 1) >= 1, "and a step does what there is to do");
   green_step(hub, 0);
   CHECK(epoll_wait(epoll, &e, 1, 0) == 0, "after which it is quiet again");
+  before = green_now();
   green_spawn(hub, NULL, sleeps, (void *)(20 * MS));
   green_step(hub, 0);
-  CHECK(green_next(hub) > green_now() && green_next(hub) < green_in(21 * MS),
+  at = green_next(hub);
+  CHECK((at > before && at <= green_in(20 * MS)) ||
+            (at == 0 && green_now() >= before + 20 * MS),
         "a thread that sleeps tells when");
   n = serve(hub, epoll, 2);
   CHECK(n >= 1 && n < 10, "and costs the host few rounds of its loop");
