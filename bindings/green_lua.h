@@ -66,6 +66,31 @@ int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds);
 /* [thread] Lets others run for so long. Raises an interruption. */
 void green_lua_sleep(lua_State *L, double seconds);
 
+/* --------------------------------------------- blocking functions in C --
+ *
+ * In two shapes. A lua_CFunction may call any blocking function of green.h,
+ * clean up what it holds, and pass the code to green_lua_check(); its C stack
+ * is kept meanwhile. Or it ends by `return green_lua_park...(..., ctx, k)`,
+ * holding nothing: the thread then gives its C stack up where it can, and k
+ * goes on, with the values of the function where they were. */
+
+/* [thread] Returns r. If it is the code of an interruption, raises what struck
+ * the thread: a kill, a timeout, a throw. */
+int green_lua_check(lua_State *L, int r);
+
+/* [hub] 1: a function called here may block. 0: it may not, on the host's
+ * stack, in a finalizer, in a callback on the main Lua thread, or where a hook
+ * interrupts the library itself. Never raises. */
+int green_lua_may_block(lua_State *L);
+
+/* [thread] Waits until fd is ready for any of `events` (GREEN_READABLE |
+ * GREEN_WRITABLE), and calls k(L, code, ctx): the events that are ready,
+ * UV_ETIMEDOUT, UV_EBADF, or what green_strerror() knows. fd may belong to
+ * anybody, and any number of threads may wait for it. Raises an interruption,
+ * without k. `seconds` < 0: no limit. */
+int green_lua_park_fd(lua_State *L, int fd, int events, double seconds,
+                      lua_KContext ctx, lua_KFunction k);
+
 /* ------------------------------------------------ scripts, from the host --
  *
  * None of these raises, whatever the memory. Codes are those of green.h. */

@@ -62,6 +62,18 @@ function help.quiet()
   end, "a rest")
 end
 
+--- The module spec/c/NAME.c, compiled here against the library that runs; nil
+--- where there is no C compiler, or no headers.
+function help.c_module(name)
+  local so, core = os.tmpname(), package.searchpath("green.core", package.cpath)
+  local ok = core and os.execute(("cc -shared -fPIC -Icore -Ibindings "
+    .. "$(pkg-config --cflags libuv) $(tools/lua cflags %s) -o %s spec/c/%s.c "
+    .. "'%s' 2>/dev/null"):format(help.lua, so, name, core))
+  local open = ok and package.loadlib(so, "luaopen_" .. name)
+  os.remove(so)
+  return open and open() or nil
+end
+
 --- Has collections come often: the collector is generational, and a hundredth
 --- of new memory is enough. Lua 5.5 calls this a parameter.
 function help.collect_often()

@@ -7,6 +7,9 @@
 
 #include "runtime/state.h"
 
+/* Once for each state. */
+void lg_open_block(lua_State *L);
+
 /* The state closes, and its threads were drained: the host is told the end of
  * each script that it does not know yet. */
 void lg_scripts_end(struct lg *G);

@@ -8,6 +8,7 @@
  */
 #include "bounds/bounds.h"
 #include "crew/crew.h"
+#include "host/host.h"
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
@@ -102,6 +103,7 @@ static void open_core(lua_State *L) {
   lg_open_sigint(L);
   lg_open_preempt(L);
   lg_open_trace(L);
+  lg_open_block(L);
   lg_open_test(L);
   hide_fields(L);
 }

@@ -64,10 +64,14 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
  * and its __close gives it back. Else the call comes before the wait
  * (lg_reserve_mark()), and costs a thread 80 bytes that has not called anything
  * as deep so far. */
-static int leave_marked(lua_State *L, struct lg *G, lua_KFunction k) {
-  lua_pushvalue(L, lua_upvalueindex(1));
+static int leave_by_mark(lua_State *L, struct lg *G, lua_KFunction k) {
   lua_toclose(L, -1); /* cannot raise: it has its __close */
   return lg_leave(L, G, k);
+}
+
+static int leave_marked(lua_State *L, struct lg *G, lua_KFunction k) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return leave_by_mark(L, G, k);
 }
 
 /* Removes the values of a foreign resume, which lie above the mark. */
@@ -110,6 +114,13 @@ int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep) {
   if (keep) return go_on(L, G, op, lg_stay(L, G));
   if (!lg_running(G)->on) return lg_leave(L, G, wait_k);
   return leave_marked(L, G, marked_k);
+}
+
+int lg_park_foreign(lua_State *L, struct lg *G, const struct lg_op *op,
+                    int keep) {
+  if (keep) return go_on(L, G, op, lg_stay(L, G));
+  lua_rawgetp(L, LUA_REGISTRYINDEX, (const void *)G);
+  return leave_by_mark(L, G, marked_k);
 }
 
 int lg_park_unmarked(lua_State *L, struct lg *G, const struct lg_op *op,

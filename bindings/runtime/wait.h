@@ -34,6 +34,9 @@ static inline int lg_enter(lua_State *L, struct lg *G,
 /* Parks, after lg_keep_or_yield() and after the wait was begun. The caller
  * returns its result at once. */
 int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);
+/* The same in a function that has no upvalue of ours. */
+int lg_park_foreign(lua_State *L, struct lg *G, const struct lg_op *op,
+                    int keep);
 /* The same for an object whose finalizer ends the wait and for a kind of wait
  * without `undo`: 19 ns less. */
 int lg_park_unmarked(lua_State *L, struct lg *G, const struct lg_op *op,
