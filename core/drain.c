@@ -197,6 +197,8 @@ static void retire(struct drain *d) {
   h->keep_all = 1;
   h->hot.closed = 1;
   green__resolver_shutdown(h);
+  green__offload_shutdown(h);
+  green__run_chores(h);
   green__post_shutdown(h);
   green__bell_shutdown(h);
   green__loop_rest(h);

@@ -119,6 +119,9 @@ struct green_options {
    * profiles need. The hub's OS thread gets it while that is on and it
    * computes. 0: SIGURG; -1: none, these calls fail. */
   int tick_signal;
+  /* OS threads for green_offload(); 0: 16. As many again may run while jobs
+   * hang whose callers have gone. Read when the first job begins. */
+  uint32_t max_jobs;
 };
 
 /* [any] Opens a hub, which belongs to the calling OS thread from then on. NULL
@@ -128,11 +131,11 @@ struct green_options {
 int green_open(struct green_hub **hub, const struct green_options *options);
 
 /* [host] Kills all other threads, lets them clean up for at most the grace
- * twice, and frees the hub. Reports threads that live on, whose stacks stay
- * mapped, on stderr and returns their number. Does nothing and returns UV_EBUSY
- * while a runtime (a Lua state) is open on the hub, or while the host has
- * handles or requests on a loop of the hub's own. A host's loop must run once
- * more afterwards. */
+ * twice, waits for jobs under way for at most the grace, and frees the hub.
+ * Reports threads that live on, whose stacks stay mapped, on stderr and returns
+ * their number. Does nothing and returns UV_EBUSY while a runtime (a Lua state)
+ * is open on the hub, or while the host has handles or requests on a loop of
+ * the hub's own. A host's loop must run once more afterwards. */
 int green_close(struct green_hub *hub);
 
 /* [host] Kills all other threads and waits for their end, as green_close()
@@ -481,6 +484,29 @@ int green_getnameinfo(struct green_hub *hub, const struct sockaddr *address,
                       size_t host_size, char *service, size_t service_size);
 /* [hub] Forgets all kept answers. */
 void green_forget_lookups(struct green_hub *hub);
+
+/* ----------------------------------------------------------------- jobs -- */
+
+struct green_job;
+
+/* [thread] Runs run(job, arg) on an OS thread of the hub's own and waits for
+ * its end. First come, first served, max_jobs at once; neither look-ups nor
+ * libuv's pool are in the way. After 0, *result (may be NULL) is what it
+ * returned, and arg is the caller's again. After a code arg is the job's: the
+ * caller leaves at once, at its deadline or by an interruption, and
+ * dispose(arg) (may be NULL) is called on the hub when the job is over. A job
+ * that has not begun never runs; one that runs finds green_job_cancelled().
+ * UV_EAGAIN: there is no OS thread to be had; UV_ENOMEM.
+ *
+ * green_close() waits for jobs under way, for at most the grace. If one takes
+ * longer, its dispose is called on its OS thread, when there is no hub. The
+ * code of a job must stay mapped that long (a module: -Wl,-z,nodelete). */
+int green_offload(struct green_hub *hub,
+                  int (*run)(struct green_job *job, void *arg),
+                  void (*dispose)(void *arg), void *arg, uint64_t deadline,
+                  int *result);
+/* [any] Has the caller left? For loops and progress handlers, in `run`. */
+int green_job_cancelled(const struct green_job *job);
 
 /* ------------------------------------------------- from other OS threads -- */
 

@@ -641,6 +641,18 @@ void green_watch_waits(struct green_hub *hub,
                        void (*waited)(struct green_hub *hub,
                                       struct green_thread *thread,
                                       uint64_t ns));
+/* Two halves of green_offload(). The first queues the job and begins the wait
+ * of the current thread, with t->on the job; a kind of the runtime's own names
+ * the leave and the undo below. After a code nothing has begun, and arg is the
+ * caller's. A thread that was woken takes its job: arg is its own again. */
+int green_job_begin(struct green_hub *hub,
+                    int (*run)(struct green_job *job, void *arg),
+                    void (*dispose)(void *arg), void *arg, uint64_t deadline,
+                    const struct green_wait_kind *kind);
+void green_job_leave(struct green_hub *hub, struct green_thread *thread);
+void green_job_undo(struct green_hub *hub, struct green_thread *thread);
+void *green_job_take(struct green_hub *hub, struct green_job *job,
+                     int *result);
 
 /* Lets the hub call runtime->alert soon. Async-signal-safe, after one
  * successful green_alert_open(). */

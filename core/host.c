@@ -166,7 +166,7 @@ uint64_t green_next(struct green_hub *h) {
   enum { MS = 1000000 };
   uint64_t now, at, after;
   if (!green__at_home(h) || h->hot.closed || h->main) return GREEN_FOREVER;
-  if (!green__list_empty(&h->ready)) return 0;
+  if (!green__list_empty(&h->ready) || h->chores) return 0;
   after = uv_next(h);
   now = green_time(h);
   at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;

@@ -19,6 +19,7 @@ static void set_defaults(struct green_options *o) {
   if (!o->poll_switches) o->poll_switches = 256;
   if (!o->poll_ms) o->poll_ms = 1;
   if (!o->budget) o->budget = 64;
+  if (!o->max_jobs) o->max_jobs = 16;
   if (!o->grace) o->grace = UINT64_C(5000000000);
 }
 
@@ -210,6 +211,8 @@ int green_close(struct green_hub *h) {
   h->keep_all = left + h->lost.live > 0;
   h->hot.closed = h->closing = 1;
   green__resolver_shutdown(h);
+  green__offload_shutdown(h);
+  green__run_chores(h);
   green__post_shutdown(h);
   green__bell_shutdown(h);
   green__fds_close_all(h);

@@ -316,6 +316,7 @@ struct green_hub {
   struct green__async *async;           /* wakes the loop for all of them */
   uint32_t async_refs; /* posts and requests that count as external */
   struct green__resolver *resolver;
+  struct green__offload *offload;
   struct green__bell *bell;    /* for ports; made by the first one */
   struct green_list awaited;   /* sides of ports at which threads wait */
   struct green_port *laggards; /* ports with places for who waits in line */
@@ -350,6 +351,7 @@ void green__ready(struct green_hub *h, struct green_thread *t);
 void green__stay_awake(struct green_hub *h);
 void green__leave(struct green_hub *h); /* away from the current stack */
 void green__run_batch(struct green_hub *h);
+void green__run_chores(struct green_hub *h); /* calls what is due */
 /* The next poll is due after `switches` at the latest. */
 void green__start_batch(struct green_hub *h, uint32_t switches);
 /* Arms the uv_timer for the nearest deadline. */
@@ -599,6 +601,8 @@ struct green__job {
 };
 int green__post_job(struct green_post *post, struct green__job *job);
 void green__resolver_shutdown(struct green_hub *h);
+/* Jobs under way get the grace. */
+void green__offload_shutdown(struct green_hub *h);
 /* hosts.c: does the hosts file have an address of that family for the name?
  * *hosts caches the file and is NULL at first. */
 struct green__hosts;

@@ -1,6 +1,7 @@
 /* resolve.c - names to addresses, and back.
  *
- * libc is asked on OS threads (lanes.c). A look-up owns all its memory. Equal
+ * libc is asked on OS threads (lanes.c), of which those that ask a server are
+ * others than those that ask this machine. A look-up owns all its memory. Equal
  * ones that are under way share one run: each caller holds the look-up, and
  * takes a copy of the answer. One that nobody holds any more leaves the queue.
  *
@@ -110,14 +111,29 @@ static const char *copy(char *to, const char *from, uint32_t n) {
 
 static void done(struct green_hub *h, void *arg);
 
+/* A task is the first member of its look-up. */
+static struct green__lookup *lookup_of(struct green__task *task) {
+  return (struct green__lookup *)task;
+}
+
+static void run(struct green__task *task) {
+  green__lookup_run(lookup_of(task));
+}
+
+static void drop(struct green__task *task) {
+  green__lookup_free(lookup_of(task));
+}
+
 static struct green__lookup *lookup_make(const struct green__question *q,
                                          uint32_t hash) {
   struct green__lookup *l =
       green__alloc(sizeof *l + q->node_size + q->service_size);
   char *texts = (char *)(l + 1);
   if (!l) return NULL;
-  l->job.fn = done;
-  l->job.arg = l;
+  l->task.job.fn = done;
+  l->task.job.arg = l;
+  l->task.run = run;
+  l->task.drop = drop;
   l->question = *q;
   l->question.node = copy(texts, q->node, q->node_size);
   l->question.service =
@@ -131,7 +147,7 @@ static struct green__lookup *lookup_make(const struct green__question *q,
 
 static void forget(struct green__resolver *res, struct green__lookup *l) {
   assert(l->kept && l->done);
-  green__queue_remove(&res->kept, l);
+  green__queue_remove(&res->kept, &l->task);
   take_from_bucket(res, l);
   l->kept = 0;
   if (!l->refs) green__lookup_free(l);
@@ -139,7 +155,7 @@ static void forget(struct green__resolver *res, struct green__lookup *l) {
 
 void green_forget_lookups(struct green_hub *h) {
   struct green__resolver *res = green__at_home(h) ? h->resolver : NULL;
-  while (res && res->kept.first) forget(res, res->kept.first);
+  while (res && res->kept.first) forget(res, lookup_of(res->kept.first));
 }
 
 /* For how long, in ns: 0, not at all. */
@@ -159,10 +175,10 @@ static int keep(struct green_hub *h, struct green__lookup *l) {
   int is_answer = l->code != UV_EMFILE && l->code != UV_ENFILE;
   uint64_t ns = is_answer ? time_to_keep(&h->options, l->error) : 0;
   if (!res || !ns || !most) return 0;
-  while (res->kept.count >= most) forget(res, res->kept.first);
+  while (res->kept.count >= most) forget(res, lookup_of(res->kept.first));
   l->expires = green__real(h) + ns;
   l->kept = 1;
-  green__queue_add(&res->kept, l);
+  green__queue_add(&res->kept, &l->task);
   return 1;
 }
 
@@ -183,12 +199,12 @@ static struct green__lookup *find(struct green_hub *h,
 static void hold(struct green_hub *h, struct green__lookup *l) {
   if (l->refs++ || l->done) return;
   green__post_busy(h, 1);
-  green__lane_retrieve(l);
+  green__lane_retrieve(&l->task);
 }
 
 /* Its last holder has left while it is under way. */
 static void abandon(struct green_hub *h, struct green__lookup *l) {
-  int queued = green__lane_abandon(l);
+  int queued = green__lane_abandon(&l->task);
   green__post_busy(h, -1);
   if (!queued)
     return; /* done() will free it, or a caller comes who holds it */
@@ -213,7 +229,7 @@ static void done(struct green_hub *h, void *arg) {
   l->done = 1;
   green__trace(h, GREEN__ANSWERED, 0, 0, (uintptr_t)l);
   if (!keep(h, l)) {
-    take_from_bucket(l->lane->resolver, l);
+    take_from_bucket((struct green__resolver *)l->task.lane->lanes, l);
     if (!waited_for) {
       green__lookup_free(l);
       return;
@@ -222,6 +238,40 @@ static void done(struct green_hub *h, void *arg) {
   if (!waited_for) return;
   green__post_busy(h, -1);
   green_wake_all(h, &l->waiters, GREEN_WOKEN);
+}
+
+/* --- the lanes --- */
+
+/* Threads that ask servers, and that ask this machine; with those that hang. */
+enum { SERVERS = 8, LOCAL = 2, MOST_THREADS = 32 };
+
+static void finish(struct green__lanes *lanes) {
+  struct green__resolver *res = (struct green__resolver *)lanes;
+  green__hosts_free(res->hosts);
+  green__free(res);
+}
+
+static int make(struct green_hub *h) {
+  struct green__resolver *res = green__alloc(sizeof *res);
+  int r = res ? green__lanes_open(h, &res->lanes, finish) : UV_ENOMEM;
+  if (r < 0) {
+    green__free(res);
+    return r;
+  }
+  green__lane_open(&res->lanes, &res->servers, SERVERS, MOST_THREADS);
+  green__lane_open(&res->lanes, &res->local, LOCAL, MOST_THREADS);
+  green__queue_init(&res->kept);
+  h->resolver = res;
+  return 0;
+}
+
+/* Closing waits for no server. */
+void green__resolver_shutdown(struct green_hub *h) {
+  struct green__resolver *res = h->resolver;
+  if (!res) return;
+  if (green__at_home(h)) green_forget_lookups(h);
+  h->resolver = NULL;
+  green__lanes_shutdown(h, &res->lanes, 0);
 }
 
 /* --- asking --- */
@@ -266,16 +316,17 @@ static int await(struct green_hub *h, struct green__lookup *l,
 
 static int submit(struct green_hub *h, const struct green__question *q,
                   uint32_t hash, struct green__lookup **lookup) {
+  struct green__lane *lane = lane_for(h->resolver, q);
   struct green__lookup *l = lookup_make(q, hash);
-  int error;
-  if (!l) return UV_ENOMEM;
-  error = green__lane_submit(lane_for(h->resolver, q), l);
-  if (error < 0)
-    green__lookup_free(l);
-  else
-    put_in_bucket(h->resolver, *lookup = l);
-  if (error == 0) green__trace(h, GREEN__ASKED, 0, 0, (uintptr_t)l);
-  return error;
+  int error = l ? green__lane_prepare(lane) : UV_ENOMEM;
+  if (error < 0) {
+    if (l) green__lookup_free(l);
+    return error;
+  }
+  green__lane_queue(lane, &l->task);
+  put_in_bucket(h->resolver, *lookup = l);
+  green__trace(h, GREEN__ASKED, 0, 0, (uintptr_t)l);
+  return 0;
 }
 
 /* 0 and a look-up that is done, held; or a code. */
@@ -288,7 +339,7 @@ static int look_up(struct green_hub *h, const struct green__question *q,
     if (green__passed(h, deadline)) return UV_ETIMEDOUT;
     if (!h->hot.current) return UV_EPERM;
   }
-  if (!h->resolver && (error = green__resolver_make(h)) < 0) return error;
+  if (!h->resolver && (error = make(h)) < 0) return error;
   if (!*lookup && (error = submit(h, q, hash, lookup)) < 0) return error;
   return await(h, *lookup, deadline);
 }

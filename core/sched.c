@@ -319,13 +319,19 @@ void green_not_soon(struct green_hub *h, struct green_chore *c) {
   c->link = NULL;
 }
 
-static void run_chores(struct green_hub *h) {
+/* No thread is current, so nothing in a chore blocks. */
+void green__run_chores(struct green_hub *h) {
+  struct green_thread *current = h->hot.current;
+  uint8_t in_batch = h->in_batch;
   struct green_chore *c;
-  assert(!h->hot.current);
+  h->hot.current = NULL;
+  h->in_batch = 1;
   while ((c = h->chores)) {
     green_not_soon(h, c);
     c->run(h, c);
   }
+  h->hot.current = current;
+  h->in_batch = in_batch;
 }
 
 /* On the hub's or the host's stack: runs what is ready until a poll is due. */
@@ -334,7 +340,7 @@ void green__run_batch(struct green_hub *h) {
   if (!green__list_empty(&h->ready)) green__leave(h);
   if (green__list_empty(&h->ready))
     h->lag.turn = 0; /* the timed thread ended before its turn came */
-  if (green__unlikely(h->chores != NULL)) run_chores(h);
+  if (green__unlikely(h->chores != NULL)) green__run_chores(h);
   h->in_batch = 0;
 }
 
