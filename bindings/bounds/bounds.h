@@ -22,5 +22,6 @@ void lg_ticks_off(struct lg *G);
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */
 void lg_open_preempt(lua_State *L);
+void lg_open_sandbox(lua_State *L);
 
 #endif

@@ -15,6 +15,7 @@
 #define LG_COMPAT_H
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
 
 /* Before 5.4.4, resetting a coroutine lost the error of its handlers. */
@@ -41,6 +42,13 @@ static inline int lg_reset_from(lua_State *L, lua_State *from) {
 static inline int lg_reset(lua_State *L) {
   return lg_reset_from(L, NULL);
 }
+
+/* The longest text that string.rep makes. */
+#if LUA_VERSION_NUM >= 505
+#define LG_MOST_TEXT ((size_t)LUA_MAXINTEGER)
+#else
+#define LG_MOST_TEXT ((size_t)INT_MAX)
+#endif
 
 /* 5.5 takes a seed for its hashes. */
 static inline lua_State *lg_newstate(lua_Alloc f, void *ud, unsigned seed) {

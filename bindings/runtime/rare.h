@@ -25,7 +25,8 @@ enum {
   RARE_NAME,       /* the name that it was given */
   RARE_OUTCOME,    /* its outcome; never absent, so that setting it cannot
                       fail */
-  RARE_STATS       /* its figures when it ended, if they were counted */
+  RARE_STATS,      /* its figures when it ended, if they were counted */
+  RARE_BOX         /* the sandbox that it is in; inherited */
 };
 
 /* The thread's table of rare things: 1 and pushed, or 0 and nothing. */

@@ -1,0 +1,42 @@
+/* effort.h - C functions that compute for long, in steps that are counted.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_EFFORT_H
+#define LG_EFFORT_H
+
+#include "runtime/state.h"
+
+/* Steps between two looks at the clock: some 50 us. */
+enum { LG_STEPS = 16384 };
+
+struct lg_effort {
+  lua_State *L;
+  struct lg *G;
+  int64_t left; /* steps until the next look */
+  uint64_t since, looks;
+};
+
+/* The function's first upvalue is the state, as of all of ours. */
+static inline void lg_effort_begin(lua_State *L, struct lg_effort *e) {
+  e->L = L;
+  e->G = lua_touserdata(L, lua_upvalueindex(1));
+  e->left = LG_STEPS;
+  e->since = 0;
+  e->looks = 0;
+}
+
+/* In a thread of a sandbox: gives the others a turn when it has computed for a
+ * while, which raises what strikes the thread. So it may switch and raise: the
+ * caller holds nothing, and what it has of Lua's lies on the stack. Elsewhere
+ * it does nothing. */
+void lg_rest(struct lg_effort *e);
+static inline void lg_spend(struct lg_effort *e, int64_t steps) {
+  if (unlikely((e->left -= steps) < 0)) lg_rest(e);
+}
+
+/* Makes sure, by a collection, that there is room for so many bytes, if there
+ * can be: Lua's buffers do not collect before they fail. */
+void lg_make_space(lua_State *L, size_t bytes);
+
+#endif

@@ -1,0 +1,14 @@
+/* strings.h - the libraries of a sandbox, whose calls are bounded.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_STRINGS_H
+#define LG_STRINGS_H
+
+#include <lua.h>
+
+/* Each pushes a new table of functions. May raise. */
+void lg_push_strings(lua_State *L);
+void lg_push_tables(lua_State *L);
+
+#endif
