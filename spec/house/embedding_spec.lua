@@ -52,9 +52,12 @@ describe("examples/embed", function()
         :gsub("^ %* ?", ""):gsub("%s+$", ""))), (text:gsub("%s+$", "")))
     end)
 
-    it(name .. ".c, unless it is a module, has at most 60 lines", function()
+    it(name .. ".c has 60 lines of C at most, but for modules", function()
       if source:find "luaopen_" then return end
-      local code = source:gsub("/%*.-%*/", ""):gsub("\n%s*\n", "\n")
+      local code = source:gsub("/%*.-%*/", "")
+        :gsub("#include[^\n]*\n", "")
+        :gsub("static const char [A-Z]+%[%] =.-;\n", "") -- a script
+        :gsub("\n%s*\n+", "\n")
       local _, lines = code:gsub("\n", "")
       assert.is_true(lines <= 60, ("it has %d"):format(lines))
     end)
