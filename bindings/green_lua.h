@@ -83,6 +83,13 @@ int green_lua_check(lua_State *L, int r);
  * interrupts the library itself. Never raises. */
 int green_lua_may_block(lua_State *L);
 
+/* [thread] Waits for a signal, for less than `seconds` (< 0: no limit), and
+ * calls k(L, code, ctx): 0, which is no promise that the condition holds, or
+ * UV_ETIMEDOUT. The signal may be gone by then. Raises an interruption, without
+ * k. */
+int green_lua_park(lua_State *L, struct green_signal *signal, double seconds,
+                   lua_KContext ctx, lua_KFunction k);
+
 /* [thread] Waits until fd is ready for any of `events` (GREEN_READABLE |
  * GREEN_WRITABLE), and calls k(L, code, ctx): the events that are ready,
  * UV_ETIMEDOUT, UV_EBADF, or what green_strerror() knows. fd may belong to
@@ -90,6 +97,18 @@ int green_lua_may_block(lua_State *L);
  * without k. `seconds` < 0: no limit. */
 int green_lua_park_fd(lua_State *L, int fd, int events, double seconds,
                       lua_KContext ctx, lua_KFunction k);
+
+/* [thread] green_offload() as the last act of a lua_CFunction: runs run(job,
+ * arg) on an OS thread. When it is over, finish(L, result, arg) pushes the
+ * results and returns their number; it finds the values of the function where
+ * they were, may raise, and must not yield. NULL: the result is a number. Then
+ * dispose(arg) is called. It is called exactly once, whatever happens, on the
+ * hub or in a finalizer, and must not use L. Raises an interruption, and for
+ * want of memory or of OS threads. */
+int green_lua_offload(lua_State *L,
+                      int (*run)(struct green_job *job, void *arg),
+                      void (*dispose)(void *arg), void *arg,
+                      int (*finish)(lua_State *L, int result, void *arg));
 
 /* ------------------------------------------------ scripts, from the host --
  *

@@ -203,3 +203,36 @@ int green_lua_park_fd(lua_State *L, int fd, int events, double seconds,
   push_wait(L, NULL, seconds, ctx, k);
   return start_fd(L);
 }
+
+/* --- waiting for a signal --- */
+
+static const struct lg_op signal_op;
+
+static int start_signal(lua_State *L) {
+  struct lg *G = find_open(L);
+  struct green_signal *signal = lua_touserdata(L, ON);
+  uint64_t deadline = deadline_on(L);
+  int keep, r;
+  if (!deadline) return go_on(L, -ON, UV_ETIMEDOUT);
+  if ((r = lg_enter(L, G, &signal_op)) >= 0) return r;
+  keep = lg_keep_or_yield(L, G, &signal_op);
+  r = green_wait_begin(G->hub, &signal_op.kind, signal,
+                       green_signal_list(signal), deadline);
+  return r < 0 ? go_on(L, -ON, r) : lg_park_foreign(L, G, &signal_op, keep);
+}
+
+/* The signal may be gone by now. */
+static int signal_woken(lua_State *L, struct lg *G, int reason) {
+  (void)G;
+  return go_on(L, -ON, reason == GREEN_TIMEOUT ? UV_ETIMEDOUT : 0);
+}
+
+static const struct lg_op signal_op = {
+    {NAME, NULL, NULL}, start_signal, signal_woken, NULL};
+
+int green_lua_park(lua_State *L, struct green_signal *signal, double seconds,
+                   lua_KContext ctx, lua_KFunction k) {
+  luaL_checkstack(L, LUA_MINSTACK, "luagreen");
+  push_wait(L, signal, seconds, ctx, k);
+  return start_signal(L);
+}

@@ -9,6 +9,7 @@
 
 /* Once for each state. */
 void lg_open_block(lua_State *L);
+void lg_open_offload(lua_State *L);
 
 /* The state closes, and its threads were drained: the host is told the end of
  * each script that it does not know yet. */

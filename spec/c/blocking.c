@@ -5,12 +5,17 @@
  *   wait_fd(fd, mode [, s]) . the shape that returns: true; nil, why
  *   park_fd(fd, mode [, s]) . that with a continuation; "r", "w" or "rw"
  *   parked(...) ............. its values as the continuation finds them
+ *   condition() ............. wait, park, signal, broadcast
+ *   offload(s [, err]) ...... a job that takes s seconds: its text; or raises
+ *   disposed() .............. of how many jobs
  *   may_block()
  *
  * SPDX-License-Identifier: MIT
  */
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "green_lua.h"
 
@@ -73,10 +78,111 @@ static int l_may_block(lua_State *L) {
   return 1;
 }
 
+/* --- a condition --- */
+
+static int l_condition(lua_State *L) {
+  struct green_signal *signal = lua_newuserdatauv(L, sizeof *signal, 0);
+  memset(signal, 0, sizeof *signal);
+  luaL_setmetatable(L, "blocking.condition");
+  return 1;
+}
+
+static struct green_signal *self(lua_State *L) {
+  return luaL_checkudata(L, 1, "blocking.condition");
+}
+
+static int c_wait(lua_State *L) {
+  struct green_signal *signal = self(L);
+  double s = seconds(L, 2);
+  uint64_t deadline = s < 0   ? GREEN_FOREVER
+                      : s > 0 ? green_in((uint64_t)(s * 1e9))
+                              : 0;
+  if (deadline && !green_lua_may_block(L))
+    return luaL_error(L, "cannot block here (a finalizer, perhaps)");
+  return push(L, green_lua_check(L, green_signal_wait(green_lua_hub(L), signal,
+                                                      deadline)));
+}
+
+static int c_park(lua_State *L) {
+  struct green_signal *signal = self(L);
+  return green_lua_park(L, signal, seconds(L, 2), 1, waited);
+}
+
+static int c_signal(lua_State *L) {
+  lua_pushinteger(L, green_signal_one(green_lua_hub(L), self(L)));
+  return 1;
+}
+
+static int c_broadcast(lua_State *L) {
+  lua_pushinteger(L, green_signal_all(green_lua_hub(L), self(L)));
+  return 1;
+}
+
+static void open_condition(lua_State *L) {
+  static const luaL_Reg methods[] = {{"wait", c_wait},
+                                     {"park", c_park},
+                                     {"signal", c_signal},
+                                     {"broadcast", c_broadcast},
+                                     {NULL, NULL}};
+  luaL_newmetatable(L, "blocking.condition");
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+/* --- jobs --- */
+
+struct work {
+  double seconds;
+  int fails;
+};
+
+static lua_Integer disposed;
+
+static void dispose(void *arg) {
+  free(arg);
+  disposed++;
+}
+
+static int run(struct green_job *job, void *arg) {
+  struct work *w = arg;
+  uint64_t until = uv_hrtime() + (uint64_t)(w->seconds * 1e9);
+  while (uv_hrtime() < until && !green_job_cancelled(job)) usleep(100);
+  return 42;
+}
+
+static int finish(lua_State *L, int result, void *arg) {
+  struct work *w = arg;
+  if (w->fails) return luaL_error(L, "finish fails");
+  lua_pushfstring(L, "%d of %s", result, luaL_tolstring(L, 1, NULL));
+  return 1;
+}
+
+static int l_offload(lua_State *L) {
+  double s = luaL_checknumber(L, 1);
+  struct work *w = malloc(sizeof *w);
+  if (!w) return luaL_error(L, "not enough memory");
+  w->seconds = s;
+  w->fails = lua_toboolean(L, 2);
+  return green_lua_offload(L, run, dispose, w, finish);
+}
+
+static int l_disposed(lua_State *L) {
+  lua_pushinteger(L, disposed);
+  return 1;
+}
+
 int luaopen_blocking(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"nap", l_nap},       {"wait_fd", l_wait_fd},     {"park_fd", l_park_fd},
-      {"parked", l_parked}, {"may_block", l_may_block}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"nap", l_nap},
+                                       {"wait_fd", l_wait_fd},
+                                       {"park_fd", l_park_fd},
+                                       {"parked", l_parked},
+                                       {"condition", l_condition},
+                                       {"offload", l_offload},
+                                       {"disposed", l_disposed},
+                                       {"may_block", l_may_block},
+                                       {NULL, NULL}};
+  open_condition(L);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -771,6 +771,18 @@ local things = {
     end,
     satisfy = function(o) assert(o.near:send("x")) end,
     close = function(o) o.far:close() end,
+  }, {
+    name = "a signal, in a C function", value = true, foreign = true,
+    all = true, keeps = true, what = "signal",
+    make = function() return blocking.condition() end,
+    wait = function(o, s) return o:wait(s) end,
+    satisfy = function(o) o:broadcast() end,
+  }, {
+    name = "a signal, in a C function that leaves", value = true, all = true,
+    foreign = true, what = "C function",
+    make = function() return blocking.condition() end,
+    wait = function(o, s) return o:park(s) end,
+    satisfy = function(o) o:broadcast() end,
   },
 }
 
