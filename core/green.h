@@ -239,6 +239,9 @@ size_t green_printable(char *to, const char *text, size_t length);
 
 /* -------------------------------------------------------------- threads -- */
 
+/* What a thread runs. In C++ it may throw and catch, and block in handlers and
+ * destructors; an exception that leaves it is std::terminate(). A kill is a
+ * code: nothing unwinds the stack but the function itself. */
 typedef int (*green_fn)(struct green_hub *hub, void *arg);
 
 /* [hub] Spawns a green thread that runs fn(hub, arg) on a C stack of its own.
@@ -590,8 +593,10 @@ struct green_lag {
   uint64_t recent;        /* timed since green_lag() was asked last; of them */
   uint64_t p50, p99, max; /* the first two are up to a fifth too high */
 };
-/* [hub] Fills *lag, and forgets what is recent. Never switches. */
-void green_lag(struct green_hub *hub, struct green_lag *lag);
+/* [hub] Fills a struct of that size, and forgets what is recent. */
+void green_lag_sized(struct green_hub *hub, struct green_lag *lag,
+                     size_t size);
+#define green_lag(hub, lag) green_lag_sized(hub, lag, sizeof(struct green_lag))
 /* [hub] How many of all lags were below 2^power ns; power up to 63. */
 uint64_t green_lag_below(struct green_hub *hub, unsigned power);
 

@@ -61,6 +61,17 @@ ssize_t green__write_quietly(int fd, const void *data, size_t size);
 
 /* --------------------------------------------------------------- stacks -- */
 
+/* exceptions.c: the two words of C++; NULL in a program without it. */
+struct green__exceptions {
+  void *caught;
+  unsigned under_way;
+};
+struct green__exceptions *green__exceptions_here(void);
+/* The OS thread's words are those of `to` now. */
+struct green__stack;
+void green__exceptions_swap(struct green__stack *from,
+                            struct green__stack *to);
+
 /* One C stack. The struct lies at the top of its own slot:
  *
  *   slot:  | guard 64 KB | usable ... grows down <-- high | struct | colour |
@@ -81,12 +92,14 @@ struct green__stack {
   struct green__slab *slab; /* NULL: a single one */
   char *low, *high;         /* usable bytes [low, high) */
   uint8_t fresh;            /* context must be made before use */
+  uint8_t more;             /* a switch has more to do: canary, exceptions */
   uint8_t blank;            /* has nothing that a trim would give back */
   uint32_t valgrind_id;
   void (*entry)(void *stack); /* the function of a fresh context; NULL: OS
                                  stack */
   struct green__stack *came;  /* who jumped here last (AddressSanitizer) */
-  void *asan_fake;            /* sanitizers' view of the stack */
+  struct green__exceptions exceptions; /* while switched away */
+  void *asan_fake;                     /* sanitizers' view of the stack */
   void *tsan_fiber;
 };
 
@@ -326,7 +339,8 @@ struct green_hub {
   uint64_t quiet;              /* see green_clock_freeze() */
   uint64_t shuffle_seed;       /* 0: first come, first served */
   uint64_t went_on;            /* real time when the current thread did */
-  void *data;                  /* the host's */
+  struct green__exceptions *exceptions; /* the OS thread's, or NULL */
+  void *data;                           /* the host's */
   struct green__lag lag;
   struct green__trace *trace; /* while it is on */
   uint64_t spans;             /* of all traces so far */

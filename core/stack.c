@@ -120,8 +120,14 @@ void green__stack_adopt(struct green__stack *s) {
   adopt(s);
 }
 
-UNSEEN void green__jump(struct green__stack *from, struct green__stack *to) {
+static __attribute__((noinline)) void do_more(struct green__stack *from,
+                                              struct green__stack *to) {
   green__stack_check(from);
+  if (from->hub->exceptions) green__exceptions_swap(from, to);
+}
+
+UNSEEN void green__jump(struct green__stack *from, struct green__stack *to) {
+  if (green__unlikely(from->more)) do_more(from, to);
   leave(from, to);
   green__context_switch(&from->sp, to->sp);
   arrive(from);
@@ -136,6 +142,7 @@ UNSEEN static void start(void *stack) {
 static void make_fresh(struct green__stack *s, void (*entry)(void *stack)) {
   clean(s);
   if (s->canary) set_canary(s);
+  memset(&s->exceptions, 0, sizeof s->exceptions); /* of abandoned frames */
   s->entry = entry;
   s->sp = green__context_make(s->low, s->high, start, s);
   s->fresh = 0;
@@ -156,6 +163,7 @@ static void init_stack(struct green__stack *s, struct green_hub *h,
   s->high = (char *)s;
   s->hub = h;
   s->fresh = s->blank = 1;
+  s->more = h->exceptions != NULL;
   tell_valgrind(s);
 }
 
@@ -213,6 +221,7 @@ static struct green__stack *carve(struct green_hub *h) {
   s->slab = slab;
   if (install_guard(base, GREEN__GUARD_SIZE, slab->guard) != 0)
     s->canary = (uint64_t *)(void *)s->low - CANARY_WORDS;
+  s->more |= s->canary != NULL;
   slab->used++;
   return s;
 }

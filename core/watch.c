@@ -140,10 +140,8 @@ static uint64_t least(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
-void green_lag(struct green_hub *h, struct green_lag *lag) {
-  struct green__lag *l = &h->lag;
+static void tell(struct green__lag *l, struct green_lag *lag) {
   unsigned i;
-  memset(lag, 0, sizeof *lag);
   for (i = 0; i < GREEN__LAGS; i++) {
     lag->count += l->count[i];
     lag->recent += l->count[i] - l->told[i];
@@ -154,6 +152,14 @@ void green_lag(struct green_hub *h, struct green_lag *lag) {
     lag->p50 = least(nth(l, (lag->recent + 1) / 2), l->max);
     lag->p99 = least(nth(l, lag->recent - lag->recent / 100), l->max);
   }
+}
+
+void green_lag_sized(struct green_hub *h, struct green_lag *lag, size_t size) {
+  struct green__lag *l = &h->lag;
+  struct green_lag all;
+  memset(&all, 0, sizeof all);
+  tell(l, &all);
+  green__give_sized(lag, size, &all, sizeof all);
   memcpy(l->told, l->count, sizeof l->told);
   l->max = 0;
   l->most = 0;
