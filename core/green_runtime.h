@@ -348,6 +348,19 @@ void green_preempt(struct green_hub *hub, const struct green_wait_kind *kind,
  * the hub, still runs. Async-signal-safe. */
 uint64_t green_switches(const struct green_hub *hub);
 
+/* For a watchdog in another OS thread. The hub sets `rests` while it polls and
+ * while the host has its turn; and calls wake() when it goes on and `asleep` is
+ * set. Both are read and written by atomic operations, in one order
+ * (__ATOMIC_SEQ_CST). NULL: nobody watches. */
+struct green_rest {
+  int rests, asleep;
+  void (*wake)(struct green_rest *rest);
+};
+void green_tell_rest(struct green_hub *hub, struct green_rest *rest);
+/* Any OS thread, while the hub is open: the number of switches so far and the
+ * id of the running thread (0: none), at about this moment. */
+uint64_t green_afar(const struct green_hub *hub, uint64_t *id);
+
 /* A pointer of the runtime's for each stack: the innermost of its contexts that
  * run there, one inside another, if it is not the thread's own. It stays with
  * the stack when that switches away. Async-signal-safe. */

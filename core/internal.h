@@ -300,10 +300,11 @@ struct green_hub {
   uv_idle_t idle;       /* and no sleeping while threads are ready */
   uv_poll_t watch;      /* of epoll, in a loop that is not polled by us */
   uv_timer_t trim; /* on another loop than its own, while there is surplus */
-  uint64_t poll_pause; /* no poll sooner than this after the last */
-  uint64_t timer_at;   /* deadline the uv_timer is armed for */
-  uint64_t trim_at;    /* when surplus memory is given back */
-  uint32_t trim_ms;    /* that long after it was seen */
+  struct green_rest *rest; /* somebody watches, or NULL */
+  uint64_t poll_pause;     /* no poll sooner than this after the last */
+  uint64_t timer_at;       /* deadline the uv_timer is armed for */
+  uint64_t trim_at;        /* when surplus memory is given back */
+  uint32_t trim_ms;        /* that long after it was seen */
   uint32_t external, open_handles;
   uint64_t next_id, switches, polls, opened, preempted;
   uint64_t idle_ns;         /* slept in polls, on a loop of its own */
@@ -382,6 +383,11 @@ void green__look_soon(struct green_hub *h);
 /* The turn of the last ready thread gets a look. */
 void green__look_at_last(struct green_hub *h);
 int green__hub_stack(struct green_hub *h);
+/* afar.c: the hub rests, or goes on, and somebody wants to know. */
+void green__tell_rest(struct green_hub *h, int rests);
+static inline void green__rests(struct green_hub *h, int rests) {
+  if (green__unlikely(h->rest != NULL)) green__tell_rest(h, rests);
+}
 /* On a thread's stack: wakes those whose time or descriptor has come. */
 void green__catch_up(struct green_hub *h);
 /* loop.c: its handles, and memory that is not needed any more. */

@@ -266,6 +266,7 @@ static void go_round(struct green_hub *h) {
 
 static void hub_main(void *stack) {
   struct green_hub *h = ((struct green__stack *)stack)->hub;
+  green__rests(h, 1);
   for (;;) {
     go_round(h);
     green__run_batch(h);

@@ -337,10 +337,12 @@ void green__run_chores(struct green_hub *h) {
 /* On the hub's or the host's stack: runs what is ready until a poll is due. */
 void green__run_batch(struct green_hub *h) {
   h->in_batch = 1;
+  green__rests(h, 0);
   if (!green__list_empty(&h->ready)) green__leave(h);
   if (green__list_empty(&h->ready))
     h->lag.turn = 0; /* the timed thread ended before its turn came */
   if (green__unlikely(h->chores != NULL)) green__run_chores(h);
+  green__rests(h, 1);
   h->in_batch = 0;
 }
 

@@ -8,7 +8,7 @@
 #include "runtime/state.h"
 
 /* The uses of ticks, each with a time in ns of CPU; 0: off. */
-enum lg_tick_use { LG_TICK_PREEMPT, LG_TICK_USES };
+enum lg_tick_use { LG_TICK_WATCHDOG, LG_TICK_PREEMPT, LG_TICK_USES };
 
 /* Both return 0, or the reason why there can be no ticks. Any stack of the
  * hub's OS thread; never raise. */
@@ -19,9 +19,17 @@ uint64_t lg_ticks_skipped(const struct lg *G);
 /* Before the hub goes. */
 void lg_ticks_off(struct lg *G);
 
+/* watchdog.c: reports threads that hold up all others. set as lg_ticks_set();
+ * off before that of the ticks; alert after green_alert(). */
+const char *lg_watchdog_set(struct lg *G, uint64_t ns);
+void lg_watchdog_off(struct lg *G);
+void lg_watchdog_alert(struct green_hub *hub);
+
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */
+void lg_open_ticks(lua_State *L);
 void lg_open_preempt(lua_State *L);
 void lg_open_sandbox(lua_State *L);
+void lg_open_watchdog(lua_State *L);
 
 #endif

@@ -28,7 +28,7 @@
 
 enum { MOST_HUBS = 1024 };
 /* No finer: the kernel looks at CPU timers at its own ticks, 1 to 10 ms. */
-enum { LEAST_PERIOD = 100000 };
+enum { LEAST_PERIOD = 100000, WATCHDOG_PERIOD = 10000000 };
 
 /* The state of the process: the hubs, and the former actions of the signals
  * that are in use. */
@@ -43,6 +43,13 @@ static uint64_t cpu_time(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+struct lg_ticks *lg_ticks_of(const struct green_hub *hub) {
+  int i;
+  for (i = 0; i < MOST_HUBS; i++)
+    if (atomic_load(&all[i].hub) == hub) return &all[i];
+  return NULL;
 }
 
 /* --- in the signal handler --- */
@@ -70,7 +77,12 @@ static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
     return;
   }
   T->armed_switches = green_switches(hub);
+  T->armed = T->now;
   lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
+}
+
+static int is_overdue(const struct lg_ticks *T, uint64_t switches) {
+  return __atomic_load_n(&T->overdue, __ATOMIC_RELAXED) == switches + 1;
 }
 
 /* Half a period of tolerance: the kernel rounds a period to its own ticks. */
@@ -80,7 +92,9 @@ static void look(struct lg_ticks *T, struct green_hub *hub) {
   if (switches != T->switches || !green_hot(hub)->current) {
     T->switches = switches;
     T->since = T->now;
-  } else if (T->now - T->since + T->period / 2 >= T->least) {
+    T->since_wall = uv_hrtime();
+  } else if (T->now - T->since + T->period / 2 >= T->least ||
+             is_overdue(T, switches)) {
     set_hook(T, hub);
   }
 }
@@ -111,6 +125,12 @@ static void on_tick(int number, siginfo_t *info, void *context) {
 
 /* --- the hook --- */
 
+/* Another state of the hub may have turned them on. */
+static int know_ticks(struct lg *G) {
+  if (!G->ticks && (G->ticks = lg_ticks_of(G->hub))) G->ticks->states++;
+  return G->ticks != NULL;
+}
+
 /* How long the running thread had computed at the last tick; 0: that was
  * another one. */
 static uint64_t ran(const struct lg_ticks *T, const struct lg *G) {
@@ -118,14 +138,23 @@ static uint64_t ran(const struct lg_ticks *T, const struct lg *G) {
   return T->now - T->since + T->period / 2;
 }
 
+uint64_t lg_tick_delay(const struct lg_ticks *T) {
+  return cpu_time() - T->armed;
+}
+
+static int is_due(const struct lg_ticks *T, const struct lg *G, int use) {
+  uint64_t ns = ran(T, G);
+  if (!T->uses[use] || !ns) return 0;
+  return ns >= T->uses[use] ||
+         (use == LG_TICK_WATCHDOG && is_overdue(T, T->armed_switches));
+}
+
 /* Each use may switch away, and then the others are not due any more. */
 static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
   int use, again = 0;
-  for (use = 0; use < LG_TICK_USES && G->ticks; use++) {
-    uint64_t limit = G->ticks->uses[use], ns = ran(G->ticks, G);
-    if (limit && ns >= limit && G->tick_acts[use])
-      again |= G->tick_acts[use](L, G, ar, ns);
-  }
+  for (use = 0; use < LG_TICK_USES && G->ticks; use++)
+    if (is_due(G->ticks, G, use) && G->tick_acts[use])
+      again |= G->tick_acts[use](L, G, ar, ran(G->ticks, G));
   return again;
 }
 
@@ -134,7 +163,7 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
 static void tick_hook(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
   lua_sethook(L, NULL, 0, 0);
-  if (!G || !G->hub || !lg_current(G)) return;
+  if (!G || !G->hub || !lg_current(G) || !know_ticks(G)) return;
   if (act(L, G, ar) && !lua_gethook(L))
     lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
 }
@@ -196,13 +225,6 @@ static int signal_of(struct green_hub *hub) {
   return number > 0 && number < 65 ? number : 0;
 }
 
-static struct lg_ticks *find(const struct green_hub *hub) {
-  int i;
-  for (i = 0; i < MOST_HUBS; i++)
-    if (atomic_load(&all[i].hub) == hub) return &all[i];
-  return NULL;
-}
-
 static const char *start(struct lg *G) {
   struct lg_ticks *T = G->ticks;
   if (T->made) return NULL;
@@ -227,20 +249,32 @@ static void stop(struct lg_ticks *T) {
 
 /* The hub's, or a free one. */
 static const char *get_ticks(struct lg *G) {
-  struct lg_ticks *T = find(G->hub);
-  if (!T && (T = find(NULL))) {
+  struct lg_ticks *T = lg_ticks_of(G->hub);
+  if (!T && (T = lg_ticks_of(NULL))) {
     memset(T->uses, 0, sizeof T->uses);
-    T->skipped = 0;
-    T->main = G->main;
+    T->skipped = T->overdue = 0;
+    T->switches = UINT64_MAX; /* the first tick begins a run */
     atomic_store(&T->hub, G->hub);
   }
   if (!T) return "too many hubs";
+  if (G->has_main) T->main = G->main;
+  T->states++;
   G->ticks = T;
-  G->tick = tick_hook;
   return NULL;
 }
 
-/* The period is the least of all times; none of them: no timer. */
+/* The watchdog wants to see what a thread does right after a long call. */
+static uint64_t period_for(const struct lg_ticks *T) {
+  uint64_t period = T->least;
+  if (T->uses[LG_TICK_WATCHDOG]) {
+    if (period > T->uses[LG_TICK_WATCHDOG] / 2)
+      period = T->uses[LG_TICK_WATCHDOG] / 2;
+    if (period > WATCHDOG_PERIOD) period = WATCHDOG_PERIOD;
+  }
+  return period < LEAST_PERIOD ? LEAST_PERIOD : period;
+}
+
+/* No use: no timer. */
 static const char *adjust(struct lg *G) {
   struct lg_ticks *T = G->ticks;
   const char *why;
@@ -253,7 +287,7 @@ static const char *adjust(struct lg *G) {
     return NULL;
   }
   if ((why = start(G))) return why;
-  set_timer(T, T->least < LEAST_PERIOD ? LEAST_PERIOD : T->least);
+  set_timer(T, period_for(T));
   return NULL;
 }
 
@@ -280,14 +314,21 @@ uint64_t lg_ticks_skipped(const struct lg *G) {
   return G->ticks ? G->ticks->skipped : 0;
 }
 
-/* In a forked child the timer is not there, and the handler must stay for the
- * parent's sake in no case. */
+/* The signal's handler is there for all hubs of the process. */
 void lg_ticks_off(struct lg *G) {
   struct lg_ticks *T = G->ticks;
   if (!T) return;
   pthread_mutex_lock(&lock);
-  stop(T);
-  atomic_store(&T->hub, NULL);
+  if (T->main == G->main) T->main = NULL;
+  if (--T->states == 0) {
+    stop(T);
+    atomic_store(&T->hub, NULL);
+  }
   pthread_mutex_unlock(&lock);
   G->ticks = NULL;
+}
+
+/* For each state, that of another may turn them on. */
+void lg_open_ticks(lua_State *L) {
+  lg_find(L)->tick = tick_hook;
 }

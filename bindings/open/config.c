@@ -174,14 +174,17 @@ static void get_tick(lua_State *L, struct lg *G, const struct row *row) {
 static void set_tick(lua_State *L, struct lg *G, const struct row *row) {
   lua_Number s = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
   const char *why;
+  uint64_t ns;
   int off = !lua_toboolean(L, -1);
   if (!off && (!(s >= 1e-4) || s > 1e6))
     luaL_error(L,
                "bad value for '%s' in 'config' (seconds from 0.0001, or false "
                "expected)",
                row->name);
-  why = lg_ticks_set(G, (enum lg_tick_use)row->at,
-                     off ? 0 : (uint64_t)(s * 1e9));
+  ns = off ? 0 : (uint64_t)(s * 1e9);
+  why = row->at == LG_TICK_WATCHDOG
+            ? lg_watchdog_set(G, ns)
+            : lg_ticks_set(G, (enum lg_tick_use)row->at, ns);
   if (why) luaL_error(L, "'%s' in 'config': %s", row->name, why);
 }
 
@@ -208,6 +211,7 @@ static const struct row rows[] = {
     {"sigint", get_flag, set_flag, FIELD(sigint), 0, 0},
     {"accounting", get_accounting, set_accounting, 0, 0, 0},
     {"dump_signal", get_dump_signal, set_dump_signal, 0, 0, 0},
+    {"watchdog", get_tick, set_tick, LG_TICK_WATCHDOG, 0, 0},
     {"preempt", get_tick, set_tick, LG_TICK_PREEMPT, 0, 0},
     {NULL, NULL, NULL, 0, 0, 0}};
 

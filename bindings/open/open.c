@@ -101,8 +101,10 @@ static void open_core(lua_State *L) {
   lg_open_serial(L);
   lg_open_luasocket(L);
   lg_open_sigint(L);
+  lg_open_ticks(L);
   lg_open_preempt(L);
   lg_open_trace(L);
+  lg_open_watchdog(L);
   lg_open_block(L);
   lg_open_sandbox(L);
   lg_open_offload(L);

@@ -42,6 +42,7 @@ static void leave_hub(struct lg *G, struct green_hub *hub) {
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
   lg_drain(L, G);
+  lg_watchdog_off(G);
   lg_ticks_off(G);
   lg_sockets_shut(L, G);
   lg_dump_signal_off(G);
@@ -57,8 +58,13 @@ void lg_close_hub(lua_State *L, struct lg *G) {
     leave_hub(G, hub);
 }
 
+static void alert(struct green_hub *hub) {
+  lg_sigint_alert(hub);
+  lg_watchdog_alert(hub);
+}
+
 static const struct green_runtime runtime = {NULL, lg_abandoned, lg_c_ended,
-                                             lg_killed, lg_sigint_alert};
+                                             lg_killed, alert};
 
 static int hub_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);

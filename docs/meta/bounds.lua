@@ -12,6 +12,10 @@ local green = {}
 --- for the hub; the kernel rounds it up to its own ticks, 1 to 10 ms. It makes
 --- no wake-ups while nobody computes. It needs a signal, SIGURG unless the host
 --- chose another; raises where there is none. Off by default: false
+---@field watchdog? number|false  seconds, from 0.0001: a thread that runs so
+--- long without letting others run is reported, see green.on_blocked. An OS
+--- thread and a signal serve it; neither wakes while nothing runs. Raises where
+--- preempt does; false
 
 ---@class green.stats
 ---@field preempted integer  turns that threads were made to give, so far
@@ -29,5 +33,23 @@ local green = {}
 ---@param ... any
 ---@return any ...
 function green.atomic(f, ...) end
+
+--- A thread that held up all others for longer than config.watchdog.
+---@class green.overrun
+---@field thread? green.thread  nil: it is gone by now
+---@field seconds number  of real time, so far
+---@field what "computing"|"in a C call"
+---@field where? string  "file:line" of the program; nil where the call was over
+--- before that could be seen
+---@field traceback? string  of that place; otherwise where the thread is now
+
+--- Sets the handler of the watchdog's reports. It runs in the thread itself,
+--- wherever that is, and must neither block nor take long; a call that waited
+--- in the system is told of afterwards, in a thread of its own. The default
+--- writes a line for each place and minute to stderr, and one while a call of C
+--- still holds all others up. Never switches.
+---@param f? fun(info: green.overrun)
+---@return fun(info: green.overrun) former
+function green.on_blocked(f) end
 
 return green

@@ -58,6 +58,7 @@ require "green.crew.resource_pool"
 require "green.net.net"
 require "green.net.datagrams"
 require "green.runtime.dump"
+require "green.bounds.blocked"
 require "green.runtime.standard"
 
 --- Modules that are loaded when they are first asked for: green.dag {...} and
