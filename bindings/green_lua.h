@@ -157,6 +157,28 @@ int green_lua_push_thread(lua_State *L, struct green_thread *thread);
 /* [hub] Is the error at `index` that of a killed thread? */
 int green_lua_is_killed(lua_State *L, int index);
 
+/* ------------------------------------------------------------- messages -- */
+
+/* [hub] Packs n values from `first` on into a message, for green_port_send()
+ * and its like: nil, booleans, numbers, strings, light userdata, ports, and
+ * tables of these without metatables and cycles. A table that is reached twice
+ * arrives as two. UV_EINVAL: pushes the text that tells which value cannot be
+ * sent, and where it is; UV_ENOMEM. Raises only if there is no memory for that
+ * text. Calls no metamethod. */
+int green_lua_pack(lua_State *L, int first, int n,
+                   struct green_message **message);
+/* [hub] Pushes the values of a message, or its bytes as a string, and frees it.
+ * Returns how many they are; UV_ENOMEM: nothing is pushed, and the message is
+ * still the caller's. Never raises. */
+int green_lua_unpack(lua_State *L, struct green_message *message);
+
+/* [hub] Pushes the state's object for a port, which holds it, for scripts to
+ * send and receive. May raise. */
+void green_lua_push_port(lua_State *L, struct green_port *port);
+/* [hub] The port at an index, or NULL. It is the object's: hold it to keep it
+ * longer, or to give it to another OS thread. */
+struct green_port *green_lua_to_port(lua_State *L, int index);
+
 /* --------------------------------------------------- scripts in bounds -- */
 
 /* What a state and its threads may have. 0 is no limit. Zero the struct, and

@@ -37,6 +37,7 @@ struct green__bell {
   struct green__call *first, **last;
   struct green_port *ports; /* that live on the hub */
   uint8_t dozes;            /* may be asleep, and was not rung */
+  uint8_t nudged;           /* something has changed since it dozed last */
   uint8_t always;           /* a host's loop: it may be, whenever we look */
 };
 
@@ -69,9 +70,13 @@ int green__bell_take(struct green_hub *h, struct green__bell **bell) {
   int r;
   if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
   if (!h->bell && (r = open_bell(h)) < 0) return r;
-  atomic_fetch_add(&h->bell->refs, 1);
+  green__bell_hold(h->bell);
   *bell = h->bell;
   return 0;
+}
+
+void green__bell_hold(struct green__bell *b) {
+  atomic_fetch_add(&b->refs, 1);
 }
 
 void green__bell_release(struct green__bell *b) {
@@ -116,6 +121,16 @@ void green__bell_ring(struct green__bell *b) {
     assert(!"an eventfd takes 2^64 - 2 rings");
   atomic_fetch_sub(&b->ringing, 1);
   errno = error;
+}
+
+void green__bell_nudge(struct green__bell *b) {
+  int ring;
+  pthread_mutex_lock(&b->lock);
+  b->nudged = 1;
+  ring = b->dozes;
+  b->dozes = 0;
+  pthread_mutex_unlock(&b->lock);
+  if (ring) green__bell_ring(b);
 }
 
 int green__bell_at_home(const struct green__bell *b) {
@@ -164,7 +179,8 @@ int green__bell_doze(struct green_hub *h) {
   int may;
   if (!b) return 1;
   pthread_mutex_lock(&b->lock);
-  may = !b->first;
+  may = !b->first && !b->nudged;
+  b->nudged = 0;
   b->dozes = (uint8_t)may;
   pthread_mutex_unlock(&b->lock);
   return may;
@@ -188,7 +204,12 @@ void green__bell_hear(struct green_hub *h) {
 /* --- waits for ports --- */
 
 int green__is_awaited(const struct green_hub *h) {
-  return !green__list_empty(&h->awaited);
+  const struct green_link *link = h->awaited.link.next;
+  for (; link != &h->awaited.link; link = link->next)
+    if (!green__port_is_alone(
+            green__container(link, struct green_side, awaited)->port))
+      return 1;
+  return 0;
 }
 
 void green__await(struct green_hub *h, struct green_link *link) {

@@ -550,6 +550,9 @@ void green_message_set_port(struct green_message *message, uint32_t i,
 struct green_port *green_message_port(const struct green_message *message,
                                       uint32_t i);
 
+/* [hub] From now on only holders use the port, so while there is one alone, who
+ * waits there is no hope against a deadlock. Call it right after opening. */
+void green_port_of_holders(struct green_port *port);
 /* The halves of green_port_receive() and green_port_send_wait(). The first two
  * try: UV_EAGAIN if the thread has to wait, and only if nobody is before it.
  * [hub] */
@@ -566,6 +569,7 @@ int green_port_receivers(struct green_hub *hub, struct green_port *port,
 int green_port_senders(struct green_hub *hub, struct green_port *port,
                        struct green_side **side);
 struct green_port *green_side_port(const struct green_side *side);
+uint32_t green_side_waits(const struct green_side *side); /* threads there */
 /* A wait begins: the caller adds its node to the list at once. It ends, for any
  * reason (green_wait_kind.leave). */
 struct green_list *green_side_enter(struct green_hub *hub,

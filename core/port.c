@@ -493,6 +493,10 @@ void green_side_leave(struct green_hub *h, struct green_side *s) {
   if (--s->waits == 0) green__await_no_more(&s->awaited);
 }
 
+uint32_t green_side_waits(const struct green_side *s) {
+  return s->waits;
+}
+
 struct green_port *green_side_port(const struct green_side *s) {
   return s->port;
 }

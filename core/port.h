@@ -20,6 +20,7 @@ struct green__call {
 /* The hub's bell, made by the first call; counted, for a green__bell_release().
  * 0, or why it could not be had. */
 int green__bell_take(struct green_hub *h, struct green__bell **bell);
+void green__bell_hold(struct green__bell *bell);
 void green__bell_release(struct green__bell *bell);
 /* Any OS thread: queues the call, if it is not queued yet. *queued tells
  * whether this did it. Returns 1 if green__bell_ring() must follow, when no
@@ -28,6 +29,8 @@ void green__bell_release(struct green__bell *bell);
 int green__bell_call(struct green__bell *bell, struct green__call *call,
                      int *queued);
 void green__bell_ring(struct green__bell *bell);
+/* Any OS thread: the hub looks once more before it sleeps. */
+void green__bell_nudge(struct green__bell *bell);
 /* Is the caller on the OS thread of the hub, which lives? */
 int green__bell_at_home(const struct green__bell *bell);
 int green__bell_is_closed(const struct green__bell *bell);
@@ -67,7 +70,8 @@ void green__bell_delist(struct green__bell *bell, struct green_port *port);
 
 struct green_port {
   atomic_uint refs;
-  uint32_t size; /* most messages inside; 0: no limit */
+  uint32_t size;  /* most messages inside; 0: no limit */
+  int of_holders; /* see green_port_of_holders() */
   pthread_mutex_t lock;
   struct green_side receivers; /* its bell is that of the port's hub */
   /* In the list of its bell, under the bell's lock. */
@@ -88,6 +92,8 @@ struct green_port {
 
 void green__side_init(struct green_side *side, struct green_port *port,
                       struct green__bell *bell);
+/* Nobody but the waiting thread's own side knows it. */
+int green__port_is_alone(const struct green_port *port);
 int green__port_is_home(struct green_hub *h, const struct green_port *port);
 /* For the bell: if somebody still holds the port, holds it once more and
  * returns 1. */

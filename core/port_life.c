@@ -60,8 +60,59 @@ int green__port_try_hold(struct green_port *p) {
   return 0;
 }
 
+void green_port_of_holders(struct green_port *p) {
+  p->of_holders = 1;
+}
+
+int green__port_is_alone(const struct green_port *p) {
+  return p->of_holders && atomic_load(&p->refs) == 1;
+}
+
+/* The bells of all hubs on which somebody may wait, held. */
+enum { MOST_BELLS = 32 };
+
+static int take_bells(struct green_port *p, struct green__bell **bells) {
+  const struct green_side *s = &p->receivers;
+  int n = 0;
+  pthread_mutex_lock(&p->lock);
+  while (s && n < MOST_BELLS) {
+    green__bell_hold(bells[n++] = s->bell);
+    s = s == &p->receivers ? p->senders : s->next;
+  }
+  pthread_mutex_unlock(&p->lock);
+  return n;
+}
+
+/* The last holder but one leaves the last one alone. If that waits, its hub
+ * must look whether this is a deadlock; the port may be gone by then. */
+static int leave_alone(struct green_port *p) {
+  struct green__bell *bells[MOST_BELLS];
+  unsigned two = 2;
+  int n = take_bells(p, bells);
+  int did = atomic_compare_exchange_strong(&p->refs, &two, 1);
+  while (n-- > 0) {
+    if (did) green__bell_nudge(bells[n]);
+    green__bell_release(bells[n]);
+  }
+  return did;
+}
+
+static unsigned let_go(struct green_port *p) {
+  unsigned refs = atomic_load(&p->refs);
+  if (!p->of_holders) return atomic_fetch_sub(&p->refs, 1) - 1;
+  for (;;) {
+    if (refs != 2) {
+      if (atomic_compare_exchange_weak(&p->refs, &refs, refs - 1))
+        return refs - 1;
+    } else {
+      if (leave_alone(p)) return 1;
+      refs = atomic_load(&p->refs);
+    }
+  }
+}
+
 void green__port_drop(struct green_port *p, struct green_port **dead) {
-  if (atomic_fetch_sub(&p->refs, 1) > 1) return;
+  if (let_go(p) > 0) return;
   p->dead = *dead;
   *dead = p;
 }

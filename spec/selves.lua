@@ -113,6 +113,7 @@ local make = {
   ["green.lock"] = green.lock,
   ["green.pile"] = function() return green.pile(2) end,
   ["green.pool"] = function() return green.pool(2) end,
+  ["green.port"] = green.port,
   ["green.queue"] = green.queue,
   ["green.resource_pool"] = resources,
   ["green.scope"] = core.scope_begin,
@@ -161,7 +162,8 @@ end
 local hidden = {["green.sentinel"] = true, ["unixdgram{connected}"] = true,
   ["list of addresses"] = true, ["luagreen.addresses"] = true,
   ["what is asked"] = true, ["green.tls_text"] = true,
-  ["green.opening"] = true, ["green.command"] = true}
+  ["green.opening"] = true, ["green.command"] = true,
+  ["green.parcel"] = true}
 
 ----------------------------------------------------------------- the classes --
 

@@ -9,6 +9,7 @@
 #include "bounds/bounds.h"
 #include "crew/crew.h"
 #include "host/host.h"
+#include "host/port.h"
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
@@ -96,6 +97,7 @@ static void open_core(lua_State *L) {
   lg_open_lookup(L);
   lg_open_wait_fd(L);
   lg_open_os(L);
+  lg_open_port(L);
   lg_open_select_fds(L);
   lg_open_names(L);
   lg_open_serial(L);

@@ -41,6 +41,7 @@ local green = {}
 ---| "dag_error"
 ---| "event"
 ---| "queue"
+---| "port"
 ---| "flag"
 ---| "condition"
 ---| "semaphore"

@@ -8,8 +8,8 @@ local green = {}
 
 --- An object, which stands for its usual operation:
 ---
---- - a queue: get; a thread or an event: join, which gives true and the values,
----   or false and the error;
+--- - a queue or a port: get; a thread or an event: join, which gives true and
+---   the values, or false and the error;
 --- - a lock or a semaphore: acquire; a flag, a condition, a waitgroup or a
 ---   pool: wait, which gives true;
 --- - a ticker: its next tick; a listener: accept; a connection: it can be read,
@@ -17,7 +17,7 @@ local green = {}
 --- - any object whose metatable has a field __waitable, a function that returns
 ---   one of these for it.
 ---
---- Or {queue, "put", value}, or {queue, "get"}.
+--- Or {queue, "put", value}, or {queue, "get"}; the same for a port.
 ---@alias green.case any
 
 --- Waits until one of the cases can go on, and does that one and no other:
@@ -35,8 +35,8 @@ function green.select(cases, s) end
 --- A select over the same things, again and again. Its cases stay with their
 --- objects between two calls, so the cost of a call depends on how many things
 --- have happened since, not on the number of cases. It takes the same cases as
---- green.select, except {queue, "put", value}. Each call asks its sockets and
---- tickers.
+--- green.select, except {queue, "put", value}. Each call asks its sockets,
+--- ports and tickers.
 ---
 --- One thread waits in a selector at a time. While none does, its cases take
 --- nothing and delay nobody: a value that comes meanwhile goes to another

@@ -39,7 +39,7 @@ for _, name in ipairs {
   "time_left", "event", "queue",
   "channel", "lifo_queue", "priority_queue", "select", "selector", "flag",
   "condition", "semaphore", "lock", "waitgroup", "ticker", "config", "stats",
-  "type", "locals", "atomic",
+  "type", "locals", "atomic", "port",
 } do
   green[name] = core[name]
 end

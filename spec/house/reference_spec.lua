@@ -18,6 +18,7 @@ local objects = {
   ["green.timeout"] = {function() return green.timeout(60) end,
     "seconds", "where", "thread"},
   ["green.event"] = {function() return green.event() end},
+  ["green.port"] = {function() return green.port() end},
   ["green.queue"] = {function() return green.queue() end},
   ["green.lifo_queue"] = {function() return green.lifo_queue() end},
   ["green.priority_queue"] = {function() return green.priority_queue() end},

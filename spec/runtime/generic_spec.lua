@@ -661,6 +661,22 @@ local things = {
     rest = function(o) return 1 - #o end, close = function(o) o:close() end,
     case = function(o) return {o, "put", "x"} end,
   }, {
+    name = "port:receive", value = "item", make = green.port,
+    wait = function(o, s) return o:receive(s) end,
+    satisfy = function(o) o:send("item") end, case = itself,
+    rest = function(o) return #o end, close = function(o) o:close() end,
+  }, {
+    name = "port:put", value = true,
+    make = function()
+      local p = green.port(3) -- as a granted place is not filled at once
+      for _ = 1, 3 do p:send("a") end
+      return p
+    end,
+    wait = function(o, s) return o:put("x", s) end,
+    satisfy = function(o) assert(o:receive(0)) end,
+    rest = function(o) return 3 - #o end, close = function(o) o:close() end,
+    case = function(o) return {o, "put", "x"} end,
+  }, {
     name = "queue:join", all = true, value = true,
     make = function() return full(1) end,
     wait = function(o, s) return o:join(s) end,

@@ -1,0 +1,22 @@
+/* pack.h - values as messages.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_PACK_H
+#define LG_PACK_H
+
+#include "runtime/state.h"
+
+/* Packs n values from index `first` on. 0; UV_ENOMEM; or UV_EINVAL, for a value
+ * that cannot be sent or a message that would be too large: pushes the reason,
+ * and *culprit is the number of the value, from 0. Raises only for want of
+ * memory for that text, and calls no code of the program's. */
+int lg_pack(lua_State *L, int first, int n, struct green_message **m,
+            int *culprit);
+
+/* Pushes the values, or the bytes as a string; returns how many there are. The
+ * message stays the caller's. May raise: if only memory is short, protected
+ * calls of it return LUA_ERRMEM. */
+int lg_unpack(lua_State *L, const struct green_message *m);
+
+#endif
