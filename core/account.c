@@ -21,6 +21,18 @@ void green__account_left(struct green_hub *h, struct green_thread *t,
   if (h->watching & GREEN__ACCOUNTS) cold->account.running += now - h->went_on;
   h->went_on = now;
   cold->left = t->state == GREEN_BLOCKED ? h->now : 0;
+  cold->queued = t->state == GREEN_READY ? now : 0;
+}
+
+void green__account_ready(struct green_hub *h, struct green_thread *t) {
+  struct green__cold *cold = green__cold(h, t);
+  if (cold) cold->queued = uv_hrtime();
+}
+
+static void count_turn(struct green__cold *cold, uint64_t now) {
+  cold->account.switches++;
+  if (cold->queued) cold->account.queued += now - cold->queued;
+  cold->queued = 0;
 }
 
 void green__account_next(struct green_hub *h, struct green_thread *t,
@@ -29,7 +41,7 @@ void green__account_next(struct green_hub *h, struct green_thread *t,
   uint64_t waited;
   h->went_on = now;
   if (h->watching & GREEN__ACCOUNTS && (cold = green__cold(h, t)))
-    cold->account.switches++;
+    count_turn(cold, now);
   if (!cold || !cold->left) return;
   waited = h->now - cold->left;
   cold->left = 0;
@@ -40,7 +52,7 @@ void green__account_next(struct green_hub *h, struct green_thread *t,
 /* Waits that began while nobody counted stay uncounted. */
 static void forget_wait(struct green_thread *t, void *arg) {
   (void)arg;
-  if (t->cold) t->cold->left = 0;
+  if (t->cold) t->cold->left = t->cold->queued = 0;
 }
 
 static void begin(struct green_hub *h) {
@@ -80,7 +92,7 @@ static void add_current(struct green_hub *h, const struct green_thread *t,
 
 void green_account_sized(struct green_hub *h, const struct green_thread *t,
                          struct green_account *account, size_t size) {
-  struct green_account all = {0, 0, 0, 0};
+  struct green_account all = {0, 0, 0, 0, 0};
   if (t->cold) all = t->cold->account;
   if (green_accounts(h)) add_current(h, t, &all);
   green__give_sized(account, size, &all, sizeof all);

@@ -321,6 +321,7 @@ struct green_account {
   uint64_t running;   /* ns of real time that it ran */
   uint64_t blocked;   /* ns from the start of each wait until it ran again */
   uint64_t preempted; /* how often it was made to yield; always counted */
+  uint64_t queued;    /* ns that it was ready and had no turn */
 };
 /* [hub] On or off; each switch then reads the clock twice. */
 void green_accounting(struct green_hub *hub, int on);
@@ -597,8 +598,9 @@ struct green_lag {
 void green_lag_sized(struct green_hub *hub, struct green_lag *lag,
                      size_t size);
 #define green_lag(hub, lag) green_lag_sized(hub, lag, sizeof(struct green_lag))
-/* [hub] How many of all lags were below 2^power ns; power up to 63. */
+/* [hub] How many of all lags were below 2^power ns; power up to 64. */
 uint64_t green_lag_below(struct green_hub *hub, unsigned power);
+uint64_t green_lag_sum(struct green_hub *hub); /* [hub] of all, in ns */
 
 /* What a host may be told of. Any function may be NULL. They run on any stack
  * of the hub's OS thread in the middle of its work: they must not block, raise,

@@ -231,6 +231,8 @@ struct green__cold { /* a thread's rare things, made on first use */
   int thrown;
   struct green_account account;
   uint64_t left; /* hub's clock when it began to wait; 0: it did not */
+  uint64_t
+      queued; /* real time when it became ready; 0: it is not, or unknown */
 };
 
 struct green__record_slab;
@@ -406,6 +408,7 @@ void green__account_left(struct green_hub *h, struct green_thread *t,
                          uint64_t now);
 void green__account_next(struct green_hub *h, struct green_thread *t,
                          uint64_t now);
+void green__account_ready(struct green_hub *h, struct green_thread *t);
 /* watch.c: the same, for everybody who watches; and the other events of a
  * thread's life. `now` is real time. */
 void green__watch_left(struct green_hub *h, struct green_thread *t,

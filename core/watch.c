@@ -109,11 +109,13 @@ static uint64_t end_of(unsigned bucket) {
 
 void green__watch_ready(struct green_hub *h, struct green_thread *t) {
   if (h->trace) green__trace_ready(h, t, uv_hrtime());
+  if (h->watching & GREEN__ACCOUNTS && t != h->hot.current)
+    green__account_ready(h, t);
   if (!h->lag.turn) {
     h->lag.since = uv_hrtime();
     green__look_at_last(h);
   }
-  h->lag.tick = h->watching & (GREEN__TRACES | GREEN__HOOKS) ? 1 : EACH;
+  h->lag.tick = h->watching & (GREEN__TRACES | GREEN__ACCOUNTS) ? 1 : EACH;
 }
 
 void green__lag_over(struct green_hub *h) {
@@ -170,4 +172,8 @@ uint64_t green_lag_below(struct green_hub *h, unsigned power) {
   unsigned i;
   for (i = 0; i < GREEN__LAGS && i < power * 4; i++) n += h->lag.count[i];
   return n;
+}
+
+uint64_t green_lag_sum(struct green_hub *h) {
+  return h->lag.sum;
 }

@@ -15,6 +15,7 @@
 #include "open/open.h"
 #include "runtime/object.h"
 #include "thread/dump_signal.h"
+#include "watch/watch.h"
 
 enum { MOST = 1000000000 }; /* of what is counted: fits in 32 bits, signed */
 
@@ -285,6 +286,12 @@ static int l_stats(lua_State *L) {
   field(L, "buffered", lg_buffer_total(G->net));
   seconds_field(L, "uptime", s.uptime);
   seconds_field(L, "idle", s.idle);
+  seconds_field(L, "poll_time", s.polling);
+  field(L, "run_queue_max", s.most_ready);
+  lg_push_lag(L, G);
+  lua_setfield(L, -2, "lag");
+  lg_push_gc(L);
+  lua_setfield(L, -2, "gc");
   text_field(L, "guard", green_guard_name(G->hub));
   text_field(L, "switch", green_switch_name());
   return 1;

@@ -64,6 +64,9 @@ struct lg {
   /* Called at the end of each thread: see lg_at_thread_end(). */
   void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
   int duty_count;
+  /* While top or a profile is on: a thread has ended; see watch/. */
+  void (*watch_end)(struct lg *G, struct green_thread *t);
+  struct lg_tally *tally;             /* of those that ended */
   struct lg_sites *sites;             /* where threads are spawned */
   struct lg_dump_signal *dump_signal; /* while it is on */
   struct lg_ticks *ticks;             /* once they were on */

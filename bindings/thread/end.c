@@ -136,6 +136,7 @@ int lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
   (void)hub;
   assert(G->hub && t->state >= GREEN_DONE);
   if (unlikely(t->scopes)) lg_drop_scopes(G, t);
+  if (unlikely(G->watch_end != NULL)) G->watch_end(G, t);
   if (t->user_flags & LG_HANDLED) lg_settle(G, t);
   return awaited;
 }

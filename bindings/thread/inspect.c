@@ -109,12 +109,12 @@ static void figures(lua_State *L, struct lg *G, const struct lg_handle *h,
   lua_pop(L, 2);
 }
 
-/* stats(): {status, switches, cpu, blocked, preempted, stack}. */
+/* stats(): {status, switches, cpu, blocked, queued, preempted, stack}. */
 int lg_thread_stats(lua_State *L) {
   struct lg *G = lg_get(L);
   const struct lg_handle *h = lg_self_handle(L);
-  struct green_account a = {0, 0, 0, 0};
-  lua_createtable(L, 0, 6);
+  struct green_account a = {0, 0, 0, 0, 0};
+  lua_createtable(L, 0, 7);
   figures(L, G, h, &a);
   lua_pushstring(L, status(h));
   lua_setfield(L, -2, "status");
@@ -124,6 +124,7 @@ int lg_thread_stats(lua_State *L) {
   lua_setfield(L, -2, "preempted");
   seconds(L, "cpu", a.running);
   seconds(L, "blocked", a.blocked);
+  seconds(L, "queued", a.queued);
   lua_pushinteger(
       L, lg_live(h) ? (lua_Integer)green_stack_used(G->hub, lg_live(h)) : 0);
   lua_setfield(L, -2, "stack");

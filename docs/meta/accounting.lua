@@ -18,6 +18,7 @@ local Thread = {}
 ---@field cpu number         seconds of real time that it ran
 ---@field blocked number     seconds that it waited, from the beginning of each
 --- wait to its going on; a wait under way counts
+---@field queued number      seconds that it was ready and had no turn
 ---@field stack integer      bytes touched of the C stack it has now; 0: none
 
 --- The cost of the thread so far. switches, cpu and blocked count only while

@@ -6,7 +6,7 @@
 --- that it cannot hold up the program and can be interrupted.
 ---
 --- Names. A session sees, in this order: the globals it made itself, `locals`,
---- the helpers (ps, bt, kill, help, exit, quit, green), and the program's
+--- the helpers (ps, top, bt, kill, help, exit, quit, green), and the program's
 --- globals. Assigning to a name that `locals` or the program has changes it
 --- there; a new name stays in the session; `_G.name = value` makes one in the
 --- program.
@@ -22,10 +22,10 @@ local outlet = require "green.runtime.outlet"
 local repl = require "green.runtime.repl"
 local cycles = require "green.runtime.cycles"
 local telnet = require "green.net.telnet"
-local _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
-  tostring, type =
-  _G, error, ipairs, math, pcall, rawget, rawset, setmetatable, table,
-  tostring, type
+local _G, error, ipairs, math, pcall, rawget, rawset, require, setmetatable,
+  table, tostring, type =
+  _G, error, ipairs, math, pcall, rawget, rawset, require, setmetatable,
+  table, tostring, type
 
 --- A second Ctrl-C within this many seconds kills the command.
 local IN_A_ROW <const> = 3
@@ -46,6 +46,7 @@ help() says what else there is; Ctrl-C stops a command, exit() leaves.
 local HELP <const> = [[
 ps()      the green threads: what each waits for, and since when
 bt(id)    the traceback of a thread
+top(s)    the threads that cost most, measured for s seconds, or one
 kill(id)  kills a thread
 exit()    ends this session and nothing else; so do quit() and Ctrl-D
 _         the value of the last expression
@@ -76,6 +77,15 @@ local function awaited(w)
 end
 
 local helpers = {green = green}
+
+--- top([s]): a table of the threads that cost most, after s seconds. "raw" is
+--- for `luagreen top`.
+function helpers.top(s, how)
+  local list = require "green.watch.rows".measure(s or 1)
+  local page = require "green.watch.page"
+  _G.print((how == "raw" and page.raw(list)
+    or page.text(list, "cpu", 30, 160)):sub(1, -2))
+end
 
 function helpers.ps()
   local print = _G.print -- the thread knows where it goes
