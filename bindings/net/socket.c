@@ -18,10 +18,6 @@
 #include "net/socket.h"
 #include "runtime/closing.h"
 
-/* Key in the registry: all sockets by address (weak), so that a finalizer can
- * tell whether the state is closing. */
-static const char SOCKETS[] = "sockets";
-
 const char lg_socket_tag[] = "socket";
 
 /* --- the object and its class --- */
@@ -52,11 +48,12 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
       kind->datagram ? sizeof(struct lg_datagram) : sizeof(struct lg_socket);
   struct lg_socket *s = lua_newuserdatauv(L, size, 0);
   memset(s, 0, size);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, s); /* may raise: it does not stand there then */
   lua_pop(L, 1);
   s->head.G = G;
+  lg_buffer_born(s);
   s->tag = lg_socket_tag;
   s->kind = kind;
   s->fd = s->pending = -1;
@@ -251,7 +248,7 @@ void lg_socket_shut(struct lg_socket *s) {
 
 int lg_socket_gc(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
   lua_rawgetp(L, -1, s);
   if (!lg_finalizing(L, s->head.G, lua_rawequal(L, -1, 1))) return 0;
   lg_socket_shut(s);
@@ -263,7 +260,7 @@ int lg_socket_gc(lua_State *L) {
  * system gives out again. */
 void lg_sockets_shut(lua_State *L, struct lg *G) {
   if (!G->net) return; /* the state was never opened to Lua */
-  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     struct lg_socket *s = lua_touserdata(L, -1);
     assert(s && s->tag == lg_socket_tag);
@@ -280,7 +277,7 @@ void lg_socket_open(lua_State *L) {
   memset(net, 0, sizeof *net);
   lua_rawsetp(L, LUA_REGISTRYINDEX, net);
   lg_weak_table(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, lg_sockets);
   net->max_line = 64 << 20;
   net->max_client_line = 1 << 20;
   lg_buffer_open(L, net);

@@ -175,7 +175,8 @@ struct lg_net {
   struct lg_socket *holder; /* whose bytes lie in the scratch; NULL: none */
   char *scratch;
   size_t scratch_room;
-  size_t buffered; /* bytes of the sockets' own buffers */
+  struct lg_scratch *abandoned; /* see buffer.c */
+  size_t buffered;              /* bytes of the sockets' own buffers */
   /* Bytes of the longest line that a connection may receive, and one that was
    * accepted; 0: no bound. A socket takes it over when it is made. */
   uint32_t max_line, max_client_line;
@@ -268,7 +269,12 @@ void lg_buffer_unread(lua_State *L, struct lg_socket *s, const char *data,
                       size_t n);
 void lg_buffer_drop(struct lg_socket *s);
 /* Bytes that all sockets of the state take for it. */
-size_t lg_buffer_total(const struct lg_net *net);
+size_t lg_buffer_total(lua_State *L, const struct lg_net *net);
+/* A socket is made: nothing is known of one that was freed there. */
+void lg_buffer_born(const struct lg_socket *s);
+/* Key in the registry: all sockets by address (weak values), which tells also
+ * whether the state is closing. */
+extern const char lg_sockets[];
 void lg_buffer_open(lua_State *L, struct lg_net *net);
 void lg_buffer_close(struct lg_net *net);
 static inline size_t lg_buffered(const struct lg_socket *s) {

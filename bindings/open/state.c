@@ -56,6 +56,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
     G->hub = NULL; /* and the hub stays as it is */
   else
     leave_hub(G, hub);
+  lg_selectors_drop(G);
 }
 
 static void alert(struct green_hub *hub) {

@@ -13,7 +13,7 @@
  *
  * On the tables state lie, by slot, the coroutines (2) and the userdata (3),
  * both weak; and by coroutine, as an ephemeron, the userdata of its youngest
- * scope (4), whose second user value is the next older one.
+ * scope (4), of which a user value is the next older one.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,7 +22,6 @@
 #include "runtime/frames.h"
 
 enum { COROUTINES = 2, OBJECTS = 3, YOUNGEST = 4 }; /* on G->tables */
-enum { ERROR_VALUE = 1, OLDER = 2 };                /* user values */
 
 /* --- belonging --- */
 
@@ -40,9 +39,14 @@ static void clear_slot(struct lg *G, int table, uint32_t slot) {
   lua_rawseti(G->tables, table, slot);
 }
 
+static struct lg_scope *real_at(lua_State *L, int index) {
+  struct lg_scope *s = lua_touserdata(L, index);
+  return s ? s->real : NULL;
+}
+
 void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s) {
   int object = lua_gettop(L);
-  assert(s->scope.user && !s->nested && lua_touserdata(L, object) == s);
+  assert(s->scope.user && !s->nested && real_at(L, object) == s);
   luaL_checkstack(L, 6, "luagreen");
   s->nested = 1;
   G->nested_scopes++;
@@ -54,7 +58,7 @@ void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s) {
   lua_xmove(G->tables, L, 1);
   lua_pushthread(L);
   lua_rawget(L, -2);
-  lua_setiuservalue(L, object, OLDER);
+  lua_setiuservalue(L, object, LG_SCOPE_OLDER);
   lua_pushthread(L);
   lua_pushvalue(L, object);
   lua_rawset(L, -3);
@@ -73,14 +77,14 @@ static int push_coroutine(struct lg *G, uint32_t slot) {
 static struct lg_scope *push_youngest(lua_State *T) {
   lua_pushvalue(T, -1);
   lua_rawget(T, YOUNGEST);
-  return lua_touserdata(T, -1);
+  return real_at(T, -1);
 }
 
 /* Replaces the userdata on top of T by the next older one. */
 static struct lg_scope *older(lua_State *T) {
-  lua_getiuservalue(T, -1, OLDER);
+  lua_getiuservalue(T, -1, LG_SCOPE_OLDER);
   lua_remove(T, -2);
-  return lua_touserdata(T, -1);
+  return real_at(T, -1);
 }
 
 /* The coroutine is on top of T: takes a scope out of its list. */
@@ -88,17 +92,17 @@ static void unlink_from(lua_State *T, const struct lg_scope *s) {
   struct lg_scope *at = push_youngest(T), *next;
   if (at == s) {
     lua_pushvalue(T, -2);
-    lua_getiuservalue(T, -2, OLDER);
+    lua_getiuservalue(T, -2, LG_SCOPE_OLDER);
     lua_rawset(T, YOUNGEST); /* the key exists, so this takes no memory */
     lua_pop(T, 1);
     return;
   }
   for (; at; at = next) {
-    lua_getiuservalue(T, -1, OLDER);
-    next = lua_touserdata(T, -1);
+    lua_getiuservalue(T, -1, LG_SCOPE_OLDER);
+    next = real_at(T, -1);
     if (next == s) {
-      lua_getiuservalue(T, -1, OLDER);
-      lua_setiuservalue(T, -3, OLDER);
+      lua_getiuservalue(T, -1, LG_SCOPE_OLDER);
+      lua_setiuservalue(T, -3, LG_SCOPE_OLDER);
       lua_pop(T, 1);
       break;
     }

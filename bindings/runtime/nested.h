@@ -8,8 +8,12 @@
 #include "runtime/object.h"
 
 /* A timeout, shield or group's scope: see scopes.c. */
+/* A scope; or, if `real` is another one, what Lua has of a scope: for the time
+ * in which a coroutine keeps that object alive, the scope itself lies in the
+ * anchors. With no memory left Lua frees the object without its finalizer. */
 struct lg_scope {
   struct lg_object object;
+  struct lg_scope *real;    /* all that follows is there */
   struct green_scope scope; /* .user is a slot of the anchors, 0: closed */
   double seconds;           /* < 0: never */
   uint64_t thread;          /* the id of the one that made it */
@@ -17,8 +21,12 @@ struct lg_scope {
   uint8_t nested;           /* made in a coroutine of the program's */
 };
 
-/* From now on the userdata on top of L, with two user values and its slot,
- * belongs to the coroutine L. May raise; then lg_unnest() cleans up. */
+enum { LG_SCOPE_OBJECT = offsetof(struct lg_scope, scope) }; /* its size */
+/* The user values of an object that a coroutine may keep alive. */
+enum { LG_SCOPE_ERROR = 1, LG_SCOPE_OLDER, LG_SCOPE_REAL };
+
+/* From now on the object on top of L, whose scope has its slot, belongs to the
+ * coroutine L. May raise; then lg_unnest() cleans up. */
 void lg_nest(lua_State *L, struct lg *G, struct lg_scope *s);
 
 /* The following functions never raise and run on any stack. This one: the scope

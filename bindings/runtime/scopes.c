@@ -3,8 +3,9 @@
  * Each is a userdata around a green_scope. An open one is anchored by slot,
  * because the thread's chain points into it, and has no __gc, which would
  * triple the price of a timeout. If it was made in a coroutine of the
- * program's, that keeps it alive, and it has a __gc: see nested.c. Invariant:
- * scope.user is the slot exactly while the scope is open, else 0.
+ * program's, that keeps alive what Lua has of it, an object with a __gc that
+ * closes the scope: see nested.c. The scope itself is anchored in any case.
+ * Invariant: scope.user is the slot exactly while the scope is open, else 0.
  *
  * Where Lua runs; lg_drop_scopes() on any stack.
  *
@@ -24,8 +25,13 @@ static const struct lg_class timeout_class = {"green.timeout", NULL, NULL};
 static const struct lg_class shield_class = {"green.shield", NULL, NULL};
 static const struct lg_class scope_class = {"green.scope", NULL, NULL};
 
+static struct lg_scope *self_of(lua_State *L, const struct lg_class *klass) {
+  struct lg_scope *s = lg_check_object(L, klass, LG_SCOPE_OBJECT);
+  return s->real;
+}
+
 static struct lg_scope *self(lua_State *L) {
-  return lg_check_object(L, &timeout_class, sizeof(struct lg_scope));
+  return self_of(L, &timeout_class);
 }
 
 static struct lg_scope *of_core(struct green_scope *scope) {
@@ -76,11 +82,11 @@ void lg_drop_scopes(struct lg *G, struct green_thread *t) {
 static int nested_gc(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct lg_scope *s = lua_touserdata(L, 1);
-  if (!G->hub || !s || lua_rawlen(L, 1) < sizeof *s) return 0;
+  if (!G->hub || !s || lua_rawlen(L, 1) < LG_SCOPE_OBJECT) return 0;
   if (s->object.klass != &timeout_class && s->object.klass != &shield_class &&
       s->object.klass != &scope_class)
     return 0;
-  if (s->scope.user) scope_close(G, s);
+  if (s->real->scope.user) scope_close(G, s->real);
   return 0;
 }
 
@@ -108,31 +114,51 @@ static int is_nested(lua_State *L, struct lg *G) {
   return t && L != lg_own_state(G, t);
 }
 
+static struct lg_scope *push_new(lua_State *L, struct lg *G,
+                                 const struct lg_class *klass, int values) {
+  struct lg_scope *s = lua_newuserdatauv(L, sizeof *s, values);
+  memset(s, 0, sizeof *s);
+  s->object.klass = klass;
+  s->object.G = G;
+  s->real = s;
+  return s;
+}
+
+/* Pushes the object of a scope for which a coroutine will live. */
+static struct lg_scope *push_object(lua_State *L, struct lg *G,
+                                    const struct lg_class *klass) {
+  struct lg_scope *o = lua_newuserdatauv(L, LG_SCOPE_OBJECT, LG_SCOPE_REAL);
+  o->object.klass = klass;
+  o->object.G = G;
+  o->real = push_new(L, G, klass, 0);
+  lua_setiuservalue(L, -2, LG_SCOPE_REAL);
+  return o->real;
+}
+
 /* The metatable is on top of the stack, and is replaced by the userdata. */
 static struct lg_scope *new_scope(lua_State *L, struct lg *G,
                                   const struct lg_class *klass, int values) {
   int nested = is_nested(L, G);
   struct lg_scope *s;
-  luaL_checkstack(L, 6, "luagreen");
+  luaL_checkstack(L, 7, "luagreen");
   if (nested) push_nested_meta(L, klass);
-  s = lua_newuserdatauv(L, sizeof *s, nested ? 2 : values);
-  memset(s, 0, sizeof *s);
-  s->object.klass = klass;
-  s->object.G = G;
+  s = nested ? push_object(L, G, klass) : push_new(L, G, klass, values);
   lua_insert(L, -2);
   lua_setmetatable(L, -2);
   return s;
 }
 
-/* Opens the scope on top of the stack for the current thread. */
+/* Opens the scope on top of the stack for the current thread. One that was not
+ * made in a coroutine has no finalizer: it belongs to the thread, wherever it
+ * is restarted. */
 static void scope_open(lua_State *L, struct lg *G, struct lg_scope *s,
                        enum green_scope_kind kind, uint64_t deadline) {
   struct green_thread *t = lg_current(G);
-  int r, nested = is_nested(L, G);
+  int r, nested = lua_touserdata(L, -1) != s && is_nested(L, G);
   assert(!s->scope.user);
   if (!t) luaL_error(L, "no green thread runs here");
   if (nested)
-    lua_pushboolean(L, 1);
+    lua_getiuservalue(L, -1, LG_SCOPE_REAL);
   else
     lua_pushvalue(L, -1);
   s->scope.user = (uint32_t)lg_anchor(L, G);
@@ -291,7 +317,7 @@ static int l_nested(lua_State *L) {
 }
 
 static int shield_end(lua_State *L) {
-  struct lg_scope *s = lg_check_object(L, &shield_class, sizeof *s);
+  struct lg_scope *s = self_of(L, &shield_class);
   if (s->scope.user) scope_close(s->object.G, s);
   return 0;
 }
@@ -312,7 +338,7 @@ static int l_scope_begin(lua_State *L) {
 
 /* scope_cancel(scope, err): cancels it; `err` strikes its thread. */
 static int l_scope_cancel(lua_State *L) {
-  struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
+  struct lg_scope *s = self_of(L, &scope_class);
   luaL_checkany(L, 2);
   lua_settop(L, 2);
   lua_setiuservalue(L, 1, 1);
@@ -321,22 +347,23 @@ static int l_scope_cancel(lua_State *L) {
 }
 
 static int l_scope_end(lua_State *L) {
-  struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
+  struct lg_scope *s = self_of(L, &scope_class);
   if (s->scope.user) scope_close(s->object.G, s);
   return 0;
 }
 
 void lg_scope_end(lua_State *L, int index) {
   struct lg_scope *s = lua_touserdata(L, index);
-  if (!s || lua_rawlen(L, index) < sizeof *s ||
+  if (!s || lua_rawlen(L, index) < LG_SCOPE_OBJECT ||
       s->object.klass != &scope_class)
     return;
+  s = s->real;
   if (s->object.G->hub && s->scope.user) scope_close(s->object.G, s);
 }
 
 /* scope_open(scope): is its thread still in it? */
 static int l_scope_is_open(lua_State *L) {
-  struct lg_scope *s = lg_check_object(L, &scope_class, sizeof *s);
+  struct lg_scope *s = self_of(L, &scope_class);
   lua_pushboolean(L, s->scope.user != 0);
   return 1;
 }

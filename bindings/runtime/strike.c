@@ -77,10 +77,11 @@ int lg_is_own_scope(struct lg *G, const struct green_scope *scope) {
 
 void lg_push_scope_object(lua_State *L, struct lg *G,
                           struct green_scope *scope) {
-  lg_push_anchored(L, G, (int)scope->user);
-  if (lua_isuserdata(L, -1)) return;
-  lua_pop(L, 1); /* its coroutine keeps it alive, not the slot */
-  lg_push_nested(L, G, scope->user);
+  const char *s = (const char *)scope - offsetof(struct lg_scope, scope);
+  if (((const struct lg_scope *)s)->nested) /* its coroutine keeps it alive */
+    lg_push_nested(L, G, scope->user);
+  else
+    lg_push_anchored(L, G, (int)scope->user);
 }
 
 static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
@@ -90,7 +91,7 @@ static void push_scope(lua_State *L, struct lg *G, struct green_scope *scope) {
     return;
   }
   lg_push_scope_object(L, G, scope);
-  if (lua_getiuservalue(L, -1, 1) <= LUA_TNIL)
+  if (lua_getiuservalue(L, -1, LG_SCOPE_ERROR) <= LUA_TNIL)
     lua_pop(L, 1);
   else
     lua_remove(L, -2);

@@ -16,6 +16,10 @@
  * Marks lie in a bitmap, in which the first marked case by number is found at
  * once: a select promises that order.
  *
+ * The lists lead to the selector, which has memory of its own: with none left,
+ * Lua frees the object without its finalizer. Then the cases stay where they
+ * are, and the selector, until the state frees all that are left at its end.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <assert.h>
@@ -42,7 +46,8 @@ struct one {
 };
 
 struct selector {
-  struct lg_object object;
+  struct lg *G;
+  struct selector *after, **before; /* of all selectors of the state */
   struct green_choice choice;
   struct green_thread *waiter; /* from before its wait until it runs again */
   struct one **cases;          /* by number; NULL where one was removed */
@@ -56,6 +61,12 @@ struct selector {
   uint8_t closed;
 };
 
+/* What Lua has of it. */
+struct object {
+  struct lg_object head;
+  struct selector *selector; /* NULL: its finalizer ran, or the state closed */
+};
+
 /* The stack of a call; the user value is a table of the objects by number. */
 enum { SELF = 1, LIMIT, OBJECT, VALUE };
 enum { OBJECTS = 1 };
@@ -64,8 +75,17 @@ static const struct lg_op select_op;
 static const struct lg_class selector_class = {"green.selector", NULL, NULL};
 static int selector_select(lua_State *L);
 
+/* One that was finalized, or whose state is closing, is closed: NULL. */
 static struct selector *self(lua_State *L) {
-  return lg_check_object(L, &selector_class, sizeof(struct selector));
+  struct object *o =
+      lg_check_object(L, &selector_class, sizeof(struct object));
+  return o->head.G->hub ? o->selector : NULL;
+}
+
+/* That of the call under way. */
+static struct selector *ours(lua_State *L) {
+  struct object *o = lua_touserdata(L, SELF);
+  return o->selector;
 }
 
 /* --- marks --- */
@@ -122,7 +142,7 @@ static int ask(lua_State *L, struct selector *s, int i) {
   int r;
   push_object(L, i);
   if (one->w->object) one->object = one->w->object(L, OBJECT);
-  r = one->w->attempt(L, s->object.G, one->object, OBJECT);
+  r = one->w->attempt(L, s->G, one->object, OBJECT);
   if (r >= 0) return lg_case_chosen(L, i, r);
   one = s->cases[i];
   if (!one || one->is_volatile) return -1;
@@ -251,12 +271,12 @@ static int fetch(lua_State *L, struct selector *s, int reason) {
   int r;
   if (!one) return -1; /* a finalizer has removed it */
   push_object(L, s->fired);
-  r = one->w->fetch(L, s->object.G, one->object, OBJECT, reason);
+  r = one->w->fetch(L, s->G, one->object, OBJECT, reason);
   return r < 0 ? -1 : lg_case_chosen(L, s->fired, r);
 }
 
 static int woken(lua_State *L, struct lg *G, int reason) {
-  struct selector *s = lua_touserdata(L, SELF);
+  struct selector *s = ours(L);
   int r;
   s->waiter = NULL;
   if (s->fired >= 0 && (r = fetch(L, s, reason)) >= 0) return r;
@@ -274,7 +294,7 @@ static int woken(lua_State *L, struct lg *G, int reason) {
 
 static void interrupted(lua_State *L, struct lg *G) {
   (void)G;
-  ((struct selector *)lua_touserdata(L, SELF))->waiter = NULL;
+  ours(L)->waiter = NULL;
 }
 
 static const struct lg_op select_op = {
@@ -301,14 +321,14 @@ static void check_alone(lua_State *L, struct lg *G, const struct selector *s) {
  * operation. May switch. */
 static int selector_select(lua_State *L) {
   struct selector *s = self(L);
-  struct lg *G = s->object.G;
+  struct lg *G = lg_get(L);
   uint64_t deadline = lg_limit(L, LIMIT);
   int r;
   lua_settop(L, LIMIT);
   luaL_checkstack(L, 10, "luagreen");
   if (deadline > 0 && (r = lg_enter(L, G, &select_op)) >= 0) return r;
+  if (!s || s->closed) return lg_push_closed(L);
   check_alone(L, G, s);
-  if (s->closed) return lg_push_closed(L);
   ask_anew(s, lg_running(G));
   if ((r = ask_marked(L, s)) >= 0) return r;
   if (deadline == 0) return lg_push_timeout(L);
@@ -352,7 +372,7 @@ static void delist(struct one *one) {
 
 /* Appends the case on top of the stack, of argument `arg`; pops it. */
 static void append(lua_State *L, struct selector *s, int at, int arg) {
-  struct lg *G = s->object.G;
+  struct lg *G = s->G;
   const struct lg_waitable *w;
   struct one *one;
   void *object;
@@ -379,8 +399,8 @@ static void append(lua_State *L, struct selector *s, int at, int arg) {
 }
 
 static void check_idle(lua_State *L, struct selector *s) {
-  check_alone(L, s->object.G, s);
-  if (s->closed) luaL_error(L, "the selector is closed");
+  if (!s || s->closed) luaL_error(L, "the selector is closed");
+  check_alone(L, s->G, s);
 }
 
 /* add(case): its number. Never switches. */
@@ -410,13 +430,14 @@ static void drop(struct lg *G, struct selector *s, int i) {
 static int selector_remove(lua_State *L) {
   struct selector *s = self(L);
   lua_Integer i = luaL_checkinteger(L, 2);
-  int found = i >= 1 && i <= s->n && s->cases[i - 1];
+  int found;
   check_idle(L, s);
+  found = i >= 1 && i <= s->n && s->cases[i - 1];
   if (found) {
     lua_getiuservalue(L, SELF, OBJECTS);
     lua_pushboolean(L, 0); /* no hole: its slot stays */
     lua_rawseti(L, -2, i);
-    drop(s->object.G, s, (int)i - 1);
+    drop(s->G, s, (int)i - 1);
   }
   lua_pushboolean(L, found);
   return 1;
@@ -434,55 +455,82 @@ static void drop_all(struct lg *G, struct selector *s) {
 /* close(): the waiting thread gets nil, "closed". Never switches. */
 static int selector_close(lua_State *L) {
   struct selector *s = self(L);
-  struct lg *G = s->object.G;
-  if (s->closed) return 0;
+  if (!s || s->closed) return 0;
   s->closed = 1;
-  if (s->waiter) green_wake(G->hub, s->waiter, GREEN_CLOSED);
+  if (s->waiter) green_wake(s->G->hub, s->waiter, GREEN_CLOSED);
   if (s->waiter && s->fired >= 0) return 0; /* it fetches first; then __gc */
-  drop_all(G, s);
+  drop_all(s->G, s);
   return 0;
+}
+
+static void unmake(struct selector *s) {
+  assert(*s->before == s);
+  drop_all(s->G, s);
+  *s->before = s->after;
+  if (s->after) s->after->before = s->before;
+  free(s);
 }
 
 /* A waiting thread keeps it alive, so if one waits the state is closing. */
 static int selector_gc(lua_State *L) {
-  struct selector *s = lua_touserdata(L, 1);
-  if (!s || lua_rawlen(L, 1) < sizeof *s || s->object.klass != &selector_class)
+  struct object *o = lua_touserdata(L, 1);
+  if (!o || lua_rawlen(L, 1) < sizeof *o || o->head.klass != &selector_class)
     luaL_typeerror(L, 1, selector_class.name);
-  if (!lg_finalizing(L, s->object.G, s->waiter != NULL)) return 0;
-  drop_all(s->object.G, s);
-  s->closed = 1;
+  if (!o->head.G->hub || !o->selector) return 0;
+  if (!lg_finalizing(L, o->head.G, o->selector->waiter != NULL)) return 0;
+  if (o->selector) unmake(o->selector);
+  o->selector = NULL;
   return 0;
+}
+
+/* The hub is gone, so nothing leads to them any more; objects that live on
+ * know that. Objects of their cases may be gone, too. */
+void lg_selectors_drop(struct lg *G) {
+  assert(!G->hub);
+  while (G->selectors) unmake(G->selectors);
+}
+
+static int make(struct object *o) {
+  struct selector *s = malloc(sizeof *s);
+  if (!s) return 0;
+  *s = (struct selector){.G = o->head.G, .fired = -1};
+  green_choice_init(&s->choice, ready);
+  s->before = &s->G->selectors;
+  s->after = *s->before;
+  if (s->after) s->after->before = &s->after;
+  *s->before = s;
+  o->selector = s;
+  return 1;
 }
 
 static int selector_len(lua_State *L) {
   const struct selector *s = self(L);
   lua_Integer n = 0;
   int i;
-  for (i = 0; i < s->n; i++) n += s->cases[i] != NULL;
+  for (i = 0; s && i < s->n; i++) n += s->cases[i] != NULL;
   lua_pushinteger(L, n);
   return 1;
 }
 
 /* selector([cases]): upvalue 2 is the metatable. */
 static int l_selector(lua_State *L) {
-  struct lg *G = lg_get(L);
-  struct selector *s;
+  struct object *o;
   lua_Integer i, n;
   if (lua_isnone(L, 1)) lua_newtable(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   luaL_checkstack(L, 10, "luagreen");
   n = (lua_Integer)lua_rawlen(L, 1);
-  s = lua_newuserdatauv(L, sizeof *s, 1);
-  *s = (struct selector){.object = {&selector_class, G}, .fired = -1};
-  green_choice_init(&s->choice, ready);
+  o = lua_newuserdatauv(L, sizeof *o, 1);
+  *o = (struct object){.head = {&selector_class, lg_get(L)}};
   lua_createtable(L, (int)n, 0);
   lua_setiuservalue(L, -2, OBJECTS);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
+  if (!make(o)) luaL_error(L, "not enough memory");
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, i);
-    append(L, s, 2, 1);
+    append(L, o->selector, 2, 1);
   }
   lg_case_last(L, 1, (int)n);
   return 1;

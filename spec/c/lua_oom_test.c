@@ -129,9 +129,9 @@ static void test_script(const char *path) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const paths[] = {"spec/c/oom/threads.lua",
-                                      "spec/c/oom/toolkit.lua",
-                                      "spec/c/oom/sockets.lua"};
+  static const char *const paths[] = {
+      "spec/c/oom/threads.lua", "spec/c/oom/toolkit.lua",
+      "spec/c/oom/sockets.lua", "spec/c/oom/finalizers.lua"};
   size_t i;
   if (!freopen("/dev/null", "w", stderr)) return 1; /* failures on purpose */
 #if SANITIZED
