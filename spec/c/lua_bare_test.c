@@ -41,7 +41,7 @@ static const char *const PROGRAM =
     "local told\n"
     "green.on_error(function(err, t) told = err .. t:traceback() end)\n"
     "green.spawn(function() error 'on purpose' end)\n"
-    "green.sleep(0.01)\n"
+    "while not told do green.sleep(0.001) end\n"
     "assert(told:find 'on purpose' and told:find 'stack traceback')\n"
     "assert(green.monkey_patch().require)\n"
     "assert(require 'green' == green)\n"

@@ -618,6 +618,8 @@ static void test_thousand(void) {
 static void test_own_hub(void) {
   lua_State *A = luaL_newstate(), *B;
   luaL_openlibs(A);
+  luaL_requiref(A, "green.core", luaopen_green_core, 0);
+  lua_pop(A, 1);
   if (!run(A, "green = require 'green'")) exit(1);
   B = open_state(green_lua_hub(A));
   CHECK(run(B, TICK) && run(A, "green.sleep(0.005)") && number(B, "n") > 0,
