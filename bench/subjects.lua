@@ -9,6 +9,7 @@ subjects.programs = {
   {out = "load", needs = "cc", source = "load.c"},
   {out = "switch", needs = "libgreen", source = "switch.c"},
   {out = "timer", needs = "libgreen", source = "timer.c"},
+  {out = "echo", needs = "libgreen", source = "echo.c"},
   {out = "timer_uv", needs = "cc", source = "peers/timer_uv.c"},
   {out = "echo_epoll", needs = "cc", source = "peers/echo_epoll.c"},
   {out = "echo_uv", needs = "cc", source = "peers/echo_uv.c"},
@@ -260,7 +261,8 @@ local function echo(rows, options)
       {label = "1,000 x 16 KB", args = "1000 16384"},
     },
     rows = {
-      rows.epoll "echo", rows.uv "echo", rows.ours "echo", rows.yields "echo",
+      rows.epoll "echo", rows.uv "echo", rows.core "echo",
+      rows.ours "echo", rows.yields "echo",
       rows.go "echo", rows.luv "echo", rows.cqueues "echo",
       rows.tarantool "echo", rows.gevent "echo", rows.eventlet "echo",
     },

@@ -72,13 +72,15 @@ static void retire(struct green_hub *h, struct green_fd *f) {
   green_wake_all(h, &f->lookers, GREEN_CLOSED);
   if (!f->kept) return;
   f->kept = 0;
+  green__fd_give_back(h, f);
   drop(f);
 }
 
-void green__fd_keep(struct green_fd *f) {
+void green__fd_keep(struct green_hub *h, struct green_fd *f) {
   if (f->kept) return;
   f->kept = 1;
   f->refs++;
+  green__fd_borrow(h, f);
 }
 
 /* The kernel does not know it any more: the number was closed, and may belong

@@ -26,6 +26,7 @@ struct green_fd {
   uint8_t want, armed; /* UV_READABLE | UV_WRITABLE */
   uint8_t dirty, closed;
   uint8_t kept; /* the hub has a count of its own, until the number closes */
+  uint8_t drained; /* the last read took all that there was */
 };
 
 /* Does the kernel still know it? If its number was closed, or belongs to
@@ -34,8 +35,9 @@ int green__fd_verify(struct green_hub *h, struct green_fd *f);
 /* borrowed.c: a wait for a borrowed descriptor begins; it has ended. */
 void green__fd_borrow(struct green_hub *h, struct green_fd *f);
 void green__fd_give_back(struct green_hub *h, struct green_fd *f);
-/* The hub goes on watching it when the openers have let it go. */
-void green__fd_keep(struct green_fd *f);
+/* The hub goes on watching it when the openers have let it go; it counts as
+ * borrowed, since its owner may close it without a word. */
+void green__fd_keep(struct green_hub *h, struct green_fd *f);
 /* Watches a direction for somebody who is about to wait. 0, or why not. */
 int green__fd_want(struct green_hub *h, struct green_fd *f, int event);
 /* A thread that waits for some of these events with many other descriptors, or

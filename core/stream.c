@@ -37,11 +37,9 @@ int green__fd_await(struct green_hub *h, int fd, int event, uint64_t deadline,
   if (green__passed(h, deadline)) return UV_ETIMEDOUT;
   if ((r = green_keep_reserve(h)) < 0) return r;
   if ((r = green_fd_open(h, fd, &f)) < 0) return r;
-  green__fd_keep(f);
-  green__fd_borrow(h, f);
+  green__fd_keep(h, f);
   r = green_fd_wait_begin(h, f, event, deadline, kind);
   if (r == 0) r = green__result(h, (int)green_keep(h));
-  green__fd_give_back(h, f);
   green_fd_release(h, f);
   return r == UV_EPERM ? 0 : r; /* epoll's word for files: always ready */
 }
@@ -75,11 +73,33 @@ static ssize_t read_some(int fd, void *data, size_t size) {
 
 static const struct green_wait_kind read_kind = {"read", NULL, green_fd_leave};
 
+static struct green_fd *find(const struct green_hub *h, int fd) {
+  return fd >= 0 && (uint32_t)fd < h->fds_room ? h->fds[fd] : NULL;
+}
+
+/* A read that took less than it had room for took all that there was. The next
+ * one need not try in vain, and waits at once: if there is more by now, the
+ * kernel says so in the next poll. */
+static void note_rest(struct green_hub *h, int fd, int drained) {
+  struct green_fd *f = find(h, fd);
+  if (f) f->drained = (uint8_t)drained;
+}
+
+static int must_wait(struct green_hub *h, int fd, uint64_t deadline) {
+  struct green_fd *f = find(h, fd);
+  if (!f || !f->drained || green__passed(h, deadline)) return 0;
+  f->drained = 0;
+  return 1;
+}
+
 int64_t green_read(struct green_hub *h, int fd, void *data, size_t size,
                    uint64_t deadline) {
   int r = size > 0 ? green__enter_until(h, deadline) : UV_EINVAL;
+  if (r == 0 && must_wait(h, fd, deadline))
+    r = green__fd_await(h, fd, GREEN_READABLE, deadline, &read_kind);
   while (r == 0) {
     ssize_t n = read_some(fd, data, size);
+    note_rest(h, fd, n > 0 && (size_t)n < size);
     if (n >= 0) return n;
     if (!would_block(errno)) return -errno;
     r = green__fd_await(h, fd, GREEN_READABLE, deadline, &read_kind);
@@ -170,8 +190,7 @@ static int write_in_turn(struct green_hub *h, struct writing *w,
 }
 
 static int has_turn(const struct green_hub *h, int fd) {
-  const struct green_fd *f =
-      fd >= 0 && (uint32_t)fd < h->fds_room ? h->fds[fd] : NULL;
+  const struct green_fd *f = find(h, fd);
   return f && f->writer && f->writer != h->hot.current;
 }
 
