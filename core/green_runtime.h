@@ -440,7 +440,7 @@ struct green_scope {
   int (*awake)(struct green_hub *hub, struct green_scope *scope);
   uint8_t kind, cancelled;
   uint16_t deliveries;
-  uint32_t user; /* the runtime's; not touched */
+  uint32_t user; /* the runtime's, not touched; 0: the scope is C's */
 };
 /* Opens a scope of the current thread, innermost. The deadline cancels a
  * timeout and ends the protection of a shield. */

@@ -534,6 +534,10 @@ static inline int green__passed(struct green_hub *h, uint64_t deadline) {
   if (deadline == GREEN_FOREVER) return 0;
   return deadline <= h->now || deadline <= green_time(h);
 }
+/* scope.c: the frames on that stack of the thread's were abandoned, with scopes
+ * in them. */
+void green__scopes_left(struct green_hub *h, struct green_thread *t,
+                        const struct green__stack *s);
 /* scope.c: may the current thread take from the reserves? */
 int green__cleans_up(const struct green_hub *h);
 int green__result(struct green_hub *h, int reason);

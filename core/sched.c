@@ -246,6 +246,7 @@ void green_leave_frames(struct green_hub *h) {
   struct green__stack *from = h->on, *to = green__stack_take(h, worker);
   assert(t->flags & GREEN_RUNTIME && t->state == GREEN_RUNNING);
   assert(t->stack == from && !h->left_frames);
+  green__scopes_left(h, t, from);
   from->owner = NULL;
   from->user = NULL;
   h->left_frames = from;

@@ -273,6 +273,16 @@ void green_scope_close(struct green_hub *h, struct green_scope *s) {
     t->pending = (uint8_t)((t->pending & PENDING_STRIKE) | is_timed(t));
 }
 
+void green__scopes_left(struct green_hub *h, struct green_thread *t,
+                        const struct green__stack *stack) {
+  struct green_scope *s, *outer;
+  for (s = t->scopes; s; s = outer) {
+    outer = s->outer;
+    if ((char *)s >= stack->low && (char *)s < stack->high)
+      green_scope_close(h, s);
+  }
+}
+
 void green_scope_cancel(struct green_hub *h, struct green_scope *s) {
   if (s->cancelled || !s->thread) return;
   cancel(h, s);

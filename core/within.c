@@ -26,7 +26,7 @@ int green_why(struct green_hub *h) {
 
 int green_within(struct green_hub *h, uint64_t deadline, green_fn fn,
                  void *arg) {
-  struct green_scope scope;
+  struct green_scope scope = {.user = 0}; /* none of the runtime's */
   int r = green__enter_until(h, deadline), struck;
   if (r == 0) r = green_scope_open(h, &scope, GREEN_SCOPE_TIMEOUT, deadline);
   if (r < 0) return r;

@@ -70,7 +70,10 @@ void lg_scopes_leave(struct lg *G) {
 void lg_drop_scopes(struct lg *G, struct green_thread *t) {
   while (t->scopes) {
     struct lg_scope *s = of_core(t->scopes);
-    if (s->nested && s->scope.kind == GREEN_SCOPE_TIMEOUT && lg_may_wake(G, s))
+    if (!lg_is_own_scope(G, t->scopes)) /* C jumped past its end */
+      green_scope_close(G->hub, t->scopes);
+    else if (s->nested && s->scope.kind == GREEN_SCOPE_TIMEOUT &&
+             lg_may_wake(G, s))
       green_scope_close(G->hub, &s->scope);
     else
       scope_close(G, s);

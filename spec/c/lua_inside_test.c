@@ -177,6 +177,38 @@ static void test_c_limit(void) {
         "and so does a limit of C's");
 }
 
+/* A C function of Lua's that swallows its kill below a limit of C's: in the end
+ * its frames are abandoned, and with them the limit. */
+static int swallows(struct green_hub *h, void *arg) {
+  lua_State *T = arg;
+  (void)h;
+  for (;;) {
+    lua_getglobal(T, "green");
+    lua_getfield(T, -1, "sleep");
+    lua_pushnumber(T, 0);
+    lua_pcall(T, 1, 0, 0);
+    lua_settop(T, 0);
+  }
+  return 0;
+}
+
+static int c_swallows(lua_State *T) {
+  green_within(hub, green_in(UINT64_C(100000) * MS), swallows, T);
+  return 0;
+}
+
+static void test_abandoned(void) {
+  uint64_t grace = green_config(hub)->grace;
+  green_config(hub)->grace = 20 * MS;
+  lua_register(L, "c_swallows", c_swallows);
+  run("local t = green.spawn(c_swallows) green.sleep(0) t:kill()\n"
+      "local ok, err = t:join(5)\n"
+      "assert(not ok and green.type(err) == 'killed', err)\n"
+      "for i = 1, 20 do green.spawn(string.rep, 'x', 1000):join() end");
+  CHECK(1, "a limit of C's goes with the frames of a thread that was forced");
+  green_config(hub)->grace = grace;
+}
+
 static void test_throw(void) {
   struct caller a;
   struct green_thread *t = begin(&a, "green.sleep(1e6)", 0);
@@ -222,6 +254,7 @@ int main(void) {
   test_kill();
   test_limits();
   test_c_limit();
+  test_abandoned();
   test_throw();
   test_current();
   test_many();
