@@ -25,6 +25,9 @@ subjects.programs = {
   {out = "udp_go", needs = "go", source = "peers/udp.go"},
   {out = "load_tls", needs = "openssl", source = "load_tls.c"},
   {out = "tls_go", needs = "go", source = "peers/tls.go"},
+  {out = "ports", needs = "libgreen", source = "ports.c"},
+  {out = "ports_lua", needs = "libgreen_lua", source = "ports_lua.c"},
+  {out = "ports_go", needs = "go", source = "peers/ports.go"},
 }
 
 --- Digits in groups of three: 10000 becomes "10,000".
@@ -63,6 +66,7 @@ local function row_makers(options)
     yields = maker("luagreen, always yields", "green",
                    "env LUAGREEN_KEEP=0 " .. lua .. "%s.lua"),
     core = maker("luagreen, C", "libgreen", build .. "/%s"),
+    linked = maker("luagreen, linked", "libgreen_lua", build .. "/%s_lua"),
     bare = maker("bare Lua", "lua", lua .. "peers/%s_bare.lua"),
     epoll = maker("bare C epoll", "cc", build .. "/%s_epoll"),
     uv = maker("libuv, C", "cc", build .. "/%s_uv"),
@@ -176,6 +180,30 @@ local function queues(rows)
     rows = {
       rows.ours "handover", rows.yields "handover", rows.go "handover",
       rows.gevent "handover", rows.eventlet "handover",
+    },
+  }
+end
+
+-- Between OS threads, so not pinned to one core.
+local function ports(rows)
+  local function free(row)
+    row.command = "timeout --foreground -k 1 60 " .. row.command
+    return row
+  end
+  return {
+    name = "ports",
+    title = "a message between OS threads: there and back, per hop; one way," ..
+      " room for 100; from four; between two threads of one (ns)",
+    pinned = true,
+    columns = {
+      {label = "hop", args = "hop"}, {label = "one way", args = "stream"},
+      {label = "from four", args = "many"},
+      {label = "at home", args = "home"},
+    },
+    rows = {
+      free(rows.core "ports"),
+      free(named(rows.linked "ports", "luagreen, states; C to Lua")),
+      free(named(rows.go "ports", "Go, locked OS threads")),
     },
   }
 end
@@ -385,7 +413,8 @@ end
 function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
-    switch, spawn, idle, timer, handover, queues, select_among, pool, group,
+    switch, spawn, idle, timer, handover, queues, ports, select_among, pool,
+    group,
     echo, line, tls, udp, proxy, lookup, gc, scale,
   }
   for i, make in ipairs(makers) do

@@ -163,7 +163,8 @@ local hidden = {["green.sentinel"] = true, ["unixdgram{connected}"] = true,
   ["list of addresses"] = true, ["luagreen.addresses"] = true,
   ["what is asked"] = true, ["green.tls_text"] = true,
   ["green.opening"] = true, ["green.command"] = true,
-  ["green.parcel"] = true}
+  ["green.parcel"] = true, ["a job"] = true,
+  ["a descriptor that is waited for"] = true}
 
 ----------------------------------------------------------------- the classes --
 

@@ -53,11 +53,22 @@ struct lg_port *lg_new_port(lua_State *L) {
   return p;
 }
 
+/* A host may push one before the script requires the library. */
+static void push_all(lua_State *L) {
+  if (likely(lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS) == LUA_TTABLE)) return;
+  lua_pop(L, 1);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  if (lua_getfield(L, -1, "green.core") != LUA_TFUNCTION)
+    luaL_error(L, "luagreen is not open in this state");
+  lua_call(L, 0, 0);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS);
+  lua_remove(L, -2);
+}
+
 void lg_push_port(lua_State *L, struct green_port *port) {
   struct lg_port *p;
   luaL_checkstack(L, 5, "luagreen");
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS) != LUA_TTABLE)
-    luaL_error(L, "luagreen is not open in this state");
+  push_all(L);
   if (lua_rawgetp(L, -1, port) == LUA_TUSERDATA) {
     lua_remove(L, -2);
     return;
