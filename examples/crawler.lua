@@ -1,10 +1,13 @@
 -- crawler.lua - follows the links of a web site, many fetches at once.
 --
---   luagreen examples/crawler.lua [-n fetches] http://host[:port]/path
+--   luagreen examples/crawler.lua [-n fetches] [--ca file] URL
 --   luagreen examples/crawler.lua [-n fetches] --serve
 --
--- With --serve it crawls a site of its own: 100 pages, each of which takes
--- 50 ms to answer. It stays on the host it began with and speaks HTTP/1.0.
+-- The URL is http://host[:port]/path, or https: then the certificate must be
+-- good for the host, and signed by one whom the system trusts, or whom the file
+-- names. With --serve it crawls a site of its own: 100 pages, each of which
+-- takes 50 ms to answer. It stays on the host it began with and speaks
+-- HTTP/1.0.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -15,11 +18,11 @@ local LIMIT <const> = 10  -- seconds for one page
 ------------------------------------------------------------------- fetching --
 
 --- Returns status and body, or nil and the error.
-local function fetch(host, port, path)
-  local conn, err = green.connect(host, port)
+local function fetch(site, path)
+  local conn, err = green.connect(site.host, site.port, {tls = site.tls})
   if not conn then return nil, err end
   local _ <close> = conn
-  conn:send(("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n"):format(path, host))
+  conn:send(("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n"):format(path, site.host))
   local answer
   answer, err = conn:receive "*a"
   if not answer then return nil, err end
@@ -35,17 +38,15 @@ end
 
 ------------------------------------------------------------------- crawling --
 
---- Fetches a page and all that it leads to, at most n at a time. The slots are
---- what a semaphore is: a queue with n places, taken by put and freed by get.
-local function crawl(host, port, start, n)
-  local slots, seen, results = green.queue(n), {}, {}
-  local found = green.queue()
-  local under_way = 0
+--- Fetches a page and all that it leads to, at most n at a time: the others
+--- wait in the pool.
+local function crawl(site, start, n)
+  local pool, found = green.pool(n), green.queue()
+  local seen, results, under_way = {}, {}, 0
 
   local function visit(path)
     local began = green.now()
-    local status, body = green.with_timeout(LIMIT, fetch, host, port, path)
-    slots:get()
+    local status, body = green.with_timeout(LIMIT, fetch, site, path)
     found:put {path = path, status = status, body = body,
       took = green.now() - began}
   end
@@ -54,8 +55,7 @@ local function crawl(host, port, start, n)
     if seen[path] then return end
     seen[path] = true
     under_way = under_way + 1
-    slots:put(true)  -- waits while n are under way
-    green.spawn_n(visit, path)
+    pool:spawn_n(visit, path)
   end
 
   start_visit(start)
@@ -103,23 +103,37 @@ local function serve()
   local listener = assert(green.listen("127.0.0.1", 0))
   local _, port = listener:getsockname()
   green.spawn(green.serve, listener, answer)
-  return "127.0.0.1", port, "/1"
+  return {host = "127.0.0.1", port = port}, "/1"
 end
 
 ----------------------------------------------------------------------- main --
 
 local function usage()
-  io.stderr:write("usage: crawler.lua [-n fetches] (--serve | http://...)\n")
+  io.stderr:write("usage: crawler.lua [-n fetches] [--ca file] "
+    .. "(--serve | http[s]://...)\n")
   os.exit(2, true)
 end
 
+--- The site and the path of a URL. One context serves all connections: the
+--- authorities are read once, and sessions are resumed.
+local function site_of(url, ca)
+  local s, host, port, path = url:match "^http(s?)://([^/:]+):?(%d*)(/?.*)$"
+  if not s then usage() end
+  local tls = s == "s" and assert(green.tls.context {cafile = ca}) or nil
+  if port == "" then port = tls and 443 or 80 end
+  return {host = host, port = port, tls = tls}, path ~= "" and path or "/"
+end
+
 local function parse()
-  local n, url = 16, nil
+  local n, url, ca = 16, nil, nil
   local i = 1
   while arg[i] do
     if arg[i] == "-n" then
       i = i + 1
       n = math.tointeger(tonumber(arg[i])) or usage()
+    elseif arg[i] == "--ca" then
+      i = i + 1
+      ca = arg[i] or usage()
     else
       url = arg[i]
     end
@@ -127,14 +141,12 @@ local function parse()
   end
   if n < 1 or not url then usage() end
   if url == "--serve" then return n, serve() end
-  local host, port, path = url:match("^http://([^/:]+):?(%d*)(/?.*)$")
-  if not host then usage() end
-  return n, host, port ~= "" and port or 80, path ~= "" and path or "/"
+  return n, site_of(url, ca)
 end
 
-local n, host, port, path = parse()
+local n, site, path = parse()
 local began = green.now()
-local results = crawl(host, port, path, n)
+local results = crawl(site, path, n)
 local took, waited, failed = green.now() - began, 0, 0
 for _, p in ipairs(results) do
   waited = waited + p.took

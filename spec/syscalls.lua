@@ -155,8 +155,8 @@ local function send(conn, data)
 end
 
 --- Sends lines and checks what comes back: the same, or nothing more.
-local function talk(host, port, n)
-  local c <close> = well(green.connect(host, port, {timeout = 15}))
+local function talk(host, port, n, tls)
+  local c <close> = well(green.connect(host, port, {timeout = 15, tls = tls}))
   patient(c)
   for i = 1, n do
     local line = ("%d:%s"):format(i, ("x"):rep(i == n and 300000 or 10 * i))
@@ -166,6 +166,11 @@ local function talk(host, port, n)
     all {sent}
     well(got, err)
   end
+  if not tls then return end
+  well(c:shutdown "send")
+  local rest, err = c:receive "a"
+  if rest then error("wrong: more than was sent", 0) end
+  if err ~= "closed" then well(rest, err) end
 end
 
 local function serve(listener, clients)
@@ -188,6 +193,24 @@ function scenario.tcp()
   serve(listener, function()
     for _ = 1, 3 do spawn(talk, "127.0.0.1", port, 4) end
   end)
+end
+
+--- Handshakes in threads of their own, records, and an end in order. Its
+--- certificates are made before anything fails.
+local certs = require "spec.certificates"
+
+if certs then
+  function scenario.tls()
+    local listener = well(green.listen("127.0.0.1", 0,
+      {tls = certs.of "server"}))
+    local _ <close> = listener
+    local _, port = well(listener:getsockname())
+    serve(listener, function()
+      for _ = 1, 2 do
+        spawn(talk, "127.0.0.1", port, 3, {cafile = certs.ca})
+      end
+    end)
+  end
 end
 
 function scenario.name()
@@ -522,6 +545,8 @@ end
 --- In a forked child. With `plan` calls fail.
 local function child(name, plan, opening)
   failing.file_fd = failing.file()
+  -- The parent removes them.
+  if certs then getmetatable(certs.guard).__gc = nil end
   -- It says so itself, or takes a connection along that is waited for.
   may_time_out = plan and (plan[3] == "ETIMEDOUT" or plan[1] == "accept4")
   may_leave = plan and (plan[1] == "unlink" or plan[1]:find "stat")

@@ -117,6 +117,28 @@ describe("echo.lua", function()
   end)
 end)
 
+describe("echo_tls.lua", function()
+  local certificates = pcall(require, "green.openssl")
+    and require "spec.certificates"
+
+  it("returns each line over TLS, with a certificate and without", function()
+    if not certificates or skip_without_script() then return end
+    local files = certificates.of "server"
+    for _, own in ipairs {true, false} do
+      local arguments = own and (" %s %s"):format(files.certificate, files.key)
+        or ""
+      local t <close>, port = start("echo_tls.lua 0" .. arguments, "port ", 1)
+      local conn <close> = connect(port)
+      local params = own and {cafile = certificates.ca}
+        or {verify = "none"}
+      params.servername = "localhost"
+      assert(green.wrap_ssl(conn, params))
+      talk(conn, {{"hello", "hello\n"}, {"", "\n"}})
+      t:type "\3"
+    end
+  end)
+end)
+
 describe("metrics.lua", function()
   it("gathers what comes by UDP, and reports at Ctrl-C", function()
     if skip_without_script() then return end
@@ -202,6 +224,43 @@ describe("crawler.lua", function()
     assert.matches("/101: 404\n101 pages, 1 not there; ", out, 1, true)
     local took, waited = out:match "(%S+) s for (%S+) s"
     assert.is_true(tonumber(took) < tonumber(waited) / 3)
+  end)
+
+  it("finds pages by https, of a host that it can trust", function()
+    local tls = require "spec.tls"
+    if not tls then return end
+    local l, port = tls.listening()
+    local t = green.spawn(green.serve, l, function(conn)
+      local path = (conn:receive() or ""):match "^GET (%S+)"
+      for line in conn:lines() do
+        if line == "" then break end
+      end
+      local i = path and math.tointeger(tonumber(path:sub(2)))
+      conn:send("HTTP/1.0 200 OK\r\n\r\n" .. (i and i < 10
+        and ('<a href="/%d">next</a>'):format(i + 1) or "the end"))
+    end)
+    local command = "bin/luagreen examples/crawler.lua %s https://%s:%d/1"
+    local function crawl(...)
+      local name = os.tmpname()
+      local ran = green.spawn(os.execute, ("%s >%s 2>&1 </dev/null &"):format(
+        ("(timeout 30 %s; echo ended)"):format(command:format(...)), name))
+      ran:join()
+      local text
+      help.wait_until(function()
+        local f <close> = assert(io.open(name))
+        text = f:read "a"
+        return text:find "ended"
+      end)
+      os.remove(name)
+      return text
+    end
+    local ca = "--ca " .. tls.certificates.ca
+    assert.matches("10 pages, 0 not there", crawl(ca, "127.0.0.1", port), 1,
+      true)
+    assert.matches("certificate verify failed", crawl("", "127.0.0.1", port),
+      1, true)
+    l:close()
+    t:wait()
   end)
 
   it("says what went wrong", function()
