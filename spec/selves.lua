@@ -21,7 +21,8 @@ for key in pairs(debug.getregistry()) do before[key] = true end
 
 local green = require "green"
 local core = require "green.core"
-for _, name in ipairs {"backdoor", "dag", "dns", "socket", "test", "trace"} do
+for _, name in ipairs {"backdoor", "dag", "dns", "socket", "health",
+  "metrics", "test", "trace"} do
   local _ = green[name]
 end
 

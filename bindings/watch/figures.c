@@ -176,6 +176,24 @@ static int l_thread_rows(lua_State *L) {
   return 1;
 }
 
+static void count_state(struct green_thread *t, void *arg) {
+  uint32_t *counts = arg;
+  counts[t->state]++;
+}
+
+/* thread_states(): how many threads are in which state. */
+static int l_thread_states(lua_State *L) {
+  static const char *const names[] = {"new", "ready", "running", "blocked"};
+  struct lg *G = lg_get(L);
+  uint32_t counts[GREEN_KILLED + 1] = {0};
+  int i;
+  green_each_of(G->hub, &G->family, count_state, counts);
+  green_each_of(G->hub, NULL, count_state, counts);
+  lua_createtable(L, 0, 4);
+  for (i = GREEN_NEW; i <= GREEN_BLOCKED; i++) integer(L, names[i], counts[i]);
+  return 1;
+}
+
 /* --- those that end meanwhile --- */
 
 static void count_ended(struct lg *G, struct green_thread *t) {
@@ -287,10 +305,13 @@ static int l_process(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"lag_bounds", l_lag_bounds},   {"thread_rows", l_thread_rows},
-    {"count_ended", l_count_ended}, {"ended_rows", l_ended_rows},
-    {"process", l_process},         {NULL, NULL}};
+static const luaL_Reg functions[] = {{"lag_bounds", l_lag_bounds},
+                                     {"thread_rows", l_thread_rows},
+                                     {"thread_states", l_thread_states},
+                                     {"count_ended", l_count_ended},
+                                     {"ended_rows", l_ended_rows},
+                                     {"process", l_process},
+                                     {NULL, NULL}};
 
 void lg_open_figures(lua_State *L) {
   lg_setfuncs(L, functions, 0);

@@ -66,6 +66,7 @@ require "green.runtime.standard"
 local modules <const> = {backdoor = true, dag = true, dns = true,
                          server = "green.net.server",
                          socket = true, ssl = true, test = true, tls = true,
+                         health = true, metrics = true,
                          top = "green.watch.top", trace = true}
 
 local functions <const> = {monkey_patch = true, import_patched = true,

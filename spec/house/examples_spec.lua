@@ -331,3 +331,27 @@ describe("c_only.c", function()
       .. "0 clients failed", run_c("c_only", " 50 5"), 1, true)
   end)
 end)
+
+describe("watched.lua", function()
+  it("answers a scraper and a load balancer", function()
+    if skip_without_script() then return end
+    local t <close>, port = start("watched.lua 0", "metrics on port ", 1)
+    local function get(request)
+      local conn <close> = connect(port)
+      assert(conn:send(request .. " HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+      return (conn:receive "*a")
+    end
+    assert.matches("^HTTP/1.1 200 OK\r\n.*\r\n\r\nok\n$",
+      get "GET /health/live")
+    assert.matches("queue: ok %(0.%d+ s%)\nok\n$", get "GET /health/ready")
+    local text = get "GET /metrics?x=1"
+    assert.matches("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
+      text, 1, true)
+    assert.matches("\nluagreen_switches_total %d+\n", text)
+    assert.matches("# TYPE job_seconds histogram\n", text, 1, true)
+    assert.matches("^HTTP/1.1 404 ", get "GET /")
+    assert.matches("^HTTP/1.1 405 ", get "POST /metrics")
+    assert.matches("\r\n\r\n$", get "HEAD /metrics")
+    local _ = t
+  end)
+end)

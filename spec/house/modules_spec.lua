@@ -69,7 +69,8 @@ describe("a module of the library", function()
   it("has its standard library from when luagreen was loaded, if it is loaded "
     .. "later", function()
       local green = require "green"
-      for _, name in ipairs {"backdoor", "dag", "dns", "test", "trace"} do
+      for _, name in ipairs {"backdoor", "dag", "dns", "health", "metrics",
+        "test", "trace"} do
         assert.matches('local _ENV <const> = require "green.runtime.std"',
           contents("lua/green/" .. name .. ".lua"), 1, true)
         assert.equal(require("green." .. name), green[name])

@@ -45,6 +45,15 @@ local objects = {
   ["green.tls_context"] = {function()
     return has_tls and require "green.tls".context {}
   end},
+  ["green.counter"] = {function()
+    return green.metrics.counter("reference_total", "")
+  end},
+  ["green.gauge"] = {function()
+    return green.metrics.gauge("reference", "")
+  end},
+  ["green.histogram"] = {function()
+    return green.metrics.histogram("reference_seconds", "")
+  end},
   ["green.span"] = {function() return green.trace.span "a name" end},
   ["green.dag"] = {function() return require "green.dag" {} end},
   ["green.dag_results"] = {function()
@@ -59,11 +68,15 @@ local made_by = {
   ["green.thread"] = "current",
   ["green.lease"] = "resource_pool",
   ["green.span"] = "trace",
+  ["green.counter"] = "metrics",
+  ["green.gauge"] = "metrics",
+  ["green.histogram"] = "metrics",
   ["green.dag_results"] = "dag",
 }
 
 --- Modules that are required by their names; their classes are called so.
-local modules = {"green.backdoor", "green.dns", "green.test", "green.trace"}
+local modules = {"green.backdoor", "green.dns", "green.health", "green.metrics",
+  "green.test", "green.trace"}
 
 --- The value of an upvalue of a function, or of one that it calls.
 local function upvalue(f, name, depth)

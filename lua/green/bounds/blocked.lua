@@ -40,6 +40,7 @@ end
 local handler = print_blocked
 
 local function hand_over(info)
+  policy.blocks = (policy.blocks or 0) + 1 -- green.metrics tells it
   local ok, problem = pcall(handler, info)
   if not ok then report.line("on_blocked failed: %s", text.plain(problem)) end
 end
