@@ -272,7 +272,7 @@ static void test_stubborn(void) {
             strstr(e.text, "would not end"),
         "the host is told of a script that would not end, too");
   lua_close(host.L);
-  green_close(host.hub);
+  close_host(&host);
 }
 
 /* ------------------------------------------------------------- the kill -- */

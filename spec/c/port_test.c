@@ -539,6 +539,7 @@ static void test_fork(void) {
               green_port_send_wait(h, p, m, GREEN_FOREVER) != UV_EPERM ||
               green_port_receive(h, p, GREEN_FOREVER, &got) != UV_EPERM;
     green_port_close(p);
+    green_message_free(m); /* the child's own copy, which valgrind sees */
     _exit(bad);
   }
   waitpid(pid, &status, 0);

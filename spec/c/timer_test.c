@@ -196,7 +196,7 @@ static void test_timer(void) {
   uint64_t now = green_now();
   ran = 0;
   green_timer_start(h, &a, now + MS);
-  green_timer_start(h, &b, now + 1000 * (uint64_t)MS);
+  green_timer_start(h, &b, now + 1000000 * (uint64_t)MS);
   green_stats(h, &s);
   CHECK(s.timers == 2 && green_timer_deadline(h, a.slot) == now + MS,
         "an armed timer knows its deadline");
