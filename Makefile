@@ -54,7 +54,9 @@ SWITCH_SRC := $(firstword $(wildcard core/switch/$(SWITCH).S \
 CORE_OBJ := $(patsubst core/%.c,$(BUILD)/core/%.o,$(wildcard core/*.c)) \
             $(BUILD)/core/switch.o
 BIND_OBJ := $(patsubst bindings/%.c,$(BUILD)/bindings/%.o,\
-              $(filter-out bindings/tls/%,$(wildcard bindings/*/*.c)))
+              $(filter-out bindings/tls/%,$(wildcard bindings/*/*.c))) \
+            $(BUILD)/bindings/open/parts.o
+LUA_PART := $(sort $(wildcard lua/green/*.lua lua/green/*/*.lua))
 TLS_OBJ := $(patsubst bindings/%.c,$(BUILD)/bindings/%.o,\
              $(wildcard bindings/tls/*.c))
 TLS = $(if $(SSL_RELEASE),$(BUILD)/green/openssl.so \
@@ -85,7 +87,7 @@ $(BUILD)/flags-link: WAY = $(SAN) $(LDFLAGS) $(RPATH) $(SOVERSION) $(LUA_LIBS) \
                          $(UV_LIBS)
 $(BUILD)/lua: WAY = $(LUA)# bin/luagreen runs by it
 WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-ssl \
-       $(BUILD)/flags-link $(BUILD)/lua
+       $(BUILD)/flags-link $(BUILD)/flags-part $(BUILD)/lua
 $(WAYS): FORCE
 	@mkdir -p $(@D)
 	@echo '$(WAY)' | cmp -s - $@ || echo '$(WAY)' >$@
@@ -99,6 +101,16 @@ $(BUILD)/core/%.o: core/%.c $(wildcard core/*.h) $(BUILD)/flags
 $(BUILD)/core/switch.o: $(SWITCH_SRC) core/switch.h $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Icore -c $< -o $@
+
+# The Lua part, linked in. The names of the files are in it.
+$(BUILD)/parts.c: tools/link $(LUA_PART) $(BUILD)/flags-part
+	@mkdir -p $(@D)
+	tools/link $(LUA_PART) >$@
+$(BUILD)/flags-part: WAY = $(LUA_PART)
+$(BUILD)/bindings/open/parts.o: $(BUILD)/parts.c bindings/open/part.h \
+                                $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ibindings -c $< -o $@
 
 $(BUILD)/bindings/%.o: bindings/%.c \
                        $(wildcard core/*.h bindings/*.h bindings/*/*.h) \

@@ -31,6 +31,8 @@ local bars = {
    {"spawn", ours, "spawn"}, {"spawn", go, "spawn"}},
   {"spawn and wait / Go with a channel", "<=", 1,
    {"spawn", ours, "wait"}, {"spawn", go, "wait"}},
+  {"a state on a hub, us", "<", 500, {"states", ours, "us"}},
+  {"a state on a hub, KB", "<", 100, {"states", ours, "KB"}},
   {"timer in C / Go", "<", 0.5, {"timer", "luagreen, C"}, {"timer", go}},
   {"timer from Lua / Go", "<", 1, {"timer", ours}, {"timer", go}},
   {"channel / Go unbuffered", "<", 1,

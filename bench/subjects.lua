@@ -10,6 +10,7 @@ subjects.programs = {
   {out = "switch", needs = "libgreen", source = "switch.c"},
   {out = "timer", needs = "libgreen", source = "timer.c"},
   {out = "echo", needs = "libgreen", source = "echo.c"},
+  {out = "states", needs = "libgreen_lua", source = "states.c"},
   {out = "timer_uv", needs = "cc", source = "peers/timer_uv.c"},
   {out = "echo_epoll", needs = "cc", source = "peers/echo_epoll.c"},
   {out = "echo_uv", needs = "cc", source = "peers/echo_uv.c"},
@@ -67,6 +68,7 @@ local function row_makers(options)
                    "env LUAGREEN_KEEP=0 " .. lua .. "%s.lua"),
     core = maker("luagreen, C", "libgreen", build .. "/%s"),
     linked = maker("luagreen, linked", "libgreen_lua", build .. "/%s_lua"),
+    state = maker("luagreen", "libgreen_lua", build .. "/%s"),
     bare = maker("bare Lua", "lua", lua .. "peers/%s_bare.lua"),
     epoll = maker("bare C epoll", "cc", build .. "/%s_epoll"),
     uv = maker("libuv, C", "cc", build .. "/%s_uv"),
@@ -377,6 +379,17 @@ local function lookup(rows)
   }
 end
 
+local function states(rows)
+  return {
+    name = "states",
+    title = "a Lua state on a hub that exists, beyond one without luagreen: " ..
+      "CPU time (us), and memory before and after the first thread (KB)",
+    columns = {{label = "us", args = "us"}, {label = "KB", args = "kb"},
+               {label = "KB, spawned", args = "spawn"}},
+    rows = {rows.state "states"},
+  }
+end
+
 local function gc(rows, options)
   local subject = {
     name = "gc",
@@ -415,7 +428,7 @@ function subjects.subjects(options)
   local makers = {
     switch, spawn, idle, timer, handover, queues, ports, select_among, pool,
     group,
-    echo, line, tls, udp, proxy, lookup, gc, scale,
+    echo, line, tls, udp, proxy, lookup, states, gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)

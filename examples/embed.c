@@ -5,7 +5,7 @@
  * threads, gives them a blocking function written in C, and goes on. When the
  * last one has ended, it closes everything in order.
  *
- *   embed        (needs the Lua part of the library in LUA_PATH)
+ *   embed
  *
  * SPDX-License-Identifier: MIT
  */

@@ -159,10 +159,12 @@ static int open_on(lua_State *L) {
   if (hub) check_hub(L, hub); /* else it will have one of its own */
   luaL_checkstack(L, 10, "luagreen");
   lg_new_state(L, hub);
+  lg_preload_part(L);
+  lg_late_policy(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_green_core);
   lua_setfield(L, -2, "green.core");
-  return 0;
+  return luaopen_green_core(L);
 }
 
 int green_lua_open(lua_State *L, struct green_hub *hub) {

@@ -12,6 +12,7 @@
 
 #include "os/os.h"
 #include "open/open.h"
+#include "open/part.h"
 #include "runtime/list.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
@@ -27,7 +28,8 @@ static int l_set_policy(lua_State *L) {
 }
 
 /* set_home(file): the sources of the library's own modules begin with the
- * caller's source without that name at its end. */
+ * caller's source without that name at its end. Returns whether that is the
+ * source that is linked in. */
 static int l_set_home(lua_State *L) {
   size_t tail, length;
   const char *file = luaL_checklstring(L, 1, &tail);
@@ -39,7 +41,8 @@ static int l_set_home(lua_State *L) {
   else
     lua_pushliteral(L, "="); /* a host has it as a string */
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.home");
-  return 0;
+  lua_pushboolean(L, !strcmp(ar.source, LG_INIT));
+  return 1;
 }
 
 /* metatable(name): one of the library's. */

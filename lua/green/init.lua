@@ -9,9 +9,10 @@
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
-local require, setmetatable = require, setmetatable
+local ipairs, next, rawget, require, setmetatable = ipairs, next, rawget,
+  require, setmetatable
 
-core.set_home "init.lua"
+local linked <const> = core.set_home "init.lua"
 
 -- A host may have opened few of Lua's libraries. Without debug, io, os, utf8 or
 -- coroutine, everything works that does not need them; it needs the libraries
@@ -45,43 +46,68 @@ for _, name in ipairs {
 end
 
 require "green.runtime.std"
-require "green.runtime.errors"
-require "green.runtime.output"
-require "green.thread.thread"
-require "green.thread.interrupt"
-require "green.crew.pool"
-require "green.crew.group"
-require "green.crew.pile"
-require "green.crew.wait_all"
-require "green.crew.single_flight"
-require "green.crew.resource_pool"
-require "green.net.net"
-require "green.net.datagrams"
-require "green.runtime.dump"
-require "green.bounds.blocked"
 require "green.runtime.standard"
+require "green.thread.thread"
 
---- Modules that are loaded when they are first asked for: green.dag {...} and
---- require "green.dag" {...} are the same; and functions of such modules.
+--- The other functions, by the module that defines them. Where the modules are
+--- linked in, each is loaded when the program first asks for one of its
+--- functions, because a host may have a state for each of its tenants, and all
+--- modules together take 200 KB and 2 ms. Files are loaded now, since there may
+--- be no descriptor for them later.
+local late <const> = {
+  {"runtime.errors", "is_timeout", "traceback", "on_error"},
+  {"runtime.output", "output"},
+  {"thread.interrupt", "with_timeout", "shield", "pcall"},
+  {"crew.pool", "pool"},
+  {"crew.group", "group"},
+  {"crew.pile", "pile"},
+  {"crew.wait_all", "wait_all", "as_completed"},
+  {"crew.single_flight", "single_flight"},
+  {"crew.resource_pool", "resource_pool"},
+  {"net.net", "connect", "listen", "serve", "StopServe", "copy", "wrap_ssl",
+   "socketpair", "adopt", "wait_fd"},
+  {"net.datagrams", "udp", "udp_server"},
+  {"runtime.dump", "dump"},
+  {"bounds.blocked", "on_blocked"},
+}
+
+--- Modules that are fields: green.dag {...} and require "green.dag" {...} are
+--- the same.
 local modules <const> = {backdoor = true, dag = true, dns = true,
                          server = "green.net.server",
                          socket = true, ssl = true, test = true, tls = true,
                          health = true, metrics = true,
                          top = "green.watch.top", trace = true}
 
-local functions <const> = {monkey_patch = true, import_patched = true,
-                           is_patched = true}
+local home = {monkey_patch = "green.patch", import_patched = "green.patch",
+              is_patched = "green.patch"}
+for _, module in ipairs(late) do
+  for i = 2, #module do home[module[i]] = "green." .. module[1] end
+end
+
+local function load_all()
+  for _, module in ipairs(late) do require("green." .. module[1]) end
+end
 
 setmetatable(green, {
   __index = function(_, name)
-    if functions[name] then return require "green.patch"[name] end
+    if home[name] then
+      require(home[name])
+      return rawget(green, name)
+    end
     if not modules[name] then return nil end
     local module = require(modules[name] == true and "green." .. name
       or modules[name])
     green[name] = module
     return module
   end,
+  --- Shows all functions to a program that looks around.
+  __pairs = function()
+    load_all()
+    return next, green
+  end,
 })
+if not linked then load_all() end
 
 core.face_is_complete = true
 return green

@@ -1,7 +1,5 @@
 /* lua_states_test.c - many Lua states on one hub.
  *
- * LUA_PATH must lead to lua/green.
- *
  * SPDX-License-Identifier: MIT
  */
 #include <lauxlib.h>
@@ -616,12 +614,7 @@ static void test_thousand(void) {
 
 /* Two states on the hub that the first one made for itself. */
 static void test_own_hub(void) {
-  lua_State *A = luaL_newstate(), *B;
-  luaL_openlibs(A);
-  luaL_requiref(A, "green.core", luaopen_green_core, 0);
-  lua_pop(A, 1);
-  if (!run(A, "green = require 'green'")) exit(1);
-  B = open_state(green_lua_hub(A));
+  lua_State *A = open_state(NULL), *B = open_state(green_lua_hub(A));
   CHECK(run(B, TICK) && run(A, "green.sleep(0.005)") && number(B, "n") > 0,
         "a second state may come to a hub that the first one made");
   lua_close(A);

@@ -2,6 +2,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local check = require "green.runtime.check"
 local core = require "green.core"
 local errors = require "green.runtime.errors"

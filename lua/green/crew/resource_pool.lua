@@ -25,10 +25,12 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
+require "green.thread.interrupt" -- core.note_traceback
 local error, math, pairs, pcall, rawequal, setmetatable, xpcall =
   error, math, pairs, pcall, rawequal, setmetatable, xpcall
 

@@ -8,6 +8,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local green = require "green"
 local check = require "green.runtime.check"
 local ipairs, next, select, setmetatable = ipairs, next, select, setmetatable

@@ -4,6 +4,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local error, getmetatable, math, pairs, pcall, tonumber, tostring, type = error,
   getmetatable, math, pairs, pcall, tonumber, tostring, type

@@ -6,6 +6,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local ipairs, pcall, table = ipairs, pcall, table
 

@@ -3,6 +3,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
@@ -10,25 +11,29 @@ local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local cycles = require "green.runtime.cycles"
 local text = require "green.runtime.text"
-local ipairs, pcall, rawequal, select, setmetatable, table, tostring, type =
-  ipairs, pcall, rawequal, select, setmetatable, table, tostring, type
+local ipairs, pcall, rawequal, select, setmetatable, table, type =
+  ipairs, pcall, rawequal, select, setmetatable, table, type
 
 local CAUSE <const> = core.keys.cause
 
 local errors = {}
 
--- All error objects print, and can be joined to a log line.
+--- How objects print whose __tostring is in thread/thread.lua, by class.
+local printers = {}
+
 local function printable(name, to_string, inner)
-  local mt, kind = core.metatable(name), name:match "^green%.(.*)$"
-  mt.__tostring = function(err)
-    if core.type(err) ~= kind then
-      check.bad(1, "__tostring", "%s expected, got %s", name, type(err))
-    end
-    return to_string(err)
-  end
-  mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
+  local mt = core.metatable(name)
+  printers[name] = to_string
   text.declare(mt.__tostring, inner)
   return mt
+end
+
+--- Their __tostring.
+function errors.print(name, err)
+  if core.type(err) ~= name:match "^green%.(.*)$" then
+    check.bad(1, "__tostring", "%s expected, got %s", name, type(err))
+  end
+  return printers[name](err)
 end
 
 local function error_of(t)
@@ -105,11 +110,8 @@ function errors.spawn_text(t, find)
     parent and cycles.name(parent) or "#" .. by)
 end
 
---- The Lua stack of a thread, now or at the moment of its error. Then the place
---- of its spawn and, if the error came out of a wait for another thread, that
---- thread's traceback.
----@return string
-core.metatable("green.thread").__methods.traceback = function(t)
+--- Its method traceback: see thread/thread.lua.
+function errors.thread_traceback(t)
   local stack = (core.stack_text(t) or "stack traceback:\n\t(none)")
     .. errors.spawn_text(t, green.find_thread)
   if t:status() ~= "failed" then return stack end

@@ -13,6 +13,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
@@ -25,7 +26,7 @@ local _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
 
 --- A host may not have opened io; then there is only print.
 local io = io or {}
-local stock_write <const> = io.write
+local stock_write <const> = _ENV.stock_write
 local plain_print, plain_write = print, io.write
 
 --- Is this error an interruption of the thread, and not the sink's own? A throw

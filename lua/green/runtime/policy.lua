@@ -4,6 +4,7 @@
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
+local rawget, require, setmetatable = rawget, require, setmetatable
 
 --- deadlock(what, since, on)   the error that main gets
 --- report(err, thread)         an error for which no thread waits
@@ -17,6 +18,23 @@ local core = require "green.core"
 --- use_resolver(f)             config.resolver was set; false: the system's
 ---@type table<string, function>
 local policy = {}
+
+--- The modules that define them, which may not be loaded yet.
+local home <const> = {
+  deadlock = "green.runtime.errors",
+  report = "green.runtime.errors",
+  swallowed = "green.runtime.errors",
+  dump = "green.runtime.dump",
+  blocked = "green.bounds.blocked",
+  was_blocked = "green.bounds.blocked",
+  use_resolver = "green.net.net",
+}
+
+setmetatable(policy, {__index = function(_, name)
+  if not home[name] then return nil end
+  require(home[name])
+  return rawget(policy, name)
+end})
 
 core.set_policy(policy)
 

@@ -6,9 +6,10 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local io, pcall, type = io, pcall, type
-local stderr <const> = io and io.stderr
+local stderr <const> = _ENV.stock_stderr
 local printable <const>, put <const> = core.printable, core.report_put
 
 local report = {}
