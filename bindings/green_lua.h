@@ -208,7 +208,8 @@ lua_State *green_lua_newstate(const struct green_lua_limits *limits,
                               lua_Alloc alloc, void *ud);
 /* [hub] Sets all limits, from now on, of any state. What is beyond a new one
  * stays. UV_ENOMEM; UV_ENOTSUP: coroutines can only be counted in a state that
- * green_lua_newstate() made. Then nothing has changed. */
+ * green_lua_newstate() made, and limits of time need a signal (tick_signal).
+ * Then nothing has changed. */
 int green_lua_limit(lua_State *L, const struct green_lua_limits *limits);
 
 struct green_lua_usage {
@@ -221,6 +222,24 @@ struct green_lua_usage {
 };
 /* [hub] What the state has now. `size`: sizeof *usage. */
 void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size);
+
+/* [hub] Lets the hub of the state be interrupted; call it after
+ * green_lua_open(). It takes a signal, SIGURG unless options.tick_signal is
+ * another. UV_ENOTSUP: that is -1, or the system has no more of them. */
+int green_lua_interruptible(lua_State *L);
+/* [any], also in a signal handler: the Lua code that runs on the hub at this
+ * moment goes to the end of the queue (0), or its thread is killed and ended by
+ * force (1), at its next instruction. Nothing happens if none runs. The first
+ * is put off in the library's own code and where blocking is refused. 0, or
+ * UV_ENOTSUP. */
+int green_interrupt(struct green_hub *hub, int how);
+/* [hub] Calls f, in a hook of the running thread, for each thread that computes
+ * longer than `ns` without a switch, once: who, for how long so far, and the
+ * place. f must not block and not raise. NULL: nobody. 0 or UV_ENOTSUP. */
+int green_on_long(lua_State *L, uint64_t ns,
+                  void (*f)(struct green_hub *hub, struct green_thread *thread,
+                            uint64_t ran, const char *where, void *arg),
+                  void *arg);
 
 /* [hub] lua_CFunction behind require "green.core". */
 int luaopen_green_core(lua_State *L);

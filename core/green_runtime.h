@@ -344,6 +344,13 @@ int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
  * stays. Call it after green_keep_reserve(). */
 void green_preempt(struct green_hub *hub, const struct green_wait_kind *kind,
                    void *note);
+/* Where to note for how many ns a thread has computed in one go, before it was
+ * made to yield. NULL: no memory. */
+uint64_t *green_stretch(struct green_hub *hub, struct green_thread *thread);
+/* Kills a thread and ends it by force, past all shields and handlers, at its
+ * next call that may block, or when the runtime finds it. Returns 1, or 0 if it
+ * has ended. */
+int green_end(struct green_hub *hub, struct green_thread *thread);
 /* Switches between threads so far: unchanged means that the same thread, or
  * the hub, still runs. Async-signal-safe. */
 uint64_t green_switches(const struct green_hub *hub);

@@ -233,6 +233,7 @@ struct green__cold { /* a thread's rare things, made on first use */
   uint64_t left; /* hub's clock when it began to wait; 0: it did not */
   uint64_t
       queued; /* real time when it became ready; 0: it is not, or unknown */
+  uint64_t stretch; /* see green_stretch() */
 };
 
 struct green__record_slab;

@@ -232,6 +232,11 @@ void green_preempt(struct green_hub *h, const struct green_wait_kind *kind,
   green_keep(h);
 }
 
+uint64_t *green_stretch(struct green_hub *h, struct green_thread *t) {
+  struct green__cold *cold = green__cold(h, t);
+  return cold ? &cold->stretch : NULL;
+}
+
 uint64_t green_switches(const struct green_hub *h) {
   return h->switches;
 }

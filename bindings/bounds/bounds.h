@@ -8,7 +8,15 @@
 #include "runtime/state.h"
 
 /* The uses of ticks, each with a time in ns of CPU; 0: off. */
-enum lg_tick_use { LG_TICK_WATCHDOG, LG_TICK_PREEMPT, LG_TICK_USES };
+enum lg_tick_use {
+  LG_TICK_WATCHDOG,
+  LG_TICK_LONG,
+  LG_TICK_END,       /* stretch and life */
+  LG_TICK_INTERRUPT, /* has no time */
+  LG_TICK_SLICE,
+  LG_TICK_PREEMPT,
+  LG_TICK_USES
+};
 
 /* Both return 0, or the reason why there can be no ticks. Any stack of the
  * hub's OS thread; never raise. */
@@ -25,10 +33,16 @@ const char *lg_watchdog_set(struct lg *G, uint64_t ns);
 void lg_watchdog_off(struct lg *G);
 void lg_watchdog_alert(struct green_hub *hub);
 
+/* overrun.c: puts the limits of time in G->limits into force. 0, or why that is
+ * impossible. lg_terms_off: before the hub goes. */
+const char *lg_terms_set(struct lg *G);
+void lg_terms_off(struct lg *G);
+
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */
 void lg_open_ticks(lua_State *L);
 void lg_open_preempt(lua_State *L);
+void lg_open_overrun(lua_State *L);
 void lg_open_sandbox(lua_State *L);
 void lg_open_watchdog(lua_State *L);
 

@@ -27,6 +27,8 @@
  */
 #include "bounds/memory.h"
 
+#include "bounds/bounds.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,7 +398,7 @@ int green_lua_limit(lua_State *L, const struct green_lua_limits *limits) {
   if (m) set_memory(m, &l);
   if (G && G->hub) set_counts(G, &l);
   if (G && G->hub && m) lg_budget_open(L, G);
-  return 0;
+  return G && G->hub && lg_terms_set(G) ? UV_ENOTSUP : 0;
 }
 
 void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size) {

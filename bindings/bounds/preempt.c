@@ -57,25 +57,37 @@ static int is_atomic(lua_State *L, struct lg *G) {
 
 /* --- the turn --- */
 
+static const struct green_wait_kind kind = {"preempted", NULL, NULL};
+
+uint64_t lg_stretch(struct lg *G, struct green_thread *t, uint64_t ran) {
+  uint64_t *before = t->kind == &kind ? green_stretch(G->hub, t) : NULL;
+  return before ? *before + ran : ran;
+}
+
 /* Main may block for the first time here, and another thread may have called
  * os.exit meanwhile. */
-static void take_turn(lua_State *L, struct lg *G) {
-  static const struct green_wait_kind kind = {"preempted", NULL, NULL};
-  int is_main = lg_current(G) == green_main(G->hub);
+static void take_turn(lua_State *L, struct lg *G, uint64_t ran) {
+  struct green_thread *t = lg_current(G);
+  int is_main = t == green_main(G->hub);
+  uint64_t *stretch, all = lg_stretch(G, t, ran);
   if (is_main) lg_main_blocks(L, G);
   if (green_keep_reserve(G->hub) < 0) return;
+  if ((stretch = green_stretch(G->hub, t))) *stretch = all;
   green_preempt(G->hub, &kind, L);
   if (is_main && G->exiting) lg_exit(L, G);
 }
 
 /* The library's code is left soon: the hook looks at each instruction until
  * then. In all other cases the next tick tries again. */
-static int preempt(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
-  (void)ran;
-  if (lg_refusal(L, G) || is_atomic(L, G)) return 0;
+int lg_make_yield(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
+  if (lg_refusal(L, G)) return 0;
   if (lg_in_library(L, ar)) return 1;
-  take_turn(L, G);
+  take_turn(L, G, ran);
   return 0;
+}
+
+static int preempt(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
+  return is_atomic(L, G) ? 0 : lg_make_yield(L, G, ar, ran);
 }
 
 void lg_open_preempt(lua_State *L) {

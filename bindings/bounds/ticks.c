@@ -30,6 +30,8 @@ enum { MOST_HUBS = 1024 };
 /* No finer: the kernel looks at CPU timers at its own ticks, 1 to 10 ms. */
 enum { LEAST_PERIOD = 100000, WATCHDOG_PERIOD = 10000000 };
 
+#define NO_SIGNAL "the host allows no signal for it (tick_signal)"
+
 /* The state of the process: the hubs, and the former actions of the signals
  * that are in use. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -99,6 +101,16 @@ static void look(struct lg_ticks *T, struct green_hub *hub) {
   }
 }
 
+/* Another OS thread, or a signal handler, asks for the thread that runs now. */
+static void interrupt(struct lg_ticks *T, struct green_hub *hub) {
+  if (!green_hot(hub)->current) {
+    __atomic_store_n(&T->interrupt, 0, __ATOMIC_RELAXED);
+    return;
+  }
+  T->now = cpu_time();
+  set_hook(T, hub);
+}
+
 static int is_ours(const struct lg_ticks *T) {
   return T >= all && T < all + MOST_HUBS;
 }
@@ -116,10 +128,14 @@ static void on_tick(int number, siginfo_t *info, void *context) {
   struct lg_ticks *T = info->si_value.sival_ptr;
   struct green_hub *hub;
   int error = errno;
-  if (info->si_code != SI_TIMER || !is_ours(T))
+  if ((info->si_code != SI_TIMER && info->si_code != SI_QUEUE) || !is_ours(T))
     pass_on(number, info, context);
-  else if ((hub = atomic_load(&T->hub)))
+  else if (!(hub = atomic_load(&T->hub)))
+    errno = error; /* it came late */
+  else if (info->si_code == SI_TIMER)
     look(T, hub);
+  else
+    interrupt(T, hub);
   errno = error;
 }
 
@@ -135,7 +151,8 @@ static int know_ticks(struct lg *G) {
  * another one. */
 static uint64_t ran(const struct lg_ticks *T, const struct lg *G) {
   if (green_switches(G->hub) != T->armed_switches) return 0;
-  return T->now - T->since + T->period / 2;
+  if (T->switches != T->armed_switches) return 1; /* no tick has come yet */
+  return T->now - T->since + T->period / 2 + 1;
 }
 
 uint64_t lg_tick_delay(const struct lg_ticks *T) {
@@ -144,6 +161,8 @@ uint64_t lg_tick_delay(const struct lg_ticks *T) {
 
 static int is_due(const struct lg_ticks *T, const struct lg *G, int use) {
   uint64_t ns = ran(T, G);
+  if (use == LG_TICK_INTERRUPT)
+    return __atomic_load_n(&T->interrupt, __ATOMIC_RELAXED) && ns;
   if (!T->uses[use] || !ns) return 0;
   return ns >= T->uses[use] ||
          (use == LG_TICK_WATCHDOG && is_overdue(T, T->armed_switches));
@@ -229,7 +248,7 @@ static const char *start(struct lg *G) {
   struct lg_ticks *T = G->ticks;
   if (T->made) return NULL;
   T->signal = signal_of(G->hub);
-  if (!T->signal) return "the host allows no signal for it (tick_signal)";
+  if (!T->signal) return NO_SIGNAL;
   if (take_signal(T->signal) < 0) return strerror(errno);
   if (make_timer(T) < 0) {
     give_signal_back(T->signal);
@@ -247,12 +266,29 @@ static void stop(struct lg_ticks *T) {
   T->period = 0;
 }
 
+static const char *be_interruptible(struct lg_ticks *T) {
+  if (T->tid) return NULL;
+  T->signal = signal_of(atomic_load(&T->hub));
+  if (!T->signal) return NO_SIGNAL;
+  if (take_signal(T->signal) < 0) return strerror(errno);
+  __atomic_store_n(&T->tid, (int)syscall(SYS_gettid), __ATOMIC_RELEASE);
+  return NULL;
+}
+
+static void be_left_alone(struct lg_ticks *T) {
+  if (!T->tid) return;
+  __atomic_store_n(&T->tid, 0, __ATOMIC_RELEASE);
+  give_signal_back(T->signal);
+}
+
 /* The hub's, or a free one. */
 static const char *get_ticks(struct lg *G) {
   struct lg_ticks *T = lg_ticks_of(G->hub);
   if (!T && (T = lg_ticks_of(NULL))) {
     memset(T->uses, 0, sizeof T->uses);
-    T->skipped = T->overdue = 0;
+    T->skipped = T->overdue = T->long_told = 0;
+    T->interrupt = 0;
+    T->on_long = NULL;
     T->switches = UINT64_MAX; /* the first tick begins a run */
     atomic_store(&T->hub, G->hub);
   }
@@ -306,6 +342,32 @@ const char *lg_ticks_set(struct lg *G, enum lg_tick_use use, uint64_t ns) {
   return why;
 }
 
+const char *lg_ticks_interruptible(struct lg *G) {
+  const char *why = green_elsewhere(G->hub);
+  if (why) return why;
+  pthread_mutex_lock(&lock);
+  why = G->ticks ? NULL : get_ticks(G);
+  if (!why) why = be_interruptible(G->ticks);
+  pthread_mutex_unlock(&lock);
+  return why;
+}
+
+/* Async-signal-safe: takes no lock. The hub is open as long as the caller may
+ * name it. */
+int green_interrupt(struct green_hub *hub, int how) {
+  struct lg_ticks *T = lg_ticks_of(hub);
+  int tid = T ? __atomic_load_n(&T->tid, __ATOMIC_ACQUIRE) : 0, error = errno;
+  siginfo_t info;
+  if (!tid) return UV_ENOTSUP;
+  memset(&info, 0, sizeof info);
+  info.si_code = SI_QUEUE;
+  info.si_value.sival_ptr = T;
+  __atomic_store_n(&T->interrupt, 1 + (how != 0), __ATOMIC_RELAXED);
+  syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, T->signal, &info);
+  errno = error;
+  return 0;
+}
+
 uint64_t lg_ticks_get(const struct lg *G, enum lg_tick_use use) {
   return G->ticks ? G->ticks->uses[use] : 0;
 }
@@ -322,6 +384,7 @@ void lg_ticks_off(struct lg *G) {
   if (T->main == G->main) T->main = NULL;
   if (--T->states == 0) {
     stop(T);
+    be_left_alone(T);
     atomic_store(&T->hub, NULL);
   }
   pthread_mutex_unlock(&lock);

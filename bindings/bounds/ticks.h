@@ -32,10 +32,24 @@ struct lg_ticks {
   /* The run that the watchdog finds too long by real time: its number of
    * switches, plus 1. */
   uint64_t overdue;
+  int tid;       /* of the hub's OS thread, once it can be interrupted; or 0 */
+  int interrupt; /* 1 + what green_interrupt() asks for; 0: nothing */
+  /* of green_on_long(); and the last run that it was told of */
+  void (*on_long)(struct green_hub *hub, struct green_thread *t, uint64_t ns,
+                  const char *where, void *arg);
+  void *long_arg;
+  uint64_t long_told;
 };
+/* Takes the signal for interruptions. 0, or why not. */
+const char *lg_ticks_interruptible(struct lg *G);
 
 /* ns of CPU time since the hook was set. Where Lua runs. */
 uint64_t lg_tick_delay(const struct lg_ticks *T);
+/* preempt.c: the thread goes to the end of the queue, if it may block; it has
+ * run for `ran` ns. 1: not now, but soon. The second: how long it has computed
+ * without a wait, through the turns that it was made to give. */
+int lg_make_yield(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran);
+uint64_t lg_stretch(struct lg *G, struct green_thread *t, uint64_t ran);
 /* Those of a hub, or NULL. */
 struct lg_ticks *lg_ticks_of(const struct green_hub *hub);
 

@@ -124,6 +124,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
 void lg_start_thread(lua_State *L, struct lg *G, struct green_thread *t,
                      uint64_t at) {
   assert(t->state == GREEN_NEW && t->user && t->user_anchor);
+  if (unlikely(G->born != NULL)) G->born(G);
   if (green_start(G->hub, t, at) < 0) {
     green_unstart(G->hub, t);
     luaL_error(L, "not enough memory for a timer");

@@ -1,0 +1,236 @@
+/* overrun.c - the limits of time for the threads of a state, and interruptions
+ * from outside.
+ *
+ * A thread that has computed for a slice is made to yield, be it in
+ * green.atomic or not. One that computes for a stretch without a wait, through
+ * any number of slices, is ended, and so is one that is older than its life,
+ * whatever it does. An end is a kill that is forced at once: nothing is raised
+ * in a hook where no pcall catches it, which would turn the hooks of the
+ * coroutine off for good (runtime/force.c).
+ *
+ * A thread's age is that of its number. Several times in a life it is noted
+ * which number comes next; all threads with smaller ones are too old a life
+ * later. So a thread costs nothing, and lives for up to an eighth longer.
+ *
+ * The actions run where Lua runs, in a hook; the timer on the hub.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bounds/ticks.h"
+
+#include <stdlib.h>
+
+#include "runtime/kill_note.h"
+#include "runtime/object.h"
+#include "runtime/site.h"
+
+/* Notes in a life. One more is kept, for the present. */
+enum { NOTES = 8 };
+/* A stretch and a life are looked after at least so often, in ns of CPU. */
+enum { LOOK_NS = 10000000 };
+
+/* --- ends --- */
+
+static void end(struct lg *G, struct green_thread *t, const char *why) {
+  if (t->user_flags & LG_HANDLED && !(t->flags & GREEN_STRUCK))
+    lg_note_kill(G, t->id, why);
+  green_end(G->hub, t);
+}
+
+/* --- lives --- */
+
+struct lg_terms {
+  struct green_timer timer; /* first: fired() relies on it */
+  struct lg *G;
+  uint64_t at[NOTES], next[NOTES]; /* when it was which number's turn */
+  int count;                       /* notes so far; the last are kept */
+};
+
+static uint64_t next_number(struct lg *G) {
+  struct green_stats s;
+  green_stats(G->hub, &s);
+  return s.spawned + 1;
+}
+
+static void note(struct lg_terms *terms) {
+  terms->at[terms->count % NOTES] = green_now();
+  terms->next[terms->count % NOTES] = next_number(terms->G);
+  terms->count++;
+}
+
+/* Smaller numbers are older than a life. */
+static uint64_t oldest_number(const struct lg_terms *terms) {
+  uint64_t now = green_now(), life = terms->G->limits.life, number = 0;
+  int i;
+  for (i = 0; i < NOTES && i < terms->count; i++)
+    if (now - terms->at[i] >= life && terms->next[i] > number)
+      number = terms->next[i];
+  return number;
+}
+
+struct search {
+  struct lg *G;
+  uint64_t number;
+};
+
+static void end_old(struct green_thread *t, void *arg) {
+  const struct search *s = arg;
+  if (t->id < s->number) end(s->G, t, "its life is over");
+}
+
+/* Notes the present if it is time, and ends what is too old. */
+static void look_at_lives(struct lg *G) {
+  struct lg_terms *terms = G->terms;
+  struct search s = {G, oldest_number(terms)};
+  int last = (terms->count + NOTES - 1) % NOTES;
+  if (terms->count &&
+      green_now() - terms->at[last] < G->limits.life / (NOTES - 1))
+    return;
+  note(terms);
+  if (s.number) green_each_of(G->hub, &G->family, end_old, &s);
+}
+
+static void start_timer(struct lg_terms *terms);
+
+/* Without threads there is nothing to wait for, and a host's loop may end. */
+static void fired(struct green_hub *hub, struct green_timer *timer) {
+  struct lg_terms *terms = (struct lg_terms *)timer;
+  (void)hub;
+  look_at_lives(terms->G);
+  if (terms->G->family.live > 0) start_timer(terms);
+}
+
+static void start_timer(struct lg_terms *terms) {
+  uint64_t step = terms->G->limits.life / (NOTES - 1);
+  terms->timer.fire = fired;
+  green_timer_start(terms->G->hub, &terms->timer, green_now() + step + 1);
+}
+
+static void born(struct lg *G) {
+  if (!G->terms || G->terms->timer.slot) return;
+  G->terms->count = 0;
+  note(G->terms);
+  start_timer(G->terms);
+}
+
+/* --- actions --- */
+
+static int end_running(lua_State *L, struct lg *G, lua_Debug *ar,
+                       uint64_t ran) {
+  struct green_thread *t = lg_current(G);
+  uint64_t most = G->limits.stretch;
+  (void)L, (void)ar;
+  if (!lg_is_lua(t)) return 0;
+  if (most && lg_stretch(G, t, ran) >= most)
+    end(G, t, "it computed for too long");
+  else if (G->terms)
+    look_at_lives(G);
+  return 0;
+}
+
+static int slice(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
+  if (!G->limits.slice || ran < G->limits.slice) return 0;
+  return lg_make_yield(L, G, ar, ran);
+}
+
+static int interrupt(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
+  int how = __atomic_exchange_n(&G->ticks->interrupt, 0, __ATOMIC_RELAXED);
+  struct green_thread *t = lg_current(G);
+  if (how == 2 && lg_is_lua(t)) {
+    end(G, t, "interrupted");
+    return 0;
+  }
+  if (!lg_make_yield(L, G, ar, ran)) return 0;
+  __atomic_store_n(&G->ticks->interrupt, how, __ATOMIC_RELAXED);
+  return 1;
+}
+
+static int tell_long(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
+  struct lg_ticks *T = G->ticks;
+  uint64_t run = green_switches(G->hub) + 1;
+  (void)ar;
+  if (!T->on_long || T->long_told == run || !lua_checkstack(L, 8)) return 0;
+  T->long_told = run;
+  lg_push_where(L, L, 0);
+  T->on_long(G->hub, lg_current(G), ran, lua_tostring(L, -1), T->long_arg);
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* --- on and off --- */
+
+static const char *set_life(struct lg *G) {
+  if (!G->limits.life) {
+    lg_terms_off(G);
+    return NULL;
+  }
+  if (!G->terms && !(G->terms = calloc(1, sizeof *G->terms)))
+    return "not enough memory";
+  G->terms->G = G;
+  G->born = born;
+  if (G->family.live > 0) born(G);
+  return NULL;
+}
+
+/* How often to look whether a thread must end. */
+static uint64_t look_every(const struct green_lua_limits *l) {
+  uint64_t least = l->stretch && l->stretch < LOOK_NS ? l->stretch : LOOK_NS;
+  if (!l->stretch && !l->life) return 0;
+  return l->life && l->life < least ? l->life : least;
+}
+
+/* Ticks are the hub's: the shortest time of its states counts. */
+static uint64_t shortest(const struct lg *G, enum lg_tick_use use,
+                         uint64_t ns) {
+  uint64_t now = lg_ticks_get(G, use);
+  if (!G->ticks || G->ticks->states == 1 || !now) return ns;
+  return ns && ns < now ? ns : now;
+}
+
+const char *lg_terms_set(struct lg *G) {
+  uint64_t every = look_every(&G->limits);
+  const char *why = lg_ticks_set(G, LG_TICK_SLICE,
+                                 shortest(G, LG_TICK_SLICE, G->limits.slice));
+  if (!why)
+    why = lg_ticks_set(G, LG_TICK_END, shortest(G, LG_TICK_END, every));
+  return why ? why : set_life(G);
+}
+
+void lg_terms_off(struct lg *G) {
+  if (!G->terms) return;
+  green_timer_stop(G->hub, &G->terms->timer);
+  G->born = NULL;
+  free(G->terms);
+  G->terms = NULL;
+}
+
+int green_lua_interruptible(lua_State *L) {
+  struct lg *G = lg_find(L);
+  if (!G || !G->hub) return UV_EINVAL;
+  return lg_ticks_interruptible(G) ? UV_ENOTSUP : 0;
+}
+
+int green_on_long(lua_State *L, uint64_t ns,
+                  void (*f)(struct green_hub *hub, struct green_thread *thread,
+                            uint64_t ran, const char *where, void *arg),
+                  void *arg) {
+  struct lg *G = lg_find(L);
+  if (!G || !G->hub) return UV_EINVAL;
+  if (lg_ticks_set(G, LG_TICK_LONG, f ? ns : 0)) return UV_ENOTSUP;
+  if (!G->ticks) return 0;
+  G->ticks->on_long = f;
+  G->ticks->long_arg = arg;
+  return 0;
+}
+
+/* A state may have limits before it has a hub. */
+void lg_open_overrun(lua_State *L) {
+  struct lg *G = lg_find(L);
+  const char *why;
+  G->tick_acts[LG_TICK_LONG] = tell_long;
+  G->tick_acts[LG_TICK_END] = end_running;
+  G->tick_acts[LG_TICK_INTERRUPT] = interrupt;
+  G->tick_acts[LG_TICK_SLICE] = slice;
+  if ((why = lg_terms_set(G)))
+    luaL_error(L, "luagreen: the limits of time: %s", why);
+}
