@@ -31,8 +31,14 @@ int green_port_open(struct green_hub *h, uint32_t size,
   return 0;
 }
 
+/* The lock may have been held when the process forked. */
+static int is_lost(const struct green_port *p) {
+  return green__bell_is_forked(p->receivers.bell);
+}
+
 int green_port_is_closed(struct green_port *p) {
   int closed;
+  if (is_lost(p)) return 1;
   pthread_mutex_lock(&p->lock);
   closed = p->closed;
   pthread_mutex_unlock(&p->lock);
@@ -41,6 +47,7 @@ int green_port_is_closed(struct green_port *p) {
 
 uint32_t green_port_count(struct green_port *p) {
   uint32_t n;
+  if (is_lost(p)) return 0;
   pthread_mutex_lock(&p->lock);
   n = p->count - p->promised;
   pthread_mutex_unlock(&p->lock);
@@ -112,7 +119,7 @@ static unsigned let_go(struct green_port *p) {
 }
 
 void green__port_drop(struct green_port *p, struct green_port **dead) {
-  if (let_go(p) > 0) return;
+  if (is_lost(p) || let_go(p) > 0) return;
   p->dead = *dead;
   *dead = p;
 }

@@ -187,8 +187,9 @@ local Queue = class "queue"
 function World:new_queue()
   local bound = pick {false, 0, 1, 2, 5} or nil
   local kind = pick {"queue", "queue", "lifo_queue", "priority_queue",
-    "channel"}
+    "channel", "port", "port"}
   if kind == "channel" then bound = 0 end
+  if kind == "port" and bound == 0 then bound = 3 end
   local q = {world = self, kind = kind, bound = bound, puts = 0, gots = 0,
     cleared = 0, unknown = 0, unfinished = 0, history = {}}
   q.o = kind == "channel" and green.channel() or green[kind](bound)
@@ -490,21 +491,30 @@ function plain.items(w)
   end
 end
 
+--- One with everything that queues have, or nil.
+local function real_queue(w)
+  for _ = 1, 4 do
+    local q = pick(w.queue)
+    if q.kind ~= "port" then return q end
+  end
+end
+
 function plain.task_done(w)
-  local q = pick(w.queue)
+  local q = real_queue(w)
+  if not q then return end
   trace(w:me(), "task_done of %s", q)
   q.o:task_done()
   q.unfinished = q.unfinished - 1
 end
 
 function plain.join_queue(w)
-  local q = pick(w.queue)
-  w:wait("unfinished", q, q.o.join, limit())
+  local q = real_queue(w)
+  if q then w:wait("unfinished", q, q.o.join, limit()) end
 end
 
 function plain.peek(w)
-  local q = pick(w.queue)
-  local v = q.o:peek()
+  local q = real_queue(w)
+  local v = q and q.o:peek()
   if v == nil then return end
   w:check(w.items[v] and not w.items[v].got, "peek shows what was got")
 end
@@ -651,16 +661,16 @@ end
 
 --- Only the sum may tell what a clear dropped.
 function plain.clear(w)
-  if not one_in(3) then return end
-  local q = pick(w.queue)
+  local q = one_in(3) and real_queue(w)
+  if not q then return end
   local n = q.o:clear()
   trace(w:me(), "cleared %d of %s", n, q)
   q.cleared, q.unfinished = q.cleared + n, math.max(0, q.unfinished - n)
 end
 
 function plain.resize(w)
-  if one_in(2) then
-    local q = pick(w.queue)
+  local q = one_in(2) and real_queue(w)
+  if q then
     q.bound = pick {false, 1, 2, 0} or nil
     q.o:resize(q.bound)
   else

@@ -172,11 +172,10 @@ static void say_key(struct packer *p, int key) {
       return;
     case LUA_TNUMBER:
       if (lua_isinteger(p->L, key))
-        snprintf(text, sizeof text, LUA_INTEGER_FMT,
-                 (LUAI_UACINT)lua_tointeger(p->L, key));
+        snprintf(text, sizeof text, "%lld",
+                 (long long)lua_tointeger(p->L, key));
       else
-        snprintf(text, sizeof text, LUA_NUMBER_FMT,
-                 (LUAI_UACNUMBER)lua_tonumber(p->L, key));
+        snprintf(text, sizeof text, "%.14g", (double)lua_tonumber(p->L, key));
       say(p, "%s", text);
       return;
     default: say(p, "a %s", luaL_typename(p->L, key));

@@ -92,13 +92,20 @@ static void make_parcel(lua_State *L, int at, int n) {
 
 /* --- sending --- */
 
+/* Any code that a program can do nothing about. */
+static int fail(lua_State *L, const char *name, int code) {
+  const char *where = green_elsewhere(lg_find(L)->hub);
+  if (where) return luaL_error(L, "'%s' cannot be called %s", name, where);
+  return luaL_error(L, "'%s': %s", name, green_strerror(code));
+}
+
 /* What a try came to; -1: the thread has to wait. */
 static int sent(lua_State *L, int code) {
   switch (code) {
     case 0: lua_pushboolean(L, 1); return 1;
     case UV_EAGAIN: return -1;
     case UV_EPIPE: return lg_push_closed(L);
-    default: return luaL_error(L, "'send': %s", green_strerror(code));
+    default: return fail(L, "port:send", code);
   }
 }
 
@@ -195,8 +202,12 @@ static int get_attempt(lua_State *L, struct lg *G, void *object, int at) {
                       "made, and this one was made on another");
   luaL_checkstack(L, 4, "luagreen"); /* before there is a message */
   r = green_port_take(G->hub, p->port, &m);
-  if (r == 0) return push_message(L, p, m);
-  return r == UV_EOF ? lg_push_closed(L) : -1;
+  switch (r) {
+    case 0: return push_message(L, p, m);
+    case UV_EAGAIN: return -1;
+    case UV_EOF: return lg_push_closed(L);
+    default: return fail(L, "port:receive", r);
+  }
 }
 
 static int get_fetch(lua_State *L, struct lg *G, void *object, int at,

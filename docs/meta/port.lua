@@ -13,6 +13,9 @@ local green = {}
 --- without metatables, up to 100 deep; a table that is reached twice arrives as
 --- two. All objects of a state for one port are equal.
 ---
+--- The memory of messages is the process's: the limit of a state does not
+--- count it. A script in bounds gets ports from its host, with a bound.
+---
 --- A port is no hope against a deadlock while one state alone holds it.
 ---@class green.port
 ---@operator len: integer

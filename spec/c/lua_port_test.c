@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../../bindings/green_lua.h"
 #include "../../core/internal.h"
@@ -495,6 +497,39 @@ static void test_leaving(void) {
   green_close(h);
 }
 
+/* ----------------------------------------------------------- a child -- */
+
+static void test_fork(void) {
+  struct green_hub *h = open_hub();
+  lua_State *L = open_state(h);
+  int status = -1;
+  pid_t pid;
+  eval(L,
+       "local green = require 'green'\n"
+       "p = green.port(1) p:send(1)");
+  fflush(stdout);
+  if ((pid = fork()) == 0)
+    _exit(!run(L,
+               "for _, name in ipairs {'receive', 'send', 'put'} do\n"
+               "  for _, s in ipairs {0, 1} do\n"
+               "    local f = p[name]\n"
+               "    local ok, err\n"
+               "    if name == 'receive' then ok, err = pcall(f, p, s)\n"
+               "    else ok, err = pcall(f, p, 'x', s) end\n"
+               "    assert(not ok and err:find 'in a forked child', err)\n"
+               "  end\n"
+               "end\n"
+               "p:close()\n"
+               "p = nil\n"
+               "collectgarbage() collectgarbage()"));
+  waitpid(pid, &status, 0);
+  CHECK(status == 0, "in a forked child all calls raise, and nothing hangs");
+  CHECK(run(L, "assert(#p == 1 and p:receive() == 1)"),
+        "the parent has not noticed");
+  close_state(L);
+  green_close(h);
+}
+
 /* ------------------------------------------------------ the last holder -- */
 
 static void *forgets(void *arg) {
@@ -537,6 +572,7 @@ int main(void) {
   test_two_states();
   test_os_threads();
   test_leaving();
+  test_fork();
   test_last_holder();
   return test_end();
 }

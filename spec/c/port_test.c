@@ -540,6 +540,9 @@ static void test_fork(void) {
               green_port_receive(h, p, GREEN_FOREVER, &got) != UV_EPERM;
     green_port_close(p);
     green_message_free(m); /* the child's own copy, which valgrind sees */
+    bad += green_port_count(p) != 0 || !green_port_is_closed(p);
+    pthread_mutex_lock(&p->lock); /* as another OS thread may have it */
+    green_port_release(p);
     _exit(bad);
   }
   waitpid(pid, &status, 0);
