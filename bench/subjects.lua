@@ -11,6 +11,8 @@ subjects.programs = {
   {out = "timer", needs = "libgreen", source = "timer.c"},
   {out = "echo", needs = "libgreen", source = "echo.c"},
   {out = "states", needs = "libgreen_lua", source = "states.c"},
+  {out = "embed", needs = "libgreen_lua", source = "embed.c"},
+  {out = "embed_uv", needs = "cc", source = "peers/embed_uv.c"},
   {out = "timer_uv", needs = "cc", source = "peers/timer_uv.c"},
   {out = "echo_epoll", needs = "cc", source = "peers/echo_epoll.c"},
   {out = "echo_uv", needs = "cc", source = "peers/echo_uv.c"},
@@ -163,6 +165,19 @@ local function handover(rows)
       rows.go "handover", rows.tarantool "handover", rows.gevent "handover",
       rows.eventlet "handover",
     },
+  }
+end
+
+local function embed(rows, options)
+  local ours = rows.core "embed"
+  ours.name, ours.needs = "luagreen", "libgreen_lua"
+  return {
+    name = "embed",
+    title = "a host and its scripts: spawned, started and told of, one at a " ..
+      "time, woken by a signal; jobs, one or 16 at a time (ns)",
+    columns = options.quick and columns("start", "one", "wake", "job")
+      or columns("spawn", "start", "one", "wake", "job", "jobs"),
+    rows = {ours, rows.uv "embed", rows.luv "embed"},
   }
 end
 
@@ -426,9 +441,8 @@ end
 function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
-    switch, spawn, idle, timer, handover, queues, ports, select_among, pool,
-    group,
-    echo, line, tls, udp, proxy, lookup, states, gc, scale,
+    switch, spawn, embed, idle, timer, handover, queues, ports, select_among,
+    pool, group, echo, line, tls, udp, proxy, lookup, states, gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)
