@@ -23,6 +23,8 @@
  *   UV_ETIMEDOUT   the deadline passed
  *   UV_ECANCELED   the calling thread was killed, or one of its scopes ended,
  *                  be it by its own deadline
+ *   GREEN_ETHROWN  a runtime (Lua) threw a value of its own into the calling
+ *                  thread; a code that C throws comes as it is
  *   GREEN_EDEADLK  nothing can ever wake anybody (main thread only)
  *   UV_EPERM       not here: blocking where no green thread is running, or
  *                  anything on another OS thread than the hub's, or in a
@@ -53,6 +55,7 @@
 #define GREEN_VERSION_NUMBER 0x000100 /* major << 16 | minor << 8 | patch */
 #define GREEN_FOREVER UINT64_MAX
 #define GREEN_EDEADLK (-EDEADLK)
+#define GREEN_ETHROWN (-0x4c55)
 
 #ifdef __cplusplus
 extern "C" {

@@ -298,6 +298,7 @@ int green_stats_sized(struct green_hub *h, struct green_stats *s,
 const char *green_strerror(int error) {
   /* From epoll; libuv's message speaks of a device. */
   if (error == UV_ENOSPC) return "too many watched descriptors";
+  if (error == GREEN_ETHROWN) return "thrown by the runtime";
   if (error == GREEN_EDEADLK) return "deadlock: nothing can ever wake anybody";
   return uv_strerror(error);
 }

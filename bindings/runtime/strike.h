@@ -9,7 +9,7 @@
 
 /* The code of a throw whose value is in the thread's rare things; libuv does
  * not use it. */
-enum { LG_THROWN = -0x4c55 };
+enum { LG_THROWN = GREEN_ETHROWN };
 
 /* The value to raise in the current thread. */
 void lg_push_strike(lua_State *L, struct lg *G, enum green_strike strike,

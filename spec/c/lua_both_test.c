@@ -133,9 +133,10 @@ static void test(const char *body, const char *sentence) {
            "local green = require 'green'\n"
            "local ECANCELED <const>, UNKNOWN <const>, EPIPE <const> =\n"
            "  %d, %d, %d\n"
+           "local ETHROWN <const> = %d\n"
            "local function run() %s end\n"
            "return run()",
-           UV_ECANCELED, UV_UNKNOWN, UV_EPIPE, body);
+           UV_ECANCELED, UV_UNKNOWN, UV_EPIPE, GREEN_ETHROWN, body);
   failed = luaL_dostring(L, code);
   if (!CHECK(!failed && lua_toboolean(L, -1), sentence))
     printf("# %s\n", luaL_tolstring(L, -1, NULL));
@@ -213,6 +214,32 @@ static void test_throw(void) {
       "whatever the code, and a second throw is refused");
 }
 
+static void test_from_lua(void) {
+  test(
+      "local t = green.find_thread(c_spawn(1))\n"
+      "green.sleep(0)\n"
+      "assert(t:throw 'boom' and not t:throw 'again')\n"
+      "local ok, code = t:join()\n"
+      "return ok and code == ETHROWN",
+      "what Lua throws into a thread of C's is GREEN_ETHROWN");
+  test(
+      "local t = green.find_thread(c_spawn(1))\n"
+      "green.sleep(0)\n"
+      "assert(t:kill 'why' and t:kill 'again')\n"
+      "local ok, code = t:join()\n"
+      "return ok and code == ECANCELED and t:status() == 'done'",
+      "what Lua kills of C's gets UV_ECANCELED, and returns what it likes");
+  test(
+      "local t = green.find_thread(c_spawn(1))\n"
+      "local ok, err = pcall(function()\n"
+      "  local _ <close> = green.timeout(0)\n"
+      "  return t:join() end)\n"
+      "assert(not ok)\n"
+      "local again, code = t:join()\n"
+      "return again and code == 1",
+      "a limit ends Lua's join of a C thread, which is joined later");
+}
+
 static void test_of_c(void) {
   test(
       "local t = green.find_thread(c_spawn(7))\n"
@@ -261,6 +288,7 @@ static void test_of_c(void) {
 int main(void) {
   test_join();
   test_throw();
+  test_from_lua();
   test_of_c();
   return test_end();
 }
