@@ -9,6 +9,7 @@
 
 /* The uses of ticks, each with a time in ns of CPU; 0: off. */
 enum lg_tick_use {
+  LG_TICK_PROFILE, /* the time between two samples */
   LG_TICK_WATCHDOG,
   LG_TICK_LONG,
   LG_TICK_END,       /* stretch and life */
@@ -43,6 +44,7 @@ void lg_terms_off(struct lg *G);
 void lg_open_ticks(lua_State *L);
 void lg_open_preempt(lua_State *L);
 void lg_open_overrun(lua_State *L);
+void lg_open_cpu_profile(lua_State *L);
 void lg_open_sandbox(lua_State *L);
 void lg_open_watchdog(lua_State *L);
 

@@ -83,6 +83,43 @@ static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
   lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
 }
 
+/* --- samples for a profile --- */
+
+/* The coroutine's sample, or the one in its place that is oldest. */
+static int sample_of(const struct lg_ticks *T, const lua_State *L) {
+  int i;
+  for (i = 0; i < LG_SAMPLES; i++)
+    if (T->samples[i].L == L) return i;
+  return -1;
+}
+
+/* The time since the last tick is that of the coroutine that runs now. */
+static void ask_for_sample(struct lg_ticks *T, struct green_hub *hub) {
+  lua_State *L = green_hot(hub)->current ? running(T, hub) : NULL;
+  uint64_t ns = T->now - T->sampled;
+  int i = L ? sample_of(T, L) : -1;
+  if (ns + T->period / 2 < T->uses[LG_TICK_PROFILE]) return;
+  T->sampled = T->now;
+  if (!L) {
+    T->hub_ns += ns;
+    return;
+  }
+  if (i < 0) {
+    i = T->next_sample++ % LG_SAMPLES;
+    T->samples[i].L = L;
+    T->samples[i].ns = 0;
+  }
+  T->samples[i].ns += ns;
+  set_hook(T, hub);
+}
+
+static uint64_t take_sample(struct lg_ticks *T, const lua_State *L) {
+  int i = sample_of(T, L);
+  if (i < 0) return 0;
+  T->samples[i].L = NULL;
+  return T->samples[i].ns;
+}
+
 static int is_overdue(const struct lg_ticks *T, uint64_t switches) {
   return __atomic_load_n(&T->overdue, __ATOMIC_RELAXED) == switches + 1;
 }
@@ -91,6 +128,7 @@ static int is_overdue(const struct lg_ticks *T, uint64_t switches) {
 static void look(struct lg_ticks *T, struct green_hub *hub) {
   uint64_t switches = green_switches(hub);
   T->now = cpu_time();
+  if (T->uses[LG_TICK_PROFILE]) ask_for_sample(T, hub);
   if (switches != T->switches || !green_hot(hub)->current) {
     T->switches = switches;
     T->since = T->now;
@@ -170,8 +208,11 @@ static int is_due(const struct lg_ticks *T, const struct lg *G, int use) {
 
 /* Each use may switch away, and then the others are not due any more. */
 static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
+  uint64_t sample = take_sample(G->ticks, L);
   int use, again = 0;
-  for (use = 0; use < LG_TICK_USES && G->ticks; use++)
+  if (sample && G->ticks->uses[LG_TICK_PROFILE])
+    G->tick_acts[LG_TICK_PROFILE](L, G, ar, sample);
+  for (use = LG_TICK_PROFILE + 1; use < LG_TICK_USES && G->ticks; use++)
     if (is_due(G->ticks, G, use) && G->tick_acts[use])
       again |= G->tick_acts[use](L, G, ar, ran(G->ticks, G));
   return again;
@@ -289,6 +330,7 @@ static const char *get_ticks(struct lg *G) {
     T->skipped = T->overdue = T->long_told = 0;
     T->interrupt = 0;
     T->on_long = NULL;
+    memset((void *)T->samples, 0, sizeof T->samples);
     T->switches = UINT64_MAX; /* the first tick begins a run */
     atomic_store(&T->hub, G->hub);
   }
@@ -302,6 +344,8 @@ static const char *get_ticks(struct lg *G) {
 /* The watchdog wants to see what a thread does right after a long call. */
 static uint64_t period_for(const struct lg_ticks *T) {
   uint64_t period = T->least;
+  if (T->uses[LG_TICK_PROFILE] && T->uses[LG_TICK_PROFILE] < period)
+    period = T->uses[LG_TICK_PROFILE];
   if (T->uses[LG_TICK_WATCHDOG]) {
     if (period > T->uses[LG_TICK_WATCHDOG] / 2)
       period = T->uses[LG_TICK_WATCHDOG] / 2;
@@ -316,9 +360,9 @@ static const char *adjust(struct lg *G) {
   const char *why;
   int i;
   T->least = UINT64_MAX;
-  for (i = 0; i < LG_TICK_USES; i++)
+  for (i = LG_TICK_PROFILE + 1; i < LG_TICK_USES; i++)
     if (T->uses[i] && T->uses[i] < T->least) T->least = T->uses[i];
-  if (T->least == UINT64_MAX) {
+  if (T->least == UINT64_MAX && !T->uses[LG_TICK_PROFILE]) {
     stop(T);
     return NULL;
   }

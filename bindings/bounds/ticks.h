@@ -9,6 +9,9 @@
 
 #include "bounds/bounds.h"
 
+/* A coroutine may wait between a tick and its hook. */
+enum { LG_SAMPLES = 8 };
+
 /* One for each hub that has, or had, ticks. The memory is never freed: a signal
  * that is on its way may come late. The handler writes the volatile fields, the
  * rest belongs to the hub's OS thread as well; only `hub` is read by others. */
@@ -39,6 +42,15 @@ struct lg_ticks {
                   const char *where, void *arg);
   void *long_arg;
   uint64_t long_told;
+  /* CPU time that is not sampled yet: since when; in which coroutines a hook is
+   * to take a sample, and for how many ns; ns of the hub itself. */
+  volatile uint64_t sampled;
+  volatile struct {
+    lua_State *L;
+    uint64_t ns;
+  } samples[LG_SAMPLES];
+  volatile uint64_t hub_ns;
+  int next_sample, by_thread;
 };
 /* Takes the signal for interruptions. 0, or why not. */
 const char *lg_ticks_interruptible(struct lg *G);
