@@ -10,6 +10,11 @@
 --- each once: nothing is lost, repeated or misplaced. A stream that was shut in
 --- peace and read to its end delivers all of them.
 ---
+--- A relay is such a stream over two connections, between which threads copy:
+--- whatever ends a copy, no byte is anywhere else than before or behind it.
+--- Datagrams arrive whole, at most once, and of the Unix family all in order.
+--- What a select chooses can be read.
+---
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
@@ -96,6 +101,56 @@ function Stream:fits(rest, i)
     end
   end
   return at > #rest, ("%d bytes that nobody sent"):format(#rest - at + 1)
+end
+
+----------------------------------------------------------- datagrams --
+
+--- One direction.
+---   texts    the datagrams, by number
+---   sent     true; or false, for it is not known if that one was sent
+---   got      the last number that was received, of the Unix family
+---   seen     those that were received
+local Post = {}
+Post.__index = Post
+
+local function unix_post()
+  local path = os.tmpname()
+  os.remove(path)
+  local to = assert(green.udp("unix:" .. path))
+  local from = assert(green.udp "unix:")
+  assert(from:setpeername(path))
+  os.remove(path)
+  return from, to
+end
+
+local function inet_post()
+  local to = assert(green.udp("127.0.0.1", 0))
+  local from = assert(green.udp())
+  local host, port = to:getsockname()
+  assert(from:setpeername(host, port))
+  return from, to
+end
+
+local function new_post()
+  local ordered = random(2) == 1
+  local from, to = (ordered and unix_post or inet_post)()
+  return setmetatable({from = from, to = to, ordered = ordered, sent = {},
+    texts = {}, got = 0, seen = {}}, Post)
+end
+
+--- What is wrong with that datagram, or nil.
+function Post:arrived(data)
+  local i = math.tointeger(tonumber(data:match "^(%d+):"))
+  if not i or self.sent[i] == nil then return "nobody sent it" end
+  if self.seen[i] then return ("number %d came twice"):format(i) end
+  if data ~= self.texts[i] then return ("number %d is changed"):format(i) end
+  self.seen[i] = true
+  if not self.ordered then return end
+  for k = self.got + 1, i - 1 do
+    if self.sent[k] then return ("number %d is lost"):format(k) end
+  end
+  if i < self.got then return ("number %d is late"):format(i) end
+  self.got = i
 end
 
 ------------------------------------------------------------------ world --
@@ -272,6 +327,73 @@ function moves.send(w)
 end
 moves.send_again = moves.send
 
+function moves.copy(w)
+  local relay = #w.relays > 0 and pick(w.relays)
+  if not relay or relay.over then return end
+  local n = pick {1, random(5000), random(300000), false} or nil
+  trace("%s: copy %s", relay.name, n)
+  local ok, moved, err, part = limited(pick {relay.source, relay.sink},
+    function() return relay.source:copy(relay.sink, n) end)
+  trace("%s: copied %s %s %s", relay.name, moved, err, part)
+  if not ok then return end
+  relay:copied(w, n, moved, err, part)
+end
+
+function moves.post(w)
+  local p = pick(w.posts)
+  local i = #p.sent + 1
+  local data = ("%d:"):format(i) .. some_bytes():sub(1, 3000)
+  p.sent[i], p.texts[i] = false, data
+  local ok, size, err = limited(p.from, function() return p.from:send(data) end)
+  if not ok then return end
+  if size == #data then
+    p.sent[i] = true
+  elseif size or err ~= "timeout" then
+    w:fail("datagram %d: %s %s", i, size, err)
+  end
+end
+
+function moves.fetch(w)
+  local p = pick(w.posts)
+  local call = pick {"receive", "receivefrom"}
+  local ok, data, err = limited(p.to, function()
+    return p.to[call](p.to)
+  end)
+  if not ok then return end -- none is lost
+  local why
+  if data then
+    why = p:arrived(data)
+  elseif err ~= "timeout" then
+    why = err
+  end
+  if why then w:fail("a datagram: %s", why) end
+end
+
+function moves.select(w)
+  local cases, of = {}, {}
+  for _ = 1, random(4) do
+    local thing = one_in(3) and pick(w.posts) or w:stream()
+    if thing.to:getfd() >= 0 and not thing.reader then
+      cases[#cases + 1], of[#of + 1] = thing.to, thing
+    end
+  end
+  if #cases == 0 then return end
+  local ok, i = pcall(green.select, cases, pick {0, 0.001, 0.01})
+  local chosen = ok and i and of[i]
+  if not chosen or chosen.reader or chosen.to:getfd() < 0 then return end
+  if getmetatable(chosen) == Post then return end
+  chosen.to:settimeout(0)
+  local read, data, err = pcall(chosen.to.recv, chosen.to, pick {1, 65536})
+  chosen.to:settimeout()
+  if not read then return end -- it is struck
+  chosen:take(data)
+  if err == "timeout" then
+    w:fail("%s: select chose it, and it is not readable", chosen.name)
+  elseif not data then
+    w:ended(chosen, err)
+  end
+end
+
 function moves.pause() green.sleep(random() / 300) end
 
 function moves.yield() green.sleep(0) end
@@ -373,12 +495,82 @@ function World:connect(kind)
   trace("%s, %s", there.name, back.name)
 end
 
+--- Between two connections.
+---   source, sink  where a copy reads and writes
+---   stream        what goes through it
+local Relay = {}
+Relay.__index = Relay
+
+function Relay:copied(w, n, moved, err, part)
+  local sum = moved or part
+  if not math.type(sum) or n and sum > n then
+    return w:fail("%s: copied %s %s %s of %s", self.name, moved, err, part, n)
+  end
+  self.moved = self.moved + sum
+  if moved and not (n and moved == n) then self.over = true end
+  if err and err ~= "timeout" then
+    self.over, self.stream.broken, self.stream.back.broken = true, true, true
+  end
+end
+
+--- Copies all that is left, and passes the end on.
+function Relay:finish(w)
+  while not self.over do
+    self:copied(w, nil, self.source:copy(self.sink))
+  end
+  if self.stream.broken then
+    self.source:close()
+    self.sink:close()
+  else
+    self.sink:shutdown "send"
+  end
+end
+
+function World:relay()
+  local kinds = {pick(KINDS), pick(KINDS)}
+  local a, b = pairs_of[kinds[1]]()
+  local c, d = pairs_of[kinds[2]]()
+  self.n = self.n + 1
+  local name = ("%s-%s%d"):format(kinds[1], kinds[2], self.n)
+  local there = new_stream(name .. " >", a, d)
+  local back = new_stream(name .. " <", d, a)
+  there.back, back.back = back, there
+  for _, s in ipairs {there, back} do
+    self.streams[#self.streams + 1] = s
+    self.relays[#self.relays + 1] = setmetatable({stream = s, name = s.name,
+      moved = 0, source = s == there and b or c,
+      sink = s == there and c or b}, Relay)
+  end
+end
+
+--- All datagrams that were sent have arrived, where the kernel drops none.
+function World:finish_posts()
+  for _, p in ipairs(self.posts) do
+    p.to:settimeout(0)
+    local data = p.to:receive()
+    while data do
+      local why = p:arrived(data)
+      if why then self:fail("a datagram: %s", why) end
+      data = p.to:receive()
+    end
+    for i = p.got + 1, p.ordered and #p.sent or 0 do
+      if p.sent[i] then self:fail("datagram %d is lost", i) end
+    end
+    p.from:close()
+    p.to:close()
+  end
+end
+
 --- Reads what is left, in a thread of its own for each stream, and compares.
 function World:finish()
   self.ending = true
   for _, t in ipairs(self.threads) do t:kill() end
   for _, t in ipairs(self.threads) do t:join() end
+  self:finish_posts()
   local group <close> = green.group()
+  for _, relay in ipairs(self.relays) do
+    group:spawn(relay.finish, relay, self)
+  end
   for _, s in ipairs(self.streams) do
     group:spawn(function()
       if s.to:getfd() < 0 then return end
@@ -399,14 +591,20 @@ function World:finish()
     s.from:close()
     s.to:close()
   end
+  for _, relay in ipairs(self.relays) do
+    relay.source:close()
+    relay.sink:close()
+  end
 end
 
 local function program()
   content = make_content()
-  local w = setmetatable({streams = {}, threads = {}, failures = {}, n = 0},
-    World)
+  local w = setmetatable({streams = {}, threads = {}, relays = {}, posts = {},
+    failures = {}, n = 0}, World)
   green.on_error(function(err) w:fail("an actor failed: %s", err) end)
   for _ = 1, random(3) do w:connect(pick(KINDS)) end
+  for _ = 1, random(0, 2) do w:relay() end
+  for i = 1, random(2) do w.posts[i] = new_post() end
   for _ = 1, random(2, 10) do w:spawn(random(5, 40)) end
   for _ = 1, random(5) do
     green.sleep(random() / 100)

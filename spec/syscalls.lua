@@ -2,7 +2,7 @@
 --- library.
 ---
 ---   lua5.4 spec/syscalls.lua [SECONDS [SEED]]   so many random cases
----   lua5.4 spec/syscalls.lua all [SCENARIO]     every case
+---   lua5.4 spec/syscalls.lua all [SCENARIO [CALL]]   every case
 ---   lua5.4 spec/syscalls.lua SCENARIO CALL N ERROR TIMES      that one
 ---
 --- A case is a scenario, a system call, the number of the call that fails, its
@@ -638,7 +638,7 @@ for _, name in ipairs(list) do
 end
 if mode == "all" then
   for _, name in ipairs(second and {second} or list) do
-    for _, call in ipairs(sorted(counts[name])) do
+    for _, call in ipairs(arg[3] and {arg[3]} or sorted(counts[name])) do
       local most = counts[name][call]
       for n = 1, most, most > 60 and most // 40 or 1 do
         for _, err in ipairs(ERRORS[call] or {}) do
