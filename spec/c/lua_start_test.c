@@ -275,6 +275,36 @@ static void test_stubborn(void) {
   close_host(&host);
 }
 
+/* Another state on the same hub; its library is opened and no more. */
+static void test_two_states(void) {
+  struct host host;
+  struct end mine, other, bare;
+  lua_State *L, *second = luaL_newstate();
+  open_host(&host, GREEN_DRIVE_LOOP);
+  if (!open_state(&host)) exit(1);
+  L = host.L;
+  luaL_openlibs(second);
+  if (green_lua_open(second, host.hub) != LUA_OK) exit(1);
+  if (luaL_dostring(second, "function sleep(s, ...) return ... end")) exit(1);
+  start(second, "sleep", &bare);
+  start(L, "forever", &mine);
+  uv_run(&host.loop, UV_RUN_NOWAIT);
+  uv_run(&host.loop, UV_RUN_NOWAIT);
+  CHECK(bare.calls == 1 && bare.status == LUA_OK && bare.first == 41,
+        "a script needs no require of its state's");
+  start(second, "sleep", &other);
+  green_lua_close(L);
+  lua_close(L);
+  CHECK(mine.calls == 1 && mine.first == -1,
+        "closing a state ends its scripts");
+  uv_run(&host.loop, UV_RUN_DEFAULT);
+  CHECK(other.calls == 1 && other.status == LUA_OK,
+        "and no other state's, which go on");
+  green_lua_close(second);
+  lua_close(second);
+  CHECK(close_host(&host) == 0, "and the hub can be closed");
+}
+
 /* ------------------------------------------------------------- the kill -- */
 
 static void spawn(lua_State *L, const char *function) {
@@ -466,6 +496,7 @@ int main(void) {
   test_close(GREEN_DRIVE_MAIN, "and with a hub of the program's own");
   test_plain_lua_close();
   test_stubborn();
+  test_two_states();
   test_kill();
   test_wait();
   test_memory(1,

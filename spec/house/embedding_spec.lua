@@ -22,6 +22,20 @@ local function list(command)
   return names
 end
 
+describe("docs/embedding.md", function()
+  it("shows parts of programs that are compiled", function()
+    local shown = 0
+    for name, code in read "docs/embedding.md"
+      :gmatch "<!%-%- from (%S+) %-%->\n```c\n(.-)```" do
+      local source = read("examples/embed/" .. name)
+      local is_there = source:find(code, 1, true)
+      assert(is_there, name .. " has no such lines:\n" .. code)
+      shown = shown + 1
+    end
+    assert.is_true(shown > 0)
+  end)
+end)
+
 describe("examples/embed", function()
   local dir, flags
   setup(function()
