@@ -229,10 +229,11 @@ docs:
 	@$(LUA) tools/map --write
 
 .PHONY: examples
-examples: $(BUILD)/examples/embed $(BUILD)/examples/c_only
+examples: $(BUILD)/examples/c_only $(patsubst %.c,$(BUILD)/%,\
+            $(shell grep -L 'needs: ' examples/embed/*.c))
 
-$(BUILD)/examples/embed: examples/embed.c $(BUILD)/libgreen_lua.a \
-                         $(BUILD)/flags-link
+$(BUILD)/examples/embed/%: examples/embed/%.c $(BUILD)/libgreen_lua.a \
+                           $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
 	  $(BUILD)/libgreen_lua.a $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) -lpthread

@@ -315,16 +315,6 @@ local function run_c(name, arguments)
   return out
 end
 
-describe("embed.c", function()
-  it("runs green threads on its loop, and its own timer beside them",
-    function()
-      local out = run_c "embed"
-      assert.matches("ant did part 3 after %d+ ticks", out)
-      assert.matches("bee: returned 4\n", out)
-      assert.matches("waiter: returned %d+\nclosed, after %d+ ticks", out)
-    end)
-end)
-
 describe("c_only.c", function()
   it("echoes every message of every client", function()
     assert.matches("50 connections served, 250 messages echoed, "
