@@ -3,6 +3,7 @@
 ---   lua5.4 spec/fuzz.lua [SECONDS [FIRST]]     programs FIRST, FIRST + 1, ...
 ---   LUAGREEN_SEED=n lua5.4 spec/fuzz.lua       that one
 ---   FUZZ_TRACE=1                               prints each act
+---   LUAGREEN_PREEMPT=s                         with preemption
 ---
 --- A program is a set of objects and some green threads, `actors`, that do a
 --- few random acts on them and on each other. An act may contain others, in C
@@ -1580,6 +1581,8 @@ end
 
 if arg and arg[0] and arg[0]:find "fuzz%.lua$" then
   local seed = math.tointeger(tonumber(os.getenv "LUAGREEN_SEED" or ""))
+  local slice = tonumber(os.getenv "LUAGREEN_PREEMPT" or "")
+  if slice then green.config {preempt = slice} end
   if seed then return fuzz.run(seed) end
   local first, bad = math.tointeger(tonumber(arg[2] or 1)), 0
   local n = fuzz.run_for(tonumber(arg[1] or 10), first, function(_, ok, err)
