@@ -405,6 +405,16 @@ local function states(rows)
   }
 end
 
+local function preempt(rows)
+  return {
+    name = "preempt",
+    title = "speed with ticks to that without: threads that switch, a " ..
+      "profile at 99 Hz, a thread that computes; turns beside that, ms of CPU",
+    columns = columns("armed", "profiled", "hog", "gap"),
+    rows = {rows.ours "preempt"},
+  }
+end
+
 local function gc(rows, options)
   local subject = {
     name = "gc",
@@ -442,7 +452,8 @@ function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
     switch, spawn, embed, idle, timer, handover, queues, ports, select_among,
-    pool, group, echo, line, tls, udp, proxy, lookup, states, gc, scale,
+    pool, group, echo, line, tls, udp, proxy, lookup, states, preempt, gc,
+    scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)
