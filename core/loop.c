@@ -147,7 +147,7 @@ static void poll_passing(struct green_hub *h) {
 /* The events of one call take 12 KB. libuv's turn comes with the next poll,
  * which the kernel tells of again. */
 void green__catch_up(struct green_hub *h) {
-  h->now = green_now();
+  green__read_clock(h);
   green__timers_fire(h, h->now);
   if (h->armed_fds && green_stack_left(h) > CATCH_UP_STACK)
     green__epoll_wait(h, 0);

@@ -53,14 +53,15 @@ static uint64_t next_number(struct lg *G) {
 }
 
 static void note(struct lg_terms *terms) {
-  terms->at[terms->count % NOTES] = green_now();
+  terms->at[terms->count % NOTES] = green_time(terms->G->hub);
   terms->next[terms->count % NOTES] = next_number(terms->G);
   terms->count++;
 }
 
 /* Smaller numbers are older than a life. */
 static uint64_t oldest_number(const struct lg_terms *terms) {
-  uint64_t now = green_now(), life = terms->G->limits.life, number = 0;
+  uint64_t now = green_time(terms->G->hub), life = terms->G->limits.life,
+           number = 0;
   int i;
   for (i = 0; i < NOTES && i < terms->count; i++)
     if (now - terms->at[i] >= life && terms->next[i] > number)
@@ -84,7 +85,7 @@ static void look_at_lives(struct lg *G) {
   struct search s = {G, oldest_number(terms)};
   int last = (terms->count + NOTES - 1) % NOTES;
   if (terms->count &&
-      green_now() - terms->at[last] < G->limits.life / (NOTES - 1))
+      green_time(G->hub) - terms->at[last] < G->limits.life / (NOTES - 1))
     return;
   note(terms);
   if (s.number) green_each_of(G->hub, &G->family, end_old, &s);
@@ -103,7 +104,8 @@ static void fired(struct green_hub *hub, struct green_timer *timer) {
 static void start_timer(struct lg_terms *terms) {
   uint64_t step = terms->G->limits.life / (NOTES - 1);
   terms->timer.fire = fired;
-  green_timer_start(terms->G->hub, &terms->timer, green_now() + step + 1);
+  green_timer_start(terms->G->hub, &terms->timer,
+                    green_time(terms->G->hub) + step + 1);
 }
 
 static void born(struct lg *G) {

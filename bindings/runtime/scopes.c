@@ -252,7 +252,8 @@ static int timeout_restart(lua_State *L) {
 static int timeout_expired(lua_State *L) {
   struct lg_scope *s = self(L);
   struct green_scope *scope = &s->scope;
-  if (scope->user && !scope->thread && scope->deadline <= green_now())
+  if (scope->user && !scope->thread &&
+      scope->deadline <= green_time(s->object.G->hub))
     scope->cancelled = 1;
   lua_pushboolean(L, green_scope_cancelled(s->object.G->hub, scope));
   return 1;

@@ -103,6 +103,22 @@ static void test_limits(void) {
   CHECK(noted("3timeoutfalse"), "and strike by it");
 }
 
+static void test_lives(void) {
+  struct green_lua_limits limits;
+  memset(&limits, 0, sizeof limits);
+  limits.size = sizeof limits;
+  limits.life = 5 * SECOND;
+  if (green_lua_limit(L, &limits) != 0) abort();
+  begin("t = green.spawn(green.sleep, 1e6)");
+  pass(4);
+  CHECK(run("return t:status() == 'blocked'"), "lives last by it");
+  pass(2);
+  pass(2);
+  CHECK(run("return t:status() == 'killed'"), "and end by it");
+  limits.life = 0;
+  green_lua_limit(L, &limits);
+}
+
 static void test_pause(void) {
   int i;
   begin(
@@ -127,6 +143,7 @@ int main(void) {
   test_sleep();
   test_later();
   test_limits();
+  test_lives();
   test_pause();
   CHECK(green_lua_close(L) == 0, "a paused game can be closed");
   lua_close(L);
