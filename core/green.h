@@ -123,7 +123,7 @@ struct green_options {
    * computes. 0: SIGURG; -1: none, these calls fail. */
   int tick_signal;
   /* OS threads for green_offload(); 0: 16. As many again may run while jobs
-   * hang whose callers have gone. Read when the first job begins. */
+   * hang whose callers have gone. */
   uint32_t max_jobs;
 };
 
@@ -218,8 +218,8 @@ int green_stats_sized(struct green_hub *hub, struct green_stats *stats,
 /* [hub] The number of threads that have not ended, main included. */
 uint32_t green_live(struct green_hub *hub);
 
-/* [hub] Options in force, to read and (poll_*, budget, grace) change; as old as
- * the library: see its `size`. */
+/* [hub] Options in force, to read and (poll_*, budget, grace, max_jobs) change;
+ * as old as the library: see its `size`. */
 struct green_options *green_config(struct green_hub *hub);
 void green_set_max_stacks(struct green_hub *hub, uint32_t max);
 

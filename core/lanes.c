@@ -158,6 +158,14 @@ void green__lane_open(struct green__lanes *lanes, struct green__lane *lane,
   lanes->first = lane;
 }
 
+void green__lane_bound(struct green__lane *lane, uint32_t most, uint32_t all) {
+  pthread_mutex_lock(&lane->lanes->lock);
+  lane->most = most;
+  lane->all = all;
+  if (is_surplus(lane)) pthread_cond_broadcast(&lane->more);
+  pthread_mutex_unlock(&lane->lanes->lock);
+}
+
 int green__lane_has_room(struct green__lane *lane) {
   int room;
   pthread_mutex_lock(&lane->lanes->lock);

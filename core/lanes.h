@@ -63,6 +63,8 @@ void green__lane_open(struct green__lanes *lanes, struct green__lane *lane,
 void green__lanes_shutdown(struct green_hub *h, struct green__lanes *lanes,
                            uint64_t ns);
 
+/* Other bounds, from the next task on. */
+void green__lane_bound(struct green__lane *lane, uint32_t most, uint32_t all);
 /* Sees to it that there is a thread for one more task: 0, or an error. Then it
  * can be queued, which does not fail. */
 int green__lane_prepare(struct green__lane *lane);

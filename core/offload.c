@@ -109,15 +109,24 @@ static void finish(struct green__lanes *lanes) {
 
 static int make_lane(struct green_hub *h) {
   struct green__offload *o = green__alloc(sizeof *o);
-  uint32_t most = h->options.max_jobs;
   int r = o ? green__lanes_open(h, &o->lanes, finish) : UV_ENOMEM;
   if (r < 0) {
     green__free(o);
     return r;
   }
-  green__lane_open(&o->lanes, &o->jobs, most, 2 * most);
+  green__lane_open(&o->lanes, &o->jobs, 1, 1);
   h->offload = o;
   return 0;
+}
+
+/* The bound may have been changed since the last job. */
+static int prepare(struct green_hub *h) {
+  uint32_t most = h->options.max_jobs;
+  int r = h->offload ? 0 : make_lane(h);
+  if (r < 0) return r;
+  if (h->offload->jobs.most != most)
+    green__lane_bound(&h->offload->jobs, most, 2 * most);
+  return green__lane_prepare(&h->offload->jobs);
 }
 
 /* Jobs are told by their flags, as their callers have left; so they get the
@@ -151,8 +160,7 @@ int green_job_begin(struct green_hub *h,
                     const struct green_wait_kind *kind) {
   struct green_job *job;
   int r = green__at_home(h) && !h->hot.closed ? 0 : UV_EPERM;
-  if (r == 0 && !h->offload) r = make_lane(h);
-  if (r == 0) r = green__lane_prepare(&h->offload->jobs);
+  if (r == 0) r = prepare(h);
   if (r < 0) return r;
   if (!(job = make(fn, dispose, arg))) return UV_ENOMEM;
   r = green_wait_begin(h, kind, job, &job->waiters, deadline);

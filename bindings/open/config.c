@@ -198,6 +198,7 @@ static const struct row rows[] = {
     {"keep_stacks", get_count, set_count, FIELD(keep_stacks), 0, MOST},
     {"max_stacks", get_option, set_max_stacks, OPTION(max_stacks), 1, MOST},
     {"max_threads", get_max_threads, set_max_threads, 0, 0, MOST},
+    {"max_jobs", get_option, set_option, OPTION(max_jobs), 1, 1024},
     {"max_line", get_net, set_net, NET(max_line), 0, MOST},
     {"max_client_line", get_net, set_net, NET(max_client_line), 0, MOST},
     {"dns_ttl", get_ms, set_ms, OPTION(lookup_ttl), 0, 1000000},

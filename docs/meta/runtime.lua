@@ -11,6 +11,8 @@ local green = {}
 ---@field keep_stacks? integer  while fewer threads are blocked on C stacks of
 --- their own, one that blocks may keep its stack, which is faster; 1024
 ---@field max_stacks? integer  of C stacks; beyond it blocking raises; 131072
+---@field max_jobs? integer  OS threads for the jobs of C modules, such as a
+--- query of SQLite; 16
 ---@field recycle? boolean  coroutines of ended threads are used again; true
 ---@field poll_switches? integer  switches between two polls; 256
 ---@field poll_ms? integer  milliseconds between two polls at most; 1

@@ -73,6 +73,15 @@ describe("a job of a C function", function()
     assert.equal(before + 3, blocking.disposed())
   end)
 
+  it("waits for its turn where max_jobs is less", function()
+    help.with_config({max_jobs = 1}, function()
+      local ts, start = {}, green.now()
+      for i = 1, 5 do ts[i] = green.spawn(blocking.offload, 0.01) end
+      for _, t in ipairs(ts) do t:wait() end
+      assert.is_true(green.now() - start >= 0.05)
+    end)
+  end)
+
   it("is disposed of when its end raises", function()
     local before = blocking.disposed()
     assert.has_error(function() blocking.offload(0, true) end, "finish fails")
