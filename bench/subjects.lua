@@ -350,6 +350,21 @@ local function tls(rows, options)
   }, options, "pair_tls")
 end
 
+local function http(rows, options)
+  local subject = {
+    name = "http",
+    title = "a request by socket.http, of so many at once (us of CPU time)",
+    notes = "how long all took, a tenth of a second being the server's (ms)",
+    columns = columns("200", "1000"),
+    rows = {rows.ours "http", rows.yields "http", rows.copas "http"},
+  }
+  for _, row in ipairs(subject.rows) do
+    local command = row.command:gsub(" +%%s$", "")
+    row.command = ("%s/with_http %%s %s"):format(options.here, command)
+  end
+  return subject
+end
+
 local function udp(rows, options)
   return served({
     name = "udp",
@@ -452,8 +467,8 @@ function subjects.subjects(options)
   local rows, list = row_makers(options), {}
   local makers = {
     switch, spawn, embed, idle, timer, handover, queues, ports, select_among,
-    pool, group, echo, line, tls, udp, proxy, lookup, states, preempt, gc,
-    scale,
+    pool, group, echo, line, tls, http, udp, proxy, lookup, states, preempt,
+    gc, scale,
   }
   for i, make in ipairs(makers) do
     local subject = make(rows, options)
