@@ -115,9 +115,6 @@ struct green_options {
    * not go back, and begins above 0. NULL: the monotonic clock. */
   uint64_t (*clock)(void *arg);
   void *clock_arg;
-  /* sizeof(struct green_options), so that fields can be added below; or 0:
-   * this one and those above it are all that the library reads. */
-  size_t size;
   /* The signal of a runtime's ticks, which preemption, the watchdog and CPU
    * profiles need. The hub's OS thread gets it while that is on and it
    * computes. 0: SIGURG; -1: none, these calls fail. */
@@ -125,6 +122,9 @@ struct green_options {
   /* OS threads for green_offload(); 0: 16. As many again may run while jobs
    * hang whose callers have gone. */
   uint32_t max_jobs;
+  /* sizeof(struct green_options), so that fields can be added below; or 0:
+   * this one and those above it are all that the library reads. */
+  size_t size;
 };
 
 /* [any] Opens a hub, which belongs to the calling OS thread from then on. NULL

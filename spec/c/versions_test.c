@@ -57,6 +57,27 @@ static void test_options(void) {
         "a size that cannot be is refused");
 }
 
+/* As the library will be when the options have grown by two fields. */
+static void test_growth(void) {
+  struct {
+    uint64_t a, b, c, d;
+  } mine, newer = {1, 2, 3, 4};
+  struct {
+    uint64_t a, b;
+  } older = {5, 6}, told = {7, 7};
+  size_t all = sizeof mine, few = sizeof older;
+  memset(&mine, 0x55, all);
+  CHECK(green__take_sized(&mine, all, &older, few, few) == 0 && mine.a == 5 &&
+            mine.b == 6 && mine.c == 0 && mine.d == 0,
+        "fields that an older program does not know are 0");
+  CHECK(green__take_sized(&told, few, &newer, all, few) == UV_EINVAL &&
+            told.a == 7,
+        "those of a newer one that are set are refused");
+  newer.c = newer.d = 0;
+  CHECK(green__take_sized(&told, few, &newer, all, few) == 0 && told.b == 2,
+        "and passed over when they are not");
+}
+
 static void test_old_initializers(void) {
   struct green_options o = {.drive = GREEN_DRIVE_STEP, .grace = 1};
   struct green_hub *hub;
@@ -168,6 +189,7 @@ int main(void) {
   struct green_hub *hub;
   test_version();
   test_options();
+  test_growth();
   test_old_initializers();
   green_open(&hub, NULL);
   test_stats(hub);
