@@ -7,12 +7,14 @@
  *   parked(...) ............. its values as the continuation finds them
  *   condition() ............. wait, park, signal, broadcast
  *   offload(s [, err]) ...... a job that takes s seconds: its text; or raises
+ *   gate() .................. job: one that lasts until `open` is called
  *   disposed() .............. of how many jobs
  *   may_block()
  *
  * SPDX-License-Identifier: MIT
  */
 #include <lauxlib.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -167,6 +169,65 @@ static int l_offload(lua_State *L) {
   return green_lua_offload(L, run, dispose, w, finish);
 }
 
+struct gate {
+  atomic_int holders, open;
+};
+
+static void release(void *arg) {
+  struct gate *g = arg;
+  if (atomic_fetch_sub(&g->holders, 1) == 1) free(g);
+}
+
+static struct gate *gate(lua_State *L) {
+  return *(struct gate **)luaL_checkudata(L, 1, "blocking.gate");
+}
+
+static int stand(struct green_job *job, void *arg) {
+  struct gate *g = arg;
+  while (!atomic_load(&g->open) && !green_job_cancelled(job)) usleep(100);
+  return 0;
+}
+
+static int passed(lua_State *L, int result, void *arg) {
+  (void)result, (void)arg;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int g_job(lua_State *L) {
+  struct gate *g = gate(L);
+  atomic_fetch_add(&g->holders, 1);
+  return green_lua_offload(L, stand, release, g, passed);
+}
+
+static int g_open(lua_State *L) {
+  atomic_store(&gate(L)->open, 1);
+  return 0;
+}
+
+static int g_gc(lua_State *L) {
+  release(gate(L));
+  return 0;
+}
+
+static int l_gate(lua_State *L) {
+  struct gate **p = lua_newuserdatauv(L, sizeof *p, 0);
+  if (!(*p = calloc(1, sizeof **p))) return luaL_error(L, "no memory");
+  atomic_init(&(*p)->holders, 1);
+  luaL_setmetatable(L, "blocking.gate");
+  return 1;
+}
+
+static void open_gate(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"job", g_job}, {"open", g_open}, {"__gc", g_gc}, {NULL, NULL}};
+  luaL_newmetatable(L, "blocking.gate");
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
 static int l_disposed(lua_State *L) {
   lua_pushinteger(L, disposed);
   return 1;
@@ -179,10 +240,12 @@ int luaopen_blocking(lua_State *L) {
                                        {"parked", l_parked},
                                        {"condition", l_condition},
                                        {"offload", l_offload},
+                                       {"gate", l_gate},
                                        {"disposed", l_disposed},
                                        {"may_block", l_may_block},
                                        {NULL, NULL}};
   open_condition(L);
+  open_gate(L);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -799,6 +799,12 @@ local things = {
     make = function() return blocking.condition() end,
     wait = function(o, s) return o:park(s) end,
     satisfy = function(o) o:broadcast() end,
+  }, {
+    name = "a job, in a C function", value = true, all = true, late = true,
+    unordered = true, limitless = true, foreign = true, what = "job",
+    make = function() return blocking.gate() end,
+    wait = function(o) return o:job() end,
+    satisfy = function(o) o:open() end,
   },
 }
 
