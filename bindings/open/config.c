@@ -261,6 +261,13 @@ static void text_field(lua_State *L, const char *name, const char *text) {
   lua_setfield(L, -2, name);
 }
 
+static uint64_t states_on(struct green_hub *hub) {
+  const struct green_family *f;
+  uint64_t n = 0;
+  for (f = green_families(hub); f; f = f->next) n++;
+  return n;
+}
+
 static void push_figures(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_lua_usage usage;
@@ -273,6 +280,7 @@ static void push_figures(lua_State *L) {
   field(L, "sleeps", s.sleeps);
   field(L, "spawned", s.spawned);
   field(L, "threads", lg_live_count(G));
+  field(L, "states", states_on(G->hub));
   field(L, "ready", s.ready);
   field(L, "kept", s.kept);
   field(L, "stacks", s.stacks);

@@ -52,6 +52,7 @@ function green.config(options) end
 ---@field idle_stacks integer  those not in use
 ---@field timers integer       armed
 ---@field external integer     things outside that can wake a thread
+---@field states integer       Lua states on the hub
 ---@field memory integer       bytes that the library has from the system, for
 --- all states of the process: not Lua's, not libuv's, not C stacks
 ---@field heap integer         bytes of this Lua state, as Lua counts them

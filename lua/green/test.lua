@@ -113,8 +113,10 @@ local function open_descriptors(before)
   return new_descriptors(before)
 end
 
---- Timers are listed only when no thread is left that may own them.
+--- Timers are listed only when no thread is left that may own them. Another
+--- state on the hub has timers and descriptors of its own, which look the same.
 local function add_others(lines, before)
+  if green.stats().states > 1 then return lines end
   local timers = green.stats().timers - before.timers
   if timers > 0 and #lines == 0 then
     lines[#lines + 1] = timers == 1 and "a timer" or timers .. " timers"

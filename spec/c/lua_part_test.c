@@ -115,6 +115,10 @@ static void test_lazy(struct green_hub *hub) {
             "assert(green.lissen == nil)"),
         "a function loads its module when it is first asked for");
   CHECK(run(L,
+            "local a, b = green.socketpair 'datagram'\n"
+            "assert(a:send 'x') a:close() b:close()"),
+        "what one module needs of another comes with it");
+  CHECK(run(L,
             "local n = 0 for _ in pairs(green) do n = n + 1 end\n"
             "assert(n > 50 and package.loaded['green.net.net'])"),
         "a program that looks around finds all of them");

@@ -517,6 +517,9 @@ end
 
 ------------------------------------------------------------ descriptors --
 
+--- The classes of datagram sockets, which that module opens.
+local function need_datagrams() require "green.net.datagrams" end
+
 --- Two sockets of the Unix family that are connected with each other.
 --- Datagrams keep their bounds. Never switches.
 ---@param kind? "stream"|"datagram"
@@ -527,6 +530,7 @@ function green.socketpair(kind)
   if kind ~= "stream" and kind ~= "datagram" then
     check.bad(1, "socketpair", "\"stream\" or \"datagram\" expected")
   end
+  if kind == "datagram" then need_datagrams() end
   local new = kind == "stream" and core.unix or core.unix_datagram
   local one, other = new(), new()
   if not (one and other) then return nil, "too many open files" end
@@ -544,6 +548,7 @@ function green.adopt(fd)
   check.value(fd, "integer", 1, "adopt")
   local kind, err = core.kind_of_fd(fd)
   if not kind then return nil, err end
+  need_datagrams()
   local new = kind == "unixdgram" and core.unix_datagram or core[kind]
   local sock
   sock, err = new()
