@@ -1,5 +1,5 @@
-/* account.c - what each thread costs: switches, time spent running, time spent
- * waiting.
+/* account.c - the costs of each thread: switches, time spent running, time
+ * spent waiting.
  *
  * The figures live in the thread's cold block and change only at switches, in
  * the scheduler's slow path, which each switch takes while accounting is on.

@@ -1,4 +1,4 @@
-/* answers.c - what libc answers, and copies of it.
+/* answers.c - the answers of libc, and copies of them.
  *
  * Each caller has a copy of its own, so that an answer may serve many.
  * green__lookup_run() and green__lookup_free() may run on any OS thread, the

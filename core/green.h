@@ -399,7 +399,7 @@ int green_fd_check(struct green_hub *hub, struct green_fd *f);
 int green_fd_is_closed(const struct green_fd *f);
 /* [hub] Calls room->ready once when there is room to write, whoever waits for
  * that: for bytes that nobody waits to send. It runs on any stack, must not
- * block, and may ask again. NULL: nothing is left. Who closes f asks in vain. 0
+ * block, and may ask again. NULL: nothing is left. A closed f calls nobody. 0
  * or why the kernel does not watch. */
 struct green_room {
   void (*ready)(struct green_hub *hub, struct green_fd *f,

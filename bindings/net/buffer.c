@@ -3,8 +3,8 @@
  * Reads land in one scratch buffer of the state. The socket whose bytes lie
  * there holds it: the bytes leave at the front, and only when the string that
  * delivers them is made, so that an error in between (memory was short for a
- * moment) loses none. Mostly they all leave at once, and no copy was made. Who
- * reads next moves the bytes of a former holder out, into a buffer of that
+ * moment) loses none. Mostly they all leave at once, and no copy was made. The
+ * next reader moves the bytes of a former holder out, into a buffer of that
  * socket's own, which comes from the state's allocator.
  *
  *   buffer == NULL      nothing is buffered: an idle socket is small
@@ -43,7 +43,7 @@ struct lg_scratch {
   char *bytes;
 };
 
-/* What points to the abandoned scratch of these bytes, or NULL. */
+/* The pointer to the abandoned scratch of these bytes, or NULL. */
 static struct lg_scratch **abandoned(struct lg_net *net, const char *bytes) {
   struct lg_scratch **p = &net->abandoned;
   while (*p && (*p)->bytes != bytes) p = &(*p)->next;
@@ -97,7 +97,7 @@ void lg_buffer_open(lua_State *L, struct lg_net *net) {
   net->scratch_room = LG_SCRATCH;
 }
 
-/* Who holds the scratch still was freed without its finalizer. */
+/* A socket that still holds the scratch was freed without its finalizer. */
 void lg_buffer_close(struct lg_net *net) {
   while (net->abandoned) free_scratch(&net->abandoned);
   net->holder = NULL;

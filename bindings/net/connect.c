@@ -148,7 +148,7 @@ static int connect_fresh(lua_State *L, struct lg *G, struct lg_socket *s,
   return r;
 }
 
-/* What a connect that failed has left does not count. */
+/* A descriptor that a failed connect has left does not count. */
 static void begin_anew(struct lg_socket *s) {
   if (!s->spent || s->connecting) return;
   lg_socket_shut(s);

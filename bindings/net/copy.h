@@ -1,4 +1,5 @@
-/* copy.h - what a copy between connections and one with a file share.
+/* copy.h - the part that copies between connections and copies with a file
+ * share.
  *
  * The state of a copy lies on the Lua stack, so that it outlasts waits.
  *

@@ -1,5 +1,5 @@
-/* copying.c - how far a copy has come, on the Lua stack, where it outlasts
- * waits; and how it ends.
+/* copying.c - the progress of a copy, on the Lua stack, where it outlasts
+ * waits; and its end.
  *
  * Never switches.
  *
@@ -47,7 +47,7 @@ const char *lg_copy_cannot_write(lua_State *L, const struct lg_socket *to) {
                          (lua_Integer)to->done);
 }
 
-/* What was not written stays with the source: the stream is not broken. */
+/* Bytes that were not written stay with the source: that stream is whole. */
 void lg_copy_interrupted(lua_State *L, struct lg *G) {
   lg_write_end(G, lua_touserdata(L, LG_COPY_TO));
 }

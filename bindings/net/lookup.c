@@ -37,7 +37,7 @@ static struct addrinfo hints_of(const struct lg_query *q) {
   return hints;
 }
 
-/* What needs no waiting needs no permission to wait. */
+/* A question that needs no waiting needs no permission to wait. */
 static int ask_system(lua_State *L, struct lg *G, const struct lg_query *q,
                       struct addrinfo **list) {
   struct addrinfo hints = hints_of(q);

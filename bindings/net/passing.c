@@ -202,9 +202,9 @@ static ssize_t receive_one(struct lg_socket *s, char *data, int *fd) {
   return n;
 }
 
-/* What has arrived: the descriptor and the bytes. Where memory is short, the
- * error tells that they are lost, and the descriptor is closed with the socket,
- * if not before. */
+/* Delivers the descriptor and the bytes that have arrived. Where memory is
+ * short, the error tells that they are lost, and the descriptor is closed with
+ * the socket, if not before. */
 static int deliver(lua_State *L, struct lg_socket *s, const char *data,
                    size_t n, int fd) {
   s->received += n;

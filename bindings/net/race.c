@@ -3,9 +3,9 @@
  * As RFC 8305 has it: attempts begin one after the other, families in turn, the
  * next one when the last has failed or has not answered for a while; the first
  * that succeeds wins, and all others are closed. So an address that swallows
- * packets costs a quarter of a second, and not the whole limit. What begins is
- * what the resolver put first: getaddrinfo() sorts by RFC 6724, which prefers
- * IPv6 where that leads anywhere, and by the machine's own rules.
+ * packets costs a quarter of a second, and not the whole limit. The address
+ * that the resolver put first begins: getaddrinfo() sorts by RFC 6724, which
+ * prefers IPv6 where that leads anywhere, and by the machine's own rules.
  *
  * getaddrinfo() answers for both families at once, so the race cannot begin
  * when one of them is known, as the RFC would like it (section 3).

@@ -115,8 +115,8 @@ static size_t next_size(struct lg_datagram *d, size_t n) {
   return d->size < n ? d->size : n;
 }
 
-/* Reads the next one into memory of Lua's: the number of results, or 0. What is
- * read cannot be lost but for memory for the string. */
+/* Reads the next one into memory of Lua's: the number of results, or 0. A
+ * datagram that was read can be lost only for want of memory for its string. */
 static int receive_large(lua_State *L, struct lg_datagram *d, size_t n,
                          int with_sender) {
   struct lg_socket *s = &d->socket;

@@ -33,7 +33,7 @@ static size_t most(void) {
   return (size_t)limit.rlim_cur;
 }
 
-/* What is asked: `n` descriptors, the readers first, which all have different
+/* The question: `n` descriptors, the readers first, which all have different
  * numbers within their list. The object of entry i is OBJECTS[i + 1]. */
 struct asked {
   struct lg *G;

@@ -59,8 +59,8 @@ struct lg_socket_kind {
 
 struct lg_socket;
 
-/* How bytes move between the buffer and the descriptor. What may fail returns
- * -errno, or -LG_LAYERED for an error that only the layer has words for;
+/* How bytes move between the buffer and the descriptor. Functions that may fail
+ * return -errno, or -LG_LAYERED for an error that only the layer has words for;
  * -EAGAIN: the caller waits for the descriptor. None of these raises, waits or
  * calls Lua.
  *
@@ -479,8 +479,8 @@ struct lg_seam {
   uint64_t (*now)(void);
   void (*drop_buffered)(struct lg_socket *s);
   void (*strip)(struct lg_socket *s, int polite);
-  /* What a layer holds while no thread sends goes when there is room: asks to
-   * be told once; NULL: no more. `again` asks from there. */
+  /* Bytes that a layer holds while no thread sends go when there is room: asks
+   * to be told once; NULL: no more. `again` asks from there. */
   void (*when_room)(struct lg_socket *s, struct green_room *room);
   int (*again)(struct green_hub *hub, struct green_fd *f,
                struct green_room *room);

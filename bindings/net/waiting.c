@@ -1,4 +1,4 @@
-/* waiting.c - how a socket's calls wait.
+/* waiting.c - the waits of a socket's calls.
  *
  * One thread reads; a second is refused, and the core's green_fd knows which
  * one it is. Writers take turns, so that a whole send is never interleaved. A
@@ -63,8 +63,8 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                           lg_wait_end(s, s->read_end), &op->kind);
   if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(s->f));
   if (unlikely(r < 0)) return cannot(L, s, op, r);
-  /* What a layer holds makes no descriptor readable: the turn of the others,
-   * for which a long read waits, is all. */
+  /* Bytes that a layer holds make no descriptor readable: the turn of the
+   * others, for which a long read waits, is all. */
   if (lg_layer_readable(s)) green_wake(G->hub, lg_current(G), GREEN_WOKEN);
   /* A collected socket closes its descriptor, which ends the wait. */
   return lg_park_unmarked(L, G, op, keep);
@@ -146,7 +146,8 @@ void lg_may_keep(lua_State *L, struct lg *G, const char *what) {
 }
 
 /* The same where a list of addresses is held: UV_EPERM, which is raised when
- * that is freed. What main makes to block was made on entry. */
+ * that is freed. The things that main makes in order to block were made on
+ * entry. */
 int lg_keep(lua_State *L, struct lg *G) {
   if (lg_refusal(L, G)) return UV_EPERM;
   green_keep_note(G->hub, L);

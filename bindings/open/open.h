@@ -1,4 +1,4 @@
-/* open.h - what the entry points are made of.
+/* open.h - the parts of the entry points.
  *
  * SPDX-License-Identifier: MIT
  */

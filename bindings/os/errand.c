@@ -6,9 +6,9 @@
  * wait for: if it cannot be, nothing has happened yet.
  *
  * An errand is shared by the green side and its OS thread, and the last frees
- * it. Whoever loses interest just lets go: the call goes on, a child is reaped
- * all the same, and the state may be closed meanwhile. What both sides touch is
- * under the lock.
+ * it. A caller that loses interest just lets go: the call goes on, a child is
+ * reaped all the same, and the state may be closed meanwhile. What both sides
+ * touch is under the lock.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -46,8 +46,8 @@ static int result(lua_State *L, struct lg *G, struct lg_child *c,
 
 /* --- popen --- */
 
-/* What the file holds back goes first, while somebody reads it. Interrupted, it
- * leaves the handle open. */
+/* The bytes that the file holds back go first, while somebody reads them.
+ * Interrupted, it leaves the handle open. */
 static void flush(lua_State *L, struct handle *h) {
   int r = 0;
   h->file.closef = close_handle;

@@ -197,7 +197,7 @@ static size_t step(int fd) {
   return isatty(fd) ? 256 : PIPE_BUF;
 }
 
-/* What fflush() writes at once must not be more than a pipe takes. */
+/* fflush() must not have more to write at once than a pipe takes. */
 static size_t room(FILE *f) {
   size_t size = __fbufsize(f), held = __fpending(f);
   if (size > PIPE_BUF) size = PIPE_BUF;

@@ -29,7 +29,7 @@ static void put_text(BIO *b, const char *name, const char *value) {
   if (value) put(b, name, value, strlen(value));
 }
 
-/* What was printed into a BIO of its own; frees that. */
+/* Pushes the text that was printed into a BIO, and frees that. */
 static void put_printed(BIO *b, const char *name, BIO *printed) {
   char *data = NULL;
   long size = printed ? BIO_get_mem_data(printed, &data) : 0;

@@ -163,7 +163,7 @@ static size_t held(const struct lg_socket *s) {
   return t->failed || t->write_failed ? 0 : tls_held(t);
 }
 
-/* What is pending may be a part of a record, or none of the program's. */
+/* Pending bytes may be a part of a record, or none of the program's. */
 static int readable(struct lg_socket *s) {
   struct tls *t = s->layered;
   uint8_t drained = s->drained;

@@ -1,9 +1,9 @@
 /* make.c - a context is made: one setting after the other.
  *
  * Each is a method that returns true, or nil and why not; green.tls calls those
- * that a program's parameters ask for, on a context that nobody uses yet. What
- * OpenSSL would ask a terminal for, a password, is an error where none is
- * given. Passwords do not stay behind.
+ * that a program's parameters ask for, on a context that nobody uses yet.
+ * OpenSSL would ask a terminal for a password: where none is given, that is an
+ * error. Passwords do not stay behind.
  *
  * Nothing here waits but for the disk.
  *

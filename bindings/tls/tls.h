@@ -41,8 +41,8 @@ struct tls_session {
 };
 enum { TLS_SESSIONS = 64 }; /* of a context; the oldest gives way */
 
-/* What belongs to an SSL_CTX beside it, and ends with it. Connections keep
- * theirs, whatever becomes of the context. */
+/* The things that belong to an SSL_CTX beside it, and end with it. Connections
+ * keep theirs, whatever becomes of the context. */
 struct tls_extra {
   unsigned char *alpn; /* as on the wire */
   size_t alpn_size;

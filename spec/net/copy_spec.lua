@@ -1,5 +1,5 @@
--- The promises of copies: bytes moved without strings. SPDX-License-Identifier:
--- MIT
+-- The promises of copies: bytes moved without strings.
+-- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"
 

@@ -1,4 +1,4 @@
--- What a user may rely on of copies, and what looks at bytes, over TLS.
+-- The promises of copies, and of calls that look at bytes, over TLS.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"

@@ -1,4 +1,5 @@
--- The promises of datagrams: UDP and Unix sockets. SPDX-License-Identifier: MIT
+-- The promises of datagrams: UDP and Unix sockets.
+-- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"
 local luasocket = require "green.socket"

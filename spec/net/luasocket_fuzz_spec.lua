@@ -1,4 +1,4 @@
--- What a user may rely on of select: whatever threads do with the sockets that
+-- The promise of select: whatever threads do with the sockets that
 -- it waits for, it ends when one is ready, and only then.
 -- SPDX-License-Identifier: MIT
 local green = require "green"

@@ -1,4 +1,4 @@
--- What a user may rely on of green.socket beyond what LuaSocket does: a wait
+-- The promises of green.socket beyond those of LuaSocket: a wait
 -- blocks the calling thread alone, and an interruption leaves nothing behind.
 -- SPDX-License-Identifier: MIT
 local green = require "green"

@@ -1,4 +1,4 @@
--- What a user may rely on of green.socket: it does what LuaSocket does, to the
+-- The promise of green.socket: it does the same as LuaSocket, to the
 -- word. Each behaviour is compared with what is written here, and with what the
 -- installed LuaSocket does, if there is one.
 -- SPDX-License-Identifier: MIT

@@ -1,4 +1,4 @@
--- What a user may rely on: LuaSocket's own tests pass on green.socket, in the
+-- The promise that LuaSocket's own tests pass on green.socket, in the
 -- main thread and in a green thread, as far as they pass on LuaSocket. They run
 -- from a checkout that LUASOCKET_TESTS names, .../luasocket/test, and take a
 -- minute; without it they are skipped.

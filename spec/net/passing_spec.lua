@@ -1,4 +1,4 @@
--- What a user may rely on: bytes looked at and given back, connections broken
+-- The promises of bytes looked at and given back, connections broken
 -- off, descriptors passed and adopted.
 -- SPDX-License-Identifier: MIT
 local green = require "green"

@@ -1,4 +1,5 @@
--- The promises of green.serve. SPDX-License-Identifier: MIT
+-- The promises of green.serve.
+-- SPDX-License-Identifier: MIT
 local green = require "green"
 
 local function listening()

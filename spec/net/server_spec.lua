@@ -1,4 +1,4 @@
--- What a user may rely on of green.server.
+-- The promises of green.server.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"

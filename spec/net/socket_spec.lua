@@ -1,4 +1,5 @@
--- The promises of sockets. SPDX-License-Identifier: MIT
+-- The promises of sockets.
+-- SPDX-License-Identifier: MIT
 local green = require "green"
 
 --- A listener on a free port of the loopback, and the port.

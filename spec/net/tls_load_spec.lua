@@ -1,4 +1,4 @@
--- What a user may rely on of TLS where there is much of it: connections, bytes,
+-- The promises of TLS where there is much of it: connections, bytes,
 -- new keys under way; and behind a PROXY header.
 -- SPDX-License-Identifier: MIT
 local green = require "green"

@@ -1,4 +1,4 @@
--- What a user may rely on of connections with TLS.
+-- The promises of connections with TLS.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"

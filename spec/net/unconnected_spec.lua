@@ -1,5 +1,6 @@
 -- The promises of green.socket: sockets that are not connected yet, with
--- LuaSocket's names and words. SPDX-License-Identifier: MIT
+-- LuaSocket's names and words.
+-- SPDX-License-Identifier: MIT
 local green = require "green"
 local help = require "spec.help"
 
