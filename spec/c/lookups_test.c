@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../../core/resolve.h"
+#include "os_threads.h"
 #include "test.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -443,6 +444,7 @@ static void test_close(void) {
 }
 
 int main(void) {
+  int before = count_os_threads_before();
   alarm(120);
   test_many();
   test_equal();
@@ -457,5 +459,6 @@ int main(void) {
   test_names();
   test_local_names();
   test_close();
+  wait_for_os_threads(before);
   return test_end();
 }

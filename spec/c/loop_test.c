@@ -263,8 +263,10 @@ static int closes(struct green_hub *h, void *arg) {
 }
 
 static struct green_hub *closed_in_callback;
+static struct green_thread *victim;
 
 static void on_close_timer(uv_timer_t *timer) {
+  if (strcmp(green_status(victim), "blocked") != 0) return; /* in 2 ms */
   green_close(closed_in_callback);
   uv_close((uv_handle_t *)timer, NULL);
 }
@@ -276,9 +278,9 @@ static void test_close_places(void) {
   green_spawn(closed_in_callback, NULL, closes, NULL);
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(ran == 1, "a thread cannot close its hub, nor step it");
-  green_spawn(closed_in_callback, NULL, for_ever, NULL);
+  green_spawn(closed_in_callback, &victim, for_ever, NULL);
   uv_timer_init(&loop, &timer);
-  uv_timer_start(&timer, on_close_timer, 2, 0);
+  uv_timer_start(&timer, on_close_timer, 2, 2);
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(ran == 2 && uv_loop_close(&loop) == 0, "a callback of the host can");
 }

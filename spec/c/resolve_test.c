@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "../../core/internal.h"
+#include "os_threads.h"
 #include "test.h"
 
 static struct green_hub *open_hub(void) {
@@ -152,35 +153,8 @@ static void test_close(void) {
   CHECK(1, "a hub can be closed with look-ups under way and queued");
 }
 
-/* Those that are still in getaddrinfo(3) end on their own. */
-static int os_threads(void) {
-  DIR *dir = opendir("/proc/self/task");
-  int n = 0;
-  if (!dir) return 1;
-  while (readdir(dir)) n++;
-  closedir(dir);
-  return n - 2;
-}
-
-static void wait_for_os_threads(int most) {
-  struct timespec ms = {0, 1000000};
-  while (os_threads() > most) nanosleep(&ms, NULL);
-}
-
-static void *nothing(void *arg) {
-  return arg;
-}
-
-/* A sanitizer makes a thread of its own beside the first. */
-static int count_before(void) {
-  pthread_t first;
-  pthread_create(&first, NULL, nothing, NULL);
-  pthread_join(first, NULL);
-  return os_threads();
-}
-
 int main(void) {
-  int before = count_before();
+  int before = count_os_threads_before();
   test_numeric();
   test_names();
   test_many();
