@@ -472,7 +472,7 @@ static int run_short(struct memory *limits, int *started) {
 static void test_memory(long times, const char *sentence) {
   struct memory none = {0, 0, 0, 0};
   int started = 0, right = run_short(&none, &started);
-  long n, step = RUNNING_ON_VALGRIND || SANITIZED ? 7 : 1, short_of = 0;
+  long n, short_of = 0, step = RUNNING_ON_VALGRIND ? 31 : SANITIZED ? 7 : 1;
   CHECK(right && started == 8, "with memory enough each script has its end");
   for (n = 1; n <= none.calls + 5; n += step) {
     struct memory m = {0, n, n + times - 1, 0};
