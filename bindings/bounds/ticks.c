@@ -202,6 +202,7 @@ static int is_due(const struct lg_ticks *T, const struct lg *G, int use) {
   if (use == LG_TICK_INTERRUPT)
     return __atomic_load_n(&T->interrupt, __ATOMIC_RELAXED) && ns;
   if (!T->uses[use] || !ns) return 0;
+  if (use == LG_TICK_END) return 1; /* it counts what came before, too */
   return ns >= T->uses[use] ||
          (use == LG_TICK_WATCHDOG && is_overdue(T, T->armed_switches));
 }
