@@ -19,6 +19,7 @@ void green__account_left(struct green_hub *h, struct green_thread *t,
   struct green__cold *cold = green__cold(h, t);
   if (!cold) return; /* no memory: uncounted */
   if (h->watching & GREEN__ACCOUNTS) cold->account.running += now - h->went_on;
+  if (h->ran) h->ran(h, t, now - h->went_on);
   h->went_on = now;
   cold->left = t->state == GREEN_BLOCKED ? h->now : 0;
   cold->queued = t->state == GREEN_READY ? now : 0;
@@ -72,9 +73,12 @@ void green_accounting(struct green_hub *h, int on) {
 void green_watch_waits(struct green_hub *h,
                        void (*waited)(struct green_hub *hub,
                                       struct green_thread *thread,
-                                      uint64_t ns)) {
+                                      uint64_t ns),
+                       void (*ran)(struct green_hub *hub,
+                                   struct green_thread *thread, uint64_t ns)) {
   if (waited && !green_accounts(h)) begin(h);
   h->waited = waited;
+  h->ran = ran;
   green__watch(h, GREEN__WAITS, waited != NULL);
 }
 

@@ -659,12 +659,15 @@ int green_trace_begin(struct green_hub *hub, uint32_t events,
 size_t green_json(char *to, const char *text, size_t length);
 
 /* Calls `waited` for each thread that goes on after a wait, before it does, as
- * long as its stack is as it was; with the ns that it waited. It must not raise
- * or switch. NULL: no more. */
+ * long as its stack is as it was, with the ns that it waited; and `ran` (may be
+ * NULL) for each thread that leaves or has ended, with the ns that it ran. They
+ * must not raise or switch. NULL: no more. */
 void green_watch_waits(struct green_hub *hub,
                        void (*waited)(struct green_hub *hub,
                                       struct green_thread *thread,
-                                      uint64_t ns));
+                                      uint64_t ns),
+                       void (*ran)(struct green_hub *hub,
+                                   struct green_thread *thread, uint64_t ns));
 /* Two halves of green_offload(). The first queues the job and begins the wait
  * of the current thread, with t->on the job; a kind of the runtime's own names
  * the leave and the undo below. After a code nothing has begun, and arg is the

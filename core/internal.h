@@ -355,6 +355,7 @@ struct green_hub {
   struct green_thread *from; /* it has left, and is not over */
   void (*waited)(struct green_hub *hub, struct green_thread *thread,
                  uint64_t ns);
+  void (*ran)(struct green_hub *hub, struct green_thread *thread, uint64_t ns);
   uint8_t in_batch, own, closing;
   uint8_t uses_libuv;  /* MAIN drive: there may be handles in its loop */
   uint8_t watching;    /* enum green__watching: what each switch tells */

@@ -22,7 +22,7 @@ for key in pairs(debug.getregistry()) do before[key] = true end
 local green = require "green"
 local core = require "green.core"
 for _, name in ipairs {"backdoor", "dag", "dns", "socket", "health",
-  "metrics", "test", "trace"} do
+  "metrics", "profile", "test", "trace"} do
   local _ = green[name]
 end
 

@@ -110,6 +110,7 @@ static void open_core(lua_State *L) {
   lg_open_trace(L);
   lg_open_watchdog(L);
   lg_open_figures(L);
+  lg_open_profile(L);
   lg_open_block(L);
   lg_open_sandbox(L);
   lg_open_offload(L);

@@ -26,6 +26,7 @@
 #include "thread/dump_signal.h"
 #include "thread/end.h"
 #include "thread/thread.h"
+#include "watch/watch.h"
 
 /* The state is on the hub no more. */
 static void leave_hub(struct lg *G, struct green_hub *hub) {
@@ -47,6 +48,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_ticks_off(G);
   lg_sockets_shut(L, G);
   lg_dump_signal_off(G);
+  lg_profile_drop(G);
   lg_scopes_leave(G);
   lg_locks_drop(G);
   lg_scripts_end(G);

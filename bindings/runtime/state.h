@@ -67,6 +67,7 @@ struct lg {
   int duty_count;
   /* While top or a profile is on: a thread has ended; see watch/. */
   void (*watch_end)(struct lg *G, struct green_thread *t);
+  struct lg_profile *profile;         /* of waits, while it is on */
   struct lg_tally *tally;             /* of those that ended */
   struct lg_sites *sites;             /* where threads are spawned */
   struct lg_dump_signal *dump_signal; /* while it is on */

@@ -345,11 +345,26 @@ static int l_drop(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"trace_start", l_start},     {"trace_running", l_running},
-    {"trace_save", l_save},       {"trace_text", l_text},
-    {"trace_drop", l_drop},       {"trace_mark", l_mark},
-    {"trace_counter", l_counter}, {NULL, NULL}};
+/* json(text): what stands between the quotes of a JSON string. */
+static int l_json(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  size_t size = green_json(NULL, text, length);
+  luaL_Buffer b;
+  green_json(luaL_buffinitsize(L, &b, size), text, length);
+  luaL_pushresultsize(&b, size);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"json", l_json},
+                                     {"trace_start", l_start},
+                                     {"trace_running", l_running},
+                                     {"trace_save", l_save},
+                                     {"trace_text", l_text},
+                                     {"trace_drop", l_drop},
+                                     {"trace_mark", l_mark},
+                                     {"trace_counter", l_counter},
+                                     {NULL, NULL}};
 
 void lg_open_trace(lua_State *L) {
   static const luaL_Reg span[] = {{"trace_span", l_span}, {NULL, NULL}};

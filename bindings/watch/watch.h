@@ -27,6 +27,9 @@ void lg_tally_free(struct lg_tally *tally);
 struct lg_sums *lg_tally_at(struct lg_tally *tally, const char *text,
                             size_t length);
 
+/* profile.c: the state ends. */
+void lg_profile_drop(struct lg *G);
+
 /* figures.c: what stats() has of them, pushed as a table. */
 void lg_push_lag(lua_State *L, struct lg *G);
 void lg_push_gc(lua_State *L);

@@ -77,6 +77,7 @@ local modules <const> = {backdoor = true, dag = true, dns = true,
                          server = "green.net.server",
                          socket = true, ssl = true, test = true, tls = true,
                          health = true, metrics = true,
+                         profile = true,
                          top = "green.watch.top", trace = true}
 
 local home = {monkey_patch = "green.patch", import_patched = "green.patch",

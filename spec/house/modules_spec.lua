@@ -70,7 +70,7 @@ describe("a module of the library", function()
     .. "later", function()
       local green = require "green"
       for _, name in ipairs {"backdoor", "dag", "dns", "health", "metrics",
-        "test", "trace"} do
+        "profile", "test", "trace"} do
         assert.matches('local _ENV <const> = require "green.runtime.std"',
           contents("lua/green/" .. name .. ".lua"), 1, true)
         assert.equal(require("green." .. name), green[name])

@@ -76,7 +76,7 @@ local made_by = {
 
 --- Modules that are required by their names; their classes are called so.
 local modules = {"green.backdoor", "green.dns", "green.health", "green.metrics",
-  "green.test", "green.trace"}
+  "green.profile", "green.test", "green.trace"}
 
 --- The value of an upvalue of a function, or of one that it calls.
 local function upvalue(f, name, depth)
