@@ -460,6 +460,20 @@ local function scale(rows)
   return subject
 end
 
+local function watch(rows)
+  local subject = {
+    name = "watch",
+    title = "watched: CPU time of an echo's round trip in one process, of a " ..
+      "trace's file (64 Ki events), of a scrape (1,000 series) (ns)",
+    columns = {{label = "ns", args = ""}},
+    rows = {},
+  }
+  for _, mode in ipairs{"off", "accounting", "trace", "waits", "file", "scrape"} do
+    table.insert(subject.rows, named(rows.ours("watch", mode), mode))
+  end
+  return subject
+end
+
 --- All subjects in order.
 ---@param options table  here, build, quick; gevent, eventlet, asyncio
 ---@return table[]
@@ -470,6 +484,7 @@ function subjects.subjects(options)
     pool, group, echo, line, tls, http, udp, proxy, lookup, states, preempt,
     gc, scale,
   }
+  makers[#makers + 1] = watch
   for i, make in ipairs(makers) do
     local subject = make(rows, options)
     subject.runs = options.quick and 1 or subject.runs or 3
