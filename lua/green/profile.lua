@@ -12,15 +12,15 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local io, ipairs, math, pairs, table, type = io, ipairs, math, pairs, table,
-  type
+local io, ipairs, math, pairs, require, table, type = io, ipairs, math, pairs,
+  require, table, type
 
 local profile = {}
 
 ---@class green.profile.kind
 ---@field begin fun(opts: table)
 ---@field finish fun(): table, string, number
-local kinds = {}
+local kinds = {cpu = require "green.bounds.cpu"}
 profile.kinds = kinds
 
 --- The kind that is on.
@@ -51,8 +51,7 @@ end
 ---@param opts? {what: string, by: string, hz: number}
 function profile.start(opts)
   opts = check.options(opts, known, 1, "start")
-  local what = one_of(opts.what or kinds.cpu and "cpu" or "wall", kinds,
-    "what")
+  local what = one_of(opts.what or "cpu", kinds, "what")
   one_of(opts.by or "name", {name = true, thread = true}, "by")
   if opts.hz and not (opts.hz >= 1 and opts.hz <= 1000) then
     check.misuse("'hz' in 'start' is from 1 to 1000")

@@ -4,6 +4,7 @@
 
 local green = require "green"
 local help = require "spec.help"
+local plain_it = it
 local it = require "green.test".it(it, {order = "fifo"})
 
 local profile = green.profile
@@ -31,6 +32,16 @@ local function weight(text, pattern)
   end
   return sum
 end
+
+describe("green.profile", function()
+  plain_it("is of CPU time unless told otherwise", function()
+    local text = profiled({hz = 1000}, function()
+      local stop = os.clock() + 0.1
+      while os.clock() < stop do end
+    end)
+    assert.is_true(weight(text, "profile_spec.lua") > 20000, text)
+  end)
+end)
 
 describe("green.profile of waits", function()
   it("folds the stack of each wait, with its time", function()
