@@ -468,7 +468,8 @@ local function watch(rows)
     columns = {{label = "ns", args = ""}},
     rows = {},
   }
-  for _, mode in ipairs{"off", "accounting", "trace", "waits", "file", "scrape"} do
+  for _, mode in ipairs{"off", "accounting", "trace", "waits", "file",
+                        "scrape"} do
     table.insert(subject.rows, named(rows.ours("watch", mode), mode))
   end
   return subject
