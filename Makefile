@@ -163,7 +163,7 @@ $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 
 # C tests see the core's own functions; those named lua_* the binding's, too.
 .PHONY: c-tests
-c-tests: $(C_TESTS) $(BUILD)/spec/eager_gc.so $(BUILD)/spec/failing.so
+c-tests: $(C_TESTS) $(BUILD)/spec/settings $(BUILD)/spec/eager_gc.so $(BUILD)/spec/failing.so
 
 # A program of a host's in C++, with the headers that are installed.
 $(CXX_TESTS): $(BUILD)/spec/%: spec/c/%.cc spec/c/test.h \
@@ -179,6 +179,15 @@ $(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c spec/c/test.h \
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
 	  $(BUILD)/libgreen_lua.a $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) -lpthread
+
+# A host that runs spec files; see tools/settings. Modules of C that the specs
+# load find Lua in it.
+$(BUILD)/spec/settings: spec/c/settings.c $(BUILD)/libgreen_lua.a \
+                        $(BUILD)/flags-link
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
+	  -rdynamic $(BUILD)/libgreen_lua.a $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) \
+	  -lpthread
 
 # nodelete: the state frees memory by it when its module is gone already.
 $(BUILD)/spec/eager_gc.so: spec/c/eager_gc.c $(BUILD)/flags \
