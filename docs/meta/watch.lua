@@ -26,7 +26,8 @@ function green.dump(file) end
 ---@field dump_signal? string|false  a signal that makes the program write a
 --- dump to stderr, such as "USR1" or "SIGUSR1": one of USR1, USR2, HUP, QUIT,
 --- TERM, ALRM, CONT, WINCH, URG, IO, PROF and VTALRM. A thread that computes
---- delays it. It makes no wake-ups and keeps no program running; false
+--- delays it, unless `preempt` is set, and `watchdog` names such a thread. It
+--- makes no wake-ups and keeps no program running; false
 
 ---@class green.stats
 ---@field uptime number  seconds since the library was opened
