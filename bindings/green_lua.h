@@ -240,6 +240,29 @@ int green_on_long(lua_State *L, uint64_t ns,
                   void (*f)(struct green_hub *hub, struct green_thread *thread,
                             uint64_t ran, const char *where, void *arg),
                   void *arg);
+/* What a script may reach beyond the language itself, green threads and the
+ * objects of its own: each is a grant, and without it the thing is gone. */
+enum green_lua_grant {
+  GREEN_LUA_OUTPUT = 1,    /* print, at a bounded rate */
+  GREEN_LUA_COROUTINE = 2, /* the library coroutine */
+  GREEN_LUA_IO = 4,        /* the library io: all files of the process */
+  GREEN_LUA_OS = 8,        /* all of os, not only the time of day */
+  GREEN_LUA_CONNECT = 16,  /* connections to anywhere, datagrams */
+  GREEN_LUA_LISTEN = 32,   /* listeners and servers */
+  GREEN_LUA_REQUIRE = 64,  /* require: every module, those in C too */
+  GREEN_LUA_DEBUG = 128,   /* the library debug, which breaks every bound */
+  GREEN_LUA_THREADS = 256  /* to see and kill threads that are not its own */
+};
+/* [hub] Pushes the globals of a new sandbox (docs/embedding.md). LUA_OK; or
+ * another status of Lua's, and an error if there is room for one. Does not
+ * raise. */
+int green_lua_sandbox(lua_State *L, unsigned grants);
+/* [hub] Pushes the function of a text, which has the table at `env` as its
+ * globals. Never loads bytecode. LUA_OK, or LUA_ERRSYNTAX or LUA_ERRMEM and the
+ * error. Does not raise. Start it as a thread: the sandbox's bounds are those
+ * of its threads. */
+int green_lua_load_in(lua_State *L, int env, const char *text, size_t size,
+                      const char *name);
 
 /* [hub] lua_CFunction behind require "green.core". */
 int luaopen_green_core(lua_State *L);

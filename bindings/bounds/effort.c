@@ -13,10 +13,11 @@
 
 #include "bounds/box.h"
 #include "bounds/memory.h"
-#include "runtime/interrupt.h"
+#include "bounds/ticks.h"
+#include "runtime/force.h"
 #include "runtime/nested.h"
-#include "runtime/park.h"
 #include "runtime/refusal.h"
+#include "runtime/strike.h"
 
 /* How long a thread may compute in one call before the others get a turn. */
 enum { TURN_NS = 1000000 };
@@ -25,13 +26,34 @@ enum { TURN_NS = 1000000 };
  * at the clock so often: a second or so. */
 enum { MOST_LOOKS = 20000 };
 
-static void give_turn(lua_State *L, struct lg *G) {
-  int r;
-  if (lg_current(G) == green_main(G->hub)) lg_main_blocks(L, G);
+static void raise_strike(struct lg_effort *e) {
+  lua_State *L = e->L;
+  struct lg *G = e->G;
+  struct green_scope *scope;
+  enum green_strike strike = green_strikes(G->hub, lg_current(G), &scope);
+  if (strike == GREEN_STRIKE_NONE) return;
+  if (green_deliver(G->hub, strike, scope) == GREEN_FORCE && !e->stays)
+    lg_force(L, G);
+  if (strike == GREEN_STRIKE_KILL) lg_watch_killed(L, G);
+  lg_push_strike(L, G, strike, scope);
+  lua_error(L);
+}
+
+/* As a tick does between two instructions of Lua: the end of a stretch or of a
+ * life, a turn, and what has struck meanwhile. 0: it must not switch here. */
+static int rest(struct lg_effort *e, uint64_t ran) {
+  lua_State *L = e->L;
+  struct lg *G = e->G;
+  lua_Debug ar;
+  luaL_checkstack(L, LUA_MINSTACK, "luagreen");
+  if (!lua_getstack(L, 0, &ar)) return 0;
+  if (G->limits.stretch || G->terms) G->tick_acts[LG_TICK_END](L, G, &ar, ran);
+  raise_strike(e);
+  if (lg_refusal(L, G)) return 0;
   if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);
-  green_keep_note(G->hub, L);
-  r = green_sleep(G->hub, 0);
-  if (r < 0) lg_raise_code(L, G, r, "a long call");
+  lg_make_yield(L, G, &ar, ran);
+  raise_strike(e);
+  return 1;
 }
 
 void lg_rest(struct lg_effort *e) {
@@ -43,10 +65,7 @@ void lg_rest(struct lg_effort *e) {
   now = uv_hrtime();
   if (!e->since) e->since = now;
   if (now - e->since < TURN_NS) return;
-  luaL_checkstack(e->L, LUA_MINSTACK, "luagreen");
-  if (!lg_refusal(e->L, G) && green_keep_reserve(G->hub) == 0)
-    give_turn(e->L, G);
-  else if (e->looks > MOST_LOOKS)
+  if (!rest(e, now - e->since) && e->looks > MOST_LOOKS)
     luaL_error(e->L, "a call computes for too long here");
   e->since = uv_hrtime();
 }
@@ -56,4 +75,13 @@ void lg_make_space(lua_State *L, size_t bytes) {
   if (!b || b->memory == SIZE_MAX) return;
   if (bytes > b->memory || b->used < b->memory - bytes) return;
   if (lua_gc(L, LUA_GCCOUNT) >= 0) lua_gc(L, LUA_GCCOLLECT);
+}
+
+int lg_has_room(lua_State *L, lua_Integer values) {
+  enum { BYTES = 64 }; /* a value has 16; a stack grows by doubling */
+  const struct lg_budget *b = lg_budget_of(L);
+  size_t bytes = values < (1 << 24) ? (size_t)values * BYTES : SIZE_MAX / 4;
+  if (values < 1000 || !b || b->memory == SIZE_MAX) return 1;
+  lg_make_space(L, bytes);
+  return b->used < b->memory && bytes < b->memory - b->used;
 }

@@ -15,6 +15,7 @@ struct lg_effort {
   struct lg *G;
   int64_t left; /* steps until the next look */
   uint64_t since, looks;
+  int stays; /* the caller has memory to free, so its frames are never left */
 };
 
 /* The function's first upvalue is the state, as of all of ours. */
@@ -24,6 +25,7 @@ static inline void lg_effort_begin(lua_State *L, struct lg_effort *e) {
   e->left = LG_STEPS;
   e->since = 0;
   e->looks = 0;
+  e->stays = 0;
 }
 
 /* In a thread of a sandbox: gives the others a turn when it has computed for a
@@ -38,5 +40,8 @@ static inline void lg_spend(struct lg_effort *e, int64_t steps) {
 /* Makes sure, by a collection, that there is room for so many bytes, if there
  * can be: Lua's buffers do not collect before they fail. */
 void lg_make_space(lua_State *L, size_t bytes);
+/* Is there room for so many values on a stack, and once more in a table? A
+ * stack that fills all memory leaves none for a hook. */
+int lg_has_room(lua_State *L, lua_Integer values);
 
 #endif

@@ -12,7 +12,8 @@
  *     anybody from killing it, or from closing the state.
  *   - A state that does nothing but collect is ended: after MOST_FORCED forced
  *     collections in a row, with less other work between two than the first of
- *     them took, its threads are killed and it spawns no more.
+ *     them took, or after MOST_OF_ONE by one thread that gives no turn, its
+ *     threads are killed and it spawns no more.
  *
  * Lua tells the allocator the kind of a new object, but not of one that it
  * frees. So blocks of the size of a coroutine are a word longer, which tells
@@ -33,9 +34,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/anchor.h"
+#include "runtime/force.h"
 #include "runtime/object.h"
 
-enum { MOST_FORCED = 16 };
+/* Forced collections in a row; and of one thread that gives no turn. */
+enum { MOST_FORCED = 16, MOST_OF_ONE = 64 };
 
 /* What a state needs by itself to kill, close and report. */
 #define LEAST_RESERVE ((size_t)64 * 1024)
@@ -53,12 +57,17 @@ struct memory {
    * it took; how many in a row. */
   uint64_t forced_began, forced_at, forced_ns;
   uint32_t row;
+  struct {
+    uint64_t switches, since, ns;
+    uint32_t forced;
+  } hog;
+  uint64_t swept_at, swept_ns; /* the last whole collection of ours */
   /* What was refused last; NULL and 0: Lua does not try it again. */
   struct {
     void *ptr;
     size_t size;
   } refused;
-  struct green_timer timer; /* kills the threads of a state that is ended */
+  struct green_timer timer; /* collects, or ends the state */
   struct green_lua_limits limits;
 };
 
@@ -66,12 +75,40 @@ static const char BUDGET[] = "luagreen.budget";
 
 /* --- who may take how much --- */
 
+/* The coroutine that the thread runs in; NULL: unknown. */
+static lua_State *running(const struct lg *G, const struct green_thread *t) {
+  lua_State *nested = *green_nested(G->hub);
+  if (nested) return nested;
+  return lg_is_lua(t) ? t->user : NULL;
+}
+
+/* A hook needs room on the stack. One of a tick, or one that look_closely() has
+ * brought near, fires at the next instruction, so little else can take the
+ * reserve. */
+static int hook_is_due(const struct lg *G, const struct green_thread *t) {
+  lua_State *L = running(G, t);
+  lua_Hook hook = L ? lua_gethook(L) : NULL;
+  if (!hook || lua_gethookcount(L) != 1) return 0;
+  return hook == G->tick || lg_is_watched(L);
+}
+
+/* The watch of a killed thread counts instructions, which may take
+ * milliseconds each where Lua collects all garbage at each allocation. Lua
+ * allows this call at any moment. */
+static void look_closely(struct lg *G) {
+  struct green_thread *t = G && G->hub ? lg_current(G) : NULL;
+  lua_State *L = t && t->flags & GREEN_STRUCK ? running(G, t) : NULL;
+  if (L && lg_is_watched(L))
+    lua_sethook(L, lua_gethook(L), lua_gethookmask(L), 1);
+}
+
 /* The part of the reserve that is open to the caller. On the host's stack, and
  * before the state is open, the host is the caller. */
 static size_t open_reserve(const struct lg_budget *b) {
   const struct green_thread *t;
   if (b->working || !b->G || !b->G->hub) return b->reserve;
   if (!(t = lg_current(b->G))) return b->reserve;
+  if (hook_is_due(b->G, t)) return b->reserve;
   if (b->ended || t->flags & (GREEN_STRUCK | GREEN_CLEANUP))
     return b->reserve / 2;
   return 0;
@@ -83,7 +120,7 @@ static int fits(const struct lg_budget *b, size_t more) {
   return b->used + more <= b->memory + open_reserve(b);
 }
 
-/* --- a state that only collects --- */
+/* --- the end of a state --- */
 
 /* Forced at once: a kill that is raised needs memory for its object, and code
  * that catches it takes more. Its <close> handlers run. */
@@ -109,18 +146,73 @@ static void end_state(struct green_hub *hub, struct green_timer *timer) {
 static void end_soon(struct memory *m) {
   struct lg *G = m->b.G;
   m->b.ended = 1;
+  if (!G || !G->hub) return;
+  if (m->timer.slot) green_timer_stop(G->hub, &m->timer);
   m->timer.fire = end_state;
-  if (G && G->hub && !m->timer.slot) green_timer_start(G->hub, &m->timer, 0);
+  green_timer_start(G->hub, &m->timer, 0);
+}
+
+/* --- finalizers that wait --- */
+
+static int collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT);
+  return 0;
+}
+
+static void collect_all(struct green_hub *hub, struct green_timer *timer) {
+  struct memory *m =
+      (struct memory *)((char *)timer - offsetof(struct memory, timer));
+  uint64_t began = uv_hrtime();
+  if (!m->b.G || m->b.G->hub != hub || !m->L) return;
+  if (!lua_gc(m->L, LUA_GCISRUNNING)) return; /* the program wants none */
+  lg_protected(m->b.G, collect, NULL);
+  m->swept_at = uv_hrtime();
+  m->swept_ns = m->swept_at - began;
+}
+
+/* A collection that Lua is forced to runs no finalizers, so what has one is
+ * kept, the buffers of Lua's own libraries among them. Runs them at the hub's
+ * next safe moment, for no more than a tenth of the time. */
+static void collect_soon(struct memory *m) {
+  struct lg *G = m->b.G;
+  if (!G || !G->hub || m->timer.slot || m->b.ended) return;
+  if (m->forced_at - m->swept_at < 10 * m->swept_ns) return;
+  m->timer.fire = collect_all;
+  green_timer_start(G->hub, &m->timer, 0);
+}
+
+/* --- a state that only collects --- */
+
+/* Has the running thread done so since it was switched to? */
+static int hogs(struct memory *m) {
+  const struct lg *G = m->b.G;
+  uint64_t switches = G && G->hub ? green_switches(G->hub) : 0;
+  if (m->hog.switches != switches || m->hog.forced == 0) {
+    m->hog.switches = switches;
+    m->hog.since = m->forced_began;
+    m->hog.forced = 0;
+    m->hog.ns = 0;
+  }
+  m->hog.forced++;
+  m->hog.ns += m->forced_ns;
+  return m->hog.forced >= MOST_OF_ONE &&
+         m->hog.ns > (m->forced_at - m->hog.since) / 4;
 }
 
 /* Lua has collected, and tries again what failed. */
 static void count_collection(struct memory *m) {
   uint64_t between = m->forced_began - m->forced_at;
+  int hog;
   m->row = between > m->forced_ns ? 1 : m->row + 1;
   m->b.forced++;
   m->forced_at = uv_hrtime();
   m->forced_ns = m->forced_at - m->forced_began;
-  if (m->row >= MOST_FORCED && !m->b.ended) end_soon(m);
+  hog = hogs(m);
+  look_closely(m->b.G);
+  if ((m->row >= MOST_FORCED || hog) && !m->b.ended)
+    end_soon(m);
+  else
+    collect_soon(m);
 }
 
 /* --- an early collection --- */
@@ -314,6 +406,30 @@ void lg_budget_close(struct lg *G) {
   if (m->timer.slot) green_timer_stop(G->hub, &m->timer);
   m->b.G = NULL;
   G->budget = NULL;
+}
+
+/* --- coroutines --- */
+
+/* Those of green threads, of the pool and of the library's own do not count. */
+static uint32_t coroutines(const struct lg *G) {
+  uint32_t own = G->family.live + (uint32_t)G->pool_count + 2;
+  return G->budget->coroutines > own ? G->budget->coroutines - own : 0;
+}
+
+/* Garbage is collected first, but for no more than a tenth of the time. */
+void lg_check_coroutines(lua_State *L, struct lg *G) {
+  uint32_t most = G->limits.coroutines;
+  struct memory *m = (struct memory *)G->budget;
+  uint64_t now;
+  if (likely(!most || !m || coroutines(G) < most)) return;
+  now = uv_hrtime();
+  if (now - m->swept_at > 10 * m->swept_ns && lua_gc(L, LUA_GCCOUNT) >= 0) {
+    lua_gc(L, LUA_GCCOLLECT);
+    m->swept_at = uv_hrtime();
+    m->swept_ns = m->swept_at - now;
+  }
+  if (coroutines(G) >= most)
+    luaL_error(L, "too many coroutines (the limit is %I)", (LUAI_UACINT)most);
 }
 
 /* --- a state --- */

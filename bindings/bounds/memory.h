@@ -12,5 +12,7 @@ struct lg_budget *lg_budget_of(lua_State *L);
 /* The state has a hub from now on; has none any more. */
 void lg_budget_open(lua_State *L, struct lg *G);
 void lg_budget_close(struct lg *G);
+/* Raises if there is no room for one more coroutine, garbage apart. */
+void lg_check_coroutines(lua_State *L, struct lg *G);
 
 #endif

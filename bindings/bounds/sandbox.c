@@ -1,20 +1,366 @@
-/* sandbox.c - what a script that nobody trusts may reach.
+/* sandbox.c - what a script that nobody trusts may reach: the functions that
+ * its environment has in the place of Lua's own.
+ *
+ * lua/green/bounds/sandbox.lua puts an environment together. Here are the parts
+ * that must not be Lua, or that a host calls.
+ *
+ *   setmetatable, getmetatable ... know only metatables that scripts have set:
+ *       the library's and the host's stay out of reach. No __gc
+ *   load ........................ text only, with the sandbox's globals, and
+ *       with turns for the others while a long text is compiled
+ *   collectgarbage .............. "count" only
+ *   strings as s:find() ......... in a thread of a sandbox, the bounded library
+ *
+ * Where Lua runs.
  *
  * SPDX-License-Identifier: MIT
  */
+#include <string.h>
+
 #include "bounds/bounds.h"
+#include "bounds/box.h"
+#include "bounds/effort.h"
+#include "bounds/memory.h"
 #include "bounds/strings.h"
 #include "runtime/object.h"
 
-/* bounded(): the libraries string and table of a sandbox. */
+/* --- metatables --- */
+
+/* The metatables that scripts have set: weak keys. */
+static const char KNOWN[] = "metatables of sandboxes";
+
+static void push_known(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, KNOWN) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lg_ephemerons(L);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, KNOWN);
+}
+
+/* Is the metatable on top one of them? */
+static int is_known(lua_State *L) {
+  int known;
+  push_known(L);
+  lua_pushvalue(L, -2);
+  known = lua_rawget(L, -2) != LUA_TNIL;
+  lua_pop(L, 2);
+  return known;
+}
+
+static void make_known(lua_State *L, int at) {
+  push_known(L);
+  lua_pushvalue(L, at);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+static int has_field(lua_State *L, int at, const char *name) {
+  int has;
+  lua_pushstring(L, name);
+  has = lua_rawget(L, at) != LUA_TNIL;
+  lua_pop(L, 1);
+  return has;
+}
+
+static int l_setmetatable(lua_State *L) {
+  int type = lua_type(L, 2);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2,
+                   "nil or table");
+  lua_settop(L, 2);
+  if (lua_getmetatable(L, 1)) {
+    if (!is_known(L) || has_field(L, 3, "__metatable"))
+      return luaL_error(L, "cannot change a protected metatable");
+    lua_pop(L, 1);
+  }
+  if (type == LUA_TTABLE) {
+    if (has_field(L, 2, "__gc"))
+      return luaL_error(L, "no finalizers (__gc) in a sandbox");
+    lua_pushvalue(L, 2);
+    if (!is_known(L)) make_known(L, 2);
+    lua_pop(L, 1);
+  }
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
+static int l_getmetatable(lua_State *L) {
+  luaL_checkany(L, 1);
+  if (!lua_getmetatable(L, 1) || !is_known(L)) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_pushliteral(L, "__metatable");
+  if (lua_rawget(L, -2) == LUA_TNIL) lua_pop(L, 1);
+  return 1;
+}
+
+/* --- load --- */
+
+/* A piece: some 50 us of the compiler. */
+enum { PIECE = 4096 };
+
+struct text {
+  struct lg_effort effort;
+  const char *s;
+  size_t left;
+};
+
+static const char *read_text(lua_State *L, void *ud, size_t *size) {
+  struct text *t = ud;
+  const char *piece = t->s;
+  (void)L;
+  if (t->left == 0) return NULL;
+  lg_spend(&t->effort, PIECE);
+  *size = t->left < PIECE ? t->left : PIECE;
+  t->s += *size;
+  t->left -= *size;
+  return piece;
+}
+
+/* (function): all that it returns, up to nil or "", as one text. The compiler
+ * has memory that only its end frees, so no code of a script runs inside. */
+static int gather(lua_State *L) {
+  enum { MOST = 1 << 26 };
+  size_t length, all = 0;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (;;) {
+    lua_pushvalue(L, 1);
+    lua_call(L, 0, 1);
+    if (lua_isnil(L, -1)) break;
+    if (!lua_isstring(L, -1))
+      return luaL_error(L, "reader function must return a string");
+    lua_tolstring(L, -1, &length);
+    if (length == 0) break;
+    if ((all += length) > MOST) return luaL_error(L, "chunk too long");
+    luaL_addvalue(&b);
+  }
+  lua_pop(L, 1);
+  luaL_pushresult(&b);
+  return 1;
+}
+
+/* The library's own code is never interrupted: no text may pass for it. */
+static const char *honest(lua_State *L, const char *name) {
+  size_t length;
+  const char *home;
+  int same;
+  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
+  home = lua_tolstring(L, -1, &length);
+  same = home && strncmp(name, home, length) == 0;
+  lua_pop(L, 1);
+  return same ? "a chunk" : name;
+}
+
+/* Compiles, and gives the function its globals, at `env`. */
+static int load_text(lua_State *L, struct text *t, const char *name, int env) {
+  int status;
+  lg_effort_begin(L, &t->effort);
+  t->effort.stays = 1;
+  status = lua_load(L, read_text, t, honest(L, name), "t");
+  if (status != LUA_OK) return status;
+  lua_pushvalue(L, env);
+  if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
+  return LUA_OK;
+}
+
+static int fails(lua_State *L) {
+  luaL_pushfail(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* load(chunk [, name [, mode [, env]]]); upvalue 2: the globals. */
+static int l_load(lua_State *L) {
+  struct text t;
+  int is_text = lua_isstring(L, 1), own = lua_isnone(L, 4);
+  const char *name, *mode = luaL_optstring(L, 3, "t");
+  if (!is_text) luaL_checktype(L, 1, LUA_TFUNCTION);
+  name = luaL_optstring(L, 2, is_text ? lua_tostring(L, 1) : "=(load)");
+  lua_settop(L, 4);
+  if (own) {
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_replace(L, 4);
+  }
+  if (!strchr(mode, 't')) {
+    lua_pushfstring(L, "attempt to load a text chunk (mode is '%s')", mode);
+    return fails(L);
+  }
+  if (!is_text) {
+    lua_pushcfunction(L, gather);
+    lua_pushvalue(L, 1);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) return fails(L);
+    lua_replace(L, 1);
+  }
+  t.s = lua_tolstring(L, 1, &t.left);
+  return load_text(L, &t, name, 4) == LUA_OK ? 1 : fails(L);
+}
+
+/* --- the rest --- */
+
+static int l_collectgarbage(lua_State *L) {
+  const char *what = luaL_optstring(L, 1, "collect");
+  if (strcmp(what, "count") != 0)
+    return luaL_error(L, "no collectgarbage '%s' in a sandbox", what);
+  lua_pushnumber(L, lua_gc(L, LUA_GCCOUNT) + lua_gc(L, LUA_GCCOUNTB) / 1024.0);
+  return 1;
+}
+
+/* Weak, because a statically linked host may lack it. */
+extern int open_math(lua_State *L) __asm__("luaopen_math")
+    __attribute__((weak));
+
+/* new_random(): math.random and randomseed with a state of their own. */
+static int l_new_random(lua_State *L) {
+  if (open_math) {
+    open_math(L);
+    lua_getfield(L, -1, "random");
+    lua_getfield(L, -2, "randomseed");
+    return 2;
+  }
+  lua_getglobal(L, "math");
+  lua_getfield(L, -1, "random");
+  return 1;
+}
+
+/* coroutine.create and wrap: upvalue 2 is the function that goes on. */
+static int l_coroutine(lua_State *L) {
+  struct lg *G = lg_get(L);
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lg_check_coroutines(L, G);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 1);
+  return 1;
+}
+
+/* The __index of strings: upvalues 2 and 3 are the bounded library and what was
+ * there before. */
+static int l_of_string(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = G->hub ? lg_current(G) : NULL;
+  lua_settop(L, 2);
+  if (t && lg_in_box(G, t))
+    lua_rawget(L, lua_upvalueindex(2));
+  else if (lua_istable(L, lua_upvalueindex(3)))
+    lua_gettable(L, lua_upvalueindex(3));
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* The bounded library is on top. Once for each state. */
+static void guard_strings(lua_State *L) {
+  lua_pushliteral(L, "");
+  if (!lua_getmetatable(L, -1)) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_find(L));
+  lua_pushvalue(L, -4);
+  lua_getfield(L, -3, "__index");
+  lua_pushcclosure(L, l_of_string, 3);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 2);
+}
+
+/* bounded(): the libraries string and table of all sandboxes. */
 static int l_bounded(lua_State *L) {
-  lg_push_strings(L);
+  static const char STRINGS[] = "strings of sandboxes";
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, STRINGS) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lg_push_strings(L);
+    guard_strings(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, STRINGS);
+  }
   lg_push_tables(L);
   return 2;
 }
 
-static const luaL_Reg functions[] = {{"bounded", l_bounded}, {NULL, NULL}};
+static const luaL_Reg confined[] = {{"setmetatable", l_setmetatable},
+                                    {"getmetatable", l_getmetatable},
+                                    {"collectgarbage", l_collectgarbage},
+                                    {NULL, NULL}};
+
+/* confine(env): adds the functions above to the globals of a sandbox. */
+static int l_confine(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lg_setfuncs(L, confined, 0);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushcclosure(L, l_load, 2);
+  lua_setfield(L, 1, "load");
+  return 0;
+}
+
+/* counted(f): coroutine.create or wrap, within the limit. */
+static int l_counted(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_pushcclosure(L, l_coroutine, 2);
+  return 1;
+}
 
 void lg_open_sandbox(lua_State *L) {
+  static const luaL_Reg functions[] = {{"bounded", l_bounded},
+                                       {"confine", l_confine},
+                                       {"counted", l_counted},
+                                       {"new_random", l_new_random},
+                                       {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
+  lg_open_boxes(L);
+}
+
+/* --- for a host --- */
+
+/* (grants) */
+static int make_environment(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "green.bounds.sandbox");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "environment");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+int green_lua_sandbox(lua_State *L, unsigned grants) {
+  struct lg *G = lg_find(L);
+  if (!lua_checkstack(L, 6)) return LUA_ERRMEM;
+  if (!G || !G->hub) {
+    lua_pushliteral(L, "luagreen is not open in this state");
+    return LUA_ERRRUN;
+  }
+  lua_pushcfunction(L, make_environment);
+  lua_pushinteger(L, grants);
+  return lua_pcall(L, 1, 1, 0);
+}
+
+/* (globals, text, size, name) with G as upvalue 1. */
+static int load_in(lua_State *L) {
+  struct text t = {.s = lua_touserdata(L, 2),
+                   .left = (size_t)lua_tointeger(L, 3)};
+  if (load_text(L, &t, lua_touserdata(L, 4), 1) != LUA_OK) return lua_error(L);
+  return 1;
+}
+
+int green_lua_load_in(lua_State *L, int env, const char *text, size_t size,
+                      const char *name) {
+  int status;
+  env = lua_absindex(L, env);
+  if (!lua_checkstack(L, 8)) return LUA_ERRMEM;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_find(L));
+  lua_pushcclosure(L, load_in, 1);
+  lua_pushvalue(L, env);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)text);
+  lua_pushinteger(L, (lua_Integer)size);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)name);
+  status = lua_pcall(L, 4, 1, 0);
+  return status;
 }

@@ -290,6 +290,15 @@ static int l_rep(lua_State *L) {
 
 /* --- those that are Lua's own --- */
 
+/* Each byte is a value on the stack. */
+static int with_room(lua_State *L) {
+  size_t length;
+  luaL_checklstring(L, 1, &length);
+  if (!lua_isnoneornil(L, 3) && !lg_has_room(L, (lua_Integer)length))
+    return luaL_error(L, "string slice too long");
+  return lua_tocfunction(L, lua_upvalueindex(2))(L);
+}
+
 /* Continues in the function of Lua's, upvalue 2. Its result has about as many
  * bytes as its texts. */
 static int with_space(lua_State *L) {
@@ -301,12 +310,12 @@ static int with_space(lua_State *L) {
   return lua_tocfunction(L, lua_upvalueindex(2))(L);
 }
 
-static void wrap(lua_State *L, const char *name) {
+static void wrap(lua_State *L, const char *name, lua_CFunction f) {
   if (lua_getfield(L, -2, name) == LUA_TFUNCTION && lua_iscfunction(L, -1) &&
       !lua_getupvalue(L, -1, 1)) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, lg_find(L));
     lua_insert(L, -2);
-    lua_pushcclosure(L, with_space, 2);
+    lua_pushcclosure(L, f, 2);
     lua_setfield(L, -2, name);
   } else {
     lua_pop(L, 1);
@@ -322,8 +331,8 @@ void lg_push_strings(lua_State *L) {
   static const luaL_Reg own[] = {{"find", l_find},     {"match", l_match},
                                  {"gmatch", l_gmatch}, {"gsub", l_gsub},
                                  {"rep", l_rep},       {NULL, NULL}};
-  static const char *const same[] = {"byte",     "char", "len",   "pack",
-                                     "packsize", "sub",  "unpack"};
+  static const char *const same[] = {"char",     "len", "pack",
+                                     "packsize", "sub", "unpack"};
   static const char *const longer[] = {"format", "lower", "reverse", "upper"};
   unsigned i;
   lua_newtable(L);
@@ -335,6 +344,7 @@ void lg_push_strings(lua_State *L) {
   for (i = 0; lua_istable(L, -2) && i < sizeof same / sizeof *same; i++)
     copy(L, same[i]);
   for (i = 0; lua_istable(L, -2) && i < sizeof longer / sizeof *longer; i++)
-    wrap(L, longer[i]);
+    wrap(L, longer[i], with_space);
+  if (lua_istable(L, -2)) wrap(L, "byte", with_room);
   lua_remove(L, -2);
 }

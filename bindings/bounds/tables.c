@@ -145,6 +145,27 @@ static int l_concat(lua_State *L) {
   return 1;
 }
 
+/* --- unpack --- */
+
+static int l_unpack(lua_State *L) {
+  struct lg_effort effort;
+  lua_Integer first = luaL_optinteger(L, 2, 1), last;
+  lua_Unsigned n;
+  last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
+  if (first > last) return 0;
+  n = (lua_Unsigned)last - (lua_Unsigned)first;
+  if (n >= INT_MAX || !lg_has_room(L, (lua_Integer)n) ||
+      !lua_checkstack(L, (int)(n + 1)))
+    return luaL_error(L, "too many results to unpack");
+  lg_effort_begin(L, &effort);
+  for (; first < last; first++) {
+    lg_spend(&effort, 1);
+    lua_geti(L, 1, first);
+  }
+  lua_geti(L, 1, last);
+  return (int)(n + 1);
+}
+
 /* --- sort --- */
 
 /* A heap sort of the kind that goes down to a leaf first and then up: about as
@@ -223,8 +244,9 @@ static int l_sort(lua_State *L) {
 void lg_push_tables(lua_State *L) {
   static const luaL_Reg own[] = {{"concat", l_concat}, {"insert", l_insert},
                                  {"remove", l_remove}, {"move", l_move},
-                                 {"sort", l_sort},     {NULL, NULL}};
-  static const char *const same[] = {"create", "pack", "unpack"};
+                                 {"sort", l_sort},     {"unpack", l_unpack},
+                                 {NULL, NULL}};
+  static const char *const same[] = {"create", "pack"};
   unsigned i;
   lua_newtable(L);
   lg_setfuncs(L, own, 0);

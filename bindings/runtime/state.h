@@ -50,6 +50,7 @@ struct lg {
   uint32_t sentinel_spawns;
   uint32_t starved;       /* threads that ended for want of memory, modulo */
   uint32_t nested_scopes; /* open ones of the program's coroutines */
+  uint32_t boxes;         /* sandboxes that were made, modulo; 0: none */
   int *free_slots;        /* of the anchors table */
   int free_count, slots, room;
   struct lg_net *net; /* the state that all sockets share */

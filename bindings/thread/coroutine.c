@@ -196,8 +196,10 @@ void lg_part(struct lg *G, struct green_thread *t, int taken) {
   t->user = NULL;
 }
 
+/* The rare things need the slot until the holder lets the thread go. */
 void lg_free_early(struct lg *G, struct green_thread *t) {
-  if (t->state == GREEN_DONE && t->user && lua_gettop(t->user) == LG_BASE)
+  if (t->state == GREEN_DONE && t->user && !(t->user_flags & LG_RARE) &&
+      lua_gettop(t->user) == LG_BASE)
     recycle(G, t);
 }
 

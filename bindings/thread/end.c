@@ -28,6 +28,7 @@
 #include "thread/end.h"
 
 #include "runtime/anchor.h"
+#include "runtime/boxed.h"
 #include "runtime/guest.h"
 #include "runtime/rare.h"
 #include "runtime/scopes.h"
@@ -85,8 +86,9 @@ static void cancel_tied(struct lg *G, struct green_thread *t) {
 static void drop_fields(struct lg *G, struct green_thread *t) {
   static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED,
                              RARE_TIED,   RARE_OWNED,  RARE_THROWN,
-                             RARE_LINKS};
+                             RARE_LINKS,  RARE_BOX};
   unsigned i;
+  if (unlikely(G->boxes)) lg_leave_box(G, t);
   if (likely(!lg_push_rare(G, t))) return;
   for (i = 0; i < sizeof keys / sizeof *keys; i++) {
     lua_pushnil(G->tables);

@@ -14,6 +14,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/boxed.h"
 #include "runtime/rare.h"
 #include "thread/links.h"
 
@@ -223,8 +224,27 @@ int lg_thread_unlink(lua_State *L) {
 
 /* --- the end --- */
 
-static void start(struct lg *G, const struct link *link) {
+struct heir {
+  struct green_thread *of, *t;
+};
+
+/* (G, heir) on the helper: the link runs in the sandbox of the thread. */
+static int inherit_box(lua_State *L) {
+  struct lg *G = lua_touserdata(L, 1);
+  struct heir *heir = lua_touserdata(L, 2);
+  if (!lg_push_box(L, G, heir->of)) return 0;
+  lg_make_rare(L, G, heir->t);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, RARE_BOX);
+  heir->t->user_flags |= LG_PASSES_ON;
+  ((struct lg_boxed *)lua_touserdata(L, -2))->threads++;
+  return 0;
+}
+
+static void start(struct lg *G, const struct link *link,
+                  struct green_thread *of) {
   struct green_thread *t;
+  struct heir heir = {of, NULL};
   green_unreserve(&G->family);
   t = green_thread_new(&G->family);
   assert(t);
@@ -232,6 +252,8 @@ static void start(struct lg *G, const struct link *link) {
   t->user = take_coroutine(G, link); /* the link is garbage now */
   t->flags |= GREEN_CLEANUP;
   green_start(G->hub, t, 0);
+  heir.t = t;
+  if (unlikely(G->boxes)) lg_protected(G, inherit_box, &heir);
 }
 
 int lg_start_links(struct lg *G, struct green_thread *t) {
@@ -242,7 +264,7 @@ int lg_start_links(struct lg *G, struct green_thread *t) {
   if ((links = lua_touserdata(G->tables, -1))) {
     for (link = links->first; link; link = next, n++) {
       next = link->next;
-      start(G, link);
+      start(G, link, t);
     }
     links->first = links->last = NULL;
   }

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/boxed.h"
 #include "runtime/budget.h"
 #include "runtime/guest.h"
 #include "runtime/limits.h"
@@ -24,24 +25,51 @@ void lg_check_callable(lua_State *L, int index) {
   luaL_typeerror(L, index, "function");
 }
 
-/* Pushes the rare things of a child: the output of print and the locals that it
- * inherits. May raise. */
-static void push_inheritance(lua_State *L, struct lg *G,
-                             struct green_thread *parent) {
-  int child;
+/* Pushes the sandbox of a child: its parent's, or that of its globals. */
+static int push_box(lua_State *L, struct lg *G, struct green_thread *parent,
+                    int function) {
+  int found = parent && lg_push_box(L, G, parent);
+  if (!found) found = lg_push_box_of_function(L, function);
+  if (found) lg_check_box(L, lua_touserdata(L, -1));
+  return found;
+}
+
+/* Pushes the rare things of a child: the output of print, the locals that it
+ * inherits, and its sandbox. Returns 0 and pushes nothing if there are none.
+ * The parent is NULL if it passes nothing on. May raise. */
+static int push_inheritance(lua_State *L, struct lg *G,
+                            struct green_thread *parent, int function) {
+  int child, boxed;
   luaL_checkstack(L, 10, "luagreen"); /* hand_down() is in it */
+  function = lua_absindex(L, function);
+  boxed = G->boxes && push_box(L, G, parent, function);
+  if (!parent && !boxed) return 0;
   lg_new_rare(L);
   child = lua_gettop(L);
-  lg_make_rare(L, G, parent); /* it has some: no more is said */
-  lua_rawgeti(L, -1, RARE_OUTPUT);
-  lua_rawseti(L, child, RARE_OUTPUT);
-  lg_copy_inherited(L, lua_gettop(L), child);
-  lua_settop(L, child);
+  if (boxed) {
+    lua_insert(L, --child);
+    lua_rawseti(L, child, RARE_BOX);
+  }
+  if (parent) {
+    lg_make_rare(L, G, parent); /* it has some: no more is said */
+    lua_rawgeti(L, -1, RARE_OUTPUT);
+    lua_rawseti(L, child, RARE_OUTPUT);
+    lg_copy_inherited(L, lua_gettop(L), child);
+    lua_settop(L, child);
+  }
+  return 1;
 }
 
 /* The flag may be of another state's. */
 static int passes_on(struct lg *G, const struct green_thread *t) {
   return t == lg_current(G) && lg_flags(G, t) & LG_PASSES_ON;
+}
+
+/* Its rare things are on top of the stack: the thread is in its sandbox now. */
+static void enter_box(lua_State *L) {
+  if (lua_rawgeti(L, -1, RARE_BOX) == LUA_TUSERDATA)
+    ((struct lg_boxed *)lua_touserdata(L, -1))->threads++;
+  lua_pop(L, 1);
 }
 
 /* The function and its n values are on top of the stack. */
@@ -87,10 +115,9 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
     lg_new_handle(L, G);
     lua_insert(L, -n - 2);
   }
-  if (unlikely(heir)) {
-    push_inheritance(L, G, parent);
-    lua_insert(L, -n - 2);
-  }
+  if (unlikely(heir || G->boxes))
+    heir = push_inheritance(L, G, heir ? parent : NULL, -n - 1);
+  if (unlikely(heir)) lua_insert(L, -n - 2);
   co = lg_get_coroutine(L, G, &slot);
   if (unlikely(!lua_checkstack(co, n + LG_BASE + 4))) {
     lg_give_back(G, co, slot);
@@ -112,6 +139,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
   fill_coroutine(L, co, n);
   if (unlikely(heir)) {
     t->user_flags |= LG_PASSES_ON | LG_RARE;
+    enter_box(L);
     lua_pop(L, 1);
   }
   if (handle) {

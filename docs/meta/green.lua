@@ -36,6 +36,7 @@ local green = {}
 ---| "resource_pool"
 ---| "lease"
 ---| "locals"
+---| "sandbox"
 ---| "dag"
 ---| "dag_results"
 ---| "dag_error"

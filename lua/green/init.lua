@@ -81,7 +81,8 @@ local modules <const> = {backdoor = true, dag = true, dns = true,
                          top = "green.watch.top", trace = true}
 
 local home = {monkey_patch = "green.patch", import_patched = "green.patch",
-              is_patched = "green.patch"}
+              is_patched = "green.patch",
+              sandbox = "green.bounds.sandbox"}
 for _, module in ipairs(late) do
   for i = 2, #module do home[module[i]] = "green." .. module[1] end
 end

@@ -26,6 +26,7 @@ local objects = {
   ["green.ticker"] = {function() return green.ticker(1) end},
   ["green.pool"] = {function() return green.pool(1) end},
   ["green.pile"] = {function() return green.pile(1) end},
+  ["green.sandbox"] = {function() return green.sandbox() end, "env"},
   ["green.group"] = {function() return green.group() end},
   ["green.flag"] = {function() return green.flag() end},
   ["green.condition"] = {function() return green.condition() end},

@@ -1,0 +1,87 @@
+---@meta
+-- Sandboxes: scripts that nobody trusts.
+--
+-- SPDX-License-Identifier: MIT
+-- luacheck: ignore 211 212 241
+
+---@class green
+local green = {}
+
+---@class green.sandbox.options
+---@field grants? string[]  what a script may reach beyond the language, green
+--- threads and its own objects. Without a grant the thing is gone.
+---   "output"     print, at a bounded rate
+---   "coroutine"  the library coroutine
+---   "io", "os"   these libraries, whole; without "os" a script has time,
+---                clock, date and difftime
+---   "connect"    green.connect, udp, socketpair
+---   "listen"     green.listen, serve, udp_server
+---   "require"    require: every module, those in C too
+---   "debug"      the library debug, which breaks every bound
+---   "threads"    green.threads and find_thread for all threads
+---@field limits? green.sandbox.limits
+---@field globals? table<string, any>  more globals: the things that a program
+--- hands to a script. A function among them has the program's powers
+---@field print? fun(text: string)  where the lines of print go; stderr, as
+--- reports are written. It runs in the thread that prints
+
+---@class green.sandbox.limits
+---@field threads? integer  that live in it at once. No limit
+---@field output? number    bytes of print a second; 16384. After a pause four
+--- seconds' worth may come at once, or 64 KB. What is beyond is dropped
+
+--- A sandbox: globals for scripts, and the threads that run them.
+---
+--- In it there is no __gc, load takes text alone, collectgarbage tells "count"
+--- alone, and getmetatable knows only what scripts have set. Libraries are
+--- read-only. A script sees and kills the threads of its sandbox alone. Where
+--- its calls compute for long (patterns, sort, a long text that is compiled)
+--- they give the others turns, and a kill strikes within. Loops in Lua do so if
+--- config.preempt is on. Memory is the whole state's: a program that wants a
+--- limit on it sets one from C, green_lua_limit().
+---@class green.sandbox
+---@field env table  the globals. A program that reads them may find anything:
+--- metatables with functions of the script, which run in the reader's thread
+local Sandbox = {}
+
+--- Makes a sandbox. Never switches. Raises for unknown options.
+---@param options? green.sandbox.options
+---@return green.sandbox
+function green.sandbox(options) end
+
+--- The function of a text, which has the sandbox's globals; or nil and why not.
+--- Run it by spawn: it is only its threads that have its bounds. Never switches
+--- but in a thread of a sandbox.
+---@param text string
+---@param name? string  for messages: "=script"
+---@return function|nil
+---@return string|nil message
+function Sandbox:load(text, name) end
+
+--- Spawns a text, or a function, with arguments, as a thread of the sandbox;
+--- its children are in it, too. Raises for a text with an error in its syntax,
+--- and when there are too many threads. Never switches.
+---@param f string|function
+---@param ... any
+---@return green.thread
+function Sandbox:spawn(f, ...) end
+
+--- Its live threads, by id. Never switches.
+---@return green.thread[]
+function Sandbox:threads() end
+
+--- Kills all its threads, and returns how many. They end within twice the
+--- grace. Never switches.
+---@param reason? any
+---@return integer
+function Sandbox:kill(reason) end
+
+---@class green.sandbox.stats
+---@field threads integer  alive
+---@field dropped integer  bytes of print that came too fast
+
+--- Figures. Never switches.
+---@return green.sandbox.stats
+function Sandbox:stats() end
+
+return green

@@ -1,0 +1,81 @@
+--- Hostile scripts in a sandbox of a Lua program: the program, another script
+--- and the kill survive each. Those that need a limit of memory are run by a
+--- host, spec/c/lua_attacks_test.c. LUAGREEN_ATTACKS=all runs all of them,
+--- LUAGREEN_SEED=n one fifth.
+
+local green = require "green"
+local attacks = dofile "spec/bounds/attacks.lua"
+
+local GRACE <const> = 0.02
+--- With what the sources of the library begin.
+local HOME <const> =
+  debug.getinfo(green.threads, "S").source:gsub("green/thread/.*", "")
+local witness = [[
+  while true do
+    green.sleep(0)
+    rounds = (rounds or 0) + 1
+  end]]
+
+--- The globals that no script may reach, as they were.
+local before = {}
+for k, v in pairs(_G) do before[k] = v end
+
+local function wait_until(what, condition)
+  local limit = os.time() + 20
+  while not condition() do
+    assert(os.time() < limit, what)
+    green.sleep(0.0005)
+  end
+end
+
+local function run(a)
+  local former = green.config()
+  green.config {preempt = 0.002, grace = GRACE}
+  local others = green.sandbox {}
+  local box = green.sandbox {
+    grants = {"output", "coroutine"}, limits = {threads = 200},
+    print = function() end, globals = {home = HOME},
+  }
+  others:spawn(witness)
+  local t = box:spawn(a.text)
+  local errors = 0
+  green.on_error(function() errors = errors + 1 end)
+  if a.ends then
+    local ok, result = t:join(30)
+    assert.is_true(ok, tostring(result))
+    assert.is_true(result)
+  else
+    local from = others.env.rounds or 0
+    wait_until("others have no turn", function()
+      return (others.env.rounds or 0) > from + 10
+    end)
+  end
+  box:kill "enough"
+  wait_until("it outlives its kill", function()
+    if box:stats().threads > 0 then box:kill() end
+    return box:stats().threads == 0
+  end)
+  others:kill()
+  wait_until("the others' end", function()
+    return others:stats().threads == 0
+  end)
+  wait_until("threads that are not in the sandbox", function()
+    return #green.threads() == 1
+  end)
+  green.on_error(nil)
+  green.config {preempt = former.preempt, grace = former.grace}
+  for k, v in pairs(before) do assert(rawequal(_G[k], v), k) end
+end
+
+--- Each run takes a part of them; those that end by themselves are quick.
+local PARTS <const> = 5
+local part = (tonumber(os.getenv "LUAGREEN_SEED") or os.time()) % PARTS
+local all = os.getenv "LUAGREEN_ATTACKS" == "all"
+
+describe("a program survives", function()
+  for i, a in ipairs(attacks) do
+    if not a.memory and (all or a.ends or i % PARTS == part) then
+      it(a.name, function() run(a) end)
+    end
+  end
+end)
