@@ -190,9 +190,6 @@ struct green_lua_limits {
                           host; 0: an eighth of it, at least 64 KB */
   uint32_t threads;    /* green threads of Lua's */
   uint32_t coroutines; /* others than theirs */
-  uint32_t timers;     /* time limits that are open, and tickers */
-  uint32_t fds;        /* descriptors */
-  uint32_t items;      /* in all queues together */
   uint64_t slice;   /* ns that a thread computes before it is made to yield */
   uint64_t stretch; /* ns that it computes in one go before it is ended */
   uint64_t life;    /* ns from its start until it is ended, whatever it does */
@@ -215,7 +212,7 @@ int green_lua_limit(lua_State *L, const struct green_lua_limits *limits);
 struct green_lua_usage {
   size_t memory, most; /* bytes now, and at most so far; most is 0 if the
                           memory never had a limit */
-  uint32_t threads, coroutines, timers, fds, items;
+  uint32_t threads, coroutines;
   uint32_t forced;   /* collections of all garbage at once, at the limit */
   uint32_t failures; /* allocations that were refused all the same */
   uint32_t ended;    /* is it, because it only collected? */

@@ -532,6 +532,6 @@ void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size) {
     u.failures = b->failures;
     u.ended = b->ended;
   }
-  if (G && G->hub) u.threads = green_live(G->hub);
+  if (G && G->hub) u.threads = lg_live_count(G);
   memcpy(usage, &u, size < sizeof u ? size : sizeof u);
 }
