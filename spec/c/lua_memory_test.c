@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../../bindings/green_lua.h"
+#include "../../bindings/runtime/compat.h"
 #include "test.h"
 
 #define MB ((size_t)1024 * 1024)
@@ -280,7 +281,7 @@ static void test_other_states(void) {
   struct green_lua_limits limits = {.size = sizeof limits, .memory = 4 * MB};
   struct host host;
   open_hub(&host);
-  host.L = lua_newstate(allocate, &host);
+  host.L = lg_newstate(allocate, &host, 0);
   open_library(&host);
   CHECK(green_lua_limit(host.L, &limits) == 0 &&
             usage(host.L).memory == by_lua(host.L),

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../../bindings/green_lua.h"
+#include "../../bindings/runtime/compat.h"
 #include "../../core/internal.h"
 #include "test.h"
 
@@ -45,7 +46,7 @@ static struct green_hub *open_hub(void) {
 }
 
 static lua_State *open_state(struct green_hub *h) {
-  lua_State *L = lua_newstate(allocate, NULL);
+  lua_State *L = lg_newstate(allocate, NULL, 0);
   if (!L) abort();
   luaL_openlibs(L);
   lua_register(L, "short_after", short_after);
