@@ -39,6 +39,9 @@ void lg_watchdog_alert(struct green_hub *hub);
 const char *lg_terms_set(struct lg *G);
 void lg_terms_off(struct lg *G);
 
+/* fuel.c: when the state closes. */
+void lg_fuel_free(struct lg *G);
+
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */
 void lg_open_ticks(lua_State *L);

@@ -68,18 +68,32 @@ static lua_State *running(struct lg_ticks *T, struct green_hub *hub) {
   return lg_is_lua(t) ? t->user : NULL;
 }
 
+static lua_Hook sharing; /* the same for all states */
+
+static int shares(lua_Hook hook) {
+  return hook == __atomic_load_n(&sharing, __ATOMIC_RELAXED);
+}
+
+void lg_tick_shares(lua_Hook hook) {
+  __atomic_store_n(&sharing, hook, __ATOMIC_RELAXED);
+}
+
 /* A hook without a mask is one of ours that a call of lua_sethook(), which the
  * signal has interrupted, has taken apart. */
 static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
   lua_State *L = running(T, hub);
   lua_Hook hook = L ? lua_gethook(L) : NULL;
   if (!L) return;
-  if (hook && (hook != tick_hook || lua_gethookmask(L))) {
+  if (hook && (hook != tick_hook || lua_gethookmask(L)) && !shares(hook)) {
     if (hook != tick_hook) T->skipped++;
     return;
   }
   T->armed_switches = green_switches(hub);
   T->armed = T->now;
+  if (hook && hook != tick_hook) {
+    T->asked = 1;
+    return;
+  }
   lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
 }
 
@@ -217,6 +231,12 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
     if (is_due(G->ticks, G, use) && G->tick_acts[use])
       again |= G->tick_acts[use](L, G, ar, ran(G->ticks, G));
   return again;
+}
+
+void lg_tick_if_asked(lua_State *L, struct lg *G, lua_Debug *ar) {
+  if (!know_ticks(G) || !G->ticks->asked) return;
+  G->ticks->asked = 0;
+  if (act(L, G, ar)) G->ticks->asked = 1;
 }
 
 /* It may fire long after its tick, in a coroutine that has waited since: then

@@ -32,6 +32,7 @@ struct lg_ticks {
   volatile uint64_t armed_switches; /* when it last set a hook, and the CPU */
   volatile uint64_t armed;          /* time at that moment */
   volatile uint64_t skipped;
+  volatile int asked; /* a hook that shares is to do it */
   /* The run that the watchdog finds too long by real time: its number of
    * switches, plus 1. */
   uint64_t overdue;
@@ -62,6 +63,10 @@ uint64_t lg_tick_delay(const struct lg_ticks *T);
  * without a wait, through the turns that it was made to give. */
 int lg_make_yield(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran);
 uint64_t lg_stretch(struct lg *G, struct green_thread *t, uint64_t ran);
+/* A standing hook calls the second when it fires, and so does the work of ticks
+ * that found it in their way. */
+void lg_tick_shares(lua_Hook hook);
+void lg_tick_if_asked(lua_State *L, struct lg *G, lua_Debug *ar);
 /* Those of a hub, or NULL. */
 struct lg_ticks *lg_ticks_of(const struct green_hub *hub);
 

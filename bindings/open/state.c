@@ -43,6 +43,7 @@ static void leave_hub(struct lg *G, struct green_hub *hub) {
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
   lg_drain(L, G);
+  lg_fuel_free(G);
   lg_terms_off(G);
   lg_watchdog_off(G);
   lg_ticks_off(G);

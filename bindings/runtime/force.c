@@ -264,7 +264,8 @@ void lg_watch_killed(lua_State *L, struct lg *G) {
 void lg_killed(struct green_hub *hub, struct green_thread *t) {
   lua_Hook hook = lg_is_lua(t) ? lua_gethook(t->user) : NULL;
   (void)hub;
-  if (lg_is_lua(t) && (!hook || hook == lg_of(t)->tick))
+  if (lg_is_lua(t) &&
+      (!hook || hook == lg_of(t)->tick || hook == lg_of(t)->burn))
     lg_watch_thread(lg_of(t), t);
 }
 

@@ -74,9 +74,12 @@ struct lg {
   struct lg_dump_signal *dump_signal; /* while it is on */
   struct lg_ticks *ticks;             /* once they were on */
   lua_Hook tick;                      /* their hook, or NULL */
-  void (*born)(struct lg *G);         /* a thread is about to start; or NULL */
-  struct lg_terms *terms;             /* of its threads' lives; or NULL */
-  lg_tick_act *tick_acts[LG_TICKS];   /* by use: see bounds/ticks.h */
+  struct lg_fuel *fuel; /* of its threads; with the hook that counts it, and */
+  lua_Hook burn;        /* what is told of each coroutine that inherits that */
+  int (*fueled)(struct lg *G, lua_State *co); /* (0: no memory); or NULL */
+  void (*born)(struct lg *G);       /* a thread is about to start; or NULL */
+  struct lg_terms *terms;           /* of its threads' lives; or NULL */
+  lg_tick_act *tick_acts[LG_TICKS]; /* by use: see bounds/ticks.h */
   uint32_t atomics; /* calls of green.atomic under way, or ended by an error */
   struct lg_functions known;
   struct {

@@ -212,6 +212,8 @@ lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
     return G->pool[G->pool_count];
   }
   co = lua_newthread(L); /* the last step that may run finalizers */
+  if (unlikely(hook && G->fueled && !G->fueled(G, co)))
+    luaL_error(L, "not enough fuel or memory");
   lg_need_slots(L, G, 2);
   lua_rawgetp(L, LUA_REGISTRYINDEX, GUARD_KEY);
   lua_xmove(L, co, 1);

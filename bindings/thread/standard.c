@@ -175,7 +175,9 @@ static int l_close(lua_State *L) {
  * then compute for ever. */
 static int l_sethook(lua_State *L) {
   lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
-  return lg_is_watched(co) ? 0 : stock(L);
+  lua_Hook hook = lua_gethook(co);
+  if (lg_is_watched(co) || (hook && hook == state(L)->burn)) return 0;
+  return stock(L);
 }
 
 /* os.exit: the policy decides how to exit. */

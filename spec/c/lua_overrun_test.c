@@ -210,6 +210,57 @@ static void by_signal(void) {
   close_all();
 }
 
+/* --- fuel --- */
+
+/* The steps that a script makes before its fuel is used up. */
+static lua_Integer steps_with(uint64_t fuel) {
+  lua_Integer n;
+  open_all(NULL, 0);
+  run("steps, last = 0, nil\n"
+      "function walk() while true do steps = steps + 1 end end");
+  lua_getglobal(L, "walk");
+  green_lua_spawn(L, 0);
+  if (green_lua_fuel(L, -1, fuel) < 0) exit(1);
+  lua_setglobal(L, "t");
+  step_until("t:status() == 'killed'");
+  lua_getglobal(L, "steps");
+  n = lua_tointeger(L, -1);
+  lua_settop(L, 0);
+  close_all();
+  return n;
+}
+
+static void fuel(void) {
+  struct green_lua_limits limits = {.size = sizeof limits, .slice = 2 * MS};
+  lua_Integer first = steps_with(100000), second = steps_with(100000);
+  CHECK(first > 10000 && first == second,
+        "a thread with fuel makes the same number of steps in each run");
+  open_all(&limits, 0);
+  run("function burn()\n"
+      "  for _ = 1, 3 do\n"
+      "    pcall(green.spawn, burn)\n"
+      "    coroutine.wrap(function() for i = 1, 1000 do end end)()\n"
+      "    green.sleep(0)\n"
+      "  end\n"
+      "end");
+  lua_getglobal(L, "burn");
+  green_lua_spawn(L, 0);
+  CHECK(green_lua_fuel(L, -1, 300000) == 0, "a thread may have fuel");
+  lua_settop(L, 0);
+  CHECK(step_until("green.stats().threads == 0"),
+        "threads that spawn threads share their fuel, and end with it");
+  luaL_loadstring(L, "debug.sethook() while true do end");
+  green_lua_spawn(L, 0);
+  green_lua_fuel(L, -1, UINT64_C(1) << 40);
+  lua_setglobal(L, "t");
+  CHECK(step_until("t:stats().preempted > 2"),
+        "a thread with much fuel gives the others turns, too");
+  lua_pushnil(L);
+  CHECK(green_lua_fuel(L, 1, 1) == UV_EINVAL, "nothing else may have fuel");
+  lua_settop(L, 0);
+  close_all();
+}
+
 /* --- long ones --- */
 
 static struct {
@@ -328,6 +379,7 @@ int main(void) {
     lives();
     interruptions();
     by_signal();
+    fuel();
     long_ones();
     states();
   }

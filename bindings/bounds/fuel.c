@@ -1,0 +1,152 @@
+/* fuel.c - a number of instructions for a thread and all that it spawns.
+ *
+ * Fuel is counted by a standing hook, so it is the same in each run, and dear:
+ * limits of time cost nothing, but depend on the machine. A tank belongs to a
+ * thread; its hook goes to each coroutine that it makes, and the coroutines of
+ * green threads among them are entered for the same tank (fueled). Fuel goes in
+ * steps: what a coroutine does in its last one is free.
+ *
+ * A tick that finds this hook in its way asks it to do the work.
+ *
+ * The hook runs where Lua runs, the rest on any stack of the hub's OS thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bounds/ticks.h"
+
+#include <stdlib.h>
+
+#include "runtime/kill_note.h"
+#include "runtime/object.h"
+#include "thread/handle.h"
+
+enum { STEP = 100, BUCKETS = 64 };
+
+struct tank {
+  uint64_t left;
+  int users;
+};
+
+/* A coroutine of a green thread. One that is gone stays until another one has
+ * its address: without the hook nobody asks. */
+struct user {
+  struct user *next;
+  const lua_State *co;
+  struct tank *tank;
+};
+
+struct lg_fuel {
+  struct user *bucket[BUCKETS];
+};
+
+static struct user **place(struct lg_fuel *fuel, const lua_State *co) {
+  struct user **at = &fuel->bucket[((uintptr_t)co >> 6) % BUCKETS];
+  while (*at && (*at)->co != co) at = &(*at)->next;
+  return at;
+}
+
+static struct tank *tank_of(struct lg *G, const lua_State *co) {
+  struct user *user = G->fuel ? *place(G->fuel, co) : NULL;
+  return user ? user->tank : NULL;
+}
+
+static void leave(struct tank *tank) {
+  if (tank && --tank->users == 0) free(tank);
+}
+
+/* 0: no memory. */
+static int enter(struct lg *G, const lua_State *co, struct tank *tank) {
+  struct user **at = place(G->fuel, co), *user = *at;
+  if (!user) {
+    if (!(user = calloc(1, sizeof *user))) return 0;
+    user->co = co;
+    *at = user;
+  }
+  tank->users++;
+  leave(user->tank);
+  user->tank = tank;
+  return 1;
+}
+
+/* --- the hook --- */
+
+static void burn(lua_State *L, lua_Debug *ar);
+
+static void set_hook(lua_State *L, const struct tank *tank) {
+  int count = tank->left < STEP ? (int)tank->left : STEP;
+  lua_sethook(L, burn, LUA_MASKCOUNT, count > 0 ? count : 1);
+}
+
+/* The watch of killed threads takes the hook's place. */
+static void run_dry(lua_State *L, struct lg *G, struct green_thread *t) {
+  lua_sethook(L, NULL, 0, 0);
+  lua_sethook(t->user, NULL, 0, 0);
+  if (t->user_flags & LG_HANDLED && !(t->flags & GREEN_STRUCK))
+    lg_note_kill(G, t->id, "out of fuel");
+  green_end(G->hub, t);
+}
+
+static void burn(lua_State *L, lua_Debug *ar) {
+  struct lg *G = lg_find(L);
+  struct green_thread *t = G && G->hub ? lg_current(G) : NULL;
+  struct tank *tank = t && lg_is_lua(t) ? tank_of(G, t->user) : NULL;
+  uint64_t step = (uint64_t)lua_gethookcount(L);
+  if (!tank) {
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
+  tank->left -= step < tank->left ? step : tank->left;
+  if (!tank->left) {
+    run_dry(L, G, t);
+    return;
+  }
+  set_hook(L, tank);
+  lg_tick_if_asked(L, G, ar);
+}
+
+/* --- who burns it --- */
+
+/* A thread with fuel makes the coroutine of another one. It may be dying, with
+ * another hook, which the new one must not have. */
+static int fueled(struct lg *G, lua_State *co) {
+  struct green_thread *t = lg_current(G);
+  struct tank *tank = t && lg_is_lua(t) ? tank_of(G, t->user) : NULL;
+  if (!tank) return 1;
+  if (!tank->left || !enter(G, co, tank)) return 0; /* or it would go on so */
+  set_hook(co, tank);
+  return 1;
+}
+
+int green_lua_fuel(lua_State *L, int index, uint64_t instructions) {
+  struct lg *G = lg_find(L);
+  struct lg_handle *h = lg_to_handle(L, index);
+  struct green_thread *t = h ? lg_live(h) : NULL;
+  struct tank *tank;
+  if (!G || !G->hub || !t || !lg_is_lua(t)) return UV_EINVAL;
+  if (!G->fuel && !(G->fuel = calloc(1, sizeof *G->fuel))) return UV_ENOMEM;
+  if (!(tank = calloc(1, sizeof *tank))) return UV_ENOMEM;
+  tank->left = instructions;
+  if (!enter(G, t->user, tank)) {
+    free(tank);
+    return UV_ENOMEM;
+  }
+  G->fueled = fueled;
+  G->burn = burn;
+  lg_tick_shares(burn);
+  set_hook(t->user, tank);
+  return 0;
+}
+
+void lg_fuel_free(struct lg *G) {
+  int i;
+  if (!G->fuel) return;
+  for (i = 0; i < BUCKETS; i++)
+    while (G->fuel->bucket[i]) {
+      struct user *user = G->fuel->bucket[i];
+      G->fuel->bucket[i] = user->next;
+      leave(user->tank);
+      free(user);
+    }
+  free(G->fuel);
+  G->fuel = NULL;
+}
