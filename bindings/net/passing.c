@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "net/socket.h"
+#include "runtime/boxed.h"
 
 static const struct lg_op send_op, turn_op, recv_op;
 
@@ -109,6 +110,7 @@ static int l_sendfd(lua_State *L) {
   struct lg *G = s->head.G;
   size_t n;
   int r;
+  lg_refuse_in_box(L, G, "sendfd");
   luaL_optlstring(L, 3, "x", &n);
   luaL_argcheck(L, n > 0 && n <= MOST_DATA, 3, "1 to 4096 bytes expected");
   lua_settop(L, 4);

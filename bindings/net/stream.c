@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "net/socket.h"
+#include "runtime/boxed.h"
 
 #define STREAM(prefix)                                                      \
   .name = prefix, .master = {.name = prefix "{master}"},                    \
@@ -75,6 +76,7 @@ static int socket_getfd(lua_State *L) {
 static int socket_setfd(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
   int fd = lg_int_or(luaL_checknumber(L, 2), -1);
+  lg_refuse_in_box(L, s->head.G, "setfd");
   luaL_argcheck(L, !s->connecting, 1, "the socket is connecting");
   lg_socket_release(s);
   lg_socket_adopt(s, fd < 0 ? -1 : fd);

@@ -78,6 +78,12 @@ void lg_check_box(lua_State *L, const struct lg_boxed *box) {
                (LUAI_UACINT)box->most);
 }
 
+void lg_refuse_in_box(lua_State *L, struct lg *G, const char *what) {
+  struct green_thread *t = G->hub && G->boxes ? lg_current(G) : NULL;
+  if (t && lg_push_box(L, G, t))
+    luaL_error(L, "'%s' is not possible in a sandbox", what);
+}
+
 void lg_leave_box(struct lg *G, struct green_thread *t) {
   struct lg_boxed *box;
   if (lg_peek_rare(G, t, RARE_BOX) == LUA_TUSERDATA) {

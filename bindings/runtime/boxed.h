@@ -21,6 +21,9 @@ int lg_push_box_of_function(lua_State *L, int index);
 /* Makes the globals in the table on top those of the sandbox below it; pops the
  * table. May raise. */
 void lg_note_box(lua_State *L);
+/* Raises in a thread of a sandbox: such numbers of descriptors would open all
+ * that the process has. */
+void lg_refuse_in_box(lua_State *L, struct lg *G, const char *what);
 /* Raises if there is no room for one more thread in it. */
 void lg_check_box(lua_State *L, const struct lg_boxed *box);
 /* The thread ends. Never raises. */

@@ -67,6 +67,22 @@ local function run(a)
   for k, v in pairs(before) do assert(rawequal(_G[k], v), k) end
 end
 
+describe("a script with connections", function()
+  it("gets no descriptor of the program by its number", function()
+    local box = green.sandbox {grants = {"connect"}}
+    local ok, result = box:spawn([[
+      local a, b = green.socketpair()
+      local function refused(f, ...)
+        local ok, err = pcall(f, ...)
+        return not ok and err:find "not possible in a sandbox" ~= nil
+      end
+      return refused(a.sendfd, a, 0) and refused(a.setfd, a, 0)
+    ]]):join(30)
+    assert.is_true(ok, tostring(result))
+    assert.is_true(result)
+  end)
+end)
+
 --- Each run takes a part of them; those that end by themselves are quick.
 local PARTS <const> = 5
 local part = (tonumber(os.getenv "LUAGREEN_SEED") or os.time()) % PARTS
