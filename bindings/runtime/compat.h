@@ -50,6 +50,30 @@ static inline int lg_reset(lua_State *L) {
 #define LG_MOST_TEXT ((size_t)INT_MAX)
 #endif
 
+/* Between the two no garbage is collected, so no finalizer runs. Stopping and
+ * restarting the collector would have it run at once afterwards, whatever its
+ * pause: with many tracebacks, time went with the square of their number. 5.4
+ * takes a step of less than nothing, which postpones it by a GB, and a step
+ * back. Returns whether to release: not if the program has stopped it. */
+enum { LG_HELD_KB = 1 << 20 };
+static inline int lg_hold_collector(lua_State *L) {
+  if (lua_gc(L, LUA_GCISRUNNING) != 1) return 0;
+#if LUA_VERSION_NUM >= 505
+  lua_gc(L, LUA_GCSTOP);
+#else
+  lua_gc(L, LUA_GCSTEP, -LG_HELD_KB);
+#endif
+  return 1;
+}
+static inline void lg_release_collector(lua_State *L, int held) {
+  if (!held) return;
+#if LUA_VERSION_NUM >= 505
+  lua_gc(L, LUA_GCRESTART);
+#else
+  lua_gc(L, LUA_GCSTEP, LG_HELD_KB);
+#endif
+}
+
 /* 5.5 takes a seed for its hashes. */
 static inline lua_State *lg_newstate(lua_Alloc f, void *ud, unsigned seed) {
 #if LUA_VERSION_NUM >= 505

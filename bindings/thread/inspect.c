@@ -146,14 +146,14 @@ static int traceback(lua_State *L) {
 /* Lua reads frames between two checks for garbage, and a finalizer could close
  * the coroutine there. So there are no finalizers. */
 void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own) {
-  int status, running = lua_gc(L, LUA_GCISRUNNING) == 1;
+  int status, held;
   luaL_checkstack(L, 3, "luagreen");
   lua_pushcfunction(L, traceback);
   lua_pushlightuserdata(L, from);
   lua_pushlightuserdata(L, own);
-  if (running) lua_gc(L, LUA_GCSTOP);
+  held = lg_hold_collector(L);
   status = lua_pcall(L, 2, 1, 0);
-  if (running) lua_gc(L, LUA_GCRESTART);
+  lg_release_collector(L, held);
   if (status != LUA_OK) lua_error(L);
 }
 
