@@ -167,6 +167,10 @@ int main(int argc, char **argv) {
   struct green_options o = {.drive = GREEN_DRIVE_STEP};
   lua_State *L = luaL_newstate();
   int i, n, only = argc > 1 ? atoi(argv[1]) : 0;
+  if (WITH_TSAN) {
+    SKIP("a host survives its attackers", "TSan holds signals back");
+    return test_end();
+  }
   if (!freopen("/dev/null", "w", stderr)) return 1; /* the floods */
   if (luaL_dofile(L, "spec/bounds/attacks.lua")) {
     printf("not ok - %s\n", lua_tostring(L, -1));
