@@ -120,11 +120,12 @@ local function all(list)
   end
 end
 
---- A thread, or none if the system has nothing to make it of.
+--- A thread, or none if the system has nothing to make it of. Returns whether.
 local threads
 local function spawn(f, ...)
   local ok, t = pcall(green.spawn, f, ...)
   if ok then threads[#threads + 1] = t else look_at(t) end
+  return ok
 end
 
 --- Runs body(spawn); then its threads end.
@@ -284,12 +285,13 @@ function scenario.copy()
   local near, from, _ <close> = pair()
   local to, far, _ <close> = pair()
   together(function()
-    spawn(function()
+    local sends = spawn(function()
       local ok, err = near:send(data)
       near:close() -- a shutdown may fail, and nobody would be told
       well(ok, err)
     end)
-    spawn(function()
+    if not sends then near:close() end
+    local copies = spawn(function()
       local moved, err
       local sum = 0
       for _ = 1, 10 do
@@ -303,6 +305,7 @@ function scenario.copy()
       from:close()
       well(moved, err)
     end)
+    if not copies then to:close() end
     local got = gather(far)
     if got ~= data:sub(1, #got) then error("wrong bytes", 0) end
     if strict and got ~= data then error("wrong: bytes are missing", 0) end
@@ -320,7 +323,7 @@ function scenario.file()
   f:seek "set"
   local near, far, _ <close> = pair()
   together(function()
-    spawn(function()
+    local copies = spawn(function()
       local n, err
       for _ = 1, 10 do
         n, err = green.copy(f, near)
@@ -329,6 +332,7 @@ function scenario.file()
       near:close()
       well(n, err)
     end)
+    if not copies then near:close() end
     local got = gather(far)
     if got ~= text:sub(1, #got) then error("wrong bytes", 0) end
     if strict and got ~= text then error("wrong: bytes are missing", 0) end
@@ -367,11 +371,12 @@ function scenario.passing()
   local a, b, _ <close> = pair()
   local near, far, _ <close> = pair()
   together(function()
-    spawn(function()
+    local sends = spawn(function()
       local ok, err = a:sendfd(far, "take")
       if not ok then a:close() end
       well(ok, err)
     end)
+    if not sends then a:close() end
     local fd, data = b:recvfd()
     well(fd, data)
     if data ~= "take" then error("wrong bytes", 0) end
@@ -448,10 +453,11 @@ function scenario.select()
   local guard <close> = conn
   assert(guard)
   together(function()
-    spawn(function()
+    local sends = spawn(function()
       green.sleep(0.001)
       send(c, "hello\n")
     end)
+    if not sends then c:close() end
     i = well(green.select({conn, queue}, 15))
     if i ~= 1 then error("wrong case", 0) end
     local line = well(patient(conn):receive())

@@ -232,7 +232,7 @@ static void test_reserve(void) {
 static void test_unstarted(void) {
   struct host host;
   uint64_t began;
-  int factor = RUNNING_ON_VALGRIND || SANITIZED ? 20 : 1;
+  int factor = RUNNING_ON_VALGRIND || SANITIZED ? 100 : 10; /* it was 374 s */
   open_host(&host, 16 * MB);
   spawn(host.L,
         "while pcall(green.spawn_after, 1e9, print) do end full = true");
@@ -342,7 +342,10 @@ int main(void) {
   test_early();
   test_reserve();
   test_unstarted();
-  test_ended();
+  if (RUNNING_ON_VALGRIND)
+    SKIP("a state that does nothing but collect is ended", "it takes minutes");
+  else
+    test_ended();
   test_other_states();
   test_failing();
   test_sizes();

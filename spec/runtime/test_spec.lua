@@ -681,7 +681,7 @@ describe("accounting", function()
     assert.is_false(green.config().accounting)
     local s = green.spawn(green.sleep):stats()
     assert.same({status = "new", switches = 0, cpu = 0.0, blocked = 0.0,
-      preempted = 0, stack = 0}, s)
+      queued = 0.0, preempted = 0, stack = 0}, s)
     green.sleep()
     green.sleep()
   end)
