@@ -65,12 +65,16 @@ static inline int lg_hold_collector(lua_State *L) {
 #endif
   return 1;
 }
-static inline void lg_release_collector(lua_State *L, int held) {
+/* An allocation that failed meanwhile (LUA_ERRMEM) has collected, and 5.4 has
+ * forgotten that it was to wait. A step would collect once more, where memory
+ * is too short for finalizers. */
+static inline void lg_release_collector(lua_State *L, int held, int status) {
   if (!held) return;
 #if LUA_VERSION_NUM >= 505
+  (void)status;
   lua_gc(L, LUA_GCRESTART);
 #else
-  lua_gc(L, LUA_GCSTEP, LG_HELD_KB);
+  if (status != LUA_ERRMEM) lua_gc(L, LUA_GCSTEP, LG_HELD_KB);
 #endif
 }
 

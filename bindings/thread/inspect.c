@@ -153,7 +153,7 @@ void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own) {
   lua_pushlightuserdata(L, own);
   held = lg_hold_collector(L);
   status = lua_pcall(L, 2, 1, 0);
-  lg_release_collector(L, held);
+  lg_release_collector(L, held, status);
   if (status != LUA_OK) lua_error(L);
 }
 
