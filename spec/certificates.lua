@@ -1,12 +1,12 @@
 --- Certificates for specs, made by the openssl command when this is loaded, in
---- a folder that is gone at the end. nil where there is no such command.
+--- a folder that is gone at the end. false where there is no such command.
 ---
 --- SPDX-License-Identifier: MIT
 
 local certificates = {}
 
 local found = os.execute "command -v openssl >/dev/null 2>&1"
-if not found then return nil end
+if not found then return false end
 
 local folder = os.tmpname()
 os.remove(folder)

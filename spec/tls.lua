@@ -1,4 +1,5 @@
---- Connections with TLS for specs; nil where OpenSSL or its command is missing.
+--- Connections with TLS for specs; false where OpenSSL or its command is
+--- missing.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -7,7 +8,7 @@ local shell = require "spec.shell"
 local found = pcall(require, "green.openssl")
 local certs = found and require "spec.certificates"
 
-if not certs then return nil end
+if not certs then return false end
 
 local tls = {certificates = certs}
 
