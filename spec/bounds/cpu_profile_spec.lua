@@ -47,8 +47,7 @@ end
 
 describe("a profile of the CPU", function()
   it("shows two functions that share the time 3 : 1 as 3 : 1", function()
-    local before = os.clock()
-    local sums, total = profiled({hz = 1000}, function()
+    local function work()
       local stop = os.clock() + 1.5
       local t = green.spawn(function()
         while os.clock() < stop do
@@ -59,14 +58,24 @@ describe("a profile of the CPU", function()
       end)
       t.name = "work;er"
       t:wait()
-    end)
-    local passed = (os.clock() - before) * 1000
-    local ratio = time_of(sums, " three;") / time_of(sums, " one;")
-    -- Some hundred samples on a loaded machine, so there is room. 2.66 was seen
-    -- there; `bench/preempt.lua` tells the figure over seconds.
-    assert.is_true(ratio > 2 and ratio < 4.5, tostring(ratio))
-    assert.is_true(total > passed * 0.8 and total < passed * 1.2)
-    assert.is_true(time_of(sums, "^work,er;") > passed * 0.7)
+    end
+    -- The bar is 10 % over 5 s of CPU; most runs are there after 1.5 s.
+    local three_ms, one_ms, all, named, passed = 0, 0, 0, 0, 0
+    local ratio
+    for _ = 1, 6 do
+      local before = os.clock()
+      local sums, total = profiled({hz = 1000}, work)
+      passed = passed + (os.clock() - before) * 1000
+      three_ms = three_ms + time_of(sums, " three;")
+      one_ms = one_ms + time_of(sums, " one;")
+      named = named + time_of(sums, "^work,er;")
+      all = all + total
+      ratio = three_ms / one_ms
+      if ratio > 2.7 and ratio < 3.3 then break end
+    end
+    assert.is_true(ratio > 2.7 and ratio < 3.3, tostring(ratio))
+    assert.is_true(all > passed * 0.9 and all < passed * 1.1)
+    assert.is_true(named > passed * 0.8)
   end)
 
   it("follows coroutines inside a thread", function()
