@@ -1,0 +1,106 @@
+/* timeline.h - a picture of a trace, as the files know it that draw it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_TIMELINE_H
+#define GREEN_TIMELINE_H
+
+#include "internal.h"
+
+enum green__item_kind {
+  ITEM_NOTHING, /* a slice of no length */
+  ITEM_RUN,
+  ITEM_WAIT,
+  ITEM_READY,
+  ITEM_NEW,
+  ITEM_POLL,
+  ITEM_SPAN,
+  ITEM_SPAN_END,
+  ITEM_FLOW,
+  ITEM_FLOW_END,
+  ITEM_INSTANT, /* name: enum green_strike, + 8 if delivered */
+  ITEM_MARK,
+  ITEM_COUNTER,
+  ITEM_COUNTS, /* arg: ready, and memory above; name: unused */
+  ITEM_THREADS,
+  ITEM_ASK,
+  ITEM_ANSWER
+};
+
+struct green__item {
+  uint64_t ts, arg; /* arg: duration of a slice; text; number of a flow */
+  uint64_t on;      /* ITEM_RUN: who woke it, ITEM_WAIT: on what */
+  uint32_t track;
+  uint8_t kind, why;
+  uint16_t name;
+  struct green__text *text; /* ITEM_WAIT: the stack */
+};
+
+enum green__track_state { TRACK_UNSEEN, TRACK_OPEN, TRACK_OVER };
+
+struct green__track {
+  uint32_t id;
+  uint8_t state;
+  uint32_t slice;           /* item of the one under way, + 1 */
+  uint64_t last;            /* when the one before ended */
+  uint32_t flow;            /* of the wake-up that it has not answered */
+  uint64_t waker;           /* and by whom */
+  uint8_t waker_kind;       /* enum green__source */
+  struct green__text *name; /* of one that has ended */
+  struct green_thread *live;
+  struct green__open *spans; /* innermost first */
+};
+
+struct green__open {
+  struct green__text *text;
+  struct green__open *outer;
+};
+
+struct green__drawing {
+  struct green_hub *hub;
+  struct green__trace *trace;
+  uint64_t first, end; /* time of the first event, and of now */
+  struct green__item *items;
+  size_t count, room;
+  struct green__track *tracks;
+  uint32_t track_count, track_room;
+  uint32_t *index, index_mask; /* by id: place in tracks, + 1 */
+  uint32_t flows, threads;
+  uint64_t least_span; /* the first whose beginning is in the ring */
+  uint64_t counted;    /* time of the last counters */
+  int failed, unsorted, unseen;
+  struct green__item none; /* where there is no memory for one */
+  void (*put)(void *arg, const char *text, size_t length);
+  void *arg;
+  size_t length;
+  char text[65536];
+};
+
+/* timeline_rows.c: the picture's rows. Without memory they set `failed`. */
+
+/* The number of the track of that thread; the first is the hub's. */
+uint32_t green__track_of(struct green__drawing *d, uint32_t id);
+/* Where in the index its number, + 1, is or would be. */
+uint32_t green__track_place(const struct green__drawing *d, uint32_t id);
+/* A new last item. Never NULL. */
+struct green__item *green__item_add(struct green__drawing *d, uint64_t ts,
+                                    enum green__item_kind kind,
+                                    uint32_t track);
+struct green__item *green__slice_begin(struct green__drawing *d,
+                                       uint32_t track, uint64_t ts,
+                                       enum green__item_kind kind);
+void green__slice_end(struct green__drawing *d, uint32_t track, uint64_t ts);
+/* Goes on with a slice of the same kind: a span begins or ends here. */
+void green__slice_cut(struct green__drawing *d, uint32_t track,
+                      const struct green__item *former, uint64_t ts);
+void green__span_open(struct green__drawing *d, uint32_t track, uint64_t ts,
+                      struct green__text *text);
+/* Closes it; the inner ones that stay open are closed and opened again. */
+void green__span_close(struct green__drawing *d, uint32_t track, uint64_t ts,
+                       uint64_t id);
+void green__spans_close(struct green__drawing *d, uint32_t track, uint64_t ts);
+
+/* timeline_text.c: passes the finished picture on, or sets `failed`. */
+void green__timeline_put(struct green__drawing *d);
+
+#endif
