@@ -25,6 +25,13 @@ static int has_field(lua_State *L, const char *name) {
   return has;
 }
 
+/* From Lua 5.5 a string can stand for a table that is read. */
+#if LUA_VERSION_NUM >= 505
+#define has_length(L, arg) (lua_isstring(L, arg) || has_field(L, "__len"))
+#else
+#define has_length(L, arg) has_field(L, "__len")
+#endif
+
 /* A table, or what can stand for one in these ways. */
 static void check_table(lua_State *L, int arg, int ways) {
   int fits;
@@ -32,7 +39,7 @@ static void check_table(lua_State *L, int arg, int ways) {
   if (!lua_getmetatable(L, arg)) luaL_checktype(L, arg, LUA_TTABLE);
   fits = (!(ways & READ) || has_field(L, "__index")) &&
          (!(ways & WRITE) || has_field(L, "__newindex")) &&
-         (!(ways & LENGTH) || has_field(L, "__len"));
+         (!(ways & LENGTH) || has_length(L, arg));
   lua_pop(L, 1);
   if (!fits) luaL_checktype(L, arg, LUA_TTABLE);
 }

@@ -13,13 +13,15 @@ local function compute_until(condition, what)
   end
 end
 
---- Runs f(reports) while the watchdog looks each s seconds.
+--- Runs f(reports) while the watchdog looks each s seconds. Nothing is
+--- preempted: each slice would be a run, and be reported as one.
 local function watched(s, f)
   local reports = {}
   local former = green.on_blocked(function(info)
     reports[#reports + 1] = info
   end)
-  local ok, err = pcall(help.with_config, {watchdog = s}, f, reports)
+  local ok, err = pcall(help.with_config, {watchdog = s, preempt = false},
+    f, reports)
   green.on_blocked(former)
   if not ok then error(err, 0) end
 end

@@ -433,9 +433,9 @@ describe("the helpers", function()
       local u <close> = green.spawn(t.join, t)
       green.sleep(0.1)
       local text = c:command "ps()"
-      assert.matches("\n +" .. t.id .. "  blocked +0%.%d s  sleep +sleeper",
+      assert.matches("\n *" .. t.id .. "  blocked +0%.%d s  sleep +sleeper",
         text)
-      assert.matches("\n +" .. u.id .. "  blocked +0%.%d s  thread:join #"
+      assert.matches("\n *" .. u.id .. "  blocked +0%.%d s  thread:join #"
         .. t.id, text)
       assert.matches("running +- +- +backdoor command", text)
     end))
