@@ -37,11 +37,17 @@
 static const struct lg_waitable idle_waitable;
 const struct lg_class lg_crew_class = {"pool or group", &idle_waitable, NULL};
 
-struct crew *lg_to_crew(lua_State *L, int index) {
+struct crew *lg_any_crew(lua_State *L, int index) {
   struct crew *crew = lua_touserdata(L, index);
   if (!crew || lua_rawlen(L, index) < sizeof *crew ||
       crew->object.klass != &lg_crew_class)
     luaL_typeerror(L, index, lg_crew_class.name);
+  return crew;
+}
+
+struct crew *lg_to_crew(lua_State *L, int index) {
+  struct crew *crew = lg_any_crew(L, index);
+  if (unlikely(!crew->object.G->hub)) lg_raise_closing(L);
   return crew;
 }
 

@@ -39,6 +39,8 @@ enum { FIELDS = 1 }; /* user value: a table for the Lua side */
  * member, or NULL. */
 extern const struct lg_class lg_crew_class;
 struct crew *lg_to_crew(lua_State *L, int index);
+/* The same for finalizers: its state may have been closed. */
+struct crew *lg_any_crew(lua_State *L, int index);
 struct crew *lg_self_crew(lua_State *L);
 struct member *lg_crew_member(struct crew *crew);
 /* lg_crew_reserve() makes room for one more member and may raise;

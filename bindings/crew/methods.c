@@ -193,7 +193,7 @@ static int crew_closing(lua_State *L) {
 
 /* fields(crew): a table for the Lua side. */
 static int crew_fields(lua_State *L) {
-  lg_to_crew(L, 1);
+  lg_any_crew(L, 1);
   lua_getiuservalue(L, 1, FIELDS);
   return 1;
 }
@@ -201,7 +201,7 @@ static int crew_fields(lua_State *L) {
 /* A crew with living members is anchored, so the state is closing, unless
  * another finalizer of this very cycle added the members. */
 static int crew_gc(lua_State *L) {
-  struct crew *crew = lg_to_crew(L, 1);
+  struct crew *crew = lg_any_crew(L, 1);
   struct member *m;
   if (lua_gc(L, LUA_GCCOUNT) < 0 && crew->live > 0 && crew->revived) {
     lua_getmetatable(L, 1);

@@ -141,7 +141,8 @@ static void let_go(struct crew *crew, struct member *m) {
 /* let_go(crew): releases all living members. A thread that waits for the next
  * one learns that there is none. */
 int lg_crew_let_go(lua_State *L) {
-  struct crew *crew = lg_to_crew(L, 1);
+  struct crew *crew = lg_any_crew(L, 1);
+  if (!crew->object.G->hub) return 0; /* a finalizer; they are gone */
   while (crew->living) let_go(crew, crew->living);
   assert(crew->live == 0);
   lg_crew_drop_anchor(crew);
@@ -152,10 +153,11 @@ int lg_crew_let_go(lua_State *L) {
 /* drop_unread(crew): drops the members that are over and unread. Returns the
  * threads among them that failed. */
 int lg_crew_drop_unread(lua_State *L) {
-  struct crew *crew = lg_to_crew(L, 1);
+  struct crew *crew = lg_any_crew(L, 1);
   lua_Integer n = 0;
   luaL_checkstack(L, 8, "luagreen");
   lua_newtable(L);
+  if (!crew->object.G->hub) return 1; /* the threads are gone, too */
   while (crew->unread && crew->unread->over) {
     struct green_thread *t = crew->keeps ? crew->unread->thread : NULL;
     lua_Integer number = crew->unread->number;

@@ -103,11 +103,16 @@ static struct lg_socket *counted(lua_State *L) {
   return s->kind->luasocket ? lg_socket(L, LG_CLIENT) : s;
 }
 
+/* A socket of a state that has been closed grows no older. */
+static uint64_t time_for(const struct lg_socket *s) {
+  return s->head.G->hub ? green_time(s->head.G->hub) : s->born;
+}
+
 int lg_socket_getstats(lua_State *L) {
   struct lg_socket *s = counted(L);
   lua_pushinteger(L, (lua_Integer)s->received);
   lua_pushinteger(L, (lua_Integer)s->sent);
-  lua_pushnumber(L, (lua_Number)(green_time(s->head.G->hub) - s->born) / 1e9);
+  lua_pushnumber(L, (lua_Number)(time_for(s) - s->born) / 1e9);
   return 3;
 }
 
@@ -126,8 +131,7 @@ int lg_socket_setstats(lua_State *L) {
   luaL_argcheck(L, age >= 0 && age < 9e9, 4, "seconds expected");
   s->received = received;
   s->sent = sent;
-  if (!lua_isnoneornil(L, 4))
-    s->born = green_time(s->head.G->hub) - (uint64_t)(age * 1e9);
+  if (!lua_isnoneornil(L, 4)) s->born = time_for(s) - (uint64_t)(age * 1e9);
   lua_pushinteger(L, 1);
   return 1;
 }

@@ -125,8 +125,7 @@ int luaopen_green_core(lua_State *L) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.core") == LUA_TTABLE)
     return 1;
   G = lg_find(L);
-  if (G && !G->hub && G->drained)
-    return luaL_error(L, "luagreen: the state is closing");
+  if (G && !G->hub && G->drained) return lg_raise_closing(L);
   if (!G || !G->hub) lg_new_state(L, NULL); /* again, if it raised before */
   open_core(L);
   lua_pushvalue(L, -1);

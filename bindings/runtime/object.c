@@ -18,6 +18,10 @@ struct lg *lg_find(lua_State *L) {
   return G;
 }
 
+int lg_raise_closing(lua_State *L) {
+  return luaL_error(L, "luagreen: the state is closing");
+}
+
 void lg_keep_state(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, STATE);
 }

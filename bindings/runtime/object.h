@@ -37,7 +37,7 @@ static inline void *lg_check_object(lua_State *L, const struct lg_class *klass,
   struct lg_object *p = lua_touserdata(L, 1);
   if (unlikely(!p || lua_rawlen(L, 1) < size || p->klass != klass))
     luaL_typeerror(L, 1, klass->name);
-  if (unlikely(!p->G->hub)) luaL_error(L, "luagreen: the state is closing");
+  if (unlikely(!p->G->hub)) lg_raise_closing(L);
   return p;
 }
 

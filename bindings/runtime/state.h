@@ -100,9 +100,11 @@ struct lg {
   uint64_t watched_switches, watched_since;
 };
 
+/* Raises: luagreen has been closed in this state, or is being closed. */
+int lg_raise_closing(lua_State *L);
 static inline struct lg *lg_get(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  if (unlikely(!G->hub)) luaL_error(L, "luagreen: the state is closing");
+  if (unlikely(!G->hub)) lg_raise_closing(L);
   return G;
 }
 /* The state of a thread of Lua's. */
