@@ -91,15 +91,15 @@ describe("a job of a C function", function()
   it("is disposed of when the coroutine is closed, before it is over or after",
     function()
       help.with_config({keep_stacks = 0}, function()
-        local before, co = blocking.disposed(), nil
+        local before = blocking.disposed()
         for _, s in ipairs {60, 0} do
+          local co
           local t = green.spawn(function()
             co = coroutine.running()
             blocking.offload(s)
           end)
-          help.wait_until(function()
-            return t:status() == (s == 0 and "ready" or "blocked")
-          end)
+          help.wait_until(function() return co end)
+          if s == 0 then help.woken(t) end
           coroutine.close(co)
           assert.equal("killed", t:status())
         end
