@@ -193,6 +193,12 @@ struct green_lua_limits {
   uint64_t slice;   /* ns that a thread computes before it is made to yield */
   uint64_t stretch; /* ns that it computes in one go before it is ended */
   uint64_t life;    /* ns from its start until it is ended, whatever it does */
+  uint32_t timers;  /* timeouts in force. What sleeps or waits, and what
+                       spawn_after will start, is a thread; a ticker has no
+                       timer */
+  uint32_t descriptors; /* open sockets, pipes and FIFOs of Lua's; beyond it
+                           scripts get "too many open files" */
+  uint32_t items;       /* values in all queues that are made from now on */
 };
 
 /* [any] A state whose memory is counted and limited from its first byte. A NULL
@@ -216,6 +222,9 @@ struct green_lua_usage {
   uint32_t forced;   /* collections of all garbage at once, at the limit */
   uint32_t failures; /* allocations that were refused all the same */
   uint32_t ended;    /* is it, because it only collected? */
+  uint32_t timers, descriptors;
+  uint32_t items; /* in queues made while the state, or a sandbox in it, had a
+                     limit for them */
 };
 /* [hub] What the state has now. `size`: sizeof *usage. */
 void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size);

@@ -12,6 +12,7 @@
 #include "bounds/box.h"
 
 #include "runtime/anchor.h"
+#include "runtime/counts.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
 #include "thread/thread.h"
@@ -22,27 +23,54 @@ int lg_in_box(struct lg *G, struct green_thread *t) {
   return in;
 }
 
-/* new_box(globals, most): a sandbox. */
+static const char BOX_CLASS[] = "luagreen.sandbox";
+
+static int box_gc(lua_State *L) {
+  struct lg_boxed *box = lg_collected(L);
+  if (!box) return 0;
+  lg_account_leave(box->account);
+  box->account = NULL;
+  return 0;
+}
+
+/* 0, or from math.huge on, is none. */
+static uint32_t limit_at(lua_State *L, int index) {
+  lua_Number n = luaL_optnumber(L, index, 0);
+  return n > 0 && n < UINT32_MAX ? (uint32_t)n : 0;
+}
+
+/* new_box(globals, threads, timers, descriptors, items): a sandbox, with these
+ * limits. */
 static int l_new_box(lua_State *L) {
   struct lg *G = lg_get(L);
-  lua_Integer most = luaL_checkinteger(L, 2);
+  uint32_t most = limit_at(L, 2);
   struct lg_boxed *box;
+  int i;
   luaL_checktype(L, 1, LUA_TTABLE);
   box = lua_newuserdatauv(L, sizeof *box, 0);
   box->threads = 0;
-  box->most = most > 0 && most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+  box->most = most ? most : UINT32_MAX;
+  box->account = NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, BOX_CLASS);
+  lua_setmetatable(L, -2);
+  if (!(box->account = lg_account_new()))
+    return luaL_error(L, "not enough memory");
+  for (i = 0; i < LG_COUNTS; i++)
+    lg_account_limit(box->account, (enum lg_count)i, limit_at(L, 3 + i));
   lua_pushvalue(L, 1);
   lg_note_box(L);
   G->boxes |= 1;
   return 1;
 }
 
-/* box_threads(box): how many live in it, and how many may. */
-static int l_box_threads(lua_State *L) {
+/* box_counts(box): the threads, timers, descriptors and items in it. */
+static int l_box_counts(lua_State *L) {
   const struct lg_boxed *box = lua_touserdata(L, 1);
+  int i;
   lua_pushinteger(L, box->threads);
-  lua_pushinteger(L, box->most);
-  return 2;
+  for (i = 0; i < LG_COUNTS; i++)
+    lua_pushinteger(L, lg_account_used(box->account, (enum lg_count)i));
+  return 1 + LG_COUNTS;
 }
 
 /* box_of([thread]): the sandbox of a live thread, or of this one; or nil. */
@@ -137,9 +165,11 @@ static int l_spawners(lua_State *L) {
 
 void lg_open_boxes(lua_State *L) {
   static const luaL_Reg functions[] = {{"new_box", l_new_box},
-                                       {"box_threads", l_box_threads},
+                                       {"box_counts", l_box_counts},
                                        {"box_of", l_box_of},
                                        {"spawners", l_spawners},
                                        {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
+  lg_new_box_class(L, BOX_CLASS, box_gc);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, BOX_CLASS);
 }

@@ -35,6 +35,7 @@
 #include <string.h>
 
 #include "runtime/anchor.h"
+#include "runtime/counts.h"
 #include "runtime/force.h"
 #include "runtime/object.h"
 
@@ -378,6 +379,9 @@ static struct green_lua_limits whole(const struct green_lua_limits *limits) {
 static void set_counts(struct lg *G, const struct green_lua_limits *l) {
   G->limits = *l;
   G->max_threads = l->threads ? l->threads : UINT32_MAX;
+  lg_account_limit(&G->account, LG_TIMERS, l->timers);
+  lg_account_limit(&G->account, LG_DESCRIPTORS, l->descriptors);
+  lg_account_limit(&G->account, LG_ITEMS, l->items);
 }
 
 static struct memory *memory_of(lua_State *L) {
@@ -532,6 +536,11 @@ void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size) {
     u.failures = b->failures;
     u.ended = b->ended;
   }
-  if (G && G->hub) u.threads = lg_live_count(G);
+  if (G && G->hub) {
+    u.threads = lg_live_count(G);
+    u.timers = lg_account_used(&G->account, LG_TIMERS);
+    u.descriptors = lg_account_used(&G->account, LG_DESCRIPTORS);
+    u.items = lg_account_used(&G->account, LG_ITEMS);
+  }
   memcpy(usage, &u, size < sizeof u ? size : sizeof u);
 }

@@ -2,7 +2,7 @@
  *
  * Lua's own would move 2^62 nils of an empty table, or compare two texts of a
  * megabyte a million times, in one call. These do what Lua's do, with the same
- * errors, but for sort, which never notices an order that is none. Where Lua
+ * errors; only an order that is none may be noticed in other cases. Where Lua
  * runs, in a function of ours; all values are on the stack of Lua, so the calls
  * may rest, and metamethods may block, anywhere.
  *
@@ -229,6 +229,16 @@ static void sift(struct lg_effort *e, lua_Integer i, lua_Integer n) {
   lua_seti(L, 1, i);
 }
 
+/* The first neighbours are in order now, or there is none: most functions that
+ * are no order, like one that is always true, show it here. */
+static void check_order(struct lg_effort *e, lua_Integer n) {
+  enum { PAIRS = 8 };
+  lua_Integer i;
+  for (i = 1; i < n && i <= PAIRS; i++)
+    if (is_less(e, i + 1, i))
+      luaL_error(e->L, "invalid order function for sorting");
+}
+
 static int l_sort(lua_State *L) {
   struct lg_effort effort;
   lua_Integer n = length(L, 1, READ | WRITE), i;
@@ -245,6 +255,7 @@ static int l_sort(lua_State *L) {
     lua_seti(L, 1, i);
     sift(&effort, 1, i - 1);
   }
+  check_order(&effort, n);
   return 0;
 }
 

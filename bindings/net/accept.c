@@ -14,6 +14,7 @@
 #include <poll.h>
 
 #include "net/socket.h"
+#include "runtime/counts.h"
 
 static const struct lg_op accept_op;
 
@@ -51,6 +52,15 @@ static int accept_one(int fd) {
   return r;
 }
 
+/* Has the state, or the sandbox, room for one more? As the kernel, it looks
+ * first whether anybody connects. */
+static int lacks_room(lua_State *L, struct lg_socket *s) {
+  struct pollfd p = {s->fd, POLLIN, 0};
+  int error = lg_may_open(L, s->head.G, 1);
+  if (likely(!error)) return 0;
+  return s->fd >= 0 && poll(&p, 1, 0) == 0 ? -EAGAIN : -error;
+}
+
 static int accept_any(struct lg_socket *s) {
   if (likely(!s->several)) return accept_one(s->fd);
   return lg_several_accept(s->several, accept_one);
@@ -60,6 +70,8 @@ static int accept_any(struct lg_socket *s) {
 static int fetch_one(lua_State *L, struct lg_socket *s) {
   int r;
   if (s->pending >= 0) return 1;
+  if (unlikely((r = lacks_room(L, s)) < 0)) return r == -EAGAIN ? 0 : r;
+  if (unlikely(s->fd < 0)) return -EBADF;
   r = accept_any(s);
   if (r < 0 && lg_socket_scarce(L, -r)) {
     if (s->fd < 0) return -EBADF; /* a finalizer closed it */
@@ -102,6 +114,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
   }
   c->family = s->several ? lg_several_family(s->several) : s->family;
   c->fd = s->pending;
+  lg_socket_count(c, 1);
   c->lingers = s->lingers; /* the kernel hands it on */
   if (!s->kind->luasocket) c->max_line = s->head.G->net->max_client_line;
   s->pending = -1;

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "net/socket.h"
+#include "runtime/counts.h"
 
 /* The listener number i of the list at index 1; raises if it is none. */
 static struct lg_socket *listener(lua_State *L, lua_Integer i) {
@@ -19,8 +20,10 @@ static struct lg_socket *listener(lua_State *L, lua_Integer i) {
   return s;
 }
 
-static int open_epoll(lua_State *L) {
-  int fd = epoll_create1(EPOLL_CLOEXEC);
+static int open_epoll(lua_State *L, struct lg *G) {
+  int fd = lg_may_open(L, G, 1);
+  if (fd > 0) return -fd;
+  fd = epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0 && lg_socket_scarce(L, errno)) fd = epoll_create1(EPOLL_CLOEXEC);
   return fd < 0 ? -errno : fd;
 }
@@ -58,7 +61,7 @@ int lg_l_join_listeners(lua_State *L) {
   n = (int)lua_rawlen(L, 1);
   luaL_argcheck(L, n > 0, 1, "listeners expected");
   s = lg_socket_new(L, G, listener(L, 1)->kind);
-  s->fd = fd = open_epoll(L); /* the object's: what raises leaves none */
+  s->fd = fd = open_epoll(L, G); /* the object's: what raises leaves none */
   if (fd < 0) {
     s->fd = -1;
     return lg_socket_fail(L, s, -fd);
@@ -74,6 +77,7 @@ int lg_l_join_listeners(lua_State *L) {
   s->family = listener(L, 1)->family;
   s->several = m;
   take_all(L, m, n);
+  lg_socket_count(s, 1 + n);
   lg_socket_become(L, -1, LG_SERVER);
   return 1;
 }

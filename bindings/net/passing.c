@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "net/socket.h"
+#include "runtime/counts.h"
 #include "runtime/boxed.h"
 
 static const struct lg_op send_op, turn_op, recv_op;
@@ -328,7 +329,9 @@ static int l_adopt(lua_State *L) {
 static int l_pair(lua_State *L) {
   int type = lua_toboolean(L, 1) ? SOCK_STREAM : SOCK_DGRAM, fds[2], i;
   int flags = type | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  int r = socketpair(AF_UNIX, flags, 0, fds);
+  int r = lg_may_open(L, lg_get(L), 2);
+  if (r > 0) return lg_fail_text(L, green_strerror(-r));
+  r = socketpair(AF_UNIX, flags, 0, fds);
   if (r < 0 && lg_socket_scarce(L, errno))
     r = socketpair(AF_UNIX, flags, 0, fds);
   if (r < 0) return lg_fail_text(L, green_strerror(-errno));

@@ -92,6 +92,7 @@ static void end_attempt(struct race *r, int i, int won) {
   if (won) {
     assert(r->s->fd < 0 && !r->s->f);
     r->s->fd = r->fds[i];
+    lg_socket_count(r->s, 1);
     r->s->family = r->families[i];
     r->s->f = r->watched[i];
   } else {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "net/socket.h"
+#include "runtime/counts.h"
 
 static ssize_t serial_read(struct lg_socket *s, char *to, size_t n) {
   ssize_t got;
@@ -51,7 +52,9 @@ static int l_serial(lua_State *L) {
   struct lg *G = lg_get(L);
   struct lg_socket *s = lg_socket_new(L, G, &serial);
   int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
-  int fd = open(path, flags);
+  int fd = lg_may_open(L, G, 1);
+  if (fd > 0) return lg_socket_fail(L, s, fd);
+  fd = open(path, flags);
   if (fd < 0 && lg_socket_scarce(L, errno)) fd = open(path, flags);
   if (fd < 0) return lg_socket_fail(L, s, errno);
   green_fd_forget(G->hub, fd);

@@ -17,6 +17,7 @@
 
 #include "net/socket.h"
 #include "runtime/closing.h"
+#include "runtime/counts.h"
 
 const char lg_socket_tag[] = "socket";
 
@@ -61,6 +62,7 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
   s->block = s->total = -1;
   s->max_line = G->net->max_line;
   s->born = green_time(G->hub);
+  if (unlikely(G->boxes)) s->box = lg_account_of_box(G);
   lg_socket_become(L, -1, kind->datagram ? LG_UNCONNECTED : LG_MASTER);
   return s;
 }
@@ -99,6 +101,18 @@ uint64_t lg_socket_deadline(const struct lg_socket *s) {
 
 /* --- the descriptor --- */
 
+void lg_socket_count(struct lg_socket *s, int n) {
+  lg_count(s->head.G, s->box, LG_DESCRIPTORS, n - s->counted);
+  s->counted = n;
+}
+
+/* Nothing is counted for it any more: it is garbage, or the state closes. */
+static void leave_account(struct lg_socket *s) {
+  assert(!s->counted);
+  lg_account_leave(s->box);
+  s->box = NULL;
+}
+
 /* Garbage may hold descriptors, and Lua does not know that they are scarce. */
 int lg_socket_scarce(lua_State *L, int error) {
   if (error != EMFILE && error != ENFILE) return 0;
@@ -109,7 +123,9 @@ int lg_socket_scarce(lua_State *L, int error) {
 
 static int open_fd(lua_State *L, struct lg *G, int family, int type) {
   int flags = type | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  int fd = socket(family, flags, 0);
+  int fd = lg_may_open(L, G, 1);
+  if (fd > 0) return -fd;
+  fd = socket(family, flags, 0);
   if (fd < 0 && lg_socket_scarce(L, errno)) fd = socket(family, flags, 0);
   if (fd < 0) return -errno;
   green_fd_forget(G->hub, fd);
@@ -135,6 +151,7 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
   if (fd < 0) return -fd;
   lg_socket_shut(s);
   s->fd = fd;
+  lg_socket_count(s, 1);
   s->family = family;
   if (s->kind->luasocket && family == AF_INET6) make_v6only(fd);
   return 0;
@@ -152,6 +169,7 @@ void lg_socket_adopt(struct lg_socket *s, int fd) {
   socklen_t size = sizeof a;
   assert(!s->f && !s->connecting);
   s->fd = fd;
+  lg_socket_count(s, fd >= 0);
   s->failed = 0;
   s->drained = s->sending = s->resume = s->closed = s->lingers = s->spent = 0;
   if (fd < 0) return;
@@ -174,6 +192,7 @@ void lg_socket_release(struct lg_socket *s) {
   lg_several_free(s->several);
   s->several = NULL;
   s->fd = -1;
+  lg_socket_count(s, 0);
 }
 
 /* Its number was closed by strangers, and may be somebody else's by now. */
@@ -191,6 +210,7 @@ int lg_socket_lost(struct lg_socket *s) {
   green_fd_release(s->head.G->hub, s->f);
   s->f = NULL;
   s->fd = -1;
+  lg_socket_count(s, 0);
   return 1;
 }
 
@@ -220,6 +240,7 @@ static void close_fd(struct green_hub *hub, struct lg_socket *s) {
   if (fd >= 0) close_now(fd, s->lingers);
   lg_several_free(s->several);
   s->several = NULL;
+  lg_socket_count(s, 0);
 }
 
 void lg_socket_strip(struct lg_socket *s, int polite) {
@@ -253,6 +274,7 @@ int lg_socket_gc(lua_State *L) {
   if (!lg_finalizing(L, s->head.G, lua_rawequal(L, -1, 1))) return 0;
   lg_socket_shut(s);
   lg_buffer_drop(s);
+  leave_account(s);
   return 0;
 }
 
@@ -266,6 +288,7 @@ void lg_sockets_shut(lua_State *L, struct lg *G) {
     assert(s && s->tag == lg_socket_tag);
     lg_socket_shut(s);
     lg_buffer_drop(s);
+    leave_account(s);
   }
   lua_pop(L, 1);
   lg_buffer_close(G->net);

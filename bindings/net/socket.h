@@ -125,11 +125,13 @@ struct lg_socket {
   struct green_thread *connecting; /* it waits in race.c; else NULL */
   int fd;                          /* -1: closed, or not made yet */
   int pending;                     /* accepted, but not delivered; or -1 */
-  int family;      /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
-  uint8_t role;    /* LG_MASTER, LG_CLIENT or LG_SERVER */
-  uint8_t polls;   /* a limit of 0: never waits */
-  uint8_t drained; /* the last read left nothing */
-  uint8_t woken;   /* a wait has ended, and nothing been read since */
+  int counted;            /* descriptors, in runtime/counts.h, and where */
+  struct lg_account *box; /* else than in the state's account; or NULL */
+  int family;             /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
+  uint8_t role;           /* LG_MASTER, LG_CLIENT or LG_SERVER */
+  uint8_t polls;          /* a limit of 0: never waits */
+  uint8_t drained;        /* the last read left nothing */
+  uint8_t woken;          /* a wait has ended, and nothing been read since */
   uint8_t sending, resume;
   uint8_t lingers; /* the system's close() would wait */
   uint8_t closed;  /* by close(); a new connect() opens it again */
@@ -300,6 +302,8 @@ struct lg_datagram *lg_datagram(lua_State *L, int roles);
 int lg_socket_open_fd(lua_State *L, struct lg *G, int family);
 int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
                       int fresh);
+/* It has n descriptors from now on. */
+void lg_socket_count(struct lg_socket *s, int n);
 /* The descriptor becomes the socket's own; -1: it has none. */
 void lg_socket_adopt(struct lg_socket *s, int fd);
 /* Sets s->lingers. */

@@ -13,6 +13,7 @@
 #include "net/lookup.h"
 #include "net/socket.h"
 #include "open/open.h"
+#include "runtime/counts.h"
 #include "runtime/object.h"
 #include "thread/dump_signal.h"
 #include "watch/watch.h"
@@ -107,6 +108,17 @@ static void set_max_threads(lua_State *L, struct lg *G,
   G->max_threads = most > 0 ? most : UINT32_MAX;
 }
 
+/* What is counted: `at` is which. */
+static void get_limit(lua_State *L, struct lg *G, const struct row *row) {
+  lua_pushinteger(L, G->account.most[row->at]);
+}
+
+static void set_limit(lua_State *L, struct lg *G, const struct row *row) {
+  lua_Number n = lua_tonumber(L, -1);
+  uint32_t most = lua_isnumber(L, -1) && n > MOST ? 0 : count_arg(L, row);
+  lg_account_limit(&G->account, (enum lg_count)row->at, most);
+}
+
 static void get_accounting(lua_State *L, struct lg *G, const struct row *row) {
   (void)row;
   lua_pushboolean(L, green_accounts(G->hub));
@@ -198,6 +210,9 @@ static const struct row rows[] = {
     {"keep_stacks", get_count, set_count, FIELD(keep_stacks), 0, MOST},
     {"max_stacks", get_option, set_max_stacks, OPTION(max_stacks), 1, MOST},
     {"max_threads", get_max_threads, set_max_threads, 0, 0, MOST},
+    {"max_timers", get_limit, set_limit, LG_TIMERS, 0, MOST},
+    {"max_descriptors", get_limit, set_limit, LG_DESCRIPTORS, 0, MOST},
+    {"max_items", get_limit, set_limit, LG_ITEMS, 0, MOST},
     {"max_jobs", get_option, set_option, OPTION(max_jobs), 1, 1024},
     {"max_line", get_net, set_net, NET(max_line), 0, MOST},
     {"max_client_line", get_net, set_net, NET(max_client_line), 0, MOST},
@@ -268,6 +283,15 @@ static uint64_t states_on(struct green_hub *hub) {
   return n;
 }
 
+static void push_counts(lua_State *L, const struct green_lua_usage *usage) {
+  lua_createtable(L, 0, 5);
+  field(L, "threads", usage->threads);
+  field(L, "coroutines", usage->coroutines);
+  field(L, "timers", usage->timers);
+  field(L, "descriptors", usage->descriptors);
+  field(L, "items", usage->items);
+}
+
 static void push_figures(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_lua_usage usage;
@@ -297,6 +321,8 @@ static void push_figures(lua_State *L) {
   seconds_field(L, "idle", s.idle);
   seconds_field(L, "poll_time", s.polling);
   field(L, "run_queue_max", s.most_ready);
+  push_counts(L, &usage);
+  lua_setfield(L, -2, "counts");
   lg_push_gc(L);
   lua_setfield(L, -2, "gc");
   text_field(L, "guard", green_guard_name(G->hub));

@@ -15,6 +15,7 @@
 #include "host/host.h"
 #include "net/socket.h"
 #include "open/open.h"
+#include "runtime/counts.h"
 #include "runtime/closing.h"
 #include "runtime/force.h"
 #include "runtime/guest.h"
@@ -155,6 +156,7 @@ struct lg *lg_new_state(lua_State *L, struct green_hub *hub) {
   lua_pop(L, 1);
   G->keep_stacks = 1024;
   G->max_threads = UINT32_MAX;
+  lg_account_init(&G->account);
   env_number("LUAGREEN_KEEP", &G->keep_stacks);
   G->recycle = 1;
   G->sigint = 1;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "os/os.h"
+#include "runtime/counts.h"
 
 #define OPENING "green.opening"
 
@@ -49,6 +50,7 @@ static int l_gc(lua_State *L) {
 
 static int close_file(lua_State *L) {
   luaL_Stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  lg_count(lg_find(L), NULL, LG_DESCRIPTORS, -1);
   return luaL_fileresult(L, fclose(p->f) == 0, NULL);
 }
 
@@ -87,6 +89,7 @@ static int l_open_fifo(lua_State *L) {
   struct opening **o = lua_newuserdatauv(L, sizeof *o, 0);
   *o = NULL;
   luaL_setmetatable(L, OPENING);
+  if ((errno = lg_may_open(L, G, 1))) return luaL_fileresult(L, 0, path);
   *o = start(path, mode);
   if (!*o) return luaL_fileresult(L, 0, path);
   lg_errand_wait(L, G, &(*o)->errand, "open");
@@ -95,6 +98,7 @@ static int l_open_fifo(lua_State *L) {
     if (!p->f) return luaL_fileresult(L, 0, path);
     (*o)->fd = -1;
     p->closef = close_file;
+    lg_count(G, NULL, LG_DESCRIPTORS, 1);
     lua_pushvalue(L, -2);
     return 1;
   }

@@ -8,6 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "os/os.h"
+#include "runtime/counts.h"
 
 #define COMMAND "green.command"
 
@@ -65,6 +66,7 @@ static int close_handle(lua_State *L) {
   if (lg_may_wait(L, h->G)) flush(L, h);
   if (h->G->hub) green_fd_forget(h->G->hub, fileno(h->file.f));
   fclose(h->file.f);
+  lg_count(h->G, NULL, LG_DESCRIPTORS, -1);
   c = *h->child;
   if (c && (lg_may_wait(L, h->G) || lg_errand_finished(&c->errand)))
     return result(L, h->G, c, "close");
@@ -86,6 +88,7 @@ static int join(struct handle *h, const char *command, int reads, int ours,
   if (f && *h->child) {
     h->file.f = f;
     h->file.closef = close_handle;
+    lg_count(h->G, NULL, LG_DESCRIPTORS, 1);
     return 0;
   }
   if (f)
@@ -118,6 +121,7 @@ static int l_start_pipe(lua_State *L) {
   int ends[2], reads = mode[0] == 'r', error;
   luaL_argcheck(L, is_mode(mode), 2, "invalid mode");
   h = new_handle(L, G);
+  if ((errno = lg_may_open(L, G, 1))) return luaL_fileresult(L, 0, command);
   fflush(NULL); /* as popen(): the command may read what was written */
   if (pipe2(ends, O_CLOEXEC) < 0) return luaL_fileresult(L, 0, command);
   green_fd_forget(G->hub, ends[0]);

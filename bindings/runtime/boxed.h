@@ -12,6 +12,7 @@
 
 struct lg_boxed {
   uint32_t threads, most; /* that live in it now; that may */
+  struct lg_account *account;
 };
 
 /* Pushes the sandbox of a thread, or of a function, which is that of its

@@ -19,6 +19,8 @@ struct lg_scope {
   uint64_t thread;          /* the id of the one that made it */
   uint32_t site;            /* where */
   uint8_t nested;           /* made in a coroutine of the program's */
+  uint8_t counted;          /* it is a timeout, and open */
+  struct lg_account *box;   /* where else it is counted, or NULL */
 };
 
 enum { LG_SCOPE_OBJECT = offsetof(struct lg_scope, scope) }; /* its size */

@@ -58,6 +58,24 @@ void lg_new_box_class(lua_State *L, const char *name, lua_CFunction gc) {
   lua_pop(L, 1);
 }
 
+/* The Lua part adds fields to the metatable before any object is made. */
+void lg_with_gc(lua_State *L, const void *key, lua_CFunction gc) {
+  const luaL_Reg meta[] = {{"__gc", gc}, {NULL, NULL}};
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, -3);) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, -4);
+    }
+    lg_setfuncs(L, meta, 0);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+  }
+  lua_remove(L, -2);
+}
+
 /* Lua's collector is not running, unless it has called this function. */
 void *lg_collected(lua_State *L) {
   void *p = lg_self(L);

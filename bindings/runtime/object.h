@@ -21,6 +21,10 @@ void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
 /* The same for memory of C that only has a finalizer: `gc` finds it by
  * lg_collected(). */
 void lg_new_box_class(lua_State *L, const char *name, lua_CFunction gc);
+/* Replaces the metatable on top, of all objects of a class, by one that is the
+ * same but for its finalizer. Made at its first use, found by that key. May
+ * raise. */
+void lg_with_gc(lua_State *L, const void *key, lua_CFunction gc);
 /* Objects on hot paths begin with the address of their class, and know their G:
  * checking that takes two calls of Lua's API, and comparing metatables takes
  * six. Foreign userdata cannot hold the address by accident. */

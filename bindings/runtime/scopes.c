@@ -12,6 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "runtime/anchor.h"
+#include "runtime/counts.h"
 #include "runtime/limits.h"
 #include "runtime/nested.h"
 #include "runtime/object.h"
@@ -38,6 +39,27 @@ static struct lg_scope *of_core(struct green_scope *scope) {
   return (struct lg_scope *)((char *)scope - offsetof(struct lg_scope, scope));
 }
 
+/* --- counting --- */
+
+/* 0: there are too many. Garbage is collected first. */
+static inline int count(lua_State *L, struct lg *G, struct lg_scope *s) {
+  struct lg_account *box = unlikely(G->boxes) ? lg_account_of_box(G) : NULL;
+  assert(!s->counted);
+  s->box = box;
+  if (unlikely(!lg_has_room_for(G, box, LG_TIMERS, 1)) &&
+      (!lg_sweep(L, G) || !lg_has_room_for(G, box, LG_TIMERS, 1)))
+    return 0;
+  s->counted = 1;
+  lg_count(G, box, LG_TIMERS, 1);
+  return 1;
+}
+
+static void uncount(struct lg *G, struct lg_scope *s) {
+  lg_count(G, s->box, LG_TIMERS, -1);
+  s->counted = 0;
+  if (unlikely(s->box)) lg_account_leave(s->box);
+}
+
 /* --- opening and closing --- */
 
 static void scope_close(struct lg *G, struct lg_scope *s) {
@@ -46,6 +68,7 @@ static void scope_close(struct lg *G, struct lg_scope *s) {
   if (s->nested) lg_unnest(G, s);
   lg_release(G, (int)s->scope.user);
   s->scope.user = 0;
+  if (s->counted) uncount(G, s);
 }
 
 static void close_own(struct lg *G, struct green_thread *t) {
@@ -93,25 +116,6 @@ static int nested_gc(lua_State *L) {
   return 0;
 }
 
-/* Replaces the metatable on top by that of nested scopes, a copy with a __gc.
- * Makes the copy at the first use, because the Lua part adds fields. */
-static void push_nested_meta(lua_State *L, const struct lg_class *klass) {
-  static const luaL_Reg gc[] = {{"__gc", nested_gc}, {NULL, NULL}};
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, klass) == LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    for (lua_pushnil(L); lua_next(L, -3);) {
-      lua_pushvalue(L, -2);
-      lua_insert(L, -2);
-      lua_rawset(L, -4);
-    }
-    lg_setfuncs(L, gc, 0);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, klass);
-  }
-  lua_remove(L, -2);
-}
-
 static int is_nested(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G);
   return t && L != lg_own_state(G, t);
@@ -144,11 +148,19 @@ static struct lg_scope *new_scope(lua_State *L, struct lg *G,
   int nested = is_nested(L, G);
   struct lg_scope *s;
   luaL_checkstack(L, 7, "luagreen");
-  if (nested) push_nested_meta(L, klass);
+  if (nested) lg_with_gc(L, klass, nested_gc);
   s = nested ? push_object(L, G, klass) : push_new(L, G, klass, values);
   lua_insert(L, -2);
   lua_setmetatable(L, -2);
   return s;
+}
+
+static int too_many(lua_State *L, struct lg *G, struct lg_scope *s) {
+  struct lg_account *box = s->box;
+  s->box = NULL;
+  scope_close(G, s);
+  lg_account_leave(box); /* the thread's sandbox has it, too */
+  return lg_too_many(L, G, box, LG_TIMERS);
 }
 
 /* Opens the scope on top of the stack for the current thread. One that was not
@@ -167,6 +179,7 @@ static void scope_open(lua_State *L, struct lg *G, struct lg_scope *s,
   s->scope.user = (uint32_t)lg_anchor(L, G);
   s->thread = t->id;
   if (nested) lg_nest(L, G, s);
+  if (kind == GREEN_SCOPE_TIMEOUT && !count(L, G, s)) too_many(L, G, s);
   r = green_scope_open(G->hub, &s->scope, kind, deadline);
   if (r < 0) {
     scope_close(G, s);

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include "green_lua.h"
 #include "green_runtime.h"
+#include "runtime/account.h"
 #include "runtime/compat.h"
 #include "runtime/record.h"
 
@@ -41,7 +42,9 @@ struct lg {
   struct green_hub *hub;      /* NULL once closed */
   struct lg_budget *budget;   /* of its memory; NULL: it is not counted */
   struct green_lua_limits limits;
-  lua_State *main;      /* the main Lua thread */
+  struct lg_account account;   /* of what is counted: see counts.h */
+  uint64_t swept_at, swept_ns; /* the last collection of garbage for room */
+  lua_State *main;             /* the main Lua thread */
   lua_State *tables;    /* never runs: [1] anchors, [5] rare things of threads
                             by the same slots; others: nested.c */
   lua_State *helper;    /* never resumed: protected calls of workers */

@@ -13,10 +13,17 @@
  * first come, first served. A queue of limit 0 is a channel: a value enters the
  * store only for a getter that waits.
  *
+ * Where the state, or the maker's sandbox, has a limit for the values in its
+ * queues, they are counted (runtime/counts.h), and only then has a queue a
+ * finalizer: a put beyond that limit raises.
+ *
+ *   counted   store.count is counted
+ *
  * SPDX-License-Identifier: MIT
  */
 #include <stdlib.h>
 
+#include "runtime/counts.h"
 #include "runtime/limits.h"
 #include "runtime/waitable.h"
 #include "sync/store.h"
@@ -29,7 +36,10 @@ struct queue {
   lua_Integer limit; /* < 0: none */
   lua_Integer reserved, unfinished;
   struct lg_store store;
-  int closed;
+  uint8_t closed;
+  uint8_t counted;
+  uint8_t special;        /* a put has to look closer: PRIORITY, or counted */
+  struct lg_account *box; /* of counted values, or NULL */
   /* Puts whose thread ended without running: their values may still lie there.
    * They are looked for when there are as many as there were waiting puts the
    * last time, so that each put pays for a few steps. */
@@ -108,6 +118,32 @@ static inline int table_of(lua_State *L, struct queue *q, int at) {
   return lua_gettop(L);
 }
 
+/* --- counted values --- */
+
+static const char COUNTED[] = "queues that are counted"; /* their metatable */
+
+static inline void count(struct lg *G, struct queue *q, lua_Integer n) {
+  assert(n >= INT32_MIN && n <= INT32_MAX);
+  if (unlikely(q->counted)) lg_count(G, q->box, LG_ITEMS, (int32_t)n);
+}
+
+static int may_hold(const struct lg *G, const struct queue *q) {
+  return !q->counted || lg_has_room_for(G, q->box, LG_ITEMS, 1);
+}
+
+static int counted_gc(lua_State *L) {
+  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
+  struct queue *q = lua_touserdata(L, 1);
+  if (!q || lua_rawlen(L, 1) < sizeof *q || q->object.klass != &queue_class ||
+      lua_gc(L, LUA_GCCOUNT) >= 0)
+    return 0; /* called by hand */
+  count(G, q, -q->store.count);
+  q->counted = 0;
+  lg_account_leave(q->box);
+  q->box = NULL;
+  return 0;
+}
+
 /* --- hand-over --- */
 
 /* A value has come: wakes a getter for it, if one waits. */
@@ -142,13 +178,14 @@ static void admit(lua_State *L, struct lg *G, struct queue *q, int at,
   lua_pushnil(L);
   lua_rawseti(L, table, key_of(node));
   q->unfinished++;
+  count(G, q, 1);
   green_wake_node(G->hub, node, GREEN_WOKEN);
   offer(G->hub, q);
 }
 
 static void admit_all(lua_State *L, struct lg *G, struct queue *q, int at,
                       int table) {
-  while (green_list_head(&q->putters) && has_room(q)) {
+  while (green_list_head(&q->putters) && has_room(q) && may_hold(G, q)) {
     if (unlikely(lg_store_is_full(&q->store)))
       lg_heap_grow(L, &q->store, at, table); /* then look again */
     else
@@ -176,6 +213,7 @@ static int take(lua_State *L, struct lg *G, struct queue *q, int at,
     if (q->store.count > q->reserved) offer(G->hub, q);
     return lua_error(L);
   }
+  count(G, q, -1);
   if (green_list_head(&q->putters)) admit_all(L, G, q, at, table);
   return 1;
 }
@@ -312,16 +350,25 @@ static inline int goes_in(struct queue *q) {
          (has_room(q) && !green_list_head(&q->putters));
 }
 
+static int put_special(lua_State *L, struct lg *G, struct queue *q, int at) {
+  if (q->store.order == ORDER_PRIORITY) refuse_nan(L, q, at);
+  if (!q->closed && goes_in(q) && !may_hold(G, q)) lg_sweep(L, G);
+  while (!q->closed && goes_in(q) && lg_store_is_full(&q->store)) {
+    lg_heap_grow(L, &q->store, at, table_of(L, q, at));
+    lua_pop(L, 1);
+  }
+  if (q->closed) return lg_push_closed(L);
+  if (!goes_in(q)) return -1;
+  if (!may_hold(G, q)) return lg_too_many(L, G, q->box, LG_ITEMS);
+  store(L, G, q, at);
+  count(G, q, 1);
+  return 1;
+}
+
 static inline int put_attempt(lua_State *L, struct lg *G, void *object,
                               int at) {
   struct queue *q = object;
-  if (unlikely(q->store.order == ORDER_PRIORITY)) {
-    refuse_nan(L, q, at);
-    while (!q->closed && goes_in(q) && lg_store_is_full(&q->store)) {
-      lg_heap_grow(L, &q->store, at, table_of(L, q, at));
-      lua_pop(L, 1);
-    }
-  }
+  if (unlikely(q->special)) return put_special(L, G, q, at);
   if (q->closed) return lg_push_closed(L);
   return goes_in(q) ? store(L, G, q, at) : -1;
 }
@@ -449,6 +496,7 @@ static int queue_clear(lua_State *L) {
   lua_settop(L, 1);
   table = table_of(L, q, 1);
   lg_store_clear(L, &q->store, table, q->reserved);
+  count(G, q, -n);
   done(G, q, n);
   admit_all(L, G, q, 1, table);
   lua_pushinteger(L, n);
@@ -545,6 +593,17 @@ static const luaL_Reg methods[] = {{"put", queue_put},
 static const luaL_Reg meta[] = {
     {"__len", queue_len}, {"__next", queue_next}, {NULL, NULL}};
 
+/* Its metatable is on top, and the queue below it. */
+static void begin_count(lua_State *L, struct lg *G, struct queue *q) {
+  struct lg_account *box = lg_account_of_box(G);
+  lg_account_leave(box); /* the thread's sandbox has it, too */
+  if (!box && !G->account.most[LG_ITEMS]) return;
+  luaL_checkstack(L, 6, "luagreen");
+  lg_with_gc(L, COUNTED, counted_gc);
+  q->counted = q->special = 1;
+  if ((q->box = box)) box->users++;
+}
+
 static struct queue *make(lua_State *L, lua_Integer limit,
                           enum lg_order order) {
   struct lg *G = lg_get(L);
@@ -556,9 +615,11 @@ static struct queue *make(lua_State *L, lua_Integer limit,
   green_list_init(&q->getters);
   green_list_init(&q->putters);
   green_list_init(&q->joiners);
+  q->special = order == ORDER_PRIORITY;
   lua_newtable(L);
   lua_setiuservalue(L, -2, STORE_TABLE);
   lua_pushvalue(L, lua_upvalueindex(2));
+  if (unlikely(G->boxes || G->account.most[LG_ITEMS])) begin_count(L, G, q);
   lua_setmetatable(L, -2);
   return q;
 }

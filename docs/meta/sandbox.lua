@@ -27,6 +27,11 @@ local green = {}
 
 ---@class green.sandbox.limits
 ---@field threads? integer  that live in it at once. No limit
+---@field timers? integer   timeouts in force: one more raises. No limit
+---@field descriptors? integer  open sockets that its threads made: one more is
+--- nil, "too many open files". No limit
+---@field items? integer    values in all queues that its threads made: one more
+--- raises, in whatever thread. No limit
 ---@field output? number    bytes of print a second; 16384. After a pause four
 --- seconds' worth may come at once, or 64 KB. What is beyond is dropped
 
@@ -78,6 +83,9 @@ function Sandbox:kill(reason) end
 
 ---@class green.sandbox.stats
 ---@field threads integer  alive
+---@field timers integer   timeouts in force
+---@field descriptors integer  open sockets
+---@field items integer    values in its queues
 ---@field dropped integer  bytes of print that came too fast
 
 --- Figures. Never switches.

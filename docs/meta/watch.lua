@@ -23,6 +23,13 @@ function green.dump(file) end
 ---@field max_threads? integer  of live green threads, main and those not yet
 --- started among them; beyond it spawning raises, but reports of errors and
 --- links still run; 0 or math.huge: any number; 0
+---@field max_timers? integer  of timeouts in force; one more raises. What
+--- sleeps or waits, and what spawn_after will start, is a thread instead. 0 or
+--- math.huge: any number; 0
+---@field max_descriptors? integer  of open sockets, pipes and FIFOs; one more
+--- is nil, "too many open files", as of the system. 0: any number; 0
+---@field max_items? integer  of values in all queues that are made from now on;
+--- a put beyond it raises, where it would not wait. 0: any number; 0
 ---@field dump_signal? string|false  a signal that makes the program write a
 --- dump to stderr, such as "USR1" or "SIGUSR1": one of USR1, USR2, HUP, QUIT,
 --- TERM, ALRM, CONT, WINCH, URG, IO, PROF and VTALRM. A thread that computes
@@ -33,6 +40,16 @@ function green.dump(file) end
 ---@field uptime number  seconds since the library was opened
 ---@field idle number    seconds of them slept, nothing being ready; 0 on a
 --- host's loop
+---@field counts green.counts  what the state has now
+
+---@class green.counts
+---@field threads integer
+---@field coroutines integer   all of Lua's, where green_lua_newstate() made the
+--- state, else 0
+---@field timers integer       timeouts in force
+---@field descriptors integer  open sockets, pipes and FIFOs
+---@field items integer        values in queues that were made while the state,
+--- or a sandbox, had a limit of them
 
 --- cycles: one text for each cycle of threads that wait for each other;
 --- cycle is the first.

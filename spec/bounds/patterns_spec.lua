@@ -249,8 +249,12 @@ describe("bounded functions of tables", function()
     for _, order in ipairs {function() return true end,
                             function() return random(2) == 1 end,
                             function() return false end} do
-      tables.sort(t, order)
+      pcall(tables.sort, t, order)
     end
+    local ok, err = pcall(tables.sort, t, function() return true end)
+    assert.is_false(ok)
+    assert.equal("invalid order function for sorting", err)
+    assert.is_true(#t == n)
     table.sort(t)
     assert.is_true(#t == n)
   end)

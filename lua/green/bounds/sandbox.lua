@@ -247,14 +247,20 @@ local function number_of(limits, name, default)
   return n
 end
 
+--- Of what is counted; 0 is no limit.
+local function count_of(limits, name)
+  return math.ceil(math.min(number_of(limits, name, 0), 1 << 32))
+end
+
 --- The object before its globals are filled.
 local function new(limits, sink)
   local rate = number_of(limits, "output", RATE)
   local env = {}
-  local threads = number_of(limits, "threads", 1 << 32)
   return setmetatable({
     env = env,
-    core = core.new_box(env, threads < 1 << 32 and math.ceil(threads) or 0),
+    core = core.new_box(env, count_of(limits, "threads"),
+      count_of(limits, "timers"), count_of(limits, "descriptors"),
+      count_of(limits, "items")),
     sink = sink or to_stderr, rate = rate, burst = math.max(BURST, rate),
     tokens = math.max(BURST, rate), filled = green.now(),
     dropped = 0, told = 0,
@@ -270,7 +276,9 @@ end
 
 local OPTIONS <const> = {grants = "table", limits = "table", globals = "table",
                          print = "function"}
-local LIMITS <const> = {threads = "number", output = "number"}
+local LIMITS <const> = {threads = "number", timers = "number",
+                        descriptors = "number", items = "number",
+                        output = "number"}
 
 --- Makes a sandbox. See docs/meta/sandbox.lua.
 function green.sandbox(options)
@@ -325,7 +333,9 @@ end
 --- Figures.
 function Sandbox:stats()
   check.self(self, mt, "stats")
-  return {threads = (core.box_threads(self.core)), dropped = self.dropped}
+  local threads, timers, descriptors, items = core.box_counts(self.core)
+  return {threads = threads, timers = timers, descriptors = descriptors,
+    items = items, dropped = self.dropped}
 end
 
 return sandbox

@@ -20,6 +20,11 @@ local ROWS <const> = {
   {"luagreen_idle_seconds_total", "counter", "Time slept in polls.", "idle"},
   {"luagreen_run_queue", "gauge", "Threads that are ready.", "ready"},
   {"luagreen_timers", "gauge", "Deadlines that are pending.", "timers"},
+  {"luagreen_timeouts", "gauge", "Timeouts in force.",
+    function(figures) return figures.counts.timers end},
+  {"luagreen_descriptors", "gauge",
+    "Open sockets and pipes of the library's.",
+    function(figures) return figures.counts.descriptors end},
   {"luagreen_stacks", "gauge", "C stacks, in use or not.", "stacks"},
   {"luagreen_blocked_total", "counter",
     "Times that a thread held up all others for longer than the watchdog's "

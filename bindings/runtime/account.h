@@ -1,0 +1,28 @@
+/* account.h - what is counted of a state, or of a sandbox in it, beside its
+ * threads, coroutines and memory.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef LG_ACCOUNT_H
+#define LG_ACCOUNT_H
+
+#include <stdint.h>
+
+enum lg_count {
+  LG_TIMERS,      /* timeouts in force */
+  LG_DESCRIPTORS, /* of sockets, pipes and files of the library's */
+  LG_ITEMS,       /* values in queues that are counted */
+  LG_COUNTS
+};
+
+/* Counts go down from the limit, so a step and the look at the limit are one.
+ * No limit is LG_PLENTY. */
+#define LG_PLENTY (INT64_MAX / 2)
+
+struct lg_account {
+  int64_t left[LG_COUNTS];
+  uint32_t most[LG_COUNTS]; /* 0: no limit */
+  uint32_t users;           /* of a sandbox's: that, and what is counted */
+};
+
+#endif
