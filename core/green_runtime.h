@@ -654,6 +654,9 @@ enum { GREEN_MOST_TRACED = 64 };
 int green_trace_begin(struct green_hub *hub, uint32_t events,
                       const struct green_teller *teller, const uint64_t *ids,
                       int n);
+/* green_trace_mark() in the row of the thread of that number. */
+void green_trace_mark_thread(struct green_hub *hub, uint64_t id,
+                             const char *name, const char *args);
 /* The text between the quotes of a JSON string: valid whatever the bytes.
  * Returns its size, also without `to`. */
 size_t green_json(char *to, const char *text, size_t length);

@@ -440,7 +440,7 @@ enum green__event_kind {
   GREEN__DELIVERED, /* why: enum green_strike */
   GREEN__POLLS,
   GREEN__POLLED, /* why: slept; arg: ready threads, and memory in KB above */
-  GREEN__ASKED,  /* arg: the look-up */
+  GREEN__ASKED,  /* arg: the task; why: enum green__task_kind */
   GREEN__ANSWERED,
   GREEN__TEXTS,                /* from here on arg is a struct green__text */
   GREEN__ENDED = GREEN__TEXTS, /* why: state; the name */
@@ -450,6 +450,8 @@ enum green__event_kind {
   GREEN__SPAN_END,
   GREEN__STACK /* of the thread that has just left */
 };
+/* What other OS threads do for a hub. */
+enum green__task_kind { GREEN__LOOKUP, GREEN__JOB };
 void green__trace_put(struct green_hub *h, enum green__event_kind kind,
                       uint64_t thread, int why, uint64_t arg);
 static inline void green__trace(struct green_hub *h,
@@ -490,9 +492,9 @@ struct green__text {
 };
 struct green__trace {
   struct green__event *at;
-  uint64_t count; /* of events so far; the ring has the last ones */
-  uint32_t mask;  /* size - 1 */
-  uint64_t began;
+  uint64_t count;       /* of events so far; the ring has the last ones */
+  uint32_t mask;        /* size - 1 */
+  uint64_t began, zero; /* zero: where the picture's time begins */
   const struct green_teller *teller;
   uint64_t only[GREEN_MOST_TRACED];
   int only_count;

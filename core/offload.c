@@ -68,6 +68,8 @@ static void on_chore(struct green_hub *h, struct green_chore *chore) {
 static void done(struct green_hub *h, void *arg) {
   struct green_job *job = arg;
   job->done = 1;
+  if (!job->left)
+    green__trace(h, GREEN__ANSWERED, 0, GREEN__JOB, (uintptr_t)job);
   if (job->left) {
     green_soon(h, &job->chore);
     return;
@@ -81,6 +83,7 @@ void green_job_leave(struct green_hub *h, struct green_thread *t) {
   struct green_job *job = t->on;
   if (job->done) return;
   job->left = 1;
+  green__trace(h, GREEN__ANSWERED, 0, GREEN__JOB, (uintptr_t)job);
   atomic_store_explicit(&job->cancelled, 1, memory_order_relaxed);
   green__post_busy(h, -1);
   if (green__lane_abandon(&job->task)) green_soon(h, &job->chore);
@@ -169,6 +172,7 @@ int green_job_begin(struct green_hub *h,
     return r;
   }
   green__post_busy(h, 1);
+  green__trace(h, GREEN__ASKED, 0, GREEN__JOB, (uintptr_t)job);
   green__lane_queue(&h->offload->jobs, &job->task);
   return 0;
 }

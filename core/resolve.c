@@ -209,7 +209,7 @@ static void abandon(struct green_hub *h, struct green__lookup *l) {
   if (!queued)
     return; /* done() will free it, or a caller comes who holds it */
   take_from_bucket(h->resolver, l);
-  green__trace(h, GREEN__ANSWERED, 0, 1, (uintptr_t)l);
+  green__trace(h, GREEN__ANSWERED, 0, GREEN__LOOKUP, (uintptr_t)l);
   green__lookup_free(l);
 }
 
@@ -227,7 +227,7 @@ static void done(struct green_hub *h, void *arg) {
   struct green__lookup *l = arg;
   int waited_for = l->refs > 0;
   l->done = 1;
-  green__trace(h, GREEN__ANSWERED, 0, 0, (uintptr_t)l);
+  green__trace(h, GREEN__ANSWERED, 0, GREEN__LOOKUP, (uintptr_t)l);
   if (!keep(h, l)) {
     take_from_bucket((struct green__resolver *)l->task.lane->lanes, l);
     if (!waited_for) {
@@ -325,7 +325,7 @@ static int submit(struct green_hub *h, const struct green__question *q,
   }
   green__lane_queue(lane, &l->task);
   put_in_bucket(h->resolver, *lookup = l);
-  green__trace(h, GREEN__ASKED, 0, 0, (uintptr_t)l);
+  green__trace(h, GREEN__ASKED, 0, GREEN__LOOKUP, (uintptr_t)l);
   return 0;
 }
 

@@ -16,6 +16,9 @@
  */
 #include "timeline.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 /* --- what was under way at the first event --- */
 
 static void first_slice(struct green__drawing *d, uint32_t track,
@@ -87,7 +90,8 @@ static void open_early_spans(struct green__drawing *d) {
 
 static int has_first(const struct green__event *e) {
   return e->kind != GREEN__STRUCK && e->kind != GREEN__COUNTER &&
-         e->kind != GREEN__STACK && e->kind != GREEN__SPAN_END;
+         e->kind != GREEN__STACK && e->kind != GREEN__SPAN_END &&
+         e->kind != GREEN__MARK; /* perhaps by another thread */
 }
 
 static void draw_beginning(struct green__drawing *d) {
@@ -144,14 +148,18 @@ static void draw_run(struct green__drawing *d, uint32_t track,
   slice->on = t->waker;
   slice->why = t->waker_kind;
   t->waker_kind = 0;
-  if (t->flow) green__item_add(d, e->ns, ITEM_FLOW_END, track)->arg = t->flow;
+  if (t->flow)
+    green__item_add(d, e->ns + 1, ITEM_FLOW_END, track)->arg = t->flow;
   t->flow = 0;
 }
 
 static void draw_left(struct green__drawing *d, uint32_t track,
                       const struct green__event *e) {
+  uint32_t at = d->tracks[track].slice;
   struct green__item *slice;
   if (e->why >= GREEN_DONE) {
+    if (at && d->items[at - 1].kind == ITEM_RUN)
+      d->items[at - 1].name = e->why;
     green__slice_end(d, track, e->ns);
     return;
   }
@@ -159,6 +167,26 @@ static void draw_left(struct green__drawing *d, uint32_t track,
                              e->why == GREEN_BLOCKED ? ITEM_WAIT : ITEM_READY);
   slice->name = e->name;
   slice->on = e->arg;
+}
+
+/* At most each 100 us: counters are half of a file otherwise. */
+static int is_time(uint64_t *last, uint64_t now) {
+  if (now - *last < 100000) return 0;
+  *last = now;
+  return 1;
+}
+
+static void count_threads(struct green__drawing *d, uint64_t ts) {
+  if (is_time(&d->threads_counted, ts))
+    green__item_add(d, ts, ITEM_THREADS, 0)->arg = d->threads;
+}
+
+static void draw_spawn(struct green__drawing *d, uint32_t track,
+                       const struct green__event *e) {
+  struct green__item *slice = green__slice_begin(d, track, e->ns, ITEM_NEW);
+  slice->on = e->arg;
+  d->threads++;
+  count_threads(d, e->ns);
 }
 
 static void draw_end(struct green__drawing *d, uint32_t track,
@@ -169,7 +197,7 @@ static void draw_end(struct green__drawing *d, uint32_t track,
   t->state = TRACK_OVER;
   t->name = text_of(e);
   d->threads--;
-  green__item_add(d, e->ns, ITEM_THREADS, 0)->arg = d->threads;
+  count_threads(d, e->ns);
 }
 
 static void draw_span(struct green__drawing *d, uint32_t track,
@@ -185,11 +213,9 @@ static void draw_span(struct green__drawing *d, uint32_t track,
   if (at && !d->failed) green__slice_cut(d, track, &former, e->ns);
 }
 
-/* At most each 100 us: counters are half of a file otherwise. */
 static void draw_counts(struct green__drawing *d,
                         const struct green__event *e) {
-  if (e->ns - d->counted < 100000) return;
-  d->counted = e->ns;
+  if (!is_time(&d->counted, e->ns)) return;
   green__item_add(d, e->ns, ITEM_COUNTS, 0)->arg = e->arg;
 }
 
@@ -208,6 +234,13 @@ static void draw_instant(struct green__drawing *d, uint32_t track,
   item->on = e->arg;
 }
 
+static void draw_task(struct green__drawing *d, const struct green__event *e,
+                      enum green__item_kind kind) {
+  struct green__item *item = green__item_add(d, e->ns, kind, 0);
+  item->arg = e->arg;
+  item->why = e->why;
+}
+
 static void draw_text(struct green__drawing *d, uint32_t track,
                       const struct green__event *e) {
   uint32_t slice = d->tracks[track].slice;
@@ -223,10 +256,7 @@ static void draw(struct green__drawing *d, const struct green__event *e) {
   uint32_t track = green__track_of(d, e->thread);
   if (d->failed) return;
   switch ((enum green__event_kind)e->kind) {
-    case GREEN__SPAWNED:
-      d->threads++;
-      green__slice_begin(d, track, e->ns, ITEM_NEW);
-      break;
+    case GREEN__SPAWNED: draw_spawn(d, track, e); break;
     case GREEN__READY: draw_ready(d, track, e); break;
     case GREEN__RUNS: draw_run(d, track, e); break;
     case GREEN__LEFT: draw_left(d, track, e); break;
@@ -235,12 +265,8 @@ static void draw(struct green__drawing *d, const struct green__event *e) {
     case GREEN__DELIVERED: draw_instant(d, track, e); break;
     case GREEN__POLLS: green__slice_begin(d, 0, e->ns, ITEM_POLL); break;
     case GREEN__POLLED: draw_polled(d, e); break;
-    case GREEN__ASKED:
-      green__item_add(d, e->ns, ITEM_ASK, 0)->arg = e->arg;
-      break;
-    case GREEN__ANSWERED:
-      green__item_add(d, e->ns, ITEM_ANSWER, 0)->arg = e->arg;
-      break;
+    case GREEN__ASKED: draw_task(d, e, ITEM_ASK); break;
+    case GREEN__ANSWERED: draw_task(d, e, ITEM_ANSWER); break;
     case GREEN__MARK:
     case GREEN__COUNTER:
     case GREEN__STACK: draw_text(d, track, e); break;
@@ -287,6 +313,7 @@ static void draw_ends(struct green__drawing *d) {
     green__slice_end(d, i, d->end);
     green__spans_close(d, i, d->end);
   }
+  green__item_add(d, d->end, ITEM_THREADS, 0)->arg = d->threads;
 }
 
 static uint32_t threads_at_first(const struct green__drawing *d) {
@@ -309,6 +336,7 @@ static void draw_all(struct green__drawing *d) {
   if (d->trace->count && event(d->trace, n)->kind == GREEN__POLLED)
     d->tracks[0].state = TRACK_UNSEEN;
   draw_beginning(d);
+  count_threads(d, d->first);
   green_each(d->hub, draw_live, d);
   for (; n < d->trace->count && !d->failed; n++) draw(d, event(d->trace, n));
   draw_ends(d);
@@ -340,6 +368,7 @@ int green__timeline(struct green_hub *h, struct green__trace *trace,
   d->put = put;
   d->arg = arg;
   d->end = uv_hrtime();
+  d->process = (uint32_t)syscall(SYS_gettid);
   draw_all(d);
   if (!d->failed) green__timeline_put(d);
   return result(d);

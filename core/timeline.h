@@ -21,25 +21,25 @@ enum green__item_kind {
   ITEM_INSTANT, /* name: enum green_strike, + 8 if delivered */
   ITEM_MARK,
   ITEM_COUNTER,
-  ITEM_COUNTS, /* arg: ready, and memory above; name: unused */
-  ITEM_THREADS,
-  ITEM_ASK,
+  ITEM_COUNTS,  /* arg: ready, and memory above */
+  ITEM_THREADS, /* arg: their number */
+  ITEM_ASK,     /* why: enum green__task_kind */
   ITEM_ANSWER
 };
 
 struct green__item {
   uint64_t ts, arg; /* arg: duration of a slice; text; number of a flow */
-  uint64_t on;      /* ITEM_RUN: who woke it, ITEM_WAIT: on what */
+  uint64_t on; /* ITEM_RUN: its waker, ITEM_WAIT: on what, ITEM_NEW: parent */
   uint32_t track;
   uint8_t kind, why;
-  uint16_t name;
+  uint16_t name; /* of a wait's kind; ITEM_RUN: the state in which it ended */
   struct green__text *text; /* ITEM_WAIT: the stack */
 };
 
 enum green__track_state { TRACK_UNSEEN, TRACK_OPEN, TRACK_OVER };
 
 struct green__track {
-  uint32_t id;
+  uint32_t id, row; /* row: its number in the picture */
   uint8_t state;
   uint32_t slice;           /* item of the one under way, + 1 */
   uint64_t last;            /* when the one before ended */
@@ -66,8 +66,9 @@ struct green__drawing {
   uint32_t track_count, track_room;
   uint32_t *index, index_mask; /* by id: place in tracks, + 1 */
   uint32_t flows, threads;
+  uint32_t process;    /* the number of the hub's OS thread */
   uint64_t least_span; /* the first whose beginning is in the ring */
-  uint64_t counted;    /* time of the last counters */
+  uint64_t counted, threads_counted; /* time of the last counters */
   int failed, unsorted, unseen;
   struct green__item none; /* where there is no memory for one */
   void (*put)(void *arg, const char *text, size_t length);

@@ -82,6 +82,14 @@ struct green__item *green__item_add(struct green__drawing *d, uint64_t ts,
   return item;
 }
 
+/* An arrow that ends 1 ns after the slice's beginning has no room in it. */
+static void drop_arrow(struct green__drawing *d, uint32_t after) {
+  struct green__item *next = &d->items[after];
+  if (after < d->count && next->kind == ITEM_FLOW_END &&
+      next->track == next[-1].track)
+    next->kind = ITEM_NOTHING;
+}
+
 void green__slice_end(struct green__drawing *d, uint32_t track, uint64_t ts) {
   struct green__track *t = &d->tracks[track];
   struct green__item *slice;
@@ -90,6 +98,7 @@ void green__slice_end(struct green__drawing *d, uint32_t track, uint64_t ts) {
   assert(ts >= slice->ts);
   slice->arg = ts - slice->ts;
   t->last = ts;
+  if (slice->arg < 2) drop_arrow(d, t->slice);
   if (!slice->arg) slice->kind = ITEM_NOTHING;
   t->slice = 0;
 }

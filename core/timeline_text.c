@@ -1,7 +1,12 @@
 /* timeline_text.c - a picture of a trace as Trace Event JSON.
  *
  * Items are written one a line, in the order of time. Names come from the
- * program, so all are escaped.
+ * program, so all are escaped. Traces that overlap count time from the same
+ * moment, and the process is the hub's OS thread, so that the pictures of
+ * several hubs can be put together; numbers of arrows begin with it, too.
+ *
+ * Viewers place an arrow's ends by time alone. Perfetto gives rows without a
+ * number that of the process, so the hub has a number of its own.
  *
  * Nothing here runs the program. Any stack of the hub's OS thread.
  *
@@ -9,7 +14,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "timeline.h"
 
@@ -91,13 +95,23 @@ static void put_name(struct green__drawing *d, const struct green__track *t) {
   }
 }
 
+static void put_thread(struct green__drawing *d, uint32_t id) {
+  uint32_t number = d->index[green__track_place(d, id)];
+  if (number) {
+    put_name(d, &d->tracks[number - 1]);
+    return;
+  }
+  PUT(d, "#");
+  put_number(d, id);
+}
+
 static void put_row(struct green__drawing *d, const struct green__item *item) {
   PUT(d, ",\"pid\":");
-  put_number(d, (uint64_t)getpid());
+  put_number(d, d->process);
   PUT(d, ",\"tid\":");
-  put_number(d, d->tracks[item->track].id);
+  put_number(d, d->tracks[item->track].row);
   PUT(d, ",\"ts\":");
-  put_time(d, item->ts - d->first);
+  put_time(d, item->ts - d->trace->zero);
 }
 
 static const char *kind_name(const struct green__drawing *d,
@@ -108,6 +122,8 @@ static const char *kind_name(const struct green__drawing *d,
   return d->trace->kinds[item->name - 1]->name;
 }
 
+/* A tenth of a nanosecond is missing, because viewers add in floating point: a
+ * slice that ended after the next one's beginning would be drawn around it. */
 static void put_slice(struct green__drawing *d, const struct green__item *item,
                       const char *category) {
   PUT(d, "\",\"cat\":\"");
@@ -115,7 +131,8 @@ static void put_slice(struct green__drawing *d, const struct green__item *item,
   PUT(d, "\",\"ph\":\"X\"");
   put_row(d, item);
   PUT(d, ",\"dur\":");
-  put_time(d, item->arg);
+  put_time(d, item->arg - 1);
+  PUT(d, "9");
 }
 
 /* The one that woke a thread: "#3 store", "fd 7". */
@@ -124,21 +141,33 @@ static void put_waker(struct green__drawing *d,
   static const char *const names[] = {
       "the host or libuv", "a timer", "fd ", "libuv", "a post", "a signal"};
   int source = item->why - 1;
-  PUT(d, ",\"args\":{\"woken by\":\"");
+  PUT(d, "\"woken by\":\"");
   if (source == GREEN__BY_THREAD)
-    put_name(
-        d,
-        &d->tracks[d->index[green__track_place(d, (uint32_t)item->on)] - 1]);
+    put_thread(d, (uint32_t)item->on);
   else
     put_string(d, names[source]);
   if (source == GREEN__BY_FD) put_number(d, item->on);
-  PUT(d, "\"}");
+  PUT(d, "\"");
+}
+
+/* How the thread ended; GREEN_DONE goes without saying. */
+static const char *ending(const struct green__item *item) {
+  return item->name == GREEN_FAILED   ? "failed"
+         : item->name == GREEN_KILLED ? "killed"
+                                      : NULL;
 }
 
 static void put_run(struct green__drawing *d, const struct green__item *item) {
+  const char *end = ending(item);
   PUT(d, "{\"name\":\"run");
   put_slice(d, item, "run");
+  if (item->why || end) PUT(d, ",\"args\":{");
   if (item->why) put_waker(d, item);
+  if (item->why && end) PUT(d, ",");
+  if (end) PUT(d, "\"ended\":\"");
+  if (end) put_string(d, end);
+  if (end) PUT(d, "\"");
+  if (item->why || end) PUT(d, "}");
   PUT(d, "}");
 }
 
@@ -179,6 +208,11 @@ static void put_queued(struct green__drawing *d,
     put_string(d, name);
   }
   put_slice(d, item, "ready");
+  if (item->kind == ITEM_NEW && item->on) {
+    PUT(d, ",\"args\":{\"spawned by\":\"");
+    put_thread(d, (uint32_t)item->on);
+    PUT(d, "\"}");
+  }
   PUT(d, "}");
 }
 
@@ -190,7 +224,8 @@ static void put_flow(struct green__drawing *d,
   else
     PUT(d, "f\",\"bp\":\"e\"");
   PUT(d, ",\"id\":");
-  put_number(d, item->arg);
+  /* JavaScript has 53 bits for it: 22 of an OS thread, and the rest. */
+  put_number(d, (uint64_t)d->process << 30 | item->arg);
   put_row(d, item);
   PUT(d, "}");
 }
@@ -222,21 +257,21 @@ static void put_instant(struct green__drawing *d,
   PUT(d, "\",\"cat\":\"interruption\",\"ph\":\"i\",\"s\":\"t\"");
   put_row(d, item);
   if (item->on) {
-    PUT(d, ",\"args\":{\"by\":\"#");
-    put_number(d, item->on);
+    PUT(d, ",\"args\":{\"by\":\"");
+    put_thread(d, (uint32_t)item->on);
     PUT(d, "\"}");
   }
   PUT(d, "}");
 }
 
 static void put_count(struct green__drawing *d, const struct green__item *item,
-                      const char *name, uint64_t value) {
+                      const char *name, const char *unit, uint64_t value) {
   PUT(d, "{\"name\":\"");
   put_string(d, name);
   PUT(d, "\",\"ph\":\"C\"");
   put_row(d, item);
   PUT(d, ",\"args\":{\"");
-  put_string(d, name);
+  put_string(d, unit);
   PUT(d, "\":");
   put_number(d, value);
   PUT(d, "}}");
@@ -244,13 +279,16 @@ static void put_count(struct green__drawing *d, const struct green__item *item,
 
 static void put_counts(struct green__drawing *d,
                        const struct green__item *item) {
-  put_count(d, item, "ready", (uint32_t)item->arg);
+  put_count(d, item, "ready", "threads", (uint32_t)item->arg);
   PUT(d, ",\n");
-  put_count(d, item, "memory", (item->arg >> 32) * 1024);
+  put_count(d, item, "memory", "bytes", (item->arg >> 32) * 1024);
 }
 
-static void put_job(struct green__drawing *d, const struct green__item *item) {
-  PUT(d, "{\"name\":\"look-up\",\"cat\":\"resolver\",\"ph\":\"");
+static void put_task(struct green__drawing *d,
+                     const struct green__item *item) {
+  PUT(d, "{\"name\":\"");
+  put_string(d, item->why == GREEN__JOB ? "job" : "look-up");
+  PUT(d, "\",\"cat\":\"task\",\"ph\":\"");
   put_string(d, item->kind == ITEM_ASK ? "b" : "e");
   PUT(d, "\",\"id\":\"");
   put_pointer(d, item->arg);
@@ -279,9 +317,11 @@ static void put_item(struct green__drawing *d,
       break;
     case ITEM_COUNTER: put_text(d, item, ",\"ph\":\"C\""); break;
     case ITEM_COUNTS: put_counts(d, item); break;
-    case ITEM_THREADS: put_count(d, item, "threads", item->arg); break;
+    case ITEM_THREADS:
+      put_count(d, item, "threads", "alive", item->arg);
+      break;
     case ITEM_ASK:
-    case ITEM_ANSWER: put_job(d, item); break;
+    case ITEM_ANSWER: put_task(d, item); break;
   }
 }
 
@@ -292,9 +332,9 @@ static void put_metadata(struct green__drawing *d, uint32_t track,
   PUT(d, ",\n{\"name\":\"");
   put_string(d, what);
   PUT(d, "\",\"ph\":\"M\",\"pid\":");
-  put_number(d, (uint64_t)getpid());
+  put_number(d, d->process);
   PUT(d, ",\"tid\":");
-  put_number(d, d->tracks[track].id);
+  put_number(d, d->tracks[track].row);
   PUT(d, ",\"args\":{");
 }
 
@@ -309,14 +349,28 @@ static void put_track(struct green__drawing *d, uint32_t track) {
   PUT(d, "}}");
 }
 
+/* The hub is the main thread of its process, as viewers see it, unless a green
+ * thread has that number. */
+static void number_rows(struct green__drawing *d) {
+  uint32_t i, most = 0, hub = d->process;
+  for (i = 0; i < d->track_count; i++) {
+    struct green__track *t = &d->tracks[i];
+    t->row = t->id;
+    if (t->id > most) most = t->id;
+  }
+  if (d->index[green__track_place(d, hub)]) hub = most + 1;
+  d->tracks[0].row = hub;
+}
+
 static void put_all(struct green__drawing *d,
                     const struct green__item *const *order) {
   size_t i;
+  number_rows(d);
   PUT(d,
       "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
       "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":");
-  put_number(d, (uint64_t)getpid());
-  PUT(d, ",\"tid\":0,\"args\":{\"name\":\"luagreen\"}}");
+  put_number(d, d->process);
+  PUT(d, ",\"args\":{\"name\":\"luagreen\"}}");
   for (i = 0; i < d->track_count; i++) put_track(d, (uint32_t)i);
   for (i = 0; i < d->count; i++) {
     const struct green__item *item = order ? order[i] : &d->items[i];

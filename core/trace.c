@@ -13,6 +13,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -188,6 +189,26 @@ void green__trace_polled(struct green_hub *h, int slept) {
 
 /* --- beginning and ending --- */
 
+/* Traces of the process that overlap have one zero. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t running, common_zero;
+
+static uint64_t zero_begin(uint64_t now) {
+  uint64_t zero;
+  pthread_mutex_lock(&lock);
+  if (!running++) common_zero = now;
+  zero = common_zero;
+  pthread_mutex_unlock(&lock);
+  return zero < now ? zero : now; /* another OS thread may have been faster */
+}
+
+static void zero_end(void) {
+  pthread_mutex_lock(&lock);
+  assert(running > 0);
+  running--;
+  pthread_mutex_unlock(&lock);
+}
+
 static void note_threads(struct green_thread *t, void *arg) {
   struct green_hub *h = arg;
   if (t == h->hot.current)
@@ -227,6 +248,7 @@ int green_trace_begin(struct green_hub *h, uint32_t events,
   if (!(trace = trace_new(rounded(events)))) return UV_ENOMEM;
   assert(n >= 0 && n <= GREEN_MOST_TRACED);
   trace->began = uv_hrtime();
+  trace->zero = zero_begin(trace->began);
   trace->teller = teller;
   trace->only_count = n;
   if (n) memcpy(trace->only, ids, (size_t)n * sizeof *ids);
@@ -254,6 +276,7 @@ static void free_trace(struct green__trace *trace) {
   while (trace->early) delist(trace->early);
   green__free(trace->at);
   green__free(trace);
+  zero_end();
 }
 
 void green__trace_free(struct green_hub *h) {
@@ -311,10 +334,15 @@ static void put_entry(struct green_hub *h, enum green__event_kind kind,
     text_release(text);
 }
 
+void green_trace_mark_thread(struct green_hub *h, uint64_t id,
+                             const char *name, const char *args) {
+  if (h->trace && green__at_home(h))
+    put_entry(h, GREEN__MARK, id, entry(name, args));
+}
+
 void green_trace_mark(struct green_hub *h, const char *name,
                       const char *args) {
-  if (h->trace && green__at_home(h))
-    put_entry(h, GREEN__MARK, current_id(h), entry(name, args));
+  green_trace_mark_thread(h, current_id(h), name, args);
 }
 
 /* JSON knows neither nan nor inf, and a locale may have a comma. */

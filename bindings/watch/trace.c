@@ -178,6 +178,17 @@ static int l_mark(lua_State *L) {
   return 0;
 }
 
+/* trace_mark_thread(name, args, id) */
+static int l_mark_thread(lua_State *L) {
+  struct lg *G = lg_get(L);
+  const char *name = luaL_checkstring(L, 1);
+  uint64_t id = (uint64_t)luaL_checkinteger(L, 3);
+  struct json json;
+  if (green_trace_running(G->hub))
+    green_trace_mark_thread(G->hub, id, name, args_of(L, &json));
+  return 0;
+}
+
 /* counter(name, value) */
 static int l_counter(lua_State *L) {
   struct lg *G = lg_get(L);
@@ -363,6 +374,7 @@ static const luaL_Reg functions[] = {{"json", l_json},
                                      {"trace_text", l_text},
                                      {"trace_drop", l_drop},
                                      {"trace_mark", l_mark},
+                                     {"trace_mark_thread", l_mark_thread},
                                      {"trace_counter", l_counter},
                                      {NULL, NULL}};
 

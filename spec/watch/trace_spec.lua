@@ -106,6 +106,57 @@ describe("green.trace", function()
     assert.truthy(find(entries, "M", '"name":"#%d+ waiter"'))
   end)
 
+  it("says who spawned a thread, and how it ended", function()
+    local entries = traced(nil, function()
+      local parent = green.spawn(function()
+        green.spawn(function() green.sleep(0) end).name = "child"
+        local failing = green.spawn(error, "oh")
+        failing:join()
+      end)
+      parent.name = "parent"
+      parent:join()
+      green.sleep(0.001)
+    end)
+    picture.check(entries)
+    assert.truthy(find(entries, "X", '"spawned by":"#%d+ parent"'))
+    assert.truthy(find(entries, "X", '"ended":"failed"'))
+    assert.falsy(find(entries, "X", '"ended":"done"'))
+  end)
+
+  it("counts threads from the beginning to the end", function()
+    local entries = traced(nil, function()
+      for _ = 1, 3 do green.spawn_n(green.sleep, 0.001) end
+      green.sleep(0.002)
+    end)
+    local alive = {}
+    for _, e in ipairs(entries) do
+      alive[#alive + 1] = math.tointeger(tonumber(
+        e.line:match '"threads".*"alive":(%d+)'))
+    end
+    assert.is_true(math.max(table.unpack(alive)) > alive[#alive])
+  end)
+
+  it("shows where the watchdog found that a thread held up all others",
+    function()
+      local former = green.on_blocked(function() end)
+      local entries = traced(nil, function()
+        help.with_config({watchdog = 0.02}, function()
+          local t = green.spawn(function()
+            local stop = os.clock() + 0.1
+            while os.clock() < stop do end
+          end)
+          t.name = "hog"
+          t:join()
+        end)
+      end)
+      green.on_blocked(former)
+      picture.check(entries)
+      local mark = find(entries, "i", '"held up all others"')
+      assert.matches('"what":"computing"', mark.line)
+      assert.truthy(find(entries, "M", '"tid":' .. mark.tid
+        .. '.*"#%d+ hog"'))
+    end)
+
   it("names the descriptor, and shows a look-up", function()
     local entries = traced(nil, function()
       local listener <close> = assert(green.listen("127.0.0.1", 0))
@@ -227,6 +278,8 @@ describe("green.trace", function()
       end)
     end)
     assert.truthy(find(entries, "i", '"killed"'))
+    assert.truthy(find(entries, "i", '"killed".*"by":"#%d+ '))
+    assert.truthy(find(entries, "X", '"ended":"killed"'))
     assert.truthy(find(entries, "i", '"interrupted: killed"'))
     assert.truthy(find(entries, "i", '"cancelled by its scope"'))
   end)

@@ -42,6 +42,10 @@ local handler = print_blocked
 
 local function hand_over(info)
   policy.blocks = (policy.blocks or 0) + 1 -- green.metrics tells it
+  if info.thread then
+    core.trace_mark_thread("held up all others", {seconds = info.seconds,
+      what = info.what, where = info.where}, info.thread.id)
+  end
   local ok, problem = pcall(handler, info)
   if not ok then report.line("on_blocked failed: %s", text.plain(problem)) end
 end
