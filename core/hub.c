@@ -131,6 +131,7 @@ static void hub_free(struct green_hub *h) {
  * frees the hub. */
 static void close_handles(struct green_hub *h) {
   h->hot.closed = h->closing = 1;
+  if (green_here == h) green_here = NULL;
   green__loop_close(h);
   if (h->options.drive != GREEN_DRIVE_MAIN) green__host_close(h);
   if (!h->own) return;
@@ -148,6 +149,8 @@ static int open_handles(struct green_hub *h) {
   return r;
 }
 
+__thread struct green_hub *green_here;
+
 int green_open(struct green_hub **hub, const struct green_options *options) {
   struct green_options mine;
   struct green_hub *h;
@@ -164,7 +167,7 @@ int green_open(struct green_hub **hub, const struct green_options *options) {
     hub_free(h);
     return r;
   }
-  if ((r = open_handles(h)) == 0) *hub = h;
+  if ((r = open_handles(h)) == 0) *hub = green_here = h;
   return r;
 }
 

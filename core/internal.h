@@ -173,7 +173,7 @@ void green__global_init(void);
 /* The number of the running OS thread, from its first hub on; a forked child
  * has another one. initial-exec: the default model of a shared object costs a
  * call of __tls_get_addr(), and the loader has 8 bytes to spare for objects
- * that are opened late. */
+ * that are opened late, and as many for green_here. */
 extern _Thread_local uint64_t green__os_thread
     __attribute__((tls_model("initial-exec")));
 /* The slab that holds an address, or NULL. Async-signal-safe. */

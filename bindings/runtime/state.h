@@ -105,15 +105,22 @@ struct lg {
 
 /* Raises: luagreen has been closed in this state, or is being closed. */
 int lg_raise_closing(lua_State *L);
-static inline struct lg *lg_get(lua_State *L) {
-  struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
-  if (unlikely(!G->hub)) lg_raise_closing(L);
-  return G;
-}
 /* The state of a thread of Lua's. */
 static inline struct lg *lg_of(const struct green_thread *t) {
   assert(lg_is_lua(t));
   return (struct lg *)green_family_of(t);
+}
+/* The state of a function of the library. Most calls come from the coroutine of
+ * the thread that runs, whose record tells the state in a fifth of the 36
+ * instructions that reading an upvalue takes. */
+static inline struct lg *lg_get(lua_State *L) {
+  struct green_hub *here = green_here;
+  struct green_thread *t = here ? green_hot(here)->current : NULL;
+  struct lg *G = likely(t && t->user == L && lg_is_lua(t))
+                     ? lg_of(t)
+                     : lua_touserdata(L, lua_upvalueindex(1));
+  if (unlikely(!G->hub)) lg_raise_closing(L);
+  return G;
 }
 /* The running thread, for code that knows it to be one of this state, of main
  * or of C's: it waits, or is about to. */
