@@ -26,7 +26,7 @@
 
 /* --- metatables --- */
 
-/* The metatables that scripts have set: weak keys. */
+/* From the metatables that scripts have set, weak keys, to their sandboxes. */
 static const char KNOWN[] = "metatables of sandboxes";
 
 static void push_known(lua_State *L) {
@@ -47,12 +47,23 @@ static int is_known(lua_State *L) {
   return known;
 }
 
+/* Upvalue 2 of the caller: the sandbox. */
 static void make_known(lua_State *L, int at) {
   push_known(L);
   lua_pushvalue(L, at);
-  lua_pushboolean(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(2));
   lua_rawset(L, -3);
   lua_pop(L, 1);
+}
+
+/* box_of_value(v): the sandbox whose script has set its metatable, or nil. */
+static int l_box_of_value(lua_State *L) {
+  luaL_checkany(L, 1);
+  if (!lua_getmetatable(L, 1)) return 0;
+  push_known(L);
+  lua_insert(L, -2);
+  lua_rawget(L, -2);
+  return 1;
 }
 
 static int has_field(lua_State *L, int at, const char *name) {
@@ -98,22 +109,34 @@ static int l_getmetatable(lua_State *L) {
 
 /* --- load --- */
 
-/* A piece: some 50 us of the compiler. */
-enum { PIECE = 4096 };
+/* A piece takes the compiler some 50 us. Where names have many functions around
+ * them each takes as much: the pieces are smaller then. */
+enum { PIECE = 4096, FIRST_PIECE = 512, LEAST_PIECE = 16, SLOW_NS = 200000 };
 
 struct text {
   struct lg_effort effort;
   const char *s;
-  size_t left;
+  size_t left, piece;
+  uint64_t began; /* the last piece */
 };
+
+static void adapt_piece(struct text *t) {
+  uint64_t now = uv_hrtime();
+  if (now - t->began > SLOW_NS)
+    t->piece = t->piece / 4 > LEAST_PIECE ? t->piece / 4 : LEAST_PIECE;
+  else if (now - t->began < SLOW_NS / 4 && t->piece < PIECE)
+    t->piece *= 2;
+}
 
 static const char *read_text(lua_State *L, void *ud, size_t *size) {
   struct text *t = ud;
   const char *piece = t->s;
   (void)L;
   if (t->left == 0) return NULL;
-  lg_spend(&t->effort, PIECE);
-  *size = t->left < PIECE ? t->left : PIECE;
+  if (t->began) adapt_piece(t);
+  lg_spend(&t->effort, LG_STEPS);
+  t->began = uv_hrtime();
+  *size = t->left < t->piece ? t->left : t->piece;
   t->s += *size;
   t->left -= *size;
   return piece;
@@ -159,6 +182,8 @@ static int load_text(lua_State *L, struct text *t, const char *name, int env) {
   int status;
   lg_effort_begin(L, &t->effort);
   t->effort.stays = 1;
+  t->piece = FIRST_PIECE;
+  t->began = 0;
   status = lua_load(L, read_text, t, honest(L, name), "t");
   if (status != LUA_OK) return status;
   lua_pushvalue(L, env);
@@ -266,6 +291,16 @@ static void guard_strings(lua_State *L) {
   lua_pop(L, 2);
 }
 
+/* roomy(f): f(s, i, j), whose results are as many as s has bytes. */
+static int l_roomy(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_pushcclosure(L, lg_with_room, 2);
+  return 1;
+}
+
 /* bounded(): the libraries string and table of all sandboxes. */
 static int l_bounded(lua_State *L) {
   static const char STRINGS[] = "strings of sandboxes";
@@ -280,15 +315,21 @@ static int l_bounded(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg confined[] = {{"setmetatable", l_setmetatable},
-                                    {"getmetatable", l_getmetatable},
+static const luaL_Reg confined[] = {{"getmetatable", l_getmetatable},
                                     {"collectgarbage", l_collectgarbage},
                                     {NULL, NULL}};
 
-/* confine(env): adds the functions above to the globals of a sandbox. */
+/* confine(env, box): adds the functions above to the globals of a sandbox. */
 static int l_confine(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
+  luaL_checktype(L, 2, LUA_TUSERDATA);
+  lua_settop(L, 2);
+  lua_insert(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushcclosure(L, l_setmetatable, 2);
+  lua_setfield(L, 2, "setmetatable");
+  lua_remove(L, 1);
   lg_setfuncs(L, confined, 0);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
@@ -309,9 +350,11 @@ static int l_counted(lua_State *L) {
 
 void lg_open_sandbox(lua_State *L) {
   static const luaL_Reg functions[] = {{"bounded", l_bounded},
+                                       {"box_of_value", l_box_of_value},
                                        {"confine", l_confine},
                                        {"counted", l_counted},
                                        {"new_random", l_new_random},
+                                       {"roomy", l_roomy},
                                        {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
   lg_open_boxes(L);

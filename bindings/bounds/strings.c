@@ -11,6 +11,7 @@
 
 #include <ctype.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <string.h>
 
 #include "bounds/match.h"
@@ -253,12 +254,18 @@ static int l_gsub(lua_State *L) {
 
 /* --- rep --- */
 
-/* Fills `to` with copies of its first `length` bytes. */
-static void repeat(char *to, size_t length, size_t total) {
+/* Fills `to` with copies of its first `length` bytes, in pieces of some 256 KB:
+ * new memory costs more than the copy. */
+static void repeat(struct lg_effort *e, char *to, size_t length,
+                   size_t total) {
+  enum { PIECE = 1 << 18 };
   size_t have = length;
+  size_t most = length < PIECE ? PIECE / length * length : length;
   while (have < total) {
     size_t more = have < total - have ? have : total - have;
+    if (more > most) more = most;
     memcpy(to + have, to, more);
+    lg_spend(e, (int64_t)more / 16);
     have += more;
   }
 }
@@ -270,8 +277,10 @@ static int l_rep(lua_State *L) {
   const char *s = luaL_checklstring(L, 1, &length);
   lua_Integer n = luaL_checkinteger(L, 2);
   const char *sep = luaL_optlstring(L, 3, "", &between);
+  struct lg_effort effort;
   luaL_Buffer b;
   char *to;
+  lg_effort_begin(L, &effort);
   if (n <= 0 || length + between == 0) {
     lua_pushliteral(L, "");
     return 1;
@@ -283,7 +292,7 @@ static int l_rep(lua_State *L) {
   to = luaL_buffinitsize(L, &b, total + between);
   memcpy(to, s, length);
   memcpy(to + length, sep, between);
-  repeat(to, length + between, total);
+  repeat(&effort, to, length + between, total);
   luaL_pushresultsize(&b, total);
   return 1;
 }
@@ -291,7 +300,7 @@ static int l_rep(lua_State *L) {
 /* --- those that are Lua's own --- */
 
 /* Each byte is a value on the stack. */
-static int with_room(lua_State *L) {
+int lg_with_room(lua_State *L) {
   size_t length;
   luaL_checklstring(L, 1, &length);
   if (!lua_isnoneornil(L, 3) && !lg_has_room(L, (lua_Integer)length))
@@ -307,6 +316,38 @@ static int with_space(lua_State *L) {
   for (i = lua_gettop(L); i > 0; i--)
     if (lua_type(L, i) == LUA_TSTRING) bytes += lua_rawlen(L, i);
   if (bytes > 65536) lg_make_space(L, 2 * bytes);
+  return lua_tocfunction(L, lua_upvalueindex(2))(L);
+}
+
+/* unpack: each option is a value on the stack, at most. */
+static int with_values(lua_State *L) {
+  size_t length;
+  luaL_checklstring(L, 1, &length);
+  if (!lg_has_room(L, (lua_Integer)length))
+    return luaL_error(L, "too many results to unpack");
+  return lua_tocfunction(L, lua_upvalueindex(2))(L);
+}
+
+/* How many bytes the options "c" of a format ask for. */
+static size_t fixed_bytes(const char *format) {
+  size_t n, all = 0;
+  while ((format = strchr(format, 'c'))) {
+    for (n = 0, format++; isdigit((unsigned char)*format); format++)
+      if (n < INT_MAX) n = n * 10 + (size_t)(*format - '0');
+    all += n;
+  }
+  return all;
+}
+
+/* pack: two gigabytes of padding take Lua ten seconds. */
+static int with_padding(lua_State *L) {
+  enum { MOST = 1 << 20 };
+  size_t bytes = MOST;
+  int i;
+  for (i = lua_gettop(L); i > 1; i--)
+    if (lua_type(L, i) == LUA_TSTRING) bytes += lua_rawlen(L, i);
+  if (fixed_bytes(luaL_checkstring(L, 1)) > bytes)
+    return luaL_error(L, "too much padding for a sandbox");
   return lua_tocfunction(L, lua_upvalueindex(2))(L);
 }
 
@@ -331,8 +372,7 @@ void lg_push_strings(lua_State *L) {
   static const luaL_Reg own[] = {{"find", l_find},     {"match", l_match},
                                  {"gmatch", l_gmatch}, {"gsub", l_gsub},
                                  {"rep", l_rep},       {NULL, NULL}};
-  static const char *const same[] = {"char",     "len", "pack",
-                                     "packsize", "sub", "unpack"};
+  static const char *const same[] = {"char", "len", "packsize", "sub"};
   static const char *const longer[] = {"format", "lower", "reverse", "upper"};
   unsigned i;
   lua_newtable(L);
@@ -345,6 +385,10 @@ void lg_push_strings(lua_State *L) {
     copy(L, same[i]);
   for (i = 0; lua_istable(L, -2) && i < sizeof longer / sizeof *longer; i++)
     wrap(L, longer[i], with_space);
-  if (lua_istable(L, -2)) wrap(L, "byte", with_room);
+  if (lua_istable(L, -2)) {
+    wrap(L, "byte", lg_with_room);
+    wrap(L, "pack", with_padding);
+    wrap(L, "unpack", with_values);
+  }
   lua_remove(L, -2);
 }

@@ -24,7 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/force.h"
 #include "runtime/object.h"
+#include "runtime/site.h"
 
 enum { MOST_HUBS = 1024 };
 /* No finer: the kernel looks at CPU timers at its own ticks, 1 to 10 ms. */
@@ -78,6 +80,17 @@ void lg_tick_shares(lua_Hook hook) {
   __atomic_store_n(&sharing, hook, __ATOMIC_RELAXED);
 }
 
+/* Somebody else's hook stays. The watch of a killed thread has its own work,
+ * which is due now: where instructions are slow, it counts for too long. */
+static void leave_hook(struct lg_ticks *T, lua_State *L, lua_Hook hook) {
+  if (hook == tick_hook)
+    T->lingers = NULL; /* it looks once more */
+  else if (lg_is_watched(L))
+    lg_hurry_watch(L);
+  else
+    T->skipped++;
+}
+
 /* A hook without a mask is one of ours that a call of lua_sethook(), which the
  * signal has interrupted, has taken apart. */
 static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
@@ -85,7 +98,7 @@ static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
   lua_Hook hook = L ? lua_gethook(L) : NULL;
   if (!L) return;
   if (hook && (hook != tick_hook || lua_gethookmask(L)) && !shares(hook)) {
-    if (hook != tick_hook) T->skipped++;
+    leave_hook(T, L, hook);
     return;
   }
   T->armed_switches = green_switches(hub);
@@ -239,14 +252,23 @@ void lg_tick_if_asked(lua_State *L, struct lg *G, lua_Debug *ar) {
   if (act(L, G, ar)) G->ticks->asked = 1;
 }
 
+/* In the library's code the hook stays until that is left, as it is: to set it
+ * costs as many steps as there are frames. */
+static int lingers(lua_State *L, struct lg *G, lua_Debug *ar) {
+  return G && G->ticks && G->ticks->lingers == L && lg_in_library(L, ar);
+}
+
 /* It may fire long after its tick, in a coroutine that has waited since: then
  * it means nothing any more. */
 static void tick_hook(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
+  if (lingers(L, G, ar)) return;
   lua_sethook(L, NULL, 0, 0);
   if (!G || !G->hub || !lg_current(G) || !know_ticks(G)) return;
-  if (act(L, G, ar) && !lua_gethook(L))
-    lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
+  G->ticks->lingers = NULL;
+  if (!act(L, G, ar) || lua_gethook(L)) return;
+  if (G->ticks) G->ticks->lingers = L;
+  lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
 }
 
 /* --- on and off --- */
@@ -350,6 +372,7 @@ static const char *get_ticks(struct lg *G) {
     memset(T->uses, 0, sizeof T->uses);
     T->skipped = T->overdue = T->long_told = 0;
     T->interrupt = 0;
+    T->lingers = NULL;
     T->on_long = NULL;
     memset((void *)T->samples, 0, sizeof T->samples);
     T->switches = UINT64_MAX; /* the first tick begins a run */

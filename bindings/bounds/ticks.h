@@ -33,6 +33,8 @@ struct lg_ticks {
   volatile uint64_t armed;          /* time at that moment */
   volatile uint64_t skipped;
   volatile int asked; /* a hook that shares is to do it */
+  /* The coroutine whose hook waits for the end of the library's code. */
+  lua_State *volatile lingers;
   /* The run that the watchdog finds too long by real time: its number of
    * switches, plus 1. */
   uint64_t overdue;

@@ -280,3 +280,7 @@ void lg_watch_reset(struct lg *G, lua_State *co) {
 int lg_is_watched(lua_State *L) {
   return lua_gethook(L) == watch;
 }
+
+void lg_hurry_watch(lua_State *L) {
+  set_watch(L, 1);
+}

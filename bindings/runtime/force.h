@@ -30,7 +30,9 @@ int lg_was_left(const struct green_thread *t);
  * which it must do soon, or 0 if the watch must deal with the thread. */
 int lg_strike_in_hook(lua_State *L, struct lg *G);
 
-/* Is it a coroutine whose hook is the watch? */
+/* Is it a coroutine whose hook is the watch? The second has it look at the next
+ * instruction. In a signal handler, too. */
 int lg_is_watched(lua_State *L);
+void lg_hurry_watch(lua_State *L);
 
 #endif

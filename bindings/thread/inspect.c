@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runtime/anchor.h"
+#include "runtime/boxed.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
 #include "thread/handle.h"
@@ -64,6 +65,15 @@ static void seconds(lua_State *L, const char *name, uint64_t ns) {
   lua_setfield(L, -2, name);
 }
 
+/* A script of a sandbox sees no objects that a function of the program's, which
+ * its threads have called, keeps to itself. */
+static int asks_in_box(lua_State *L, struct lg *G) {
+  struct green_thread *me = G->boxes ? lg_current(G) : NULL;
+  if (!me || !lg_push_box(L, G, me)) return 0;
+  lua_pop(L, 1);
+  return 1;
+}
+
 /* Fills the table on top. Strings come last: they run finalizers, which may end
  * the thread. */
 static void tell_wait(lua_State *L, struct lg *G, struct green_thread *t) {
@@ -73,7 +83,7 @@ static void tell_wait(lua_State *L, struct lg *G, struct green_thread *t) {
   seconds(L, "since", t->since);
   if (deadline != GREEN_FOREVER) seconds(L, "deadline", deadline);
   if (from && from != L) {
-    if (t->on) {
+    if (t->on && !asks_in_box(L, G)) {
       push_waits_on(L, from);
       lua_setfield(L, -2, "on");
     }

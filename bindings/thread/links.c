@@ -2,7 +2,8 @@
  *
  * Making a link also makes all that its thread will need: a coroutine with
  * function and arguments on it, and memory for the record (green_reserve). So
- * the end allocates nothing, and every link runs.
+ * the end allocates nothing, and every link runs. A link that is made in a
+ * sandbox counts as one of its threads from now on.
  *
  * The thread's rare things hold a userdata, the head of the list of its links
  * in the order in which they will run. Its user value maps each function to the
@@ -18,7 +19,6 @@
 #include "runtime/rare.h"
 #include "thread/links.h"
 
-#include "runtime/rare.h"
 #include "thread/coroutine.h"
 #include "thread/handle.h"
 #include "thread/thread.h"
@@ -28,6 +28,7 @@ struct link {
   struct link *again; /* the next one with the same function */
   struct link *last;  /* the last of those; only the first link has it */
   int slot;
+  struct lg_boxed *box; /* in which it will run; NULL: in none */
 };
 
 struct links {
@@ -146,6 +147,48 @@ static void anchor(lua_State *L, struct lg *G, struct link *link,
   lua_rawseti(G->tables, 1, slot);
 }
 
+/* The function at index 2 will run in the sandbox of the caller, or of its
+ * globals: pushes the rare things of its thread. Else pushes nil. May raise. */
+static struct lg_boxed *push_rare(lua_State *L, struct lg *G) {
+  struct lg_boxed *box;
+  if (!G->boxes || !lg_push_box_of_child(L, G, lg_running(G), 2)) {
+    lua_pushnil(L);
+    return NULL;
+  }
+  box = lua_touserdata(L, -1);
+  lg_new_rare(L);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, RARE_BOX);
+  return box;
+}
+
+/* (G, slot, rare things) */
+static int put_rare(lua_State *L) {
+  lg_put_rare(L, lua_touserdata(L, 1), (int)lua_tointeger(L, 2));
+  return 0;
+}
+
+/* The link at index 2 has its thread's rare things: puts them to its slot. 0:
+ * there is no memory, and an error is on the stack. */
+static int enter_box(lua_State *L, struct lg *G, struct lg_boxed *box,
+                     int slot) {
+  if (!box) return 1;
+  lua_pushcfunction(L, put_rare);
+  lua_pushlightuserdata(L, G);
+  lua_pushinteger(L, slot);
+  lua_getiuservalue(L, 2, 1);
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK) return 0;
+  box->threads++;
+  return 1;
+}
+
+static void leave_box(struct lg *G, const struct link *link) {
+  if (!link->box) return;
+  assert(link->box->threads > 0);
+  link->box->threads--;
+  lg_take_rare(G, link->slot);
+}
+
 /* link(f, ...): f(t, ...) will run when t ends. */
 int lg_thread_link(lua_State *L) {
   struct lg *G = lg_may_spawn(L);
@@ -153,19 +196,22 @@ int lg_thread_link(lua_State *L) {
   int slot, n = lua_gettop(L) - 1; /* values of the call: t, args */
   struct links *links;
   struct link *link;
+  struct lg_boxed *box;
   lua_State *co;
   lg_check_callable(L, 2);
   lua_pushvalue(L, 1);
   lua_insert(L, 3); /* t, f, t, args */
   if (!lg_live(h)) return run_now(L, G, n);
-  luaL_checkstack(L, 8, "luagreen");
+  luaL_checkstack(L, 12, "luagreen");
+  box = push_rare(L, G);
   links = make_links(L, G);
   lua_getiuservalue(L, -1, 1);
   lua_replace(L, -2);
   link = lua_newuserdatauv(L, sizeof *link, 1);
-  *link = (struct link){NULL, NULL, NULL, NULL, 0};
+  *link = (struct link){.box = box};
   lua_insert(L, 1);
-  lua_insert(L, 1); /* map, link, t, f, t, args */
+  lua_insert(L, 1); /* map, link, t, f, t, args, rare things */
+  lua_setiuservalue(L, 2, 1);
   co = get_coroutine(L, G, &slot);
   if (!lg_live(h)) { /* by a finalizer; no more finalizers run below */
     lg_give_back(G, co, slot);
@@ -174,6 +220,11 @@ int lg_thread_link(lua_State *L) {
   if (!lua_checkstack(co, n + LG_BASE + 4) || green_reserve(&G->family) < 0) {
     lg_give_back(G, co, slot);
     return luaL_error(L, "not enough memory for a link");
+  }
+  if (!enter_box(L, G, box, slot)) {
+    green_unreserve(&G->family);
+    lg_give_back(G, co, slot);
+    return lua_error(L);
   }
   enlist(L, links, link);
   lua_pushvalue(L, 4);
@@ -217,6 +268,7 @@ int lg_thread_unlink(lua_State *L) {
   delist(links, link);
   if (link->again) link->again->last = link->last;
   set_first(L, 1, 2, link->again);
+  leave_box(G, link);
   lg_give_back(G, take_coroutine(G, link), link->slot);
   green_unreserve(&G->family);
   return 1;
@@ -224,36 +276,16 @@ int lg_thread_unlink(lua_State *L) {
 
 /* --- the end --- */
 
-struct heir {
-  struct green_thread *of, *t;
-};
-
-/* (G, heir) on the helper: the link runs in the sandbox of the thread. */
-static int inherit_box(lua_State *L) {
-  struct lg *G = lua_touserdata(L, 1);
-  struct heir *heir = lua_touserdata(L, 2);
-  if (!lg_push_box(L, G, heir->of)) return 0;
-  lg_make_rare(L, G, heir->t);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, RARE_BOX);
-  heir->t->user_flags |= LG_PASSES_ON;
-  ((struct lg_boxed *)lua_touserdata(L, -2))->threads++;
-  return 0;
-}
-
-static void start(struct lg *G, const struct link *link,
-                  struct green_thread *of) {
+static void start(struct lg *G, const struct link *link) {
   struct green_thread *t;
-  struct heir heir = {of, NULL};
   green_unreserve(&G->family);
   t = green_thread_new(&G->family);
   assert(t);
   t->user_anchor = link->slot;
   t->user = take_coroutine(G, link); /* the link is garbage now */
   t->flags |= GREEN_CLEANUP;
+  if (link->box) t->user_flags |= LG_PASSES_ON | LG_RARE;
   green_start(G->hub, t, 0);
-  heir.t = t;
-  if (unlikely(G->boxes)) lg_protected(G, inherit_box, &heir);
 }
 
 int lg_start_links(struct lg *G, struct green_thread *t) {
@@ -264,7 +296,7 @@ int lg_start_links(struct lg *G, struct green_thread *t) {
   if ((links = lua_touserdata(G->tables, -1))) {
     for (link = links->first; link; link = next, n++) {
       next = link->next;
-      start(G, link, t);
+      start(G, link);
     }
     links->first = links->last = NULL;
   }

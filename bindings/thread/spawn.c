@@ -25,9 +25,8 @@ void lg_check_callable(lua_State *L, int index) {
   luaL_typeerror(L, index, "function");
 }
 
-/* Pushes the sandbox of a child: its parent's, or that of its globals. */
-static int push_box(lua_State *L, struct lg *G, struct green_thread *parent,
-                    int function) {
+int lg_push_box_of_child(lua_State *L, struct lg *G,
+                         struct green_thread *parent, int function) {
   int found = parent && lg_push_box(L, G, parent);
   if (!found) found = lg_push_box_of_function(L, function);
   if (found) lg_check_box(L, lua_touserdata(L, -1));
@@ -42,7 +41,7 @@ static int push_inheritance(lua_State *L, struct lg *G,
   int child, boxed;
   luaL_checkstack(L, 10, "luagreen"); /* hand_down() is in it */
   function = lua_absindex(L, function);
-  boxed = G->boxes && push_box(L, G, parent, function);
+  boxed = G->boxes && lg_push_box_of_child(L, G, parent, function);
   if (!parent && !boxed) return 0;
   lg_new_rare(L);
   child = lua_gettop(L);

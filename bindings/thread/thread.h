@@ -68,6 +68,10 @@ lua_State *lg_waiting_state(struct lg *G, struct green_thread *t);
  * the hub drains. */
 void lg_check_callable(lua_State *L, int index);
 void lg_spawn_cleanup(lua_State *L, int nargs);
+/* Pushes the sandbox of a child with that function: its parent's, which may be
+ * NULL, or that of its globals; 0 and nothing: none. Raises if that is full. */
+int lg_push_box_of_child(lua_State *L, struct lg *G,
+                         struct green_thread *parent, int function);
 
 /* locals.c: copies the inherited fields from one table of rare things to
  * another; may raise. */

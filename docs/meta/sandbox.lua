@@ -26,7 +26,8 @@ local green = {}
 --- reports are written. It runs in the thread that prints
 
 ---@class green.sandbox.limits
----@field threads? integer  that live in it at once. No limit
+---@field threads? integer  that live in it at once, and links of theirs that
+--- have not run yet. No limit
 ---@field timers? integer   timeouts in force: one more raises. No limit
 ---@field descriptors? integer  open sockets that its threads made: one more is
 --- nil, "too many open files". No limit
@@ -46,7 +47,9 @@ local green = {}
 --- limit on it sets one from C, green_lua_limit().
 ---@class green.sandbox
 ---@field env table  the globals. A program that reads them may find anything:
---- metatables with functions of the script, which run in the reader's thread
+--- metatables with functions of the script, which run in the reader's thread.
+--- So do those of a value that a script returns, or of its error, if the
+--- program compares, indexes or prints it. Reports print it in the sandbox
 local Sandbox = {}
 
 --- Makes a sandbox. Never switches. Raises for unknown options.

@@ -142,6 +142,7 @@ function Thread:traceback() end
 ---@class green.blocked
 ---@field what string       the call: "sleep", "queue:get", ...
 ---@field on? any           the object it waits for
+--- nil where a script of a sandbox asks
 ---@field since number      seconds, as green.now()
 ---@field deadline? number  seconds, as green.now(); nil: no limit
 ---@field where? string     "file:line" of the call

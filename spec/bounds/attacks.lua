@@ -111,6 +111,11 @@ attack("a link that goes on", [[
 attack("a link that links", [[
   local function f() green.spawn(f):link(f) end
   f()]])
+attack("links beyond the limit of threads", [[
+  local t = green.spawn(green.sleep, 0)
+  local function f() while true do green.sleep(1) end end
+  local function link() for i = 1, 1000 do t:link(f) end end
+  while true do pcall(link) green.sleep(0) end]])
 attack("a lock that is never released", [[
   local lock = green.lock()
   lock:acquire()
@@ -165,6 +170,27 @@ attack("a sort of long texts", [[
   local b = a .. "b"
   for i = 1, 1e5 do t[i] = i % 2 == 0 and a or b end
   table.sort(t)]])
+attack("texts that are compared", [[
+  local a, b = ("a"):rep(1 << 26), ("a"):rep(1 << 26)
+  while true do local x = a == b end]])
+attack("long texts that are made again and again, below pcall",
+  "while true do pcall(string.rep, 'x', 1 << 26) end")
+attack("padding", "while true do pcall(string.pack, 'c2147483000', '') end")
+attack("a long format of a date", [[
+  while true do pcall(os.date, ("%c"):rep(1e6)) end]])
+attack("names in functions in functions", [[
+  local text = {}
+  for i = 1, 180 do
+    local names = {}
+    for j = 1, 190 do names[j] = ("v%d_%d"):format(i, j) end
+    text[i] = "local function f() local " .. table.concat(names, ",") .. " "
+  end
+  text[181] = ("a=b "):rep(1e5) .. ("end "):rep(180)
+  text = table.concat(text)
+  while true do load(text) end]])
+attack("arguments for single_flight, deep", [[
+  local f = green.single_flight(function() end)
+  while true do pcall(f, table.unpack({}, 1, 2e5)) end]])
 ends("rep of nothing", "return ('').rep('', 1 << 62) == ''")
 attack("a text of a megabyte, compiled for ever", [[
   local s = ("x = {} "):rep(1 << 16)
@@ -222,6 +248,14 @@ memory("memory by unpack", [[
   for i = 1, 1000 do t[i] = i end
   local function f() return {table.unpack({table.unpack(t)}, 1, 1 << 19)} end
   while true do pcall(f) end]])
+memory("memory by unpack of bytes and of code points", [[
+  local s = ("a"):rep(5e5)
+  local b = ("b"):rep(5e5)
+  while true do
+    pcall(utf8.codepoint, s, 1, -1)
+    pcall(string.unpack, b, s)
+    pcall(string.byte, s, 1, -1)
+  end]])
 memory("memory by an error's traceback", [[
   local function f(n) if n > 0 then return 1 + f(n - 1) end
     error(("x"):rep(1 << 20)) end
@@ -347,6 +381,34 @@ ends("threads of others", [[
     assert(t == nil or t == green.current())
   end
   return true]])
+ends("finalizers, by an object of the library's", [[
+  local function drop()
+    for _, w in ipairs {green.as_completed {green.spawn(green.sleep, 0)}} do
+      if type(w) == "table" then
+        for _, key in ipairs {"things", "known"} do
+          rawset(w, key, setmetatable({}, {
+            __pairs = function() while true do end end,
+            __index = function() while true do end end,
+            __newindex = function() while true do end end}))
+        end
+      end
+    end
+    for _, w in ipairs {green.pool(1):imap(print, {1}), green.pile(1)} do
+      for key in next, type(w) == "table" and w or {} do
+        rawset(w, key, setmetatable({}, {
+          __pairs = function() while true do end end,
+          __index = function() while true do end end}))
+      end
+    end
+  end
+  for _ = 1, 20 do drop() end
+  for i = 1, 1e5 do local x = {} end
+  return true]])
+ends("what a function of the program's waits for", [[
+  local q = green.queue()
+  local t = green.spawn(q.get, q)
+  green.sleep(0)
+  return t:blocked().what == "queue:get" and t:blocked().on == nil]])
 ends("a chunk that passes for the library's", [[
   -- Their code is never interrupted; see the next one.
   local _, err = pcall(load("error('x')", "@x.lua"))

@@ -44,6 +44,9 @@ local LISTEN <const> = {"listen", "serve", "udp_server"}
 
 local TIME <const> = {"time", "clock", "date", "difftime"}
 
+--- Bytes of a format of os.date.
+local MOST_FORMAT <const> = 1000
+
 --- Bytes of print: in one burst, and in each second after it.
 local BURST <const>, RATE <const> = 65536, 16384
 
@@ -77,6 +80,14 @@ local function chosen(from, names, into)
   return into
 end
 
+--- os.date, without formats that take seconds.
+local function date(format, ...)
+  if type(format) == "string" and #format > MOST_FORMAT then
+    error("bad argument #1 to 'date' (the format is too long)", 2)
+  end
+  return os.date(format, ...)
+end
+
 --- The libraries that all sandboxes share, made once.
 local shared
 
@@ -94,6 +105,8 @@ local function share()
       "len", "offset"}),
     time = os and chosen(os, TIME),
   }
+  if utf8 then shared.utf8.codepoint = core.roomy(utf8.codepoint) end
+  if os then shared.time.date = date end
   return shared
 end
 
@@ -204,7 +217,7 @@ local function fill(env, box, has)
   local libraries = share()
   chosen(_G, PLAIN, env)
   env._G = env
-  core.confine(env)
+  core.confine(env, box.core)
   box.loader, box.spawners = env.load, {}
   core.spawners(box.spawners, box.core)
   env.string, env.table = shown(libraries.string), shown(libraries.table)

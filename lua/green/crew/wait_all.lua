@@ -107,10 +107,18 @@ local function next_outcome(w)
   return i, core.outcome(take(w, i))
 end
 
+--- What closes a watch, and shows nothing of it: what a script of a sandbox
+--- could put there would meet the collector, which nothing interrupts.
+local function closer(w)
+  return setmetatable({}, {__name = Watch.__name,
+    __close = function() Watch.__close(w) end})
+end
+
 --- An iterator of i, ok, ... over threads and events, as they end. Its steps
 --- may switch.
 ---@param list (green.thread|green.event)[]
 function green.as_completed(list)
   local w = watch("as_completed", list)
-  return next_outcome, w, nil, w
+  local closing = closer(w)
+  return function() return next_outcome(w) end, nil, nil, closing
 end

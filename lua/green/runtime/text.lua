@@ -75,12 +75,27 @@ local function while_closing(value)
   return ok and result or text.plain(value)
 end
 
+--- The sandbox whose script has made the value, or an inner value that its text
+--- shows; or nil. It is the script's __tostring that must not leave its bounds.
+local function box_of(value)
+  local inner = ours[metafield(value, "__tostring")]
+  if inner then return box_of(inner(value)) end
+  return core.box_of_value(value)
+end
+
+local function spawn_in_turns(value)
+  local box, spawners = box_of(value), {}
+  if not box then return core.spawn(in_turns, value) end
+  core.spawners(spawners, box)
+  return spawners.spawn(in_turns, value)
+end
+
 --- The program's __tostring, for a limited time. May switch.
 ---@return string
 function text.patient(value)
   if is_safe(value) then return text.of(value) end
   if core.closing() then return while_closing(value) end
-  local spawned, t = pcall(core.spawn, in_turns, value)
+  local spawned, t = pcall(spawn_in_turns, value)
   if not spawned then return text.plain(value) end
   t.name = "__tostring of an error"
   core.rare(t)[OWNED] = true -- its own failure is not reported
