@@ -234,4 +234,15 @@ local _ = PID
   return out, how, code
 end
 
+--- The rows of the table in a page whose first column has that heading.
+function help.table(page, heading)
+  local rows, inside = {}, false
+  for line in io.lines(page) do
+    inside = inside and line:find "^|" or line:find("| " .. heading .. " |", 1,
+      true) == 1
+    if inside then rows[#rows + 1] = line end
+  end
+  return table.move(rows, 3, #rows, 1, {})
+end
+
 return help

@@ -1,5 +1,5 @@
 --- A PostgreSQL server of its own, for a spec: in a directory that is removed
---- with it, reached by a Unix socket there.
+--- with it, reached by a Unix socket there, and by a port if one is asked for.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -24,9 +24,10 @@ local function find_programs()
   end
 end
 
---- Starts one. Returns what stands before a command so that libpq finds it, and
---- a function that ends it; nil and why where that is not possible.
-function postgres.start()
+--- Starts one, at a port of this host, too, if given. Returns what stands
+--- before a command so that libpq finds it, and a function that ends it; or nil
+--- and why not.
+function postgres.start(port)
   local bin = find_programs()
   if not bin then return nil, "there is no PostgreSQL server" end
   local as = as_server()
@@ -36,16 +37,17 @@ function postgres.start()
   local dir = shell.scratch()
   if as ~= "" then shell.run("chown postgres %s", dir) end
   local function run(command)
-    return os.execute(("cd %s && %s%s >>log 2>&1 </dev/null"):format(dir, as,
-      command))
+    return os.execute(("unset LD_PRELOAD; cd %s && %s%s >>log 2>&1 </dev/null")
+      :format(dir, as, command))
   end
   local function stop()
     run(("%s/pg_ctl -D data -m immediate -w stop"):format(bin))
     shell.run("rm -rf %s", dir)
   end
   if not run(("%s/initdb -N -D data -U test -A trust"):format(bin))
-    or not run(("%s/pg_ctl -D data -w -o '-F -k %s -c listen_addresses=' start")
-      :format(bin, dir)) then
+    or not run(("%s/pg_ctl -D data -w -o '-F -k %s -p %d "
+      .. "-c listen_addresses=%s' start"):format(bin, dir, port or 5432,
+      port and "127.0.0.1" or "")) then
     stop()
     return nil, "the PostgreSQL server does not start"
   end
