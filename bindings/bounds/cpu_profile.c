@@ -12,14 +12,8 @@
  */
 #include "bounds/ticks.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "runtime/object.h"
 #include "thread/fold.h"
-#include "thread/name.h"
-
-enum { NAME = 96 };
 
 static const char SUMS[] = "luagreen.cpu_profile";
 
@@ -35,28 +29,12 @@ static int add(lua_State *L) {
   return 0;
 }
 
-/* Semicolons divide frames. */
-static void clean(char *text, size_t length) {
-  size_t i;
-  for (i = 0; i < length; i++)
-    if (text[i] == ';' || (unsigned char)text[i] < ' ') text[i] = ',';
-}
-
-static size_t put_name(struct lg *G, struct green_thread *t, char *text) {
-  size_t at = 0;
-  if (G->ticks->by_thread)
-    at = (size_t)snprintf(text, NAME, "#%llu ", (unsigned long long)t->id);
-  at += lg_name_text(G, t, text + at, NAME);
-  clean(text, at);
-  return at;
-}
-
 /* "name;file:line f;...": the thread's coroutine, then the one that runs. */
 static size_t put_stack(lua_State *L, struct lg *G, char *text) {
   struct green_thread *t = lg_current(G);
   lua_State *own =
       lg_is_lua(t) || t == green_main(G->hub) ? lg_own_state(G, t) : L;
-  size_t at = put_name(G, t, text);
+  size_t at = lg_fold_name(G, t, G->cpu_by_thread, text);
   text[at++] = ';';
   if (own != L) {
     at += lg_fold(own, text + at, LG_FOLD_SIZE);
@@ -76,7 +54,7 @@ static int add_text(lua_State *L) {
 }
 
 static int sample(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ns) {
-  char text[2 * NAME + 2 * LG_FOLD_SIZE + 8];
+  char text[LG_FOLD_NAME + 2 * LG_FOLD_SIZE + 8];
   (void)ar;
   if (!lua_checkstack(L, 8)) return 0;
   lua_pushcfunction(L, add_text);
@@ -97,13 +75,15 @@ static int l_begin(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, SUMS);
   why = lg_ticks_set(G, LG_TICK_PROFILE, (uint64_t)(1e9 / hz));
   if (why) return luaL_error(L, "no profile of the CPU: %s", why);
-  G->ticks->by_thread = lua_toboolean(L, 2);
+  G->cpu_by_thread = (uint8_t)lua_toboolean(L, 2);
+  G->cpu_hub_ns = G->ticks->hub_ns;
   return 0;
 }
 
 /* cpu_end(): {stack, ns, stack, ns, ...} */
 static int l_end(lua_State *L) {
   struct lg *G = lg_get(L);
+  uint64_t hub_ns = G->ticks ? G->ticks->hub_ns - G->cpu_hub_ns : 0;
   lua_Integer n = 0;
   lg_ticks_set(G, LG_TICK_PROFILE, 0);
   lua_settop(L, 0);
@@ -114,12 +94,11 @@ static int l_end(lua_State *L) {
     lua_rawseti(L, 1, ++n);
     lua_rawseti(L, 1, ++n);
   }
-  if (G->ticks && G->ticks->hub_ns > 0) {
+  if (hub_ns > 0) {
     lua_pushliteral(L, "(hub)");
     lua_rawseti(L, 1, ++n);
-    lua_pushinteger(L, (lua_Integer)G->ticks->hub_ns);
+    lua_pushinteger(L, (lua_Integer)hub_ns);
     lua_rawseti(L, 1, ++n);
-    G->ticks->hub_ns = 0;
   }
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, SUMS);

@@ -181,20 +181,9 @@ static uint64_t look_every(const struct green_lua_limits *l) {
   return l->life && l->life < least ? l->life : least;
 }
 
-/* Ticks are the hub's: the shortest time of its states counts. */
-static uint64_t shortest(const struct lg *G, enum lg_tick_use use,
-                         uint64_t ns) {
-  uint64_t now = lg_ticks_get(G, use);
-  if (!G->ticks || G->ticks->states == 1 || !now) return ns;
-  return ns && ns < now ? ns : now;
-}
-
 const char *lg_terms_set(struct lg *G) {
-  uint64_t every = look_every(&G->limits);
-  const char *why = lg_ticks_set(G, LG_TICK_SLICE,
-                                 shortest(G, LG_TICK_SLICE, G->limits.slice));
-  if (!why)
-    why = lg_ticks_set(G, LG_TICK_END, shortest(G, LG_TICK_END, every));
+  const char *why = lg_ticks_set(G, LG_TICK_SLICE, G->limits.slice);
+  if (!why) why = lg_ticks_set(G, LG_TICK_END, look_every(&G->limits));
   return why ? why : set_life(G);
 }
 
@@ -219,7 +208,8 @@ int green_on_long(lua_State *L, uint64_t ns,
   struct lg *G = lg_find(L);
   if (!G || !G->hub) return UV_EINVAL;
   if (lg_ticks_set(G, LG_TICK_LONG, f ? ns : 0)) return UV_ENOTSUP;
-  if (!G->ticks) return 0;
+  if (!G->ticks || (!f && G->ticks->long_of != G)) return 0;
+  G->ticks->long_of = f ? G : NULL;
   G->ticks->on_long = f;
   G->ticks->long_arg = arg;
   return 0;

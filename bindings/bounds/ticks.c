@@ -38,6 +38,7 @@ enum { LEAST_PERIOD = 100000, WATCHDOG_PERIOD = 10000000 };
  * that are in use. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct lg_ticks all[MOST_HUBS];
+static _Atomic int first_unused; /* in all: no hub ever had it or the next */
 static struct {
   int users;
   struct sigaction former;
@@ -50,8 +51,8 @@ static uint64_t cpu_time(void) {
 }
 
 struct lg_ticks *lg_ticks_of(const struct green_hub *hub) {
-  int i;
-  for (i = 0; i < MOST_HUBS; i++)
+  int i, n = atomic_load(&first_unused);
+  for (i = 0; i < n; i++)
     if (atomic_load(&all[i].hub) == hub) return &all[i];
   return NULL;
 }
@@ -59,16 +60,6 @@ struct lg_ticks *lg_ticks_of(const struct green_hub *hub) {
 /* --- in the signal handler --- */
 
 static void tick_hook(lua_State *L, lua_Debug *ar);
-
-/* The innermost coroutine that runs on the current stack. Those that another
- * library resumes are unknown; the hook then fires when they have returned. */
-static lua_State *running(struct lg_ticks *T, struct green_hub *hub) {
-  struct green_thread *t = green_hot(hub)->current;
-  lua_State *nested = *green_nested(hub);
-  if (nested) return nested;
-  if (t == green_main(hub)) return T->main;
-  return lg_is_lua(t) ? t->user : NULL;
-}
 
 static lua_Hook sharing; /* the same for all states */
 
@@ -80,70 +71,105 @@ void lg_tick_shares(lua_Hook hook) {
   __atomic_store_n(&sharing, hook, __ATOMIC_RELAXED);
 }
 
+enum armed { IN_THE_WAY, PENDING, ARMED };
+
 /* Somebody else's hook stays. The watch of a killed thread has its own work,
  * which is due now: where instructions are slow, it counts for too long. */
-static void leave_hook(struct lg_ticks *T, lua_State *L, lua_Hook hook) {
-  if (hook == tick_hook)
+static enum armed leave_hook(struct lg_ticks *T, lua_State *L, lua_Hook hook) {
+  if (hook == tick_hook) {
     T->lingers = NULL; /* it looks once more */
-  else if (lg_is_watched(L))
-    lg_hurry_watch(L);
-  else
-    T->skipped++;
+    return PENDING;
+  }
+  if (!lg_is_watched(L)) return IN_THE_WAY;
+  lg_hurry_watch(L);
+  return PENDING;
 }
 
 /* A hook without a mask is one of ours that a call of lua_sethook(), which the
  * signal has interrupted, has taken apart. */
-static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
-  lua_State *L = running(T, hub);
-  lua_Hook hook = L ? lua_gethook(L) : NULL;
-  if (!L) return;
-  if (hook && (hook != tick_hook || lua_gethookmask(L)) && !shares(hook)) {
-    leave_hook(T, L, hook);
-    return;
+static enum armed arm(struct lg_ticks *T, lua_State *L) {
+  lua_Hook hook = lua_gethook(L);
+  if (hook && shares(hook)) {
+    T->asked = 1;
+    return ARMED;
   }
+  if (hook && (hook != tick_hook || lua_gethookmask(L)))
+    return leave_hook(T, L, hook);
+  lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
+  return ARMED;
+}
+
+static void note_armed(struct lg_ticks *T, struct green_hub *hub,
+                       enum armed armed) {
+  if (armed == IN_THE_WAY) T->skipped++;
+  if (armed != ARMED) return;
   T->armed_switches = green_switches(hub);
   T->armed = T->now;
-  if (hook && hook != tick_hook) {
-    T->asked = 1;
-    return;
-  }
-  lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
+}
+
+/* Main, and a thread of C's, may run the main Lua thread of any state. Lua does
+ * not tell of which, so each gets the hook: the one that runs fires it first,
+ * and where it fires later it is right as well, or means nothing. */
+static void arm_mains(struct lg_ticks *T, struct green_hub *hub) {
+  const struct green_family *f = green_families(hub);
+  for (; f; f = f->next)
+    note_armed(T, hub, arm(T, ((const struct lg *)f)->main));
+}
+
+/* The innermost coroutine that runs on the current stack, if it is not the main
+ * Lua thread of some state. Coroutines that another library resumes are
+ * unknown; the hook then fires when they have returned. */
+static lua_State *running(struct green_hub *hub) {
+  const struct green_thread *t = green_hot(hub)->current;
+  lua_State *nested = *green_nested(hub);
+  if (nested) return nested;
+  return lg_is_lua(t) ? t->user : NULL;
+}
+
+static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
+  lua_State *L = running(hub);
+  if (L) note_armed(T, hub, arm(T, L));
+  if (!lg_is_lua(green_hot(hub)->current)) arm_mains(T, hub);
 }
 
 /* --- samples for a profile --- */
 
 /* The coroutine's sample, or the one in its place that is oldest. */
-static int sample_of(const struct lg_ticks *T, const lua_State *L) {
+static int sample_of(const struct lg_ticks *T, const void *what) {
   int i;
   for (i = 0; i < LG_SAMPLES; i++)
-    if (T->samples[i].L == L) return i;
+    if (T->samples[i].what == what) return i;
   return -1;
 }
 
-/* The time since the last tick is that of the coroutine that runs now. */
+/* The time since the last tick is that of the coroutine that runs now, or of
+ * the main Lua thread of whichever state a thread that is not Lua's runs. */
 static void ask_for_sample(struct lg_ticks *T, struct green_hub *hub) {
-  lua_State *L = green_hot(hub)->current ? running(T, hub) : NULL;
+  const struct green_thread *t = green_hot(hub)->current;
+  const void *what = t ? running(hub) : NULL;
   uint64_t ns = T->now - T->sampled;
-  int i = L ? sample_of(T, L) : -1;
+  int i = sample_of(T, what ? what : t);
   if (ns + T->period / 2 < T->uses[LG_TICK_PROFILE]) return;
   T->sampled = T->now;
-  if (!L) {
+  if (!t) {
     T->hub_ns += ns;
     return;
   }
   if (i < 0) {
     i = T->next_sample++ % LG_SAMPLES;
-    T->samples[i].L = L;
+    T->samples[i].what = what ? what : t;
     T->samples[i].ns = 0;
   }
   T->samples[i].ns += ns;
   set_hook(T, hub);
 }
 
-static uint64_t take_sample(struct lg_ticks *T, const lua_State *L) {
+static uint64_t take_sample(struct lg_ticks *T, const lua_State *L,
+                            const struct lg *G) {
   int i = sample_of(T, L);
+  if (i < 0 && L == G->main) i = sample_of(T, green_hot(G->hub)->current);
   if (i < 0) return 0;
-  T->samples[i].L = NULL;
+  T->samples[i].what = NULL;
   return T->samples[i].ns;
 }
 
@@ -208,7 +234,7 @@ static void on_tick(int number, siginfo_t *info, void *context) {
 
 /* Another state of the hub may have turned them on. */
 static int know_ticks(struct lg *G) {
-  if (!G->ticks && (G->ticks = lg_ticks_of(G->hub))) G->ticks->states++;
+  if (!G->ticks) G->ticks = lg_ticks_of(G->hub);
   return G->ticks != NULL;
 }
 
@@ -224,21 +250,27 @@ uint64_t lg_tick_delay(const struct lg_ticks *T) {
   return cpu_time() - T->armed;
 }
 
+/* Who holds up a hub concerns all of it; the rest is for a state's own code. */
+static uint64_t wished(const struct lg_ticks *T, const struct lg *G, int use) {
+  int shared = use == LG_TICK_WATCHDOG || use == LG_TICK_LONG;
+  return shared ? T->uses[use] : G->tick_ns[use];
+}
+
 static int is_due(const struct lg_ticks *T, const struct lg *G, int use) {
-  uint64_t ns = ran(T, G);
+  uint64_t ns = ran(T, G), least = wished(T, G, use);
   if (use == LG_TICK_INTERRUPT)
     return __atomic_load_n(&T->interrupt, __ATOMIC_RELAXED) && ns;
-  if (!T->uses[use] || !ns) return 0;
+  if (!least || !ns) return 0;
   if (use == LG_TICK_END) return 1; /* it counts what came before, too */
-  return ns >= T->uses[use] ||
+  return ns >= least ||
          (use == LG_TICK_WATCHDOG && is_overdue(T, T->armed_switches));
 }
 
 /* Each use may switch away, and then the others are not due any more. */
 static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
-  uint64_t sample = take_sample(G->ticks, L);
+  uint64_t sample = take_sample(G->ticks, L, G);
   int use, again = 0;
-  if (sample && G->ticks->uses[LG_TICK_PROFILE])
+  if (sample && G->tick_ns[LG_TICK_PROFILE])
     G->tick_acts[LG_TICK_PROFILE](L, G, ar, sample);
   for (use = LG_TICK_PROFILE + 1; use < LG_TICK_USES && G->ticks; use++)
     if (is_due(G->ticks, G, use) && G->tick_acts[use])
@@ -365,22 +397,30 @@ static void be_left_alone(struct lg_ticks *T) {
   give_signal_back(T->signal);
 }
 
+static struct lg_ticks *unused(void) {
+  struct lg_ticks *T = lg_ticks_of(NULL);
+  int n = atomic_load(&first_unused);
+  if (T || n == MOST_HUBS) return T;
+  atomic_store(&first_unused, n + 1);
+  return &all[n];
+}
+
 /* The hub's, or a free one. */
 static const char *get_ticks(struct lg *G) {
   struct lg_ticks *T = lg_ticks_of(G->hub);
-  if (!T && (T = lg_ticks_of(NULL))) {
+  if (!T && (T = unused())) {
     memset(T->uses, 0, sizeof T->uses);
     T->skipped = T->overdue = T->long_told = 0;
     T->interrupt = 0;
     T->lingers = NULL;
     T->on_long = NULL;
+    T->long_of = NULL;
+    T->hub_ns = 0;
     memset((void *)T->samples, 0, sizeof T->samples);
     T->switches = UINT64_MAX; /* the first tick begins a run */
     atomic_store(&T->hub, G->hub);
   }
   if (!T) return "too many hubs";
-  if (G->has_main) T->main = G->main;
-  T->states++;
   G->ticks = T;
   return NULL;
 }
@@ -398,11 +438,27 @@ static uint64_t period_for(const struct lg_ticks *T) {
   return period < LEAST_PERIOD ? LEAST_PERIOD : period;
 }
 
+/* The timer serves the state that is the most impatient. */
+static void add_up(struct lg_ticks *T, struct green_hub *hub) {
+  const struct green_family *f;
+  uint64_t uses[LG_TICK_USES] = {0};
+  int i;
+  for (f = green_families(hub); f; f = f->next)
+    for (i = 0; i < LG_TICK_USES; i++) {
+      uint64_t ns = ((const struct lg *)f)->tick_ns[i];
+      if (ns && (!uses[i] || ns < uses[i])) uses[i] = ns;
+    }
+  if (uses[LG_TICK_PROFILE] && !T->uses[LG_TICK_PROFILE])
+    T->sampled = cpu_time();
+  memcpy(T->uses, uses, sizeof uses);
+}
+
 /* No use: no timer. */
 static const char *adjust(struct lg *G) {
   struct lg_ticks *T = G->ticks;
   const char *why;
   int i;
+  add_up(T, G->hub);
   T->least = UINT64_MAX;
   for (i = LG_TICK_PROFILE + 1; i < LG_TICK_USES; i++)
     if (T->uses[i] && T->uses[i] < T->least) T->least = T->uses[i];
@@ -422,9 +478,12 @@ const char *lg_ticks_set(struct lg *G, enum lg_tick_use use, uint64_t ns) {
   pthread_mutex_lock(&lock);
   why = G->ticks ? NULL : get_ticks(G);
   if (!why) {
-    uint64_t former = G->ticks->uses[use];
-    G->ticks->uses[use] = ns;
-    if ((why = adjust(G))) G->ticks->uses[use] = former;
+    uint64_t former = G->tick_ns[use];
+    G->tick_ns[use] = ns;
+    if ((why = adjust(G))) {
+      G->tick_ns[use] = former;
+      add_up(G->ticks, G->hub);
+    }
   }
   pthread_mutex_unlock(&lock);
   return why;
@@ -457,24 +516,36 @@ int green_interrupt(struct green_hub *hub, int how) {
 }
 
 uint64_t lg_ticks_get(const struct lg *G, enum lg_tick_use use) {
-  return G->ticks ? G->ticks->uses[use] : 0;
+  return G->tick_ns[use];
 }
 
 uint64_t lg_ticks_skipped(const struct lg *G) {
   return G->ticks ? G->ticks->skipped : 0;
 }
 
-/* The signal's handler is there for all hubs of the process. */
+static void release(struct lg_ticks *T) {
+  stop(T);
+  be_left_alone(T);
+  atomic_store(&T->hub, NULL);
+}
+
+/* The state is on the hub still, perhaps as the last one. The others of which
+ * it knew nothing may have used ticks. */
 void lg_ticks_off(struct lg *G) {
-  struct lg_ticks *T = G->ticks;
+  const struct green_family *first = green_families(G->hub);
+  struct lg_ticks *T = lg_ticks_of(G->hub);
   if (!T) return;
   pthread_mutex_lock(&lock);
-  if (T->main == G->main) T->main = NULL;
-  if (--T->states == 0) {
-    stop(T);
-    be_left_alone(T);
-    atomic_store(&T->hub, NULL);
+  memset(G->tick_ns, 0, sizeof G->tick_ns);
+  if (T->long_of == G) {
+    T->on_long = NULL;
+    T->long_of = NULL;
   }
+  G->ticks = T;
+  if (first == &G->family && !first->next)
+    release(T);
+  else if (!green_elsewhere(G->hub))
+    (void)adjust(G);
   pthread_mutex_unlock(&lock);
   G->ticks = NULL;
 }

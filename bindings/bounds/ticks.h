@@ -17,10 +17,9 @@ enum { LG_SAMPLES = 8 };
  * rest belongs to the hub's OS thread as well; only `hub` is read by others. */
 struct lg_ticks {
   _Atomic(struct green_hub *) hub; /* NULL: nobody's */
-  int states;                      /* that know of them */
-  lua_State *main;                 /* in which the hub's main thread runs */
   struct lg_watchdog *watchdog;    /* while there is one */
-  uint64_t uses[LG_TICK_USES];     /* ns of CPU; 0: off */
+  uint64_t uses[LG_TICK_USES];     /* ns of CPU: the least that a state of the
+                                      hub wants (G->tick_ns); 0: off */
   uint64_t period;                 /* of the timer; 0: it is off */
   uint64_t least;                  /* the least time that some use waits for */
   int timer, made;
@@ -44,16 +43,17 @@ struct lg_ticks {
   void (*on_long)(struct green_hub *hub, struct green_thread *t, uint64_t ns,
                   const char *where, void *arg);
   void *long_arg;
+  struct lg *long_of; /* the state that has set it */
   uint64_t long_told;
   /* CPU time that is not sampled yet: since when; in which coroutines a hook is
    * to take a sample, and for how many ns; ns of the hub itself. */
   volatile uint64_t sampled;
   volatile struct {
-    lua_State *L;
+    const void *what; /* coroutine, or the thread that is not Lua's */
     uint64_t ns;
   } samples[LG_SAMPLES];
   volatile uint64_t hub_ns;
-  int next_sample, by_thread;
+  int next_sample;
 };
 /* Takes the signal for interruptions. 0, or why not. */
 const char *lg_ticks_interruptible(struct lg *G);

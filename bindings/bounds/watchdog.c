@@ -270,6 +270,12 @@ static int start_thread(struct lg_watchdog *w) {
   return r;
 }
 
+/* The state hears of what no hook reports. */
+static void serve(struct lg_watchdog *w, struct lg *G) {
+  w->G = G;
+  __atomic_store_n(&w->quiet, G->watch_quiet, __ATOMIC_RELAXED);
+}
+
 static struct lg_watchdog *make(struct lg *G, uint64_t ns) {
   struct lg_watchdog *w = calloc(1, sizeof *w);
   pthread_condattr_t attr;
@@ -281,7 +287,7 @@ static struct lg_watchdog *make(struct lg *G, uint64_t ns) {
   pthread_condattr_destroy(&attr);
   w->T = G->ticks;
   w->hub = G->hub;
-  w->G = G;
+  serve(w, G);
   w->limit = ns;
   w->rest.wake = wake;
   w->tid = (int)syscall(SYS_gettid);
@@ -324,29 +330,42 @@ static void set_limit(struct lg_watchdog *w, uint64_t ns) {
   pthread_mutex_unlock(&w->lock);
 }
 
+/* Some state of the hub wants it still: the one that it serves, or another. */
+static void serve_another(struct lg_watchdog *w) {
+  const struct green_family *f = green_families(w->hub);
+  if (w->G->tick_ns[LG_TICK_WATCHDOG]) return;
+  while (!((const struct lg *)f)->tick_ns[LG_TICK_WATCHDOG]) f = f->next;
+  serve(w, (struct lg *)f);
+}
+
+/* The least time that a state of the hub wants is the one that counts. */
 const char *lg_watchdog_set(struct lg *G, uint64_t ns) {
   const char *why = lg_ticks_set(G, LG_TICK_WATCHDOG, ns);
-  struct lg_watchdog *w = G->ticks ? G->ticks->watchdog : NULL;
+  struct lg_ticks *T = G->ticks;
+  struct lg_watchdog *w = T ? T->watchdog : NULL;
+  uint64_t least = T ? T->uses[LG_TICK_WATCHDOG] : 0;
   if (why) return why;
-  if (w && ns)
-    set_limit(w, ns);
-  else if (w)
+  if (w && least) {
+    set_limit(w, least);
+    serve_another(w);
+  } else if (w) {
     stop(G, w);
-  else if (ns && (why = start(G, ns)))
+  } else if (least && (why = start(G, least))) {
     lg_ticks_set(G, LG_TICK_WATCHDOG, 0);
+  }
   return why;
 }
 
 void lg_watchdog_off(struct lg *G) {
-  if (G->ticks && G->ticks->watchdog && G->ticks->watchdog->G == G)
-    lg_watchdog_set(G, 0);
+  if (G->tick_ns[LG_TICK_WATCHDOG]) lg_watchdog_set(G, 0);
 }
 
 /* watch_quietly(on): the program reports itself. */
 static int l_watch_quietly(lua_State *L) {
   struct lg *G = lg_get(L);
   struct lg_watchdog *w = G->ticks ? G->ticks->watchdog : NULL;
-  if (w) __atomic_store_n(&w->quiet, lua_toboolean(L, 1), __ATOMIC_RELAXED);
+  G->watch_quiet = (uint8_t)lua_toboolean(L, 1);
+  if (w && w->G == G) serve(w, G);
   return 0;
 }
 

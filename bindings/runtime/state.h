@@ -77,6 +77,8 @@ struct lg {
   struct lg_dump_signal *dump_signal; /* while it is on */
   struct lg_ticks *ticks;             /* once they were on */
   lua_Hook tick;                      /* their hook, or NULL */
+  uint64_t tick_ns[LG_TICKS];         /* by use, in ns of CPU; 0: not used */
+  uint64_t cpu_hub_ns;                /* of the hub, when its profile began */
   struct lg_fuel *fuel; /* of its threads; with the hook that counts it, and */
   lua_Hook burn;        /* what is told of each coroutine that inherits that */
   int (*fueled)(struct lg *G, lua_State *co); /* (0: no memory); or NULL */
@@ -91,8 +93,10 @@ struct lg {
   } former; /* of a coroutine that must raise: see thread.c */
   struct green_thread *lost_hooks; /* its coroutine dies below a hook now */
   uint64_t seed;                   /* of the random hook periods */
-  const char *refuse; /* the reason to refuse blocking just now, or NULL */
-  uint8_t has_main;   /* the hub has */
+  const char *refuse;    /* the reason to refuse blocking just now, or NULL */
+  uint8_t has_main;      /* the hub has */
+  uint8_t cpu_by_thread; /* its profile of the CPU: "#7 name" */
+  uint8_t watch_quiet;   /* it reports itself what the watchdog sees */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t calls_back; /* the host, with the helper in use */
   uint8_t can_tell;   /* the helper has memory for a script's last callback */

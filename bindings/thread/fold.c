@@ -11,14 +11,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "thread/name.h"
 #include "thread/thread.h"
 
 enum { MOST_FRAMES = 32, FRAME = LUA_IDSIZE + 80 };
 
 /* Semicolons divide frames, a line is a stack. */
-static void clean(char *text) {
-  for (; *text; text++)
-    if (*text == ';' || (unsigned char)*text < ' ') *text = ',';
+static void clean(char *text, size_t length) {
+  size_t i;
+  for (i = 0; i < length; i++)
+    if (text[i] == ';' || (unsigned char)text[i] < ' ') text[i] = ',';
+}
+
+size_t lg_fold_name(struct lg *G, struct green_thread *t, int number,
+                    char *text) {
+  size_t at = 0, half = LG_FOLD_NAME / 2;
+  if (number)
+    at = (size_t)snprintf(text, half, "#%llu ", (unsigned long long)t->id);
+  at += lg_name_text(G, t, text + at, half);
+  clean(text, at);
+  return at;
 }
 
 static int describe(lua_State *L, lua_Debug *ar, char *text) {
@@ -31,8 +43,9 @@ static int describe(lua_State *L, lua_Debug *ar, char *text) {
   else
     n = snprintf(text, FRAME, "%s:%d%s%.60s", ar->short_src, ar->linedefined,
                  ar->name ? " " : "", ar->name ? ar->name : "");
-  clean(text);
-  return n > 0 && n < FRAME ? n : 0;
+  if (n <= 0 || n >= FRAME) return 0;
+  clean(text, (size_t)n);
+  return n;
 }
 
 size_t lg_fold(lua_State *L, char *text, size_t size) {

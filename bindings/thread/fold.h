@@ -17,5 +17,9 @@ size_t lg_fold(lua_State *L, char *text, size_t size);
  * which it waits. */
 size_t lg_fold_thread(struct lg *G, struct green_thread *t, char *text,
                       size_t size);
+/* Writes "name", or "#7 name", of at most LG_FOLD_NAME bytes. */
+enum { LG_FOLD_NAME = 2 * 96 };
+size_t lg_fold_name(struct lg *G, struct green_thread *t, int number,
+                    char *text);
 
 #endif

@@ -17,10 +17,9 @@
 
 #include "runtime/object.h"
 #include "thread/fold.h"
-#include "thread/name.h"
 #include "watch/watch.h"
 
-enum { MOST_STACKS = 20000, NAME = 96 };
+enum { MOST_STACKS = 20000 };
 enum { WORTH_NS = 1000000 };
 
 struct lg_profile {
@@ -32,27 +31,11 @@ struct lg_profile {
 
 /* --- stacks --- */
 
-/* Semicolons divide frames, and a line is a stack. */
-static void clean(char *text, size_t length) {
-  size_t i;
-  for (i = 0; i < length; i++)
-    if (text[i] == ';' || (unsigned char)text[i] < ' ') text[i] = ',';
-}
-
-static size_t put_name(struct lg *G, struct green_thread *t, char *text) {
-  size_t at = 0;
-  if (G->profile->by_thread)
-    at = (size_t)snprintf(text, NAME, "#%llu ", (unsigned long long)t->id);
-  at += lg_name_text(G, t, text + at, NAME);
-  clean(text, at);
-  return at;
-}
-
 /* "name;file:line f;...;[what]" */
 static void count(struct lg *G, struct green_thread *t, const char *what,
                   int stack, uint64_t ns) {
-  char text[2 * NAME + LG_FOLD_SIZE + 64];
-  size_t at = put_name(G, t, text), n;
+  char text[LG_FOLD_NAME + LG_FOLD_SIZE + 64];
+  size_t at = lg_fold_name(G, t, G->profile->by_thread, text), n;
   struct lg_sums *s;
   text[at++] = ';';
   n = stack ? lg_fold_thread(G, t, text + at, LG_FOLD_SIZE) : 0;

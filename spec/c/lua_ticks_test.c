@@ -1,0 +1,257 @@
+/* lua_ticks_test.c - ticks find the code that runs, in whichever state of a hub
+ * it is, and in main and threads of C's: preemption, the watchdog, limits and
+ * profiles of the CPU, for several states at once, closed in any order.
+ *
+ * LUA_PATH must lead to lua/green.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bindings/green_lua.h"
+#include "test.h"
+
+#define MS UINT64_C(1000000)
+
+static struct green_hub *hub;
+
+/* The functions of the scripts. turned() computes until a thread of the same
+ * state has had a turn, or for 2 s; where it must not, 20 ms tell. */
+static const char PROLOGUE[] =
+    "green = require 'green'\n"
+    "function spin(s) local stop = os.clock() + s\n"
+    "  while os.clock() < stop do end end\n"
+    "function turned(s) local had = false\n"
+    "  local t = green.spawn(function() had = true end)\n"
+    "  local stop = os.clock() + (s or 2)\n"
+    "  while not had and os.clock() < stop do end\n"
+    "  local yes = had t:kill() return yes end\n"
+    "heard = 0\n"
+    "function hear() green.on_blocked(function(info) heard = heard + 1\n"
+    "  where, what = info.where, info.what end) end\n";
+
+static int run(lua_State *L, const char *chunk) {
+  lua_settop(L, 0);
+  if (!luaL_dostring(L, chunk)) return 1;
+  printf("# %s\n", lua_tostring(L, -1));
+  return 0;
+}
+
+static int is(lua_State *L, const char *expression) {
+  char chunk[400];
+  snprintf(chunk, sizeof chunk, "return %s", expression);
+  return run(L, chunk) && lua_toboolean(L, 1);
+}
+
+static void open_hub(enum green_drive drive) {
+  struct green_options o = {.drive = drive, .size = sizeof o};
+  o.grace = 300 * MS;
+  if (green_open(&hub, &o) < 0) exit(1);
+}
+
+static lua_State *open_state(void) {
+  lua_State *L = luaL_newstate();
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  if (green_lua_open(L, hub) != LUA_OK || !run(L, PROLOGUE)) exit(1);
+  return L;
+}
+
+static void close_state(lua_State *L) {
+  green_lua_close(L);
+  lua_close(L);
+}
+
+/* --- preemption --- */
+
+static void preemption(void) {
+  lua_State *a, *b;
+  open_hub(GREEN_DRIVE_MAIN);
+  a = open_state();
+  b = open_state();
+  run(a, "green.config {preempt = 0.001}");
+  CHECK(is(a, "turned()"), "the first state's main is preempted");
+  CHECK(!is(b, "turned(0.02)"), "another state's is not: it did not ask");
+  CHECK(is(b, "not green.config().preempt"), "and knows that");
+  run(b, "green.config {preempt = 0.002}");
+  CHECK(is(b, "turned()") && is(a, "turned()"), "both are, if both ask");
+  run(a, "green.config {preempt = false}");
+  CHECK(is(b, "turned()"), "one goes on when the other one stops");
+  CHECK(!is(a, "turned(0.02)"), "which has its peace again");
+  run(a, "green.config {preempt = 0.001}");
+  close_state(a);
+  CHECK(is(b, "turned()"), "one goes on when the other one is closed");
+  a = open_state();
+  CHECK(!is(a, "turned(0.02)"), "a new state has not asked for anything");
+  run(a, "green.config {preempt = 0.001}");
+  close_state(b);
+  CHECK(is(a, "turned()"), "and goes on when the elder is closed");
+  close_state(a);
+  CHECK(green_close(hub) == 0, "the hub closes");
+  open_hub(GREEN_DRIVE_MAIN);
+  a = open_state();
+  CHECK(!is(a, "turned(0.02)"), "nothing is left for a new hub");
+  close_state(a);
+  green_close(hub);
+}
+
+/* --- the watchdog --- */
+
+static void watchdogs(void) {
+  lua_State *a, *b;
+  open_hub(GREEN_DRIVE_MAIN);
+  a = open_state();
+  b = open_state();
+  run(a, "hear() green.config {watchdog = 0.02}");
+  run(b, "hear()");
+  run(a, "spin(0.1)");
+  CHECK(is(a, "heard == 1 and what == 'computing' and where:find ':%d+'"),
+        "the watchdog sees main compute in one state");
+  run(b, "green.sleep(0.001) spin(0.1)");
+  CHECK(is(b, "heard == 1 and what == 'computing'") && is(a, "heard == 1"),
+        "and in another one, which hears of it");
+  run(b, "green.config {watchdog = 0.02}");
+  close_state(a);
+  run(b, "heard = 0 green.sleep(0.001) spin(0.1)");
+  CHECK(is(b, "heard == 1"), "a state's stays when another one is closed");
+  a = open_state();
+  run(a, "hear()");
+  close_state(b);
+  run(a, "green.sleep(0.001) spin(0.1)");
+  CHECK(is(a, "heard == 0"), "it ends with the last state that wanted it");
+  close_state(a);
+  green_close(hub);
+}
+
+/* --- profiles --- */
+
+static void profiles(void) {
+  lua_State *a, *b;
+  const char *const start = "green.profile.start {hz = 500}";
+  open_hub(GREEN_DRIVE_MAIN);
+  a = open_state();
+  b = open_state();
+  run(a, "function in_a() spin(0.15) end spin(0.3)");
+  run(b, "function in_b() spin(0.15) end");
+  run(a, start);
+  run(b, start);
+  run(b, "in_b()");
+  run(b, "text = green.profile.stop()");
+  run(a, "in_a()");
+  run(a, "text = green.profile.stop()");
+  CHECK(is(a, "text:find 'in_a' and not text:find 'in_b'") &&
+            is(b, "text:find 'in_b' and not text:find 'in_a'"),
+        "a profile shows the code of its own state");
+  run(a, "sum = 0 for n in text:gmatch '(%d+)\\n' do sum = sum + n end");
+  CHECK(is(a, "sum > 60000 and sum < 290000"),
+        "and no time from before its beginning");
+  close_state(b);
+  close_state(a);
+  green_close(hub);
+}
+
+/* --- long ones --- */
+
+static int told;
+
+static void on_long(struct green_hub *h, struct green_thread *t, uint64_t ran,
+                    const char *where, void *arg) {
+  (void)h, (void)t, (void)ran, (void)where;
+  *(int *)arg += 1;
+}
+
+static void long_ones(void) {
+  lua_State *a, *b;
+  open_hub(GREEN_DRIVE_MAIN);
+  a = open_state();
+  b = open_state();
+  green_on_long(a, 5 * MS, on_long, &told);
+  run(b, "spin(0.05)");
+  CHECK(told == 1, "a host is told of who computes in any state");
+  green_on_long(b, 0, NULL, NULL);
+  run(a, "green.sleep(0) spin(0.05)");
+  CHECK(told == 2, "another state cannot take that back");
+  run(b, "green.config {preempt = 1}");
+  close_state(a);
+  told = 0;
+  run(b, "green.sleep(0) spin(0.05)");
+  CHECK(told == 0, "nobody is told after its state is closed");
+  close_state(b);
+  green_close(hub);
+}
+
+/* --- limits --- */
+
+static void limits(void) {
+  struct green_lua_limits short_one = {.size = sizeof short_one,
+                                       .slice = 2 * MS,
+                                       .stretch = 20 * MS},
+                          long_one = {.size = sizeof long_one,
+                                      .slice = 2 * MS,
+                                      .stretch = 10000 * MS};
+  uint64_t end = green_now() + 20000 * MS;
+  lua_State *a, *b, *c;
+  open_hub(GREEN_DRIVE_STEP);
+  a = open_state();
+  b = open_state();
+  c = open_state();
+  green_lua_limit(a, &short_one);
+  green_lua_limit(b, &long_one);
+  run(a, "t = green.spawn(function() while true do end end)");
+  run(b, "t = green.spawn(spin, 0.1)");
+  run(c, "t = green.spawn(spin, 0.1)");
+  while (green_live(hub) > 0 && green_now() < end) green_step(hub, 0);
+  CHECK(is(a, "t:status() == 'killed'"), "a state's limit ends its threads");
+  CHECK(is(b, "t:status() == 'done' and t:stats().preempted > 0"),
+        "another state has limits of its own");
+  CHECK(is(c, "t:status() == 'done' and t:stats().preempted == 0"),
+        "and a third one none");
+  close_state(b);
+  run(a, "t = green.spawn(function() while true do end end)");
+  while (green_live(hub) > 0 && green_now() < end) green_step(hub, 0);
+  CHECK(is(a, "t:status() == 'killed'"), "they stay when one is closed");
+  close_state(a);
+  close_state(c);
+  green_close(hub);
+}
+
+/* --- threads of C's --- */
+
+static int in_main(struct green_hub *h, void *arg) {
+  (void)h;
+  return run(arg, "spin(0.1)");
+}
+
+static void c_threads(void) {
+  lua_State *a, *b;
+  open_hub(GREEN_DRIVE_STEP);
+  a = open_state();
+  b = open_state();
+  run(a, "hear() green.config {watchdog = 0.02}");
+  run(b, "hear()");
+  if (green_spawn(hub, NULL, in_main, b) < 0) exit(1);
+  while (green_live(hub) > 0) green_step(hub, 0);
+  CHECK(is(b, "heard == 1 and what == 'computing'"),
+        "code that a thread of C's runs is seen");
+  close_state(a);
+  close_state(b);
+  green_close(hub);
+}
+
+/* TSan holds signals back until the program calls something that it knows. */
+int main(void) {
+  if (WITH_TSAN) {
+    SKIP("ticks find the code that runs", "TSan holds signals back");
+  } else {
+    preemption();
+    watchdogs();
+    profiles();
+    long_ones();
+    limits();
+    c_threads();
+  }
+  return test_end();
+}
