@@ -163,8 +163,8 @@ int green_lua_is_killed(lua_State *L, int index);
  * and its like: nil, booleans, numbers, strings, light userdata, ports, and
  * tables of these without metatables and cycles. A table that is reached twice
  * arrives as two. UV_EINVAL: pushes the text that tells which value cannot be
- * sent, and where it is; UV_ENOMEM. Raises only if there is no memory for that
- * text. Calls no metamethod. */
+ * sent, and where it is; UV_ENOMEM; UV_ENOBUFS: at limits.messages. Raises only
+ * if there is no memory for that text. Calls no metamethod. */
 int green_lua_pack(lua_State *L, int first, int n,
                    struct green_message **message);
 /* [hub] Pushes the values of a message, or its bytes as a string, and frees it.
@@ -199,6 +199,8 @@ struct green_lua_limits {
   uint32_t descriptors; /* open sockets, pipes and FIFOs of Lua's; beyond it
                            scripts get "too many open files" */
   uint32_t items;       /* values in all queues that are made from now on */
+  size_t messages; /* bytes that it packed for ports and that are not received
+                      yet, wherever; 0: as many as `memory` */
 };
 
 /* [any] A state whose memory is counted and limited from its first byte. A NULL
@@ -223,8 +225,9 @@ struct green_lua_usage {
   uint32_t failures; /* allocations that were refused all the same */
   uint32_t ended;    /* is it, because it only collected? */
   uint32_t timers, descriptors;
-  uint32_t items; /* in queues made while the state, or a sandbox in it, had a
+  uint32_t items;  /* in queues made while the state, or a sandbox in it, had a
                      limit for them */
+  size_t messages; /* bytes; packed since there was a limit */
 };
 /* [hub] What the state has now. `size`: sizeof *usage. */
 void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size);

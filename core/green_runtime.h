@@ -562,6 +562,20 @@ void green_message_set_port(struct green_message *message, uint32_t i,
 struct green_port *green_message_port(const struct green_message *message,
                                       uint32_t i);
 
+/* [any] A purse counts the bytes of the messages of one state of a runtime,
+ * from their packing until they are freed, and limits them; NULL: no memory. It
+ * lives until the state releases it (NULL: does nothing) and the last of them
+ * is freed. */
+struct green_purse;
+struct green_purse *green_purse_new(size_t most);
+void green_purse_limit(struct green_purse *purse, size_t most);
+size_t green_purse_used(struct green_purse *purse);
+int green_purse_has(struct green_purse *purse, size_t more); /* is it left? */
+void green_purse_release(struct green_purse *purse);
+/* [hub] It pays for the message from now on: 0, or UV_ENOBUFS. */
+int green_message_charge(struct green_message *message,
+                         struct green_purse *purse);
+
 /* [hub] From now on only holders use the port, so while there is one alone, who
  * waits there is no hope against a deadlock. Call it right after opening. */
 void green_port_of_holders(struct green_port *port);

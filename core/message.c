@@ -61,6 +61,7 @@ void green__messages_free(struct green_message *m, struct green_port **dead) {
     uint32_t i;
     for (i = 0; i < m->ports; i++)
       if (m->port[i]) green__port_drop(m->port[i], dead);
+    if (m->purse) green__message_pay(m);
     green__free(m);
     m = next;
   }

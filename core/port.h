@@ -108,9 +108,12 @@ struct green_message {
   size_t size;
   uint32_t ports;            /* counted, in front of the data */
   uint32_t packed;           /* by a runtime; 0: plain bytes */
+  struct green_purse *purse; /* that pays for it; or NULL */
   struct green_port *port[]; /* then the data */
 };
 
+/* Its purse pays no more. */
+void green__message_pay(struct green_message *m);
 /* Frees messages; ports that nobody holds any more go into the list. */
 void green__messages_free(struct green_message *m, struct green_port **dead);
 /* One holder less. */

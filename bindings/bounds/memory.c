@@ -376,6 +376,17 @@ static struct green_lua_limits whole(const struct green_lua_limits *limits) {
   return all;
 }
 
+/* Messages lie outside of Lua's memory. 0, or UV_ENOMEM. */
+static int set_purse(struct lg *G, const struct green_lua_limits *l) {
+  size_t most = l->messages ? l->messages : l->memory;
+  if (!most) most = SIZE_MAX;
+  if (G->purse)
+    green_purse_limit(G->purse, most);
+  else if (most < SIZE_MAX && !(G->purse = green_purse_new(most)))
+    return UV_ENOMEM;
+  return 0;
+}
+
 static void set_counts(struct lg *G, const struct green_lua_limits *l) {
   G->limits = *l;
   G->max_threads = l->threads ? l->threads : UINT32_MAX;
@@ -399,6 +410,7 @@ struct lg_budget *lg_budget_of(lua_State *L) {
 void lg_budget_open(lua_State *L, struct lg *G) {
   struct memory *m = memory_of(L);
   if (!m) return;
+  if (set_purse(G, &m->limits) < 0) luaL_error(L, "not enough memory");
   G->budget = &m->b;
   m->b.G = G;
   set_counts(G, &m->limits);
@@ -514,6 +526,7 @@ int green_lua_limit(lua_State *L, const struct green_lua_limits *limits) {
   struct lg *G = lg_find(L);
   if (l.coroutines && (m ? !m->co_size : 1)) return UV_ENOTSUP;
   if (!m && l.memory && !(m = wrap(L))) return UV_ENOMEM;
+  if (G && G->hub && set_purse(G, &l) < 0) return UV_ENOMEM;
   if (m) m->limits = l;
   if (m) set_memory(m, &l);
   if (G && G->hub) set_counts(G, &l);
@@ -541,6 +554,7 @@ void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size) {
     u.timers = lg_account_used(&G->account, LG_TIMERS);
     u.descriptors = lg_account_used(&G->account, LG_DESCRIPTORS);
     u.items = lg_account_used(&G->account, LG_ITEMS);
+    if (G->purse) u.messages = green_purse_used(G->purse);
   }
   memcpy(usage, &u, size < sizeof u ? size : sizeof u);
 }

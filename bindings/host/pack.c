@@ -62,7 +62,8 @@ struct level {
 
 struct packer {
   lua_State *L;
-  char *data; /* `small`, or of the heap */
+  struct green_purse *purse; /* that pays for it; NULL: none */
+  char *data;                /* `small`, or of the heap */
   size_t size, room;
   struct green_port **ports;
   uint32_t port_count, port_room;
@@ -86,6 +87,8 @@ static int grow(struct packer *p, size_t more) {
   char *data;
   if (more > most || p->size + more > most)
     return fails(p, UV_EINVAL, "a message has at most 256 MB");
+  if (p->purse && !green_purse_has(p->purse, p->size + more))
+    return fails(p, UV_ENOBUFS, NULL);
   while (room < p->size + more) room *= 2;
   data = realloc(p->data == p->small ? NULL : p->data, room);
   if (!data) return fails(p, UV_ENOMEM, NULL);
@@ -310,15 +313,19 @@ static struct green_message *finish(struct packer *p) {
   memcpy(green_message_data(m), p->data, p->size);
   for (i = 0; i < p->port_count; i++)
     green_message_set_port(m, i, p->ports[i]);
-  return m;
+  if (likely(!p->purse) || green_message_charge(m, p->purse) == 0) return m;
+  green_message_free(m);
+  fails(p, UV_ENOBUFS, NULL);
+  return NULL;
 }
 
-int lg_pack(lua_State *L, int first, int n, struct green_message **m,
-            int *culprit) {
+int lg_pack(lua_State *L, const struct lg *G, int first, int n,
+            struct green_message **m, int *culprit) {
   struct packer p;
   uint32_t count = (uint32_t)n;
   int i;
   p.L = L;
+  p.purse = G ? G->purse : NULL;
   p.data = p.small;
   p.size = p.port_count = p.port_room = 0;
   p.room = SMALL;
@@ -453,7 +460,7 @@ int lg_unpack(lua_State *L, const struct green_message *m) {
 int green_lua_pack(lua_State *L, int first, int n, struct green_message **m) {
   int culprit;
   if (n < 0 || !lua_checkstack(L, 8)) return n < 0 ? UV_EINVAL : UV_ENOMEM;
-  return lg_pack(L, lua_absindex(L, first), n, m, &culprit);
+  return lg_pack(L, lg_find(L), lua_absindex(L, first), n, m, &culprit);
 }
 
 /* (message) */

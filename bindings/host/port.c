@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "host/port.h"
+#include "runtime/counts.h"
 
 #include "host/pack.h"
 #include "runtime/closing.h"
@@ -69,13 +70,17 @@ static int parcel_gc(lua_State *L) {
 /* A select numbers its cases, not its arguments. */
 static void refuse(lua_State *L, int code, int at, int culprit) {
   if (code == UV_ENOMEM) luaL_error(L, "not enough memory");
+  if (code == UV_ENOBUFS)
+    luaL_error(L, "too many bytes in messages that nobody has received");
   if (at == 2) luaL_argerror(L, at + culprit, lua_tostring(L, -1));
   luaL_error(L, "%s", lua_tostring(L, -1));
 }
 
-static struct green_message *pack(lua_State *L, int at, int n) {
+static struct green_message *pack(lua_State *L, struct lg *G, int at, int n) {
   struct green_message *m;
-  int culprit, r = lg_pack(L, at, n, &m, &culprit);
+  int culprit, r = lg_pack(L, G, at, n, &m, &culprit);
+  if (unlikely(r == UV_ENOBUFS) && lg_sweep(L, G)) /* ports may be garbage */
+    r = lg_pack(L, G, at, n, &m, &culprit);
   if (unlikely(r < 0)) refuse(L, r, at, culprit);
   return m;
 }
@@ -86,7 +91,7 @@ static void make_parcel(lua_State *L, int at, int n) {
   struct parcel *b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (struct parcel){.object = {&parcel_class, lg_find(L)}};
   luaL_setmetatable(L, parcel_class.name);
-  b->m = pack(L, at, n);
+  b->m = pack(L, b->object.G, at, n);
   lua_replace(L, at);
 }
 
@@ -111,7 +116,7 @@ static int sent(lua_State *L, int code) {
 
 /* Sends n values if that is possible at once. */
 static int send_values(lua_State *L, struct lg_port *p, int at, int n) {
-  struct green_message *m = pack(L, at, n);
+  struct green_message *m = pack(L, p->object.G, at, n);
   int r = green_port_put(hub_of(p), p->port, m);
   if (r < 0) green_message_free(m);
   return sent(L, r);

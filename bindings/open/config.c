@@ -284,12 +284,13 @@ static uint64_t states_on(struct green_hub *hub) {
 }
 
 static void push_counts(lua_State *L, const struct green_lua_usage *usage) {
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   field(L, "threads", usage->threads);
   field(L, "coroutines", usage->coroutines);
   field(L, "timers", usage->timers);
   field(L, "descriptors", usage->descriptors);
   field(L, "items", usage->items);
+  field(L, "messages", usage->messages);
 }
 
 static void push_figures(lua_State *L) {

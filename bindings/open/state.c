@@ -80,6 +80,8 @@ static int hub_gc(lua_State *L) {
   lg_sigint_restore(G);
   if (G->hub) lg_close_hub(L, G);
   lg_sites_free(G);
+  green_purse_release(G->purse);
+  G->purse = NULL;
   free(G->free_slots);
   G->free_slots = NULL;
   return 0;

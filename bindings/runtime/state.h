@@ -43,6 +43,7 @@ struct lg {
   struct lg_budget *budget;   /* of its memory; NULL: it is not counted */
   struct green_lua_limits limits;
   struct lg_account account;   /* of what is counted: see counts.h */
+  struct green_purse *purse;   /* pays for its messages; NULL: no limit yet */
   uint64_t swept_at, swept_ns; /* the last collection of garbage for room */
   lua_State *main;             /* the main Lua thread */
   lua_State *tables;    /* never runs: [1] anchors, [5] rare things of threads

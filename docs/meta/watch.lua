@@ -50,6 +50,8 @@ function green.dump(file) end
 ---@field descriptors integer  open sockets, pipes and FIFOs
 ---@field items integer        values in queues that were made while the state,
 --- or a sandbox, had a limit of them
+---@field messages integer  bytes that were packed for ports and are not
+--- received yet, where a host has set a limit of memory or messages
 
 --- cycles: one text for each cycle of threads that wait for each other;
 --- cycle is the first.
