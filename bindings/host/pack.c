@@ -28,6 +28,8 @@
 #include <string.h>
 
 #include "host/port.h"
+#include "runtime/boxed.h"
+#include "runtime/budget.h"
 
 enum tag {
   NIL,
@@ -45,10 +47,12 @@ enum tag {
 };
 
 enum {
-  PACKED = 1,      /* green_message_packed() of ours */
-  MOST_DEEP = 100, /* tables in tables; half of Lua's own limit of C calls */
-  MOST_MB = 256,   /* a table of shared tables may be of any size */
-  SMALL = 1000     /* bytes that need no buffer of the heap */
+  PACKED = 1,        /* green_message_packed() of ours */
+  MOST_DEEP = 100,   /* tables in tables; half of Lua's own limit of C calls */
+  MOST_MB = 256,     /* a table of shared tables may be of any size */
+  MOST_BOXED_MB = 1, /* packing cannot rest, and takes 17 ms for that */
+  MOST_VALUES = 100000, /* all fit on a stack that is in use */
+  SMALL = 1000          /* bytes that need no buffer of the heap */
 };
 
 /* --- writing --- */
@@ -64,7 +68,7 @@ struct packer {
   lua_State *L;
   struct green_purse *purse; /* that pays for it; NULL: none */
   char *data;                /* `small`, or of the heap */
-  size_t size, room;
+  size_t size, room, most;
   struct green_port **ports;
   uint32_t port_count, port_room;
   int top;         /* of the stack, before */
@@ -82,14 +86,35 @@ static int fails(struct packer *p, int code, const char *why) {
   return 0;
 }
 
+/* How large a message may be: one that fills its state would fit into none. */
+static size_t limit(lua_State *L) {
+  struct lg *G = lg_find(L);
+  struct green_thread *t = G && G->hub && G->boxes ? lg_current(G) : NULL;
+  size_t most = (size_t)MOST_MB << 20;
+  if (t && lg_push_box(L, G, t)) {
+    lua_pop(L, 1);
+    most = (size_t)MOST_BOXED_MB << 20;
+  }
+  return G && G->budget && G->budget->memory < most ? G->budget->memory : most;
+}
+
+static int is_too_long(struct packer *p) {
+  return fails(p, UV_EINVAL,
+               p->most == (size_t)MOST_MB << 20
+                   ? "a message has at most 256 MB"
+               : p->most == (size_t)MOST_BOXED_MB << 20
+                   ? "a message of a sandbox has at most 1 MB"
+                   : "a message has at most as many bytes as the state");
+}
+
 static int grow(struct packer *p, size_t more) {
-  size_t room = p->room * 2, most = (size_t)MOST_MB << 20;
+  size_t room = p->room * 2;
   char *data;
-  if (more > most || p->size + more > most)
-    return fails(p, UV_EINVAL, "a message has at most 256 MB");
+  if (more > p->most || p->size + more > p->most) return is_too_long(p);
   if (p->purse && !green_purse_has(p->purse, p->size + more))
     return fails(p, UV_ENOBUFS, NULL);
   while (room < p->size + more) room *= 2;
+  if (room > p->most) room = p->most; /* the next byte comes here again */
   data = realloc(p->data == p->small ? NULL : p->data, room);
   if (!data) return fails(p, UV_ENOMEM, NULL);
   if (p->data == p->small) memcpy(data, p->small, p->size);
@@ -222,7 +247,7 @@ static void describe(struct packer *p) {
       name = lua_tostring(L, -1);
     lua_pushfstring(L, "%s%sa %s cannot be sent", p->where, colon, name);
   }
-  lua_replace(L, p->top + 1);
+  lua_insert(L, p->top + 1); /* where nothing may be yet */
   lua_settop(L, p->top + 1);
 }
 
@@ -331,13 +356,19 @@ int lg_pack(lua_State *L, const struct lg *G, int first, int n,
   p.room = SMALL;
   p.ports = NULL;
   p.code = 0;
+  p.most = 0;
   p.where[0] = 0;
   p.top = lua_gettop(L);
   put(&p, &count, sizeof count);
-  if (!lua_checkstack(L, 8)) fails(&p, UV_ENOMEM, NULL);
+  if (!lua_checkstack(L, 8))
+    fails(&p, UV_ENOMEM, NULL);
+  else if (n > MOST_VALUES)
+    fails(&p, UV_EINVAL, "a message has at most 100000 values");
+  else
+    p.most = limit(L);
   for (i = 0; i < n && p.code == 0; i++) put_value(&p, first + i, NULL, 0);
   *m = p.code == 0 ? finish(&p) : NULL;
-  *culprit = i - 1;
+  *culprit = i > 0 ? i - 1 : 0;
   if (p.data != p.small) free(p.data);
   free(p.ports);
   if (p.code == UV_EINVAL)

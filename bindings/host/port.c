@@ -12,6 +12,7 @@
 #include "runtime/counts.h"
 
 #include "host/pack.h"
+#include "runtime/budget.h"
 #include "runtime/closing.h"
 #include "runtime/limits.h"
 #include "runtime/waitable.h"
@@ -181,16 +182,30 @@ static int unpack(lua_State *L) {
   return lg_unpack(L, m);
 }
 
-/* If there is no memory, the message stays for the next receiver. */
+/* There is no memory: the message stays for the next receiver, unless it would
+ * never fit, and nobody would ever get those behind it. */
+static int cannot_push(lua_State *L, struct lg_port *p,
+                       struct green_message *m) {
+  const struct lg_budget *b = p->object.G->budget;
+  size_t size = green_message_size(m);
+  if (!b || size < b->memory) {
+    green_port_put_back(hub_of(p), p->port, m);
+    return lua_error(L);
+  }
+  green_message_free(m);
+  return luaL_error(L,
+                    "a message of %I bytes was dropped: the state may not "
+                    "have so many",
+                    (LUAI_UACINT)size);
+}
+
 static int push_message(lua_State *L, struct lg_port *p,
                         struct green_message *m) {
   int top = lua_gettop(L);
   lua_pushcfunction(L, unpack);
   lua_pushlightuserdata(L, m);
-  if (unlikely(lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK)) {
-    green_port_put_back(hub_of(p), p->port, m);
-    return lua_error(L);
-  }
+  if (unlikely(lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK))
+    return cannot_push(L, p, m);
   green_message_free(m);
   return lua_gettop(L) - top;
 }

@@ -32,7 +32,9 @@ function green.port(n) end
 --- values are copied when the call begins. Senders of one hub are served first
 --- come, first served, and hubs take turns. A send that is interrupted has sent
 --- nothing. Raises, naming the place, for what cannot be sent, and for more
---- than 256 MB. May switch even without a bound. Interruptible.
+--- than 256 MB, than a state with a limit of memory may have, than 100,000
+--- values, and in a sandbox than 1 MB. May switch even without a bound.
+--- Interruptible.
 ---@param ... any
 ---@return true
 ---@overload fun(self: green.port, ...: any): nil, "closed"
