@@ -57,7 +57,7 @@ end
 
 --- Misuse that acts commit, as the library words it.
 local MISUSE <const> = {
-  "already owned by this", "is owned by", "ended while", "more often than",
+  "already owned by this", "cannot release", "ended while", "more often than",
   "all of its", "sent already", "is closed", "wait for itself",
   "a worker cannot wait", "cannot block", "is taken", "cycle of dependencies",
   "error in error handling", -- of a forced close, before Lua 5.4.8

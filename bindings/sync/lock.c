@@ -281,9 +281,9 @@ static int not_owner(lua_State *L, struct lg *G, const struct lock *l) {
   luaL_checkstack(L, 8, "luagreen");
   who = lg_push_who(L, G, lg_current(G));
   if (!l || !l->owner)
-    return luaL_error(L, "the lock is owned by nobody (released by %s)", who);
-  return luaL_error(L, "the lock is owned by green thread %s (released by %s)",
-                    lg_push_who(L, G, l->owner), who);
+    return luaL_error(L, "%s cannot release the lock: nobody owns it", who);
+  return luaL_error(L, "%s cannot release the lock: green thread %s owns it",
+                    who, lg_push_who(L, G, l->owner));
 }
 
 /* release(): by its owner only; the first waiter owns it next. Never

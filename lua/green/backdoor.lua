@@ -467,6 +467,9 @@ end
 ---@return string? err
 function backdoor.server(listener, opts)
   opts = check_options(opts, "server")
+  if not check.has(listener, "getsockname") then
+    check.bad(1, "server", "listener expected, got %s", type(listener))
+  end
   local safe, host = is_local(listener)
   if not safe and not opts.anywhere then
     check.misuse("a backdoor on %s is open to other machines; listen on "

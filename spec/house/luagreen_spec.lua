@@ -74,6 +74,15 @@ describe("luagreen with a script", function()
       :gsub("^set\nx", "set\tx"))
   end)
 
+  it("shows its options and its version when asked for them", function()
+    for _, option in ipairs {"-h", "--help"} do
+      local out, code = run(option)
+      assert.equal(0, code)
+      assert.matches("^usage: luagreen", out)
+    end
+    assert.equal((run("-v")), (run("--version")))
+  end)
+
   it("refuses what it does not know", function()
     for _, option in ipairs {"-x", "-e", "-l", "-ix"} do
       local out, code = run(option)

@@ -462,6 +462,16 @@ describe("the helpers", function()
   end))
 end)
 
+describe("a backdoor's server", function()
+  it("refuses what is no listener", function()
+    for _, bad in ipairs {"x", 1, {}} do
+      local ok, err = pcall(green.backdoor.server, bad)
+      assert.is_false(ok)
+      assert.matches("#1 to 'server' (listener expected", err, 1, true)
+    end
+  end)
+end)
+
 describe("who may enter", function()
   it("only this machine, unless the program says otherwise", function()
     local l <close> = assert(green.listen("0.0.0.0", 0))

@@ -347,7 +347,9 @@ describe("a server", function()
         {listen = LOCAL, handler = echo, idle = 0},
         {listen = LOCAL, handler = echo, wrong = 1},
         {listen = LOCAL, handler = echo, proxy = "x"}} do
-      assert.is_false(pcall(green.server, bad))
+      local ok, err = pcall(green.server, bad)
+      assert.is_false(ok)
+      if not bad.handler then assert.matches("'handler' is missing", err) end
     end
     assert.is_false(pcall(green.server))
   end)

@@ -394,7 +394,12 @@ return function(opts)
     opts = copy
   end
   check.options(opts, known, 1, "server")
-  check.callable(opts.handler, 1, "server")
+  if opts.handler == nil then
+    check.misuse("option 'handler' is missing in 'server'")
+  elseif not check.is_callable(opts.handler) then
+    check.misuse("bad option 'handler' in 'server' (function expected, got %s)",
+      type(opts.handler))
+  end
   if not opts.listen or #opts.listen == 0 then
     check.misuse("bad option 'listen' in 'server' (a list of addresses"
       .. " expected)")
