@@ -50,6 +50,7 @@ static int l_new_box(lua_State *L) {
   box = lua_newuserdatauv(L, sizeof *box, 0);
   box->threads = 0;
   box->most = most ? most : UINT32_MAX;
+  box->files = 0;
   box->account = NULL;
   lua_rawgetp(L, LUA_REGISTRYINDEX, BOX_CLASS);
   lua_setmetatable(L, -2);
@@ -71,6 +72,13 @@ static int l_box_counts(lua_State *L) {
   for (i = 0; i < LG_COUNTS; i++)
     lua_pushinteger(L, lg_account_used(box->account, (enum lg_count)i));
   return 1 + LG_COUNTS;
+}
+
+/* box_files(box): its threads may name files. */
+static int l_box_files(lua_State *L) {
+  struct lg_boxed *box = lua_touserdata(L, 1);
+  box->files = 1;
+  return 0;
 }
 
 /* box_of([thread]): the sandbox of a live thread, or of this one; or nil. */
@@ -164,11 +172,10 @@ static int l_spawners(lua_State *L) {
 }
 
 void lg_open_boxes(lua_State *L) {
-  static const luaL_Reg functions[] = {{"new_box", l_new_box},
-                                       {"box_counts", l_box_counts},
-                                       {"box_of", l_box_of},
-                                       {"spawners", l_spawners},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"new_box", l_new_box},     {"box_counts", l_box_counts},
+      {"box_files", l_box_files}, {"box_of", l_box_of},
+      {"spawners", l_spawners},   {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
   lg_new_box_class(L, BOX_CLASS, box_gc);
   lua_rawsetp(L, LUA_REGISTRYINDEX, BOX_CLASS);

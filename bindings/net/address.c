@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "net/socket.h"
+#include "runtime/boxed.h"
 
 /* --- from Lua --- */
 
@@ -32,6 +33,7 @@ const char *lg_unix_address(lua_State *L, int index,
   a->un.sun_family = AF_UNIX;
   if (n >= sizeof a->un.sun_path) return "path too long";
   if (n == 0 || (*path && has_zero(path, n))) return "invalid path";
+  if (*path) lg_refuse_file_in_box(L, lg_get(L), "a Unix socket with a path");
   memcpy(a->un.sun_path, path, n);
   a->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n +
                         (*path ? 1 : 0));

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "net/socket.h"
+#include "runtime/boxed.h"
 
 static struct lg_socket *socket_at(lua_State *L, int index, int roles) {
   struct lg_socket *s = lua_touserdata(L, index);
@@ -21,6 +22,11 @@ static void when_room(struct lg_socket *s, struct green_room *room) {
   if (lg_socket_watch(s->head.G, s) == 0) green_fd_when_room(hub, s->f, room);
 }
 
+static void refuse_file(lua_State *L, const char *what) {
+  struct lg *G = lg_find(L); /* the caller is not a function of the library */
+  if (G) lg_refuse_file_in_box(L, G, what);
+}
+
 static const struct lg_seam seam = {
     .version = LG_SEAM,
     .socket_size = sizeof(struct lg_socket),
@@ -31,6 +37,7 @@ static const struct lg_seam seam = {
     .when_room = when_room,
     .again = green_fd_when_room,
     .number = green_fd_number,
+    .refuse_file = refuse_file,
 };
 
 /* is_layered(conn): has it a layer? is_opening(any): which is not open yet?

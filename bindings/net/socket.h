@@ -489,8 +489,10 @@ struct lg_seam {
   int (*again)(struct green_hub *hub, struct green_fd *f,
                struct green_room *room);
   int (*number)(const struct green_fd *f);
+  /* Raises in a sandbox that may name no file. */
+  void (*refuse_file)(lua_State *L, const char *what);
 };
-enum { LG_SEAM = 2 };
+enum { LG_SEAM = 3 };
 void lg_open_seam(lua_State *L);
 
 /* --- connect.c: looking up --- */

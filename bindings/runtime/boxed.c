@@ -84,6 +84,16 @@ void lg_refuse_in_box(lua_State *L, struct lg *G, const char *what) {
     luaL_error(L, "'%s' is not possible in a sandbox", what);
 }
 
+void lg_refuse_file_in_box(lua_State *L, struct lg *G, const char *what) {
+  struct green_thread *t = G->hub && G->boxes ? lg_current(G) : NULL;
+  const struct lg_boxed *box;
+  if (!t || !lg_push_box(L, G, t)) return;
+  box = lua_touserdata(L, -1);
+  if (!box->files)
+    luaL_error(L, "%s names a file: the sandbox lacks the grant 'io'", what);
+  lua_pop(L, 1);
+}
+
 void lg_leave_box(struct lg *G, struct green_thread *t) {
   struct lg_boxed *box;
   if (lg_peek_rare(G, t, RARE_BOX) == LUA_TUSERDATA) {

@@ -12,6 +12,7 @@
 
 struct lg_boxed {
   uint32_t threads, most; /* that live in it now; that may */
+  int files;              /* its threads may name some */
   struct lg_account *account;
 };
 
@@ -25,6 +26,8 @@ void lg_note_box(lua_State *L);
 /* Raises in a thread of a sandbox: such numbers of descriptors would open all
  * that the process has. */
 void lg_refuse_in_box(lua_State *L, struct lg *G, const char *what);
+/* Raises in a thread of a sandbox that may name no file. */
+void lg_refuse_file_in_box(lua_State *L, struct lg *G, const char *what);
 /* Raises if there is no room for one more thread in it. */
 void lg_check_box(lua_State *L, const struct lg_boxed *box);
 /* The thread ends. Never raises. */

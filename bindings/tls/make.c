@@ -22,12 +22,15 @@ static int done(lua_State *L) {
   return 1;
 }
 
+static int is_pem(const char *source) {
+  return strstr(source, "-----BEGIN") != NULL;
+}
+
 /* nil, "error loading X 'file' (why)"; a text is not repeated. */
 static int not_loaded(lua_State *L, const char *what, const char *file) {
   const char *text =
-      strstr(file, "-----BEGIN")
-          ? lua_pushfstring(L, "error loading %s", what)
-          : lua_pushfstring(L, "error loading %s '%s'", what, file);
+      is_pem(file) ? lua_pushfstring(L, "error loading %s", what)
+                   : lua_pushfstring(L, "error loading %s '%s'", what, file);
   return tls_fail(L, text);
 }
 
@@ -37,9 +40,14 @@ static int set_or_fail(lua_State *L, int ok, const char *what) {
 
 /* --- PEM, from a file or as it is --- */
 
+/* May raise. */
+static void check_source(lua_State *L, const char *source, const char *what) {
+  if (!is_pem(source)) tls_seam->refuse_file(L, what);
+}
+
 static BIO *open_pem(const char *source, size_t size) {
   ERR_clear_error();
-  if (strstr(source, "-----BEGIN")) return BIO_new_mem_buf(source, (int)size);
+  if (is_pem(source)) return BIO_new_mem_buf(source, (int)size);
   return BIO_new_file(source, "r");
 }
 
@@ -104,6 +112,8 @@ static int l_certificate(lua_State *L) {
   const char *chain = luaL_checklstring(L, 2, &size);
   const char *key = luaL_checklstring(L, 3, &key_size);
   p.text = luaL_optlstring(L, 4, NULL, &p.size);
+  check_source(L, chain, "TLS parameter 'certificate'");
+  check_source(L, key, "TLS parameter 'key'");
   if (!load(ctx, chain, size, &none, use_chain))
     return not_loaded(L, "certificate", chain);
   if (load(ctx, key, key_size, &p, use_key)) return done(L);
@@ -134,6 +144,7 @@ static int l_cafile(lua_State *L) {
   struct password none = {NULL, 0};
   size_t size;
   const char *source = luaL_checklstring(L, 2, &size);
+  check_source(L, source, "TLS parameter 'cafile'");
   if (load(ctx, source, size, &none, trust_all)) return done(L);
   return not_loaded(L, "CA certificates", source);
 }
@@ -141,6 +152,7 @@ static int l_cafile(lua_State *L) {
 static int l_capath(lua_State *L) {
   SSL_CTX *ctx = tls_to_context(L, 1)->ctx;
   const char *path = luaL_checkstring(L, 2);
+  tls_seam->refuse_file(L, "TLS parameter 'capath'");
   ERR_clear_error();
   if (SSL_CTX_load_verify_dir(ctx, path) == 1) return done(L);
   return not_loaded(L, "CA folder", path);
@@ -277,6 +289,7 @@ static int l_dhparam(lua_State *L) {
   SSL_CTX *ctx = tls_to_context(L, 1)->ctx;
   size_t size;
   const char *source = luaL_checklstring(L, 2, &size);
+  check_source(L, source, "TLS parameter 'dhparam'");
   if (load(ctx, source, size, NULL, use_dh)) return done(L);
   return not_loaded(L, "DH parameters", source);
 }

@@ -13,8 +13,11 @@ local green = {}
 ---   "output"     print, at a bounded rate
 ---   "coroutine"  the library coroutine
 ---   "io", "os"   these libraries, whole; without "os" a script has time,
----                clock, date and difftime
----   "connect"    green.connect, udp, socketpair
+---                clock, date and difftime. Without "io" a call in its
+---                threads, whoever's, names no file: no Unix socket by its
+---                path, and certificates, keys and CAs of TLS are given as PEM
+---   "connect"    green.connect, udp, socketpair: to wherever this machine
+---                may connect
 ---   "listen"     green.listen, serve, udp_server
 ---   "require"    require: every module, those in C too
 ---   "debug"      the library debug, which breaks every bound

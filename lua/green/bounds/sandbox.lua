@@ -202,7 +202,10 @@ end
 
 local function add_granted(env, box, has)
   if has.output then env.print = printer(box) end
-  if has.io then env.io = shown(io) end
+  if has.io then
+    env.io = shown(io)
+    core.box_files(box.core)
+  end
   if has.require then env.require = require end
   if has.debug then env.debug = shown(debug) end
   if has.coroutine then env.coroutine = shown(share().coroutine) end
