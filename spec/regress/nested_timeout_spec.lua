@@ -169,6 +169,7 @@ describe("a timeout of a coroutine of one's own", function()
   end)
 
   help.both(it, "is not left open by a coroutine that died", function()
+    local slept
     local t = green.spawn(function()
       coroutine.resume(coroutine.create(function()
         green.shield(math.huge, error, "died in a shield")
@@ -178,9 +179,10 @@ describe("a timeout of a coroutine of one's own", function()
         error "died in a timeout"
       end))
       green.sleep(0.01)
+      slept = true
       green.sleep(60)
     end)
-    green.sleep(0.005)
+    help.wait_until(function() return slept and t:status() == "blocked" end)
     assert.equal("blocked", t:status())
     t:kill()
     t:join(5)
