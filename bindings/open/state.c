@@ -103,8 +103,8 @@ static void make_state(lua_State *L, struct lg *G, const char *key) {
 }
 
 /* The tables that C can use without raising: anchors; three for scopes of
- * coroutines, two with weak values and one with weak keys; and the rare things
- * of threads. */
+ * coroutines, two with weak values and one with weak keys; the rare things of
+ * threads; and one of weak values for the function of an ended thread. */
 static void make_tables(lua_State *L, struct lg *G) {
   make_state(L, G, "luagreen.tables");
   make_state(L, G, "luagreen.helper");
@@ -117,6 +117,10 @@ static void make_tables(lua_State *L, struct lg *G) {
   lg_ephemerons(L);
   lua_xmove(L, G->tables, 1);
   lua_newtable(L);
+  lua_xmove(L, G->tables, 1);
+  lg_weak_table(L);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, 1); /* it has room for one value from now on */
   lua_xmove(L, G->tables, 1);
   lg_weak_table(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.alive");

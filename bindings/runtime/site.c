@@ -3,9 +3,9 @@
  * code.
  *
  * A program has few places and very many threads, so a thread's record holds a
- * number. A hash table leads from (source, line) to the copied name. The name
- * is compared too, since the collector may free a source string and reuse its
- * address.
+ * number. A hash table leads from (source, line) to the copied name. The source
+ * is compared too, or the name if that is long, since the collector may free a
+ * source string and reuse its address.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -17,6 +17,8 @@
 
 struct site {
   const char *source; /* an address, never followed */
+  size_t length;      /* of what was there, and a copy if it is short: a */
+  char copy[32];      /* strcmp of two names takes 5 ns more of a spawn */
   int line;
   uint32_t next; /* in its bucket; 0: last */
   int ours;      /* it is the library's own */
@@ -36,13 +38,20 @@ static uint32_t hash(const char *source, int line) {
   return (uint32_t)((x >> 40) ^ (uint32_t)line * 31u) % BUCKETS;
 }
 
+/* An equal source has an equal name. */
+static int is_at(const struct site *s, const lua_Debug *ar) {
+  if (s->source != ar->source || s->line != ar->currentline ||
+      s->length != ar->srclen)
+    return 0;
+  if (likely(s->length <= sizeof s->copy))
+    return memcmp(s->copy, ar->source, s->length) == 0;
+  return strcmp(s->name, ar->short_src) == 0;
+}
+
 static uint32_t find(struct lg_sites *s, uint32_t bucket,
                      const lua_Debug *ar) {
   uint32_t i = s->bucket[bucket];
-  while (i &&
-         (s->at[i].source != ar->source || s->at[i].line != ar->currentline ||
-          strcmp(s->at[i].name, ar->short_src) != 0))
-    i = s->at[i].next;
+  while (i && !is_at(&s->at[i], ar)) i = s->at[i].next;
   return i;
 }
 
@@ -81,6 +90,9 @@ static uint32_t add(lua_State *L, struct lg_sites *s, uint32_t bucket,
   if (!make_room(s)) return 0;
   site = &s->at[++s->count];
   site->source = ar->source;
+  site->length = ar->srclen;
+  memcpy(site->copy, ar->source,
+         ar->srclen < sizeof site->copy ? ar->srclen : sizeof site->copy);
   site->line = ar->currentline;
   site->ours = ours;
   site->next = s->bucket[bucket];
@@ -123,6 +135,7 @@ static void without_place(lua_Debug *ar, int any) {
   static const char stripped[] = "?", c[] = "a C function";
   const char *name = any ? stripped : c;
   ar->source = name;
+  ar->srclen = strlen(name);
   ar->currentline = 0;
   memcpy(ar->short_src, name, strlen(name) + 1);
 }

@@ -47,7 +47,7 @@ struct lg {
   uint64_t swept_at, swept_ns; /* the last collection of garbage for room */
   lua_State *main;             /* the main Lua thread */
   lua_State *tables;    /* never runs: [1] anchors, [5] rare things of threads
-                            by the same slots; others: nested.c */
+                            by the same slots; [6] name.c; others: nested.c */
   lua_State *helper;    /* never resumed: protected calls of workers */
   uint32_t keep_stacks; /* N of the keep-or-yield policy */
   uint32_t max_threads; /* UINT32_MAX: no limit */
@@ -72,9 +72,13 @@ struct lg {
   int duty_count;
   /* While top or a profile is on: a thread has ended; see watch/. */
   void (*watch_end)(struct lg *G, struct green_thread *t);
-  struct lg_profile *profile;         /* of waits, while it is on */
-  struct lg_tally *tally;             /* of those that ended */
-  struct lg_sites *sites;             /* where threads are spawned */
+  struct lg_profile *profile; /* of waits, while it is on */
+  struct lg_tally *tally;     /* of those that ended */
+  struct lg_sites *sites;     /* where threads are spawned */
+  struct {
+    const void *function; /* of a thread that has ended: see name.c */
+    uint32_t place, others;
+  } defined;
   struct lg_dump_signal *dump_signal; /* while it is on */
   struct lg_ticks *ticks;             /* once they were on */
   lua_Hook tick;                      /* their hook, or NULL */

@@ -134,7 +134,7 @@ static int give_up_rare(struct lg *G, struct green_thread *t) {
 /* Decides the error's destination now, while the waiters are in the list. */
 int lg_thread_ending(struct green_hub *hub, struct green_thread *t) {
   struct lg *G = lg_of(t);
-  int awaited = lg_has_waiter(t);
+  int awaited = t->state == GREEN_FAILED && lg_has_waiter(t);
   (void)hub;
   assert(G->hub && t->state >= GREEN_DONE);
   if (unlikely(t->scopes)) lg_drop_scopes(G, t);
@@ -153,7 +153,7 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
   if (unlikely(t->user_flags & LG_RARE)) links = give_up_rare(G, t);
   if (t->state == GREEN_FAILED && !links && !awaited && !is_owned(G, t))
     report_error(G, t);
-  drop_fields(G, t);
+  if (unlikely(t->user_flags & LG_RARE || G->boxes)) drop_fields(G, t);
   if (t->flags & GREEN_HELD)
     lg_free_early(G, t);
   else

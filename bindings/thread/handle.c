@@ -65,10 +65,11 @@ struct lg_handle *lg_new_handle(lua_State *L, struct lg *G) {
   return h;
 }
 
-void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
-  struct lg_handle *h = lua_touserdata(L, -1);
-  assert(h->state == GREEN_DONE && h->form == NOTHING);
+void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t,
+                      struct lg_handle *h, uint32_t site) {
   int slot = lg_slot(G, t);
+  assert(h == lua_touserdata(L, -1));
+  assert(h->state == GREEN_DONE && h->form == NOTHING);
   assert(!(lg_flags(G, t) & LG_HANDLED));
   if (!slot) lg_set_slot(G, t, slot = G->free_slots[--G->free_count]);
   if (lg_is_lua(t) && t->user) {
@@ -77,7 +78,7 @@ void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
     lua_setiuservalue(L, -2, 1);
   }
   h->thread = t;
-  h->site = 0;
+  h->site = site;
   h->state = GREEN_NEW;
   lua_pushvalue(L, -1);
   lua_xmove(L, G->tables, 1);
@@ -85,21 +86,17 @@ void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t) {
   lg_set_flag(G, t, LG_HANDLED);
 }
 
-void lg_note_site(lua_State *L, uint32_t site) {
-  struct lg_handle *h = lua_touserdata(L, -1);
-  if (lg_live(h)) h->site = site;
-}
-
 /* Making the handle may run finalizers, which may make another one or end the
  * thread. Then the new handle belongs to no thread. */
 void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
+  struct lg_handle *h;
   uint64_t id = t->id;
   luaL_checkstack(L, 6, "luagreen");
   if (likely(lg_flags(G, t) & LG_HANDLED)) {
     lg_push_anchored(L, G, lg_slot(G, t));
     return;
   }
-  lg_new_handle(L, G);
+  h = lg_new_handle(L, G);
   if (t->id != id) return;
   if (lg_flags(G, t) & LG_HANDLED) {
     lua_pop(L, 1);
@@ -108,7 +105,7 @@ void lg_push_thread(lua_State *L, struct lg *G, struct green_thread *t) {
   }
   if (!lg_is_lua(t)) lg_make_guest(L, G, t);
   if (!lg_slot(G, t)) lg_need_slots(L, G, 1);
-  lg_attach_handle(L, G, t);
+  lg_attach_handle(L, G, t, h, 0);
   if (t->state >= GREEN_DONE) lg_settle(G, t); /* a crew holds the record */
 }
 

@@ -42,12 +42,12 @@ static inline uint64_t lg_handle_id(const struct lg_handle *h) {
 struct green_thread *lg_self_thread(lua_State *L);
 
 /* The first pushes a new handle without a thread and may raise. The second
- * makes it the thread's; it takes a slot, which must be free, only if the
- * thread has none. */
+ * makes it, on top of the stack, the thread's, which was spawned at that place
+ * (0: unknown); it takes a slot, which must be free, only if the thread has
+ * none. */
 struct lg_handle *lg_new_handle(lua_State *L, struct lg *G);
-void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t);
-/* Notes the place that spawned the thread of the handle on top. */
-void lg_note_site(lua_State *L, uint32_t site);
+void lg_attach_handle(lua_State *L, struct lg *G, struct green_thread *t,
+                      struct lg_handle *h, uint32_t site);
 
 /* The thread has ended: moves its outcome to its handle, which then forgets the
  * thread. Never raises; any stack. */

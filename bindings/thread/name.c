@@ -57,6 +57,7 @@ static int describe(const struct green_thread *t, lua_Debug *ar) {
   if (!look(t, ar)) return 0;
   if (*ar->what == 'C') {
     ar->source = c;
+    ar->srclen = sizeof c - 1;
     ar->linedefined = 0;
     memcpy(ar->short_src, c, sizeof c);
   }
@@ -178,13 +179,42 @@ static int was_preempted(struct lg *G, struct green_thread *t) {
   return a.preempted > 0;
 }
 
-void lg_name_past(struct lg *G, struct green_thread *t) {
+/* Many threads have the same function, so the place of one function is kept, by
+ * its address. A table of weak values holds that function, and is empty once it
+ * is gone and another one may have its address. That takes 60 instructions
+ * instead of 350. A program may as well make a function for each thread: then
+ * the address alone tells, and only each eighth one is kept. */
+enum { DEFINED = 6, SELDOM = 8 }; /* on G->tables */
+
+static void keep_place(struct lg *G, const struct green_thread *t) {
+  if (G->defined.others++ % SELDOM != 0) return;
+  lua_pushvalue(t->user, LG_BASE);
+  lua_xmove(t->user, G->tables, 1);
+  lua_rawseti(G->tables, DEFINED, 1); /* there is room: see open/state.c */
+  G->defined.function = lua_topointer(t->user, LG_BASE);
+  G->defined.place = t->user_place;
+}
+
+/* Notes the place that defines the function of a thread that has returned. */
+static void note_place(struct lg *G, struct green_thread *t) {
   lua_Debug ar;
+  assert(t->state == GREEN_DONE && t->user);
+  if (lua_topointer(t->user, LG_BASE) == G->defined.function &&
+      lua_rawlen(G->tables, DEFINED)) {
+    t->user_place = G->defined.place;
+    return;
+  }
+  if (!describe(t, &ar)) return;
+  if ((t->user_place = lg_definition(G, &ar)))
+    keep_place(G, t);
+  else
+    lg_protected(G, box_name, t); /* there are too many places */
+}
+
+void lg_name_past(struct lg *G, struct green_thread *t) {
   assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
   /* One that was reset noted its place before (reset.c). */
-  if (lg_is_lua(t) && t->state == GREEN_DONE && describe(t, &ar) &&
-      !(t->user_place = lg_definition(G, &ar)))
-    lg_protected(G, box_name, t); /* there are too many places */
+  if (lg_is_lua(t) && t->state == GREEN_DONE && t->user) note_place(G, t);
   if (likely(!t->cold)) return;
   if (is_unboxed(G, t)) lg_protected(G, box_name, t);
   if (green_accounts(G->hub) || was_preempted(G, t))

@@ -104,6 +104,7 @@ static void hand_down(lua_State *L, struct lg *G, lua_State *co, int slot,
 struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
                                     int handle) {
   struct green_thread *t, *parent = lg_running(G);
+  struct lg_handle *h = NULL;
   int slot, heir = parent && unlikely(parent->user_flags & LG_PASSES_ON) &&
                    passes_on(G, parent);
   uint32_t site = 0;
@@ -111,7 +112,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
   /* Everything of Lua's comes first, as it may raise; below the function. */
   if (handle) {
     site = lg_site(L, G, 1); /* not for spawn_n: a third of it */
-    lg_new_handle(L, G);
+    h = lg_new_handle(L, G);
     lua_insert(L, -n - 2);
   }
   if (unlikely(heir || G->boxes))
@@ -141,10 +142,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
     enter_box(L);
     lua_pop(L, 1);
   }
-  if (handle) {
-    lg_attach_handle(L, G, t);
-    lg_note_site(L, site);
-  }
+  if (h) lg_attach_handle(L, G, t, h, site);
   return t;
 }
 

@@ -126,4 +126,52 @@ describe("a place in the program", function()
     assert.is_string((core.spawned_at(t)))
     assert.not_matches("%[C%]", t.name)
   end)
+
+  -- Of the last ended thread's function the place is kept, by its address.
+  it("is its own function's for each ended thread", function()
+    local function ended(f)
+      local t = green.spawn(f)
+      t:join()
+      return t.name
+    end
+    local function make(i)
+      return load(("\n"):rep(i - 1) .. "return function() end", "=part" .. i)()
+    end
+    local function address(f) return ("%p"):format(f) end
+    for i = 1, 20 do
+      local former
+      do
+        local f = make(i)
+        former = address(f)
+        for _ = 1, 10 do
+          assert.equal(("part%d:%d"):format(i, i), ended(f))
+        end
+      end
+      collectgarbage()
+      local others = {} -- the allocator gives one of them the former's memory
+      for j = 1, 400 do
+        others[j] = make(50)
+        if address(others[j]) == former then
+          assert.equal("part50:50", ended(others[j]))
+        end
+      end
+    end
+    assert.equal("a C function", ended(os.time))
+    assert.equal("a C function", ended(green.now or os.clock))
+    assert.matches(ANY, ended(function() end))
+  end)
+
+  it("is no reason to keep an ended thread's function", function()
+    local weak = setmetatable({}, {__mode = "v"})
+    local function run()
+      local held = {}
+      local function f() return #held end
+      weak[1] = held
+      for _ = 1, 20 do green.spawn(f):join() end
+    end
+    run()
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(weak[1])
+  end)
 end)
