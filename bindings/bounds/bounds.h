@@ -38,6 +38,13 @@ void lg_watchdog_alert(struct green_hub *hub);
  * impossible. lg_terms_off: before the hub goes. */
 const char *lg_terms_set(struct lg *G);
 void lg_terms_off(struct lg *G);
+/* Has it any, for some threads? */
+int lg_has_terms(const struct lg *G);
+/* Those of a sandbox: as lg_terms_set(); it is garbage; it has one more thread,
+ * and a limit for its life. */
+const char *lg_box_times_on(struct lg *G, struct lg_account *a);
+void lg_box_times_off(struct lg *G, struct lg_account *a);
+void lg_box_entered(struct lg *G, struct lg_account *a);
 
 /* fuel.c: when the state closes. */
 void lg_fuel_free(struct lg *G);
@@ -49,6 +56,7 @@ void lg_open_preempt(lua_State *L);
 void lg_open_overrun(lua_State *L);
 void lg_open_cpu_profile(lua_State *L);
 void lg_open_sandbox(lua_State *L);
+void lg_open_fuel(lua_State *L);
 void lg_open_watchdog(lua_State *L);
 
 #endif

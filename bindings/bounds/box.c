@@ -11,6 +11,8 @@
  */
 #include "bounds/box.h"
 
+#include "bounds/bounds.h"
+
 #include "runtime/anchor.h"
 #include "runtime/counts.h"
 #include "runtime/object.h"
@@ -27,7 +29,8 @@ static const char BOX_CLASS[] = "luagreen.sandbox";
 
 static int box_gc(lua_State *L) {
   struct lg_boxed *box = lg_collected(L);
-  if (!box) return 0;
+  if (!box || !box->account) return 0;
+  lg_box_times_off(lua_touserdata(L, lua_upvalueindex(1)), box->account);
   lg_account_leave(box->account);
   box->account = NULL;
   return 0;
@@ -39,8 +42,25 @@ static uint32_t limit_at(lua_State *L, int index) {
   return n > 0 && n < UINT32_MAX ? (uint32_t)n : 0;
 }
 
-/* new_box(globals, threads, timers, descriptors, items): a sandbox, with these
- * limits. */
+static uint64_t time_at(lua_State *L, int index) {
+  lua_Number s = luaL_optnumber(L, index, 0);
+  return s > 0 && s < 9e9 ? (uint64_t)(s * 1e9) + 1 : 0;
+}
+
+static void set_times(lua_State *L, struct lg *G, struct lg_boxed *box) {
+  struct lg_account *a = box->account;
+  const char *why;
+  a->slice = time_at(L, 6);
+  a->stretch = time_at(L, 7);
+  a->life = time_at(L, 8);
+  if (!a->slice && !a->stretch && !a->life) return;
+  if ((why = lg_box_times_on(G, a)))
+    luaL_error(L, "'sandbox': limits of time: %s", why);
+  if (a->life) box->entered = lg_box_entered;
+}
+
+/* new_box(globals, threads, timers, descriptors, items, slice, stretch, life):
+ * a sandbox, with these limits. */
 static int l_new_box(lua_State *L) {
   struct lg *G = lg_get(L);
   uint32_t most = limit_at(L, 2);
@@ -52,12 +72,14 @@ static int l_new_box(lua_State *L) {
   box->most = most ? most : UINT32_MAX;
   box->files = 0;
   box->account = NULL;
+  box->entered = NULL;
   lua_rawgetp(L, LUA_REGISTRYINDEX, BOX_CLASS);
   lua_setmetatable(L, -2);
   if (!(box->account = lg_account_new()))
     return luaL_error(L, "not enough memory");
   for (i = 0; i < LG_COUNTS; i++)
     lg_account_limit(box->account, (enum lg_count)i, limit_at(L, 3 + i));
+  set_times(L, G, box);
   lua_pushvalue(L, 1);
   lg_note_box(L);
   G->boxes |= 1;
@@ -116,7 +138,7 @@ static int adopt(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_rawseti(L, -3, RARE_BOX);
   t->user_flags |= LG_PASSES_ON;
-  ((struct lg_boxed *)lua_touserdata(L, 2))->threads++;
+  lg_enter_box(G, lua_touserdata(L, 2));
   return 0;
 }
 

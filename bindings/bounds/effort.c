@@ -47,7 +47,7 @@ static int rest(struct lg_effort *e, uint64_t ran) {
   lua_Debug ar;
   luaL_checkstack(L, LUA_MINSTACK, "luagreen");
   if (!lua_getstack(L, 0, &ar)) return 0;
-  if (G->limits.stretch || G->terms) G->tick_acts[LG_TICK_END](L, G, &ar, ran);
+  if (lg_has_terms(G)) G->tick_acts[LG_TICK_END](L, G, &ar, ran);
   raise_strike(e);
   if (lg_refusal(L, G)) return 0;
   if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);

@@ -137,6 +137,19 @@ int green_lua_fuel(lua_State *L, int index, uint64_t instructions) {
   return 0;
 }
 
+/* fuel(thread, instructions): for it, and what it spawns. */
+static int l_fuel(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 2);
+  int r = green_lua_fuel(L, 1, n > 0 ? (uint64_t)n : 0);
+  if (r == UV_ENOMEM) luaL_error(L, "not enough memory");
+  return 0;
+}
+
+void lg_open_fuel(lua_State *L) {
+  static const luaL_Reg functions[] = {{"fuel", l_fuel}, {NULL, NULL}};
+  lg_setfuncs(L, functions, 0);
+}
+
 void lg_fuel_free(struct lg *G) {
   int i;
   if (!G->fuel) return;

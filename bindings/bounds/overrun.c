@@ -20,6 +20,7 @@
 
 #include <stdlib.h>
 
+#include "runtime/counts.h"
 #include "runtime/kill_note.h"
 #include "runtime/object.h"
 #include "runtime/site.h"
@@ -39,11 +40,15 @@ static void end(struct lg *G, struct green_thread *t, const char *why) {
 
 /* --- lives --- */
 
+/* The lives of the threads of a state, or of those in one of its sandboxes. */
 struct lg_terms {
   struct green_timer timer; /* first: fired() relies on it */
+  struct lg_terms *next;
   struct lg *G;
-  uint64_t at[NOTES], next[NOTES]; /* when it was which number's turn */
-  int count;                       /* notes so far; the last are kept */
+  struct lg_account *box; /* NULL: of all threads of the state */
+  uint64_t life;
+  uint64_t at[NOTES], next_id[NOTES]; /* when it was which number's turn */
+  int count;                          /* notes so far; the last are kept */
 };
 
 static uint64_t next_number(struct lg *G) {
@@ -54,41 +59,48 @@ static uint64_t next_number(struct lg *G) {
 
 static void note(struct lg_terms *terms) {
   terms->at[terms->count % NOTES] = green_time(terms->G->hub);
-  terms->next[terms->count % NOTES] = next_number(terms->G);
+  terms->next_id[terms->count % NOTES] = next_number(terms->G);
   terms->count++;
 }
 
 /* Smaller numbers are older than a life. */
 static uint64_t oldest_number(const struct lg_terms *terms) {
-  uint64_t now = green_time(terms->G->hub), life = terms->G->limits.life,
-           number = 0;
+  uint64_t now = green_time(terms->G->hub), number = 0;
   int i;
   for (i = 0; i < NOTES && i < terms->count; i++)
-    if (now - terms->at[i] >= life && terms->next[i] > number)
-      number = terms->next[i];
+    if (now - terms->at[i] >= terms->life && terms->next_id[i] > number)
+      number = terms->next_id[i];
   return number;
 }
 
 struct search {
-  struct lg *G;
+  const struct lg_terms *terms;
   uint64_t number;
 };
 
 static void end_old(struct green_thread *t, void *arg) {
   const struct search *s = arg;
-  if (t->id < s->number) end(s->G, t, "its life is over");
+  struct lg *G = s->terms->G;
+  if (t->id >= s->number) return;
+  if (!s->terms->box || lg_account_of(G, t) == s->terms->box)
+    end(G, t, "its life is over");
 }
 
 /* Notes the present if it is time, and ends what is too old. */
-static void look_at_lives(struct lg *G) {
-  struct lg_terms *terms = G->terms;
-  struct search s = {G, oldest_number(terms)};
+static void look_at(struct lg_terms *terms) {
+  struct lg *G = terms->G;
+  struct search s = {terms, oldest_number(terms)};
   int last = (terms->count + NOTES - 1) % NOTES;
   if (terms->count &&
-      green_time(G->hub) - terms->at[last] < G->limits.life / (NOTES - 1))
+      green_time(G->hub) - terms->at[last] < terms->life / (NOTES - 1))
     return;
   note(terms);
   if (s.number) green_each_of(G->hub, &G->family, end_old, &s);
+}
+
+static void look_at_lives(struct lg *G) {
+  struct lg_terms *terms;
+  for (terms = G->terms; terms; terms = terms->next) look_at(terms);
 }
 
 static void start_timer(struct lg_terms *terms);
@@ -97,32 +109,59 @@ static void start_timer(struct lg_terms *terms);
 static void fired(struct green_hub *hub, struct green_timer *timer) {
   struct lg_terms *terms = (struct lg_terms *)timer;
   (void)hub;
-  look_at_lives(terms->G);
+  look_at(terms);
   if (terms->G->family.live > 0) start_timer(terms);
 }
 
 static void start_timer(struct lg_terms *terms) {
-  uint64_t step = terms->G->limits.life / (NOTES - 1);
   terms->timer.fire = fired;
   green_timer_start(terms->G->hub, &terms->timer,
-                    green_time(terms->G->hub) + step + 1);
+                    green_time(terms->G->hub) + terms->life / (NOTES - 1) + 1);
+}
+
+static void begin(struct lg_terms *terms) {
+  if (terms->timer.slot) return;
+  terms->count = 0;
+  note(terms);
+  start_timer(terms);
+}
+
+/* Those of the state are the first in the list. */
+static struct lg_terms *of_state(const struct lg *G) {
+  return G->terms && !G->terms->box ? G->terms : NULL;
 }
 
 static void born(struct lg *G) {
-  if (!G->terms || G->terms->timer.slot) return;
-  G->terms->count = 0;
-  note(G->terms);
-  start_timer(G->terms);
+  struct lg_terms *terms = of_state(G);
+  if (terms) begin(terms);
+}
+
+void lg_box_entered(struct lg *G, struct lg_account *a) {
+  (void)G;
+  if (a->terms) begin(a->terms);
 }
 
 /* --- actions --- */
 
+static uint64_t shorter(uint64_t a, uint64_t b) {
+  if (!a || !b) return a ? a : b;
+  return a < b ? a : b;
+}
+
+static const struct lg_account *box_of(struct lg *G) {
+  struct green_thread *t = G->timed_boxes ? lg_current(G) : NULL;
+  return t ? lg_account_of(G, t) : NULL;
+}
+
 static int end_running(lua_State *L, struct lg *G, lua_Debug *ar,
                        uint64_t ran) {
   struct green_thread *t = lg_current(G);
-  uint64_t most = G->limits.stretch;
+  const struct lg_account *box;
+  uint64_t most;
   (void)L, (void)ar;
   if (!lg_is_lua(t)) return 0;
+  box = box_of(G);
+  most = shorter(G->limits.stretch, box ? box->stretch : 0);
   if (most && lg_stretch(G, t, ran) >= most)
     end(G, t, "it computed for too long");
   else if (G->terms)
@@ -131,7 +170,9 @@ static int end_running(lua_State *L, struct lg *G, lua_Debug *ar,
 }
 
 static int slice(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
-  if (!G->limits.slice || ran < G->limits.slice) return 0;
+  const struct lg_account *box = box_of(G);
+  uint64_t most = shorter(G->limits.slice, box ? box->slice : 0);
+  if (!most || ran < most) return 0;
   return lg_make_yield(L, G, ar, ran);
 }
 
@@ -161,39 +202,113 @@ static int tell_long(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
 
 /* --- on and off --- */
 
+static struct lg_terms *new_terms(struct lg *G, uint64_t life) {
+  struct lg_terms *terms = calloc(1, sizeof *terms);
+  if (!terms) return NULL;
+  terms->G = G;
+  terms->life = life;
+  return terms;
+}
+
+static void drop_terms(struct lg *G, struct lg_terms *terms) {
+  struct lg_terms **at = &G->terms;
+  while (*at != terms) at = &(*at)->next;
+  *at = terms->next;
+  green_timer_stop(G->hub, &terms->timer);
+  if (terms->box) terms->box->terms = NULL;
+  free(terms);
+}
+
 static const char *set_life(struct lg *G) {
+  struct lg_terms *terms = of_state(G);
   if (!G->limits.life) {
-    lg_terms_off(G);
+    if (terms) drop_terms(G, terms);
+    G->born = NULL;
     return NULL;
   }
-  if (!G->terms && !(G->terms = calloc(1, sizeof *G->terms)))
-    return "not enough memory";
-  G->terms->G = G;
+  if (!terms) {
+    if (!(terms = new_terms(G, 0))) return "not enough memory";
+    terms->next = G->terms;
+    G->terms = terms;
+  }
+  terms->life = G->limits.life;
   G->born = born;
-  if (G->family.live > 0) born(G);
+  if (G->family.live > 0) begin(terms);
   return NULL;
 }
 
 /* How often to look whether a thread must end. */
-static uint64_t look_every(const struct green_lua_limits *l) {
-  uint64_t least = l->stretch && l->stretch < LOOK_NS ? l->stretch : LOOK_NS;
-  if (!l->stretch && !l->life) return 0;
-  return l->life && l->life < least ? l->life : least;
+static uint64_t look_every(uint64_t stretch, uint64_t life) {
+  uint64_t least = stretch && stretch < LOOK_NS ? stretch : LOOK_NS;
+  if (!stretch && !life) return 0;
+  return life && life < least ? life : least;
+}
+
+static const char *set_ticks(struct lg *G) {
+  const struct green_lua_limits *l = &G->limits;
+  uint64_t look = look_every(l->stretch, l->life);
+  const char *why =
+      lg_ticks_set(G, LG_TICK_SLICE, shorter(l->slice, G->box_slice));
+  if (why) return why;
+  return lg_ticks_set(G, LG_TICK_END, shorter(look, G->box_look));
 }
 
 const char *lg_terms_set(struct lg *G) {
-  const char *why = lg_ticks_set(G, LG_TICK_SLICE, G->limits.slice);
-  if (!why) why = lg_ticks_set(G, LG_TICK_END, look_every(&G->limits));
+  const char *why = set_ticks(G);
   return why ? why : set_life(G);
 }
 
 void lg_terms_off(struct lg *G) {
-  if (!G->terms) return;
-  green_timer_stop(G->hub, &G->terms->timer);
+  while (G->terms) drop_terms(G, G->terms);
   G->born = NULL;
-  free(G->terms);
-  G->terms = NULL;
 }
+
+int lg_has_terms(const struct lg *G) {
+  return G->limits.stretch || G->terms || G->box_look;
+}
+
+/* --- of sandboxes --- */
+
+const char *lg_box_times_on(struct lg *G, struct lg_account *a) {
+  uint64_t slice = G->box_slice, look = G->box_look;
+  const char *why = NULL;
+  if (a->life && !(a->terms = new_terms(G, a->life)))
+    return "not enough memory";
+  G->box_slice = shorter(slice, a->slice);
+  G->box_look = shorter(look, look_every(a->stretch, a->life));
+  if ((why = set_ticks(G))) {
+    G->box_slice = slice;
+    G->box_look = look;
+    free(a->terms);
+    a->terms = NULL;
+    return why;
+  }
+  G->timed_boxes++;
+  a->timed = 1;
+  if (!a->terms) return NULL;
+  a->terms->box = a;
+  if (of_state(G)) { /* it stays the first */
+    a->terms->next = G->terms->next;
+    G->terms->next = a->terms;
+  } else {
+    a->terms->next = G->terms;
+    G->terms = a->terms;
+  }
+  return NULL;
+}
+
+/* Its threads have ended. Ticks may stay as short until the last such sandbox
+ * is gone. */
+void lg_box_times_off(struct lg *G, struct lg_account *a) {
+  if (!a->timed || !G->hub) return;
+  a->timed = 0;
+  if (a->terms) drop_terms(G, a->terms);
+  if (--G->timed_boxes > 0) return;
+  G->box_slice = G->box_look = 0;
+  set_ticks(G);
+}
+
+/* --- for hosts --- */
 
 int green_lua_interruptible(lua_State *L) {
   struct lg *G = lg_find(L);

@@ -113,6 +113,7 @@ static void open_core(lua_State *L) {
   lg_open_profile(L);
   lg_open_block(L);
   lg_open_sandbox(L);
+  lg_open_fuel(L);
   lg_open_offload(L);
   lg_open_test(L);
   hide_fields(L);

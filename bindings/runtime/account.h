@@ -19,8 +19,14 @@ enum lg_count {
  * No limit is LG_PLENTY. */
 #define LG_PLENTY (INT64_MAX / 2)
 
+struct lg_terms;
 struct lg_account {
   int64_t left[LG_COUNTS];
+  /* Of a sandbox: the limits of time of its threads, in ns, beside those of the
+   * state; 0: none. */
+  uint64_t slice, stretch, life;
+  uint8_t timed;            /* it has any */
+  struct lg_terms *terms;   /* of their lives; NULL: they have no limit */
   uint32_t most[LG_COUNTS]; /* 0: no limit */
   uint32_t users;           /* of a sandbox's: that, and what is counted */
 };

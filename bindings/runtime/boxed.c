@@ -94,6 +94,11 @@ void lg_refuse_file_in_box(lua_State *L, struct lg *G, const char *what) {
   lua_pop(L, 1);
 }
 
+void lg_enter_box(struct lg *G, struct lg_boxed *box) {
+  box->threads++;
+  if (unlikely(box->entered != NULL)) box->entered(G, box->account);
+}
+
 void lg_leave_box(struct lg *G, struct green_thread *t) {
   struct lg_boxed *box;
   if (lg_peek_rare(G, t, RARE_BOX) == LUA_TUSERDATA) {

@@ -14,6 +14,8 @@ struct lg_boxed {
   uint32_t threads, most; /* that live in it now; that may */
   int files;              /* its threads may name some */
   struct lg_account *account;
+  /* A thread has come in; or NULL. */
+  void (*entered)(struct lg *G, struct lg_account *account);
 };
 
 /* Pushes the sandbox of a thread, or of a function, which is that of its
@@ -30,6 +32,8 @@ void lg_refuse_in_box(lua_State *L, struct lg *G, const char *what);
 void lg_refuse_file_in_box(lua_State *L, struct lg *G, const char *what);
 /* Raises if there is no room for one more thread in it. */
 void lg_check_box(lua_State *L, const struct lg_boxed *box);
+/* A thread is in it from now on. Never raises. */
+void lg_enter_box(struct lg *G, struct lg_boxed *box);
 /* The thread ends. Never raises. */
 void lg_leave_box(struct lg *G, struct green_thread *t);
 

@@ -24,6 +24,9 @@ void lg_account_init(struct lg_account *a) {
     a->left[i] = LG_PLENTY;
     a->most[i] = 0;
   }
+  a->slice = a->stretch = a->life = 0;
+  a->terms = NULL;
+  a->timed = 0;
   a->users = 1;
 }
 
@@ -56,13 +59,17 @@ void lg_account_leave(struct lg_account *a) {
   if (--a->users == 0) free(a);
 }
 
-struct lg_account *lg_account_of_box(struct lg *G) {
-  struct green_thread *t = G->hub && G->boxes ? lg_current(G) : NULL;
+struct lg_account *lg_account_of(struct lg *G, struct green_thread *t) {
   struct lg_account *a = NULL;
-  if (!t) return NULL;
   if (lg_peek_rare(G, t, RARE_BOX) == LUA_TUSERDATA)
     a = ((struct lg_boxed *)lua_touserdata(G->tables, -1))->account;
   lua_pop(G->tables, 1);
+  return a;
+}
+
+struct lg_account *lg_account_of_box(struct lg *G) {
+  struct green_thread *t = G->hub && G->boxes ? lg_current(G) : NULL;
+  struct lg_account *a = t ? lg_account_of(G, t) : NULL;
   if (a) a->users++;
   return a;
 }

@@ -19,8 +19,10 @@ uint32_t lg_account_used(const struct lg_account *a, enum lg_count what);
 struct lg_account *lg_account_new(void);
 void lg_account_leave(struct lg_account *a);
 
-/* The account of the running thread's sandbox, with one more user; NULL: it is
- * in none. Never raises. */
+/* The account of the thread's sandbox, or NULL; it lives as long as the thread.
+ * And that of the running thread's, with one more user; NULL: it is
+ * in none. Neither raises. */
+struct lg_account *lg_account_of(struct lg *G, struct green_thread *t);
 struct lg_account *lg_account_of_box(struct lg *G);
 
 /* Is there room for n more in the state, and in the sandbox (or NULL)? */

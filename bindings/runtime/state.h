@@ -87,8 +87,12 @@ struct lg {
   struct lg_fuel *fuel; /* of its threads; with the hook that counts it, and */
   lua_Hook burn;        /* what is told of each coroutine that inherits that */
   int (*fueled)(struct lg *G, lua_State *co); /* (0: no memory); or NULL */
-  void (*born)(struct lg *G);       /* a thread is about to start; or NULL */
-  struct lg_terms *terms;           /* of its threads' lives; or NULL */
+  void (*born)(struct lg *G); /* a thread is about to start; or NULL */
+  struct lg_terms
+      *terms; /* of its threads' lives, and of sandboxes'; or NULL */
+  /* The sandboxes that have limits of time; the shortest of these so far. */
+  uint32_t timed_boxes;
+  uint64_t box_slice, box_look;
   lg_tick_act *tick_acts[LG_TICKS]; /* by use: see bounds/ticks.h */
   uint32_t atomics; /* calls of green.atomic under way, or ended by an error */
   struct lg_functions known;

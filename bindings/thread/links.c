@@ -178,7 +178,7 @@ static int enter_box(lua_State *L, struct lg *G, struct lg_boxed *box,
   lua_pushinteger(L, slot);
   lua_getiuservalue(L, 2, 1);
   if (lua_pcall(L, 3, 0, 0) != LUA_OK) return 0;
-  box->threads++;
+  lg_enter_box(G, box);
   return 1;
 }
 

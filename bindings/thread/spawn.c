@@ -65,9 +65,9 @@ static int passes_on(struct lg *G, const struct green_thread *t) {
 }
 
 /* Its rare things are on top of the stack: the thread is in its sandbox now. */
-static void enter_box(lua_State *L) {
+static void enter_box(lua_State *L, struct lg *G) {
   if (lua_rawgeti(L, -1, RARE_BOX) == LUA_TUSERDATA)
-    ((struct lg_boxed *)lua_touserdata(L, -1))->threads++;
+    lg_enter_box(G, lua_touserdata(L, -1));
   lua_pop(L, 1);
 }
 
@@ -139,7 +139,7 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
   fill_coroutine(L, co, n);
   if (unlikely(heir)) {
     t->user_flags |= LG_PASSES_ON | LG_RARE;
-    enter_box(L);
+    enter_box(L, G);
     lua_pop(L, 1);
   }
   if (h) lg_attach_handle(L, G, t, h, site);

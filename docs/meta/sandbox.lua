@@ -36,6 +36,15 @@ local green = {}
 --- nil, "too many open files". No limit
 ---@field items? integer    values in all queues that its threads made: one more
 --- raises, in whatever thread. No limit
+---@field slice? number     seconds of CPU time that a thread computes before it
+--- is made to yield. No limit but config.preempt
+---@field stretch? number   seconds that a thread computes without a wait, in
+--- however many slices; then it is ended, whatever it catches. No limit
+---@field life? number      seconds from a thread's start until it is ended,
+--- whatever it does; up to an eighth more. No limit
+---@field fuel? integer     instructions of Lua for each thread that
+--- Sandbox:spawn makes, with all that it spawns: the same in each run, but its
+--- code takes 1.6 to 2.1 times as long. No limit
 ---@field output? number    bytes of print a second; 16384. After a pause four
 --- seconds' worth may come at once, or 64 KB. What is beyond is dropped
 
@@ -46,8 +55,8 @@ local green = {}
 --- read-only. A script sees and kills the threads of its sandbox alone. Where
 --- its calls compute for long (patterns, sort, a long text that is compiled)
 --- they give the others turns, and a kill strikes within. Loops in Lua do so if
---- config.preempt is on. Memory is the whole state's: a program that wants a
---- limit on it sets one from C, green_lua_limit().
+--- `slice` is set, or config.preempt. Memory is the whole state's: a program
+--- that wants a limit on it sets one from C, green_lua_limit().
 ---@class green.sandbox
 ---@field env table  the globals. A program that reads them may find anything:
 --- metatables with functions of the script, which run in the reader's thread.
@@ -55,7 +64,8 @@ local green = {}
 --- program compares, indexes or prints it. Reports print it in the sandbox
 local Sandbox = {}
 
---- Makes a sandbox. Never switches. Raises for unknown options.
+--- Makes a sandbox. Never switches. Raises for unknown options, and where
+--- limits of time are impossible: the system has no timer or signal for them.
 ---@param options? green.sandbox.options
 ---@return green.sandbox
 function green.sandbox(options) end

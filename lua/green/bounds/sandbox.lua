@@ -12,10 +12,10 @@
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local _G, coroutine, debug, error, io, ipairs, math, next, os, pairs, require,
-  select, setmetatable, table, tostring, type, utf8 =
-  _G, coroutine, debug, error, io, ipairs, math, next, os, pairs, require,
-  select, setmetatable, table, tostring, type, utf8
+local _G, coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
+  require, select, setmetatable, table, tostring, type, utf8 =
+  _G, coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
+  require, select, setmetatable, table, tostring, type, utf8
 
 local sandbox = {}
 
@@ -264,8 +264,8 @@ local function number_of(limits, name, default)
 end
 
 --- Of what is counted; 0 is no limit.
-local function count_of(limits, name)
-  return math.ceil(math.min(number_of(limits, name, 0), 1 << 32))
+local function count_of(limits, name, most)
+  return math.ceil(math.min(number_of(limits, name, 0), most or 1 << 32))
 end
 
 --- The object before its globals are filled.
@@ -276,7 +276,9 @@ local function new(limits, sink)
     env = env,
     core = core.new_box(env, count_of(limits, "threads"),
       count_of(limits, "timers"), count_of(limits, "descriptors"),
-      count_of(limits, "items")),
+      count_of(limits, "items"), number_of(limits, "slice"),
+      number_of(limits, "stretch"), number_of(limits, "life")),
+    fuel = limits.fuel and count_of(limits, "fuel", math.maxinteger),
     sink = sink or to_stderr, rate = rate, burst = math.max(BURST, rate),
     tokens = math.max(BURST, rate), filled = green.now(),
     dropped = 0, told = 0,
@@ -294,7 +296,9 @@ local OPTIONS <const> = {grants = "table", limits = "table", globals = "table",
                          print = "function"}
 local LIMITS <const> = {threads = "number", timers = "number",
                         descriptors = "number", items = "number",
-                        output = "number"}
+                        output = "number", slice = "number",
+                        stretch = "number", life = "number",
+                        fuel = "number"}
 
 --- Makes a sandbox. See docs/meta/sandbox.lua.
 function green.sandbox(options)
@@ -323,7 +327,14 @@ function Sandbox:spawn(f, ...)
     if not loaded then error(err, 2) end
     f = loaded
   end
-  return self.spawners.spawn(f, ...)
+  local t = self.spawners.spawn(f, ...)
+  local ok, err = true, nil
+  if self.fuel then ok, err = pcall(core.fuel, t, self.fuel) end
+  if not ok then
+    t:kill()
+    error(err, 0)
+  end
+  return t
 end
 
 --- Its live threads.
