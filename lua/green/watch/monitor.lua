@@ -19,6 +19,8 @@ local monitor = {}
 local PATIENCE <const> = 10
 --- Between two measurements, so that the keys' commands get their turn.
 local PAUSE <const> = 0.05
+--- Bytes of an answer, and of the longest text that ends one.
+local MOST <const>, LONGEST <const> = 1 << 24, 20
 
 ---------------------------------------------------------------- the session --
 
@@ -37,34 +39,45 @@ local function dial(address)
   return green.connect(host == "" and "127.0.0.1" or host, tonumber(port))
 end
 
+--- The next bytes; raises what is wrong.
+function Session:more(s)
+  local data, err = nil, "timeout"
+  if s > 0 then data, err = self.conn:recv(1 << 20, s) end
+  if not data then
+    local last = self.seen:match "([^\n]+)\n*$"
+    error(last and err == "closed" and last or err, 0)
+  end
+  if #self.seen + #data > MOST then error("its answer is too long", 0) end
+  return data
+end
+
 --- Everything up to one of the texts, which are plain; and which one it was.
 function Session:expect(s, ...)
-  local stop <const> = green.now() + s
+  local stop <const>, looked = green.now() + s, 1
   while true do
     for _, text in ipairs {...} do
-      local from, to = self.seen:find(text, 1, true)
+      local from, to = self.seen:find(text, looked, true)
       if from then
         local found = self.seen:sub(1, from - 1)
         self.seen = self.seen:sub(to + 1)
         return found, text
       end
     end
-    local data, err = self.conn:recv(65536, stop - green.now())
-    if not data then
-      local last = self.seen:match "([^\n]+)\n*$"
-      error(last and err == "closed" and last or err, 0)
-    end
+    local data = self:more(stop - green.now())
+    looked = math.max(1, #self.seen - LONGEST)
     self.seen = self.seen .. data
   end
 end
 
 local PROMPT <const> = "\n> "
 
---- Runs a line at the other end; returns what it printed.
+--- Runs a line at the other end; returns what it printed, without what could
+--- control a terminal: the other end may be anybody.
 function Session:command(line, s)
   local _ <close> = self.lock:acquire()
   self.conn:send(line .. "\n")
-  return (self:expect((s or 0) + PATIENCE, PROMPT))
+  local text = self:expect((s or 0) + PATIENCE, PROMPT)
+  return core.printable((text:gsub("\r\n", "\n")))
 end
 
 function Session:measure(s)

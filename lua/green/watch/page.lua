@@ -107,23 +107,54 @@ local function split(line)
   return fields
 end
 
+--- A number that can be shown; nil: the text is none.
+local function number(text)
+  local n = tonumber(text)
+  return n and n - n == 0 and n or nil
+end
+
+local COUNTS <const> = {[4] = true, [5] = true, [6] = true}
+
+--- The fields of the first line; nil: it is another one.
+local function parse_status(fields)
+  if #fields ~= 9 then return nil end
+  for i = 2, 9 do
+    local n = number(fields[i])
+    if COUNTS[i] then n = math.tointeger(n) end
+    if not n then return nil end
+    fields[i] = n
+  end
+  return fields
+end
+
+local SUMS <const> = {"share", "cpu", "switches", "blocked", "queue_delay",
+                      "name"}
+
+local function parse_row(fields)
+  if #fields ~= #FIELDS then return nil end
+  local row = {}
+  for i, name in ipairs(FIELDS) do
+    local value = fields[i]
+    if NUMBERS[name] then value = number(value) end
+    if value ~= "" then row[name] = value end
+  end
+  row.name = row.name or ""
+  for _, name in ipairs(SUMS) do
+    if not row[name] then return nil end
+  end
+  return row
+end
+
 --- The status and the rows of such a text; nil if it is another one.
 function page.parse(text)
-  local status, list = nil, {}
+  local status, list
   for line in text:gmatch "[^\r\n]+" do
     local fields = split(line)
-    if not status then
-      if #fields ~= 9 then return nil end
-      for i = 2, 9 do fields[i] = tonumber(fields[i]) end
-      status = fields
-    elseif #fields == #FIELDS then
-      local row = {}
-      for i, name in ipairs(FIELDS) do
-        local value = fields[i]
-        if NUMBERS[name] then value = tonumber(value) end
-        if value ~= "" then row[name] = value end
-      end
-      list[#list + 1] = row
+    if status then
+      list[#list + 1] = parse_row(fields)
+    else
+      status, list = parse_status(fields), {}
+      if not status then return nil end
     end
   end
   return status, list
