@@ -4,7 +4,8 @@
  *
  * lua_oom_test [SCRIPT], from the top of the checkout: those of spec/c/oom by
  * default. LUA_PATH must lead to lua/green. With LUA_OOM_EACH in the
- * environment, every allocation in its turn (minutes); else a sample.
+ * environment, every allocation in its turn (minutes); else a sample, which
+ * $TEST_SEED decides.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,8 +23,9 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-/* Each n up to here, then in steps that share no factor with much. */
-enum { EACH = 300, STRIDE = 7, SLOW_EACH = 5, SLOW_STRIDE = 211 };
+/* Each n up to here, then in steps that share no factor with much, from a place
+ * that $TEST_SEED decides. */
+enum { EACH = 300, STRIDE = 17, SLOW_EACH = 5, SLOW_STRIDE = 499 };
 
 /* ------------------------------------------------------------ allocator -- */
 
@@ -101,8 +103,11 @@ static void test_each(const char *path, long total, long times,
   long n, failed = 0, leaked = 0, runs = 0;
   int slow = RUNNING_ON_VALGRIND || WITH_TSAN;
   long stride = slow ? SLOW_STRIDE : STRIDE, each = slow ? SLOW_EACH : EACH;
+  const char *seed = getenv("TEST_SEED");
+  long offset = seed ? atol(seed) % stride : 0;
   if (getenv("LUA_OOM_EACH")) each = LONG_MAX;
   for (n = 1; n <= total + 50; n += n < each ? 1 : stride) {
+    if (n == each) n += offset;
     struct memory m = {0, n, n + times - 1, 0};
     char said[500];
     enum outcome outcome;
