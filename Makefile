@@ -174,7 +174,7 @@ $(CXX_TESTS): $(BUILD)/spec/%: spec/c/%.cc spec/c/test.h \
 	  @echo 'echo "ok - skipped: $*: there is no C++ compiler"' >$@; \
 	  chmod +x $@)
 
-$(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c spec/c/test.h \
+$(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c spec/c/test.h spec/c/lua_test.h \
                           $(BUILD)/libgreen_lua.a $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \

@@ -4,13 +4,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 /* Calls that need none of the missing libraries. */
 static const char *const PROGRAM =
@@ -81,13 +77,6 @@ static lua_State *open_without(const char *list) {
   luaL_requiref(L, "green.core", luaopen_green_core, 0);
   lua_pop(L, 1);
   return L;
-}
-
-static int run(lua_State *L, const char *chunk) {
-  if (!luaL_dostring(L, chunk)) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  lua_pop(L, 1);
-  return 0;
 }
 
 static void without(const char *list, const char *sentence) {

@@ -4,34 +4,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
-
-#include "../../bindings/runtime/compat.h"
-#include "../../bindings/green_lua.h"
-#include "test.h"
-
-static long left = -1; /* allocations that succeed; -1: all */
-
-static void *allocate(void *ud, void *p, size_t old, size_t size) {
-  (void)ud;
-  if (size == 0) {
-    free(p);
-    return NULL;
-  }
-  if (left >= 0 && size > (p ? old : 0) && left-- == 0) {
-    left = 0;
-    return NULL;
-  }
-  return realloc(p, size);
-}
-
-/* short_after(n): n more allocations succeed; -1: all */
-static int short_after(lua_State *L) {
-  left = (long)lua_tointeger(L, 1);
-  return 0;
-}
+#include "lua_test.h"
 
 static const char script[] =
     "local green = require 'green'\n"
@@ -77,17 +50,12 @@ static const char script[] =
     "end\n";
 
 int main(void) {
-  lua_State *L = lg_newstate(allocate, NULL, 0);
-  int ok;
+  struct memory memory = {0, 0, 0, 0, 0};
+  lua_State *L = lg_newstate(allocate, &memory, 0);
   luaL_openlibs(L);
   lua_register(L, "short_after", short_after);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_green_core);
-  lua_setfield(L, -2, "green.core");
-  lua_pop(L, 1);
-  ok = luaL_dostring(L, script) == LUA_OK;
-  if (!ok) printf("# %s\n", lua_tostring(L, -1));
-  CHECK(ok, "whatever the block has left, its threads have ended");
+  preload_core(L);
+  CHECK(run(L, script), "whatever the block has left, its threads have ended");
   lua_close(L);
   return test_end();
 }

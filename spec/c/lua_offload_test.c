@@ -5,39 +5,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <limits.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "../../bindings/runtime/compat.h"
-#include "test.h"
-
-struct memory {
-  long calls, first, last; /* calls for more that fail; 0: none */
-  size_t in_use;
-};
-
-static void *allocate(void *ud, void *ptr, size_t old, size_t size) {
-  struct memory *m = ud;
-  void *p;
-  if (!ptr) old = 0;
-  if (size > old) {
-    m->calls++;
-    if (m->first && m->calls >= m->first && m->calls <= m->last) return NULL;
-  }
-  m->in_use += size - old;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  p = realloc(ptr, size);
-  if (!p) abort();
-  return p;
-}
+#include "lua_test.h"
 
 static const char SCRIPT[] =
     "local done = 0\n"
@@ -66,7 +37,7 @@ static void dispose(void *arg) {
   disposed++;
 }
 
-static int run(struct green_job *job, void *arg) {
+static int work(struct green_job *job, void *arg) {
   int left = *(int *)arg;
   while (left-- > 0 && !green_job_cancelled(job)) usleep(100);
   return 7;
@@ -82,7 +53,7 @@ static int l_job(lua_State *L) {
   if (!arg) return luaL_error(L, "not enough memory");
   *arg = n;
   made++;
-  return green_lua_offload(L, run, dispose, arg, finish);
+  return green_lua_offload(L, work, dispose, arg, finish);
 }
 
 static int parked(lua_State *L, int code, lua_KContext ctx) {
@@ -115,7 +86,7 @@ static int set_up(lua_State *L) {
 
 /* One run: how many jobs gave a result, -1 if something is left. */
 static int run_once(long first, long times, long *calls) {
-  struct memory m = {0, 0, 0, 0};
+  struct memory m = {0, 0, 0, 0, 0};
   struct green_hub *hub;
   lua_State *L = lg_newstate(allocate, &m, 1);
   int done = 0;

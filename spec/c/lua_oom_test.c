@@ -9,16 +9,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <limits.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "../../bindings/runtime/compat.h"
-#include "test.h"
+#include "lua_test.h"
 #if SANITIZED
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -26,31 +20,6 @@
 /* Each n up to here, then in steps that share no factor with much, from a place
  * that $TEST_SEED decides. */
 enum { EACH = 300, STRIDE = 17, SLOW_EACH = 5, SLOW_STRIDE = 499 };
-
-/* ------------------------------------------------------------ allocator -- */
-
-struct memory {
-  long calls, first, last; /* calls for more that fail; 0: none */
-  size_t in_use;
-};
-
-static void *allocate(void *ud, void *ptr, size_t old, size_t size) {
-  struct memory *m = ud;
-  void *p;
-  if (!ptr) old = 0;
-  if (size > old) {
-    m->calls++;
-    if (m->first && m->calls >= m->first && m->calls <= m->last) return NULL;
-  }
-  m->in_use += size - old;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  p = realloc(ptr, size);
-  if (!p) abort();
-  return p;
-}
 
 /* --------------------------------------------------------------- script -- */
 
@@ -68,8 +37,8 @@ static int script(lua_State *L) {
 enum outcome { NO_STATE, FAILED, SUCCEEDED };
 
 /* One run in a new state; what was said is left in `said`. */
-static enum outcome run(const char *path, struct memory *m, char *said,
-                        size_t size) {
+static enum outcome attempt(const char *path, struct memory *m, char *said,
+                            size_t size) {
   enum outcome outcome = NO_STATE;
   const char *text;
   lua_State *L = lg_newstate(allocate, m, 1);
@@ -87,9 +56,9 @@ static enum outcome run(const char *path, struct memory *m, char *said,
 /* ---------------------------------------------------------------- tests -- */
 
 static long test_success(const char *path) {
-  struct memory m = {0, 0, 0, 0};
+  struct memory m = {0, 0, 0, 0, 0};
   char said[500];
-  enum outcome outcome = run(path, &m, said, sizeof said);
+  enum outcome outcome = attempt(path, &m, said, sizeof said);
   if (!CHECK(outcome == SUCCEEDED, "with memory enough the script succeeds"))
     printf("# %s\n", said);
   CHECK(m.in_use == 0, "and a closed state has given all memory back");
@@ -108,11 +77,11 @@ static void test_each(const char *path, long total, long times,
   if (getenv("LUA_OOM_EACH")) each = LONG_MAX;
   for (n = 1; n <= total + 50; n += n < each ? 1 : stride) {
     if (n == each) n += offset;
-    struct memory m = {0, n, n + times - 1, 0};
+    struct memory m = {0, n, n + times - 1, 0, 0};
     char said[500];
     enum outcome outcome;
     alarm(60);
-    outcome = run(path, &m, said, sizeof said);
+    outcome = attempt(path, &m, said, sizeof said);
     alarm(0);
     failed += outcome != SUCCEEDED;
     if (m.in_use) leaked++, printf("# %ld: %zu bytes left\n", n, m.in_use);

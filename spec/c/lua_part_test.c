@@ -3,21 +3,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
 #include "../../bindings/open/part.h"
-#include "test.h"
-
-static int run(lua_State *L, const char *chunk) {
-  if (!luaL_dostring(L, chunk)) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  lua_pop(L, 1);
-  return 0;
-}
+#include "lua_test.h"
 
 /* Nothing that is on a disk can be found. */
 static lua_State *open_state(struct green_hub *hub) {

@@ -3,41 +3,18 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "../../bindings/runtime/compat.h"
 #include "../../core/internal.h"
-#include "test.h"
+#include "lua_test.h"
 
 /* ------------------------------------------------------------- fixtures -- */
 
-static _Thread_local long left = -1; /* allocations that succeed; -1: all */
-
-static void *allocate(void *ud, void *p, size_t old, size_t size) {
-  (void)ud;
-  if (size == 0) {
-    free(p);
-    return NULL;
-  }
-  if (left >= 0 && size > (p ? old : 0) && left-- == 0) {
-    left = 0;
-    return NULL;
-  }
-  return realloc(p, size);
-}
-
-/* short_after(n): n more allocations succeed; -1: all */
-static int short_after(lua_State *L) {
-  left = (long)lua_tointeger(L, 1);
-  return 0;
-}
+/* Of the states of this OS thread. */
+static _Thread_local struct memory memory;
 
 static struct green_hub *open_hub(void) {
   struct green_hub *h;
@@ -46,7 +23,7 @@ static struct green_hub *open_hub(void) {
 }
 
 static lua_State *open_state(struct green_hub *h) {
-  lua_State *L = lg_newstate(allocate, NULL, 0);
+  lua_State *L = lg_newstate(allocate, &memory, 0);
   if (!L) abort();
   luaL_openlibs(L);
   lua_register(L, "short_after", short_after);
@@ -63,13 +40,6 @@ static void push_global_port(lua_State *L, struct green_port *p,
                              const char *name) {
   green_lua_push_port(L, p);
   lua_setglobal(L, name);
-}
-
-/* Runs a script; true if it did not raise. */
-static int run(lua_State *L, const char *script) {
-  if (luaL_dostring(L, script) == LUA_OK) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  return 0;
 }
 
 static void eval(lua_State *L, const char *script) {
@@ -274,10 +244,10 @@ static void test_pack(void) {
   lua_settop(L, top);
   lua_pushstring(L, "a string that is long enough to be copied to the heap");
   green_lua_pack(L, -1, 1, &m);
-  left = 0;
+  memory_lasts(&memory, 0);
   CHECK(green_lua_unpack(L, m) == UV_ENOMEM && lua_gettop(L) == top + 1,
         "without memory the message stays its owner's: UV_ENOMEM");
-  left = -1;
+  memory_lasts(&memory, -1);
   CHECK(green_lua_unpack(L, m) == 1 && lua_rawequal(L, -1, -2),
         "who tries again");
   lua_settop(L, top);

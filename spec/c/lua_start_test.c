@@ -5,41 +5,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <limits.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "../../bindings/runtime/compat.h"
-#include "test.h"
+#include "lua_test.h"
 
 /* ------------------------------------------------------------- the host -- */
-
-struct memory {
-  long calls, first, last; /* calls for more that fail; 0: none */
-  size_t in_use;
-};
-
-static void *allocate(void *ud, void *ptr, size_t old, size_t size) {
-  struct memory *m = ud;
-  void *p;
-  if (!ptr) old = 0;
-  if (size > old) {
-    m->calls++;
-    if (m->first && m->calls >= m->first && m->calls <= m->last) return NULL;
-  }
-  m->in_use += size - old;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  p = realloc(ptr, size);
-  if (!p) abort();
-  return p;
-}
 
 struct host {
   uv_loop_t loop;
@@ -135,7 +106,7 @@ static int start(lua_State *L, const char *function, struct end *e) {
 }
 
 /* Runs the loop once and again until nothing is alive in it. */
-static void run(struct host *host) {
+static void run_loop(struct host *host) {
   uv_run(&host->loop, UV_RUN_DEFAULT);
 }
 
@@ -158,7 +129,7 @@ static void test_ends(void) {
   green_lua_start(L, 0, raise_later, &wild, &wild.thread);
   uv_run(&host.loop, UV_RUN_ONCE);
   green_kill(host.hub, wild.thread);
-  run(&host);
+  run_loop(&host);
   CHECK(good.calls == 1 && good.status == LUA_OK && good.n == 2 &&
             good.top == 2 && good.room && good.first == 41,
         "the host is told the results, once, and they alone");
@@ -470,12 +441,12 @@ static int run_short(struct memory *limits, int *started) {
 }
 
 static void test_memory(long times, const char *sentence) {
-  struct memory none = {0, 0, 0, 0};
+  struct memory none = {0, 0, 0, 0, 0};
   int started = 0, right = run_short(&none, &started);
   long n, short_of = 0, step = RUNNING_ON_VALGRIND ? 31 : SANITIZED ? 7 : 1;
   CHECK(right && started == 8, "with memory enough each script has its end");
   for (n = 1; n <= none.calls + 5; n += step) {
-    struct memory m = {0, n, n + times - 1, 0};
+    struct memory m = {0, n, n + times - 1, 0, 0};
     int some = 0;
     alarm(60);
     if (!run_short(&m, &some)) right = 0, printf("# wrong at %ld\n", n);

@@ -2,24 +2,13 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
 #include "../../core/green_runtime.h"
-#include "test.h"
+#include "lua_test.h"
 
 #define SECOND UINT64_C(1000000000)
 #define MS UINT64_C(1000000)
-
-static int run(lua_State *L, const char *chunk) {
-  if (!luaL_dostring(L, chunk)) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  lua_pop(L, 1);
-  return 0;
-}
 
 static lua_State *open_state(struct green_hub *hub) {
   lua_State *L = luaL_newstate();
@@ -65,13 +54,6 @@ static int close_state(lua_State *L) {
   int left = green_lua_close(L);
   lua_close(L);
   return left;
-}
-
-/* Runs threads until the state's global is set, for 10 s at most. */
-static int comes(struct green_hub *hub, lua_State *L, const char *name) {
-  uint64_t end = green_now() + 10 * SECOND;
-  while (!number(L, name) && green_now() < end) green_step(hub, 0);
-  return number(L, name) != 0;
 }
 
 /* ---------------------------------------------------------- side by side -- */

@@ -6,35 +6,17 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
-
-#include "../../bindings/runtime/compat.h"
-#include "../../bindings/green_lua.h"
-#include "test.h"
-
-static int is_short;
-static int refused;
-
-static void *allocate(void *ud, void *p, size_t old, size_t size) {
-  (void)ud;
-  if (size == 0) {
-    free(p);
-    return NULL;
-  }
-  if (is_short && size > (p ? old : 0)) {
-    refused++;
-    return NULL;
-  }
-  return realloc(p, size);
-}
+#include "lua_test.h"
 
 /* short(bool): is memory short from now on? How often it was so far. */
 static int l_short(lua_State *L) {
-  is_short = lua_toboolean(L, 1);
-  lua_pushinteger(L, refused);
-  if (!is_short) refused = 0;
+  void *ud;
+  struct memory *m;
+  lua_getallocf(L, &ud);
+  m = ud;
+  memory_lasts(m, lua_toboolean(L, 1) ? 0 : -1);
+  lua_pushinteger(L, m->refused);
+  m->refused = 0;
   return 1;
 }
 
@@ -61,85 +43,80 @@ static const char prologue[] =
     "local MEMORY <const> = 'not enough memory'\n";
 
 static void test(const char *body, const char *sentence) {
-  lua_State *L = lg_newstate(allocate, NULL, 0);
-  int ok;
+  struct memory memory = {0, 0, 0, 0, 0};
+  lua_State *L = lg_newstate(allocate, &memory, 0);
   luaL_openlibs(L);
   lua_register(L, "short", l_short);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_green_core);
-  lua_setfield(L, -2, "green.core");
-  lua_pop(L, 1);
+  preload_core(L);
   lua_pushstring(L, prologue);
   lua_pushstring(L, body);
   lua_concat(L, 2);
-  ok = luaL_dostring(L, lua_tostring(L, -1)) == LUA_OK;
-  if (!ok) printf("# %s\n", lua_tostring(L, -1));
-  CHECK(ok, sentence);
-  is_short = refused = 0;
+  CHECK(run(L, lua_tostring(L, -1)), sentence);
   lua_close(L);
 }
 
+static const struct {
+  const char *body, *sentence;
+} tests[] = {
+    {"local q = green.queue()\n"
+     "q:put(0) q:get()\n"
+     "local t = waits(q.get, q)\n"
+     "assert(pass(q.put, q, 7) > 0)\n"
+     "local ok, err = t:wait()\n"
+     "assert(not ok and err == MEMORY, err)\n"
+     "assert(#q == 1 and q:get(0) == 7)\n",
+     "an item that its getter could not take stays in the queue"},
+    {"local s = green.semaphore(0)\n"
+     "local a, b = waits(s.acquire, s), waits(s.acquire, s)\n"
+     "assert(pass(s.release, s) > 0)\n"
+     "local ok, err = a:wait()\n"
+     "assert(not ok and err == MEMORY)\n"
+     "local free = s:acquire(0) == true\n"
+     "assert(free or b:wait())\n"
+     "assert(not s:acquire(0))\n",
+     "a permit goes to the next thread, and is not lost"},
+    {"local lock = green.lock()\n"
+     "lock:acquire()\n"
+     "local t = waits(lock.acquire, lock)\n"
+     "assert(pass(lock.release, lock) > 0)\n"
+     "local ok, err = t:wait()\n"
+     "assert(not ok and err == MEMORY)\n"
+     "assert(lock:acquire(0))\n",
+     "a lock is free again"},
+    {"local pool, e, ran = green.pool(1), green.event(), 0\n"
+     "local function count() ran = ran + 1 end\n"
+     "pool:spawn_n(e.wait, e)\n"
+     "local t = waits(pool.spawn_n, pool, count)\n"
+     "assert(pass(e.send, e) > 0)\n"
+     "local ok = t:wait()\n"
+     "pool:spawn(count):join()\n"
+     "green.wait_others()\n"
+     "assert(ran == (ok and 2 or 1))\n",
+     "the slot of a pool is free again"},
+    {"local e = green.event()\n"
+     "local t = waits(e.wait, e)\n"
+     "assert(pass(e.send, e, 1) > 0)\n"
+     "local ok, err = t:wait()\n"
+     "assert(not ok and err == MEMORY and e:wait(0) == 1)\n",
+     "an event can be waited for again"},
+    {"local q = green.channel()\n"
+     "local t = waits(q.put, q, 5)\n"
+     "local _, got = pass(q.get, q)\n"
+     "local ok, put = t:wait()\n"
+     "assert(got == 5 and ok and put)\n",
+     "a put whose value was taken does not raise"},
+    {"local q, s = green.queue(), green.semaphore(0)\n"
+     "q:put(0) q:get()\n"
+     "local t = waits(green.select, {q, s})\n"
+     "pass(q.put, q, 1)\n"
+     "local ok = t:wait()\n"
+     "assert(ok == (q:get(0) == nil))\n",
+     "a select has what it chose, or raises and leaves it there"},
+};
+
 int main(void) {
-  test(
-      "local q = green.queue()\n"
-      "q:put(0) q:get()\n"
-      "local t = waits(q.get, q)\n"
-      "assert(pass(q.put, q, 7) > 0)\n"
-      "local ok, err = t:wait()\n"
-      "assert(not ok and err == MEMORY, err)\n"
-      "assert(#q == 1 and q:get(0) == 7)\n",
-      "an item that its getter could not take stays in the queue");
-  test(
-      "local s = green.semaphore(0)\n"
-      "local a, b = waits(s.acquire, s), waits(s.acquire, s)\n"
-      "assert(pass(s.release, s) > 0)\n"
-      "local ok, err = a:wait()\n"
-      "assert(not ok and err == MEMORY)\n"
-      "local free = s:acquire(0) == true\n"
-      "assert(free or b:wait())\n"
-      "assert(not s:acquire(0))\n",
-      "a permit goes to the next thread, and is not lost");
-  test(
-      "local lock = green.lock()\n"
-      "lock:acquire()\n"
-      "local t = waits(lock.acquire, lock)\n"
-      "assert(pass(lock.release, lock) > 0)\n"
-      "local ok, err = t:wait()\n"
-      "assert(not ok and err == MEMORY)\n"
-      "assert(lock:acquire(0))\n",
-      "a lock is free again");
-  test(
-      "local pool, e, ran = green.pool(1), green.event(), 0\n"
-      "local function count() ran = ran + 1 end\n"
-      "pool:spawn_n(e.wait, e)\n"
-      "local t = waits(pool.spawn_n, pool, count)\n"
-      "assert(pass(e.send, e) > 0)\n"
-      "local ok = t:wait()\n"
-      "pool:spawn(count):join()\n"
-      "green.wait_others()\n"
-      "assert(ran == (ok and 2 or 1))\n",
-      "the slot of a pool is free again");
-  test(
-      "local e = green.event()\n"
-      "local t = waits(e.wait, e)\n"
-      "assert(pass(e.send, e, 1) > 0)\n"
-      "local ok, err = t:wait()\n"
-      "assert(not ok and err == MEMORY and e:wait(0) == 1)\n",
-      "an event can be waited for again");
-  test(
-      "local q = green.channel()\n"
-      "local t = waits(q.put, q, 5)\n"
-      "local _, got = pass(q.get, q)\n"
-      "local ok, put = t:wait()\n"
-      "assert(got == 5 and ok and put)\n",
-      "a put whose value was taken does not raise");
-  test(
-      "local q, s = green.queue(), green.semaphore(0)\n"
-      "q:put(0) q:get()\n"
-      "local t = waits(green.select, {q, s})\n"
-      "pass(q.put, q, 1)\n"
-      "local ok = t:wait()\n"
-      "assert(ok == (q:get(0) == nil))\n",
-      "a select has what it chose, or raises and leaves it there");
+  size_t i;
+  for (i = 0; i < sizeof tests / sizeof *tests; i++)
+    test(tests[i].body, tests[i].sentence);
   return test_end();
 }

@@ -1,0 +1,92 @@
+/* lua_test.h - shared by the C tests of the Lua side: an allocator that fails
+ * when it is told to, and the steps that every host takes.
+ *
+ * The allocator counts the calls for more memory. From call `first` to call
+ * `last` they fail; a call that shrinks or frees never does.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef GREEN_LUA_TEST_H
+#define GREEN_LUA_TEST_H
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <lualib.h>
+#include <stdlib.h>
+
+#include "../../bindings/green_lua.h"
+#include "../../bindings/runtime/compat.h"
+#include "test.h"
+
+struct memory {
+  long calls, first, last; /* calls for more that fail; 0: none */
+  size_t in_use;
+  long refused;
+};
+
+static inline void *allocate(void *ud, void *ptr, size_t old, size_t size) {
+  struct memory *m = ud;
+  void *p;
+  if (!ptr) old = 0; /* Lua passes the kind of the object */
+  if (size > old) {
+    m->calls++;
+    if (m->first && m->calls >= m->first && m->calls <= m->last) {
+      m->refused++;
+      return NULL;
+    }
+  }
+  m->in_use += size - old;
+  if (size == 0) {
+    free(ptr);
+    return NULL;
+  }
+  p = realloc(ptr, size);
+  if (!p) abort();
+  return p;
+}
+
+/* The next n calls for more succeed, and none after them; -1: all succeed. */
+static inline void memory_lasts(struct memory *m, long n) {
+  m->first = n < 0 ? 0 : m->calls + n + 1;
+  m->last = LONG_MAX;
+}
+
+/* short_after(n): memory_lasts(), for the state that calls it. */
+static inline int short_after(lua_State *L) {
+  void *ud;
+  lua_getallocf(L, &ud);
+  memory_lasts(ud, (long)lua_tointeger(L, 1));
+  return 0;
+}
+
+/* For states that require "green" without a hub of the host's. */
+static inline void preload_core(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_green_core);
+  lua_setfield(L, -2, "green.core");
+  lua_pop(L, 1);
+}
+
+/* Runs a chunk; true if it did not raise. An error is printed. */
+static inline int run(lua_State *L, const char *chunk) {
+  if (luaL_dostring(L, chunk) == LUA_OK) return 1;
+  printf("# %s\n", lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* Steps the hub until the global is set, for 5 s at most. */
+static inline int comes(struct green_hub *hub, lua_State *L,
+                        const char *name) {
+  uint64_t end = green_now() + UINT64_C(5000000000);
+  int set = 0;
+  while (!set && green_now() < end) {
+    green_step(hub, 0);
+    lua_getglobal(L, name);
+    set = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+  }
+  return set;
+}
+
+#endif
