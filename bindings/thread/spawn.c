@@ -28,6 +28,9 @@ void lg_check_callable(lua_State *L, int index) {
 int lg_push_box_of_child(lua_State *L, struct lg *G,
                          struct green_thread *parent, int function) {
   int found = parent && lg_push_box(L, G, parent);
+  /* Else a sandbox would never be empty: a kill reaches those that live now. */
+  if (found && unlikely(parent->flags & GREEN_STRUCK))
+    luaL_error(L, "a killed green thread of a sandbox cannot spawn");
   if (!found) found = lg_push_box_of_function(L, function);
   if (found) lg_check_box(L, lua_touserdata(L, -1));
   return found;

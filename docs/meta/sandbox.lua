@@ -92,7 +92,8 @@ function Sandbox:spawn(f, ...) end
 function Sandbox:threads() end
 
 --- Kills all its threads, and returns how many. They end within twice the
---- grace. Never switches.
+--- grace, and spawn no others meanwhile: a killed thread of a sandbox cannot.
+--- Never switches.
 ---@param reason? any
 ---@return integer
 function Sandbox:kill(reason) end

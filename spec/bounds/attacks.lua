@@ -3,7 +3,9 @@
 --- from their turns, or outlive its kill. `memory`: needs a limit of memory.
 --- `ends`: it must end by itself, well; a script that finds a way out fails.
 ---
---- Grants: output, coroutine.
+--- Grants: output, coroutine; `connect`: that, too. Global beside the
+--- sandbox's: `home`, and `port`, which nobody else receives from. Limits:
+--- timers, descriptors and items.
 
 local attacks = {}
 
@@ -12,6 +14,9 @@ local function attack(name, text)
 end
 local function memory(name, text)
   attacks[#attacks + 1] = {name = name, text = text, memory = true}
+end
+local function connects(name, text)
+  attacks[#attacks + 1] = {name = name, text = text, connect = true}
 end
 local function ends(name, text)
   attacks[#attacks + 1] = {name = name, text = text, ends = true}
@@ -292,6 +297,113 @@ memory("weak tables that refer to each other", [=[
 
 attack("a flood of output", "while true do print(('x'):rep(1000)) end")
 attack("a flood of small output", "while true do print() end")
+attack("a flood of timeouts", [[
+  local list = {}
+  while true do
+    pcall(function()
+      while true do list[#list + 1] = green.timeout(1e6) end
+    end)
+    if #list > 1e5 then list = {} end
+  end]])
+attack("a flood of timeouts that are restarted", [[
+  local list = {}
+  pcall(function()
+    while true do list[#list + 1] = green.timeout(1e6) end
+  end)
+  while true do
+    for _, to in ipairs(list) do
+      to:cancel()
+      pcall(to.restart, to, 1e6)
+    end
+  end]])
+attack("threads that each set timeouts", [[
+  local function more()
+    pcall(green.spawn, more)
+    pcall(function() while true do green.timeout(1e6) end end)
+    green.sleep(0)
+    pcall(green.spawn, more)
+  end
+  while true do pcall(green.spawn, more) green.sleep(0) end]])
+attack("coroutines that keep timeouts", [[
+  local kept = {}
+  while true do
+    pcall(function()
+      local co = coroutine.wrap(function()
+        green.timeout(1e6)
+        coroutine.yield()
+      end)
+      kept[#kept + 1] = co
+      co()
+    end)
+    if #kept > 1e5 then kept = {} end
+  end]])
+attack("a flood of threads for later", [[
+  while true do pcall(green.spawn_after, 1e6, print) end]])
+attack("coroutines that are kept", [[
+  local kept = {}
+  while true do
+    pcall(function()
+      kept[#kept + 1] = coroutine.create(print)
+    end)
+    if #kept > 1e5 then kept = {} end
+  end]])
+attack("queues in queues", [[
+  local function fill(q)
+    while true do
+      local inner = green.queue()
+      inner:put(q)
+      q:put(inner)
+      q = inner
+    end
+  end
+  while true do pcall(fill, green.queue()) end]])
+attack("a flood of values in every kind of queue", [[
+  local kept = {}
+  while true do
+    for _, make in ipairs {"queue", "lifo_queue", "priority_queue"} do
+      local q = green[make]()
+      kept[#kept + 1] = q
+      pcall(function() while true do q:put(#kept) end end)
+      pcall(green.select, {{q, "put", 1}}, 0)
+      pcall(q.resize, q, 1e9)
+    end
+    if #kept > 1e4 then kept = {} end
+  end]])
+attack("a queue that others fill and empty", [[
+  local q = green.queue()
+  for _ = 1, 20 do
+    green.spawn(function() while true do pcall(q.put, q, 1) end end)
+    green.spawn(function() while true do q:get() end end)
+  end
+  while true do q:clear() green.sleep(0) end]])
+memory("messages that nobody receives", [[
+  while true do pcall(port.send, port, ('x'):rep(1e5)) end]])
+memory("senders of messages that wait", [[
+  local text = ('x'):rep(1e5)
+  for _ = 1, 500 do green.spawn(pcall, port.send, port, text) end
+  green.sleep(1e6)]])
+connects("a flood of sockets that are kept", [[
+  local kept = {}
+  while true do
+    kept[#kept + 1] = {green.socketpair()}
+    kept[#kept + 1] = green.udp("127.0.0.1", 0)
+    if #kept > 1e4 then kept = {} end
+  end]])
+connects("a flood of sockets that are dropped", [[
+  while true do
+    pcall(green.socketpair)
+    pcall(green.udp, "127.0.0.1", 0)
+    pcall(green.connect, "127.0.0.1", 1)
+  end]])
+connects("threads that each open sockets", [[
+  while true do
+    pcall(green.spawn, function()
+      local a, b = green.socketpair()
+      if a then a:recv(1) end
+      return b
+    end)
+    green.sleep(0)
+  end]])
 attack("a flood of errors", [[
   while true do green.spawn(error, "x") green.sleep(0) end]])
 attack("a flood of control characters",
@@ -425,6 +537,19 @@ ends("an environment of one's own", [[
   local g = load("return _ENV", "x", "t", nil)
   assert(g() == nil)
   return load("return _G")() == _G]])
+ends("a limit that is reached, and left again", [[
+  local list, q = {}, green.queue()
+  local ok, err = pcall(function()
+    while true do list[#list + 1] = green.timeout(1e6) end
+  end)
+  assert(not ok and err:find "too many timeouts")
+  for _, to in ipairs(list) do to:cancel() end
+  local to <close> = green.timeout(1e6)
+  local n = 0
+  ok, err = pcall(function() while true do q:put(n) n = n + 1 end end)
+  assert(not ok and err:find "too many values in queues" and #q == n)
+  for i = 0, n - 1 do assert(q:get() == i) end
+  return q:put(1)]])
 ends("random numbers of others", [[
   math.randomseed(1)
   local a = math.random(1 << 40)

@@ -33,15 +33,16 @@ local function run(a)
   green.config {preempt = 0.002, grace = GRACE}
   local others = green.sandbox {}
   local box = green.sandbox {
-    grants = {"output", "coroutine"}, limits = {threads = 200},
-    print = function() end, globals = {home = HOME},
+    grants = {"output", "coroutine", a.connect and "connect"},
+    limits = {threads = 200, timers = 200, descriptors = 20, items = 1000},
+    print = function() end, globals = {home = HOME, port = green.port(3)},
   }
   others:spawn(witness)
-  local t = box:spawn(a.text)
+  local started = {box:spawn(a.text)}
   local errors = 0
   green.on_error(function() errors = errors + 1 end)
   if a.ends then
-    local ok, result = t:join(30)
+    local ok, result = started[1]:join(30)
     assert.is_true(ok, tostring(result))
     assert.is_true(result)
   else
@@ -50,10 +51,19 @@ local function run(a)
       return (others.env.rounds or 0) > from + 10
     end)
   end
+  local counts = box:stats()
+  assert(counts.timers <= 200 and counts.descriptors <= 20
+    and counts.items <= 1000)
   box:kill "enough"
   wait_until("it outlives its kill", function()
     if box:stats().threads > 0 then box:kill() end
     return box:stats().threads == 0
+  end)
+  box.env, started[1] = nil, nil
+  wait_until("what it had", function()
+    collectgarbage()
+    counts = box:stats()
+    return counts.timers + counts.descriptors + counts.items == 0
   end)
   others:kill()
   wait_until("the others' end", function()

@@ -29,7 +29,7 @@ static uint64_t factor(void) {
 struct attack {
   char name[200];
   char *text;
-  int memory, ends;
+  int memory, ends, connect;
 };
 
 static struct green_hub *hub;
@@ -54,6 +54,7 @@ static lua_State *open_state(const struct green_lua_limits *limits) {
       "green = require 'green'\n"
       "green.config {grace = 0.05}\n"
       "green.on_error(function() end)\n"
+      "port = green.port(3)\n"
       "home = debug.getinfo(green.threads, 'S').source\n"
       "  :gsub('green/thread/.*', '')");
   return L;
@@ -86,10 +87,13 @@ static void on_end(lua_State *L, int status, int nresults, void *arg) {
 }
 
 static int start(lua_State *L, const struct attack *a) {
-  int r = green_lua_sandbox(L, GREEN_LUA_OUTPUT | GREEN_LUA_COROUTINE);
+  unsigned grants = GREEN_LUA_OUTPUT | GREEN_LUA_COROUTINE;
+  int r = green_lua_sandbox(L, grants | (a->connect ? GREEN_LUA_CONNECT : 0));
   if (r == LUA_OK) {
     lua_getglobal(L, "home");
     lua_setfield(L, -2, "home");
+    lua_getglobal(L, "port");
+    lua_setfield(L, -2, "port");
     r = green_lua_load_in(L, -1, a->text, strlen(a->text), "=script");
   }
   if (r != LUA_OK) {
@@ -108,7 +112,10 @@ static void attack(const struct attack *a) {
                                     .memory = 8 * MB,
                                     .threads = 2000,
                                     .coroutines = 2000,
-                                    .slice = 2000000};
+                                    .slice = 2000000,
+                                    .timers = 200,
+                                    .descriptors = 20,
+                                    .items = 1000};
   struct green_lua_usage used;
   lua_State *L = open_state(&limits);
   lua_Integer from = rounds();
@@ -127,6 +134,12 @@ static void attack(const struct attack *a) {
   if (!CHECK(a->ends ? ended == 0 : rounds() >= from + 20, a->name))
     printf("# others have no turn\n");
   green_lua_used(L, &used, sizeof used);
+  if (!CHECK(used.timers <= 200 && used.descriptors <= 20 &&
+                 used.items <= 1000 && used.messages <= 8 * MB,
+             a->name))
+    printf("# %d timers, %d descriptors, %d items, %zu bytes in messages\n",
+           (int)used.timers, (int)used.descriptors, (int)used.items,
+           used.messages);
   began = uv_hrtime();
   if (!CHECK(green_lua_close(L) == 0, a->name)) printf("# would not end\n");
   printf("# gap %d ms, most %d KB, %d forced, %d ended, close %d ms\n",
@@ -148,7 +161,9 @@ static void read_attack(lua_State *L, struct attack *a) {
   a->memory = lua_toboolean(L, -1);
   lua_getfield(L, -4, "ends");
   a->ends = lua_toboolean(L, -1);
-  lua_pop(L, 5);
+  lua_getfield(L, -5, "connect");
+  a->connect = lua_toboolean(L, -1);
+  lua_pop(L, 6);
 }
 
 static int is_chosen(int i, int only) {
