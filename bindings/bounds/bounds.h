@@ -9,6 +9,7 @@
 
 /* The uses of ticks, each with a time in ns of CPU; 0: off. */
 enum lg_tick_use {
+  LG_TICK_ALLOC,   /* asked for by lg_tick_soon() alone */
   LG_TICK_PROFILE, /* the time between two samples */
   LG_TICK_WATCHDOG,
   LG_TICK_LONG,
@@ -23,6 +24,8 @@ enum lg_tick_use {
  * hub's OS thread; never raise. */
 const char *lg_ticks_set(struct lg *G, enum lg_tick_use use, uint64_t ns);
 uint64_t lg_ticks_get(const struct lg *G, enum lg_tick_use use);
+/* Makes G->ticks, if need be, without a tick. */
+const char *lg_ticks_know(struct lg *G);
 /* Ticks that did nothing because the program has a hook of its own. */
 uint64_t lg_ticks_skipped(const struct lg *G);
 /* Before the hub goes. */
@@ -49,12 +52,16 @@ void lg_box_entered(struct lg *G, struct lg_account *a);
 /* fuel.c: when the state closes. */
 void lg_fuel_free(struct lg *G);
 
+/* alloc_profile.c: when the state closes. */
+void lg_alloc_profile_free(struct lg *G);
+
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */
 void lg_open_ticks(lua_State *L);
 void lg_open_preempt(lua_State *L);
 void lg_open_overrun(lua_State *L);
 void lg_open_cpu_profile(lua_State *L);
+void lg_open_alloc_profile(lua_State *L);
 void lg_open_sandbox(lua_State *L);
 void lg_open_fuel(lua_State *L);
 void lg_open_watchdog(lua_State *L);

@@ -266,10 +266,21 @@ static int is_due(const struct lg_ticks *T, const struct lg *G, int use) {
          (use == LG_TICK_WATCHDOG && is_overdue(T, T->armed_switches));
 }
 
+lua_State *lg_tick_soon(struct lg *G) {
+  lua_State *L;
+  enum armed armed;
+  if (!G->ticks || !lg_current(G)) return NULL;
+  if (!(L = running(G->hub))) L = G->main;
+  armed = arm(G->ticks, L);
+  note_armed(G->ticks, G->hub, armed);
+  return armed == IN_THE_WAY ? NULL : L;
+}
+
 /* Each use may switch away, and then the others are not due any more. */
 static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
   uint64_t sample = take_sample(G->ticks, L, G);
   int use, again = 0;
+  if (G->allocs) G->tick_acts[LG_TICK_ALLOC](L, G, ar, 0);
   if (sample && G->tick_ns[LG_TICK_PROFILE])
     G->tick_acts[LG_TICK_PROFILE](L, G, ar, sample);
   for (use = LG_TICK_PROFILE + 1; use < LG_TICK_USES && G->ticks; use++)
@@ -489,12 +500,20 @@ const char *lg_ticks_set(struct lg *G, enum lg_tick_use use, uint64_t ns) {
   return why;
 }
 
-const char *lg_ticks_interruptible(struct lg *G) {
+const char *lg_ticks_know(struct lg *G) {
   const char *why = green_elsewhere(G->hub);
+  if (why || G->ticks) return why;
+  pthread_mutex_lock(&lock);
+  why = get_ticks(G);
+  pthread_mutex_unlock(&lock);
+  return why;
+}
+
+const char *lg_ticks_interruptible(struct lg *G) {
+  const char *why = lg_ticks_know(G);
   if (why) return why;
   pthread_mutex_lock(&lock);
-  why = G->ticks ? NULL : get_ticks(G);
-  if (!why) why = be_interruptible(G->ticks);
+  why = be_interruptible(G->ticks);
   pthread_mutex_unlock(&lock);
   return why;
 }

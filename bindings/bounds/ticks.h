@@ -58,6 +58,9 @@ struct lg_ticks {
 /* Takes the signal for interruptions. 0, or why not. */
 const char *lg_ticks_interruptible(struct lg *G);
 
+/* Sets the hook of the coroutine that runs, in the midst of Lua perhaps, and
+ * returns that. NULL: none runs, or its hook is the program's. */
+lua_State *lg_tick_soon(struct lg *G);
 /* ns of CPU time since the hook was set. Where Lua runs. */
 uint64_t lg_tick_delay(const struct lg_ticks *T);
 /* preempt.c: the thread goes to the end of the queue, if it may block; it has

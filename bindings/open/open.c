@@ -107,6 +107,7 @@ static void open_core(lua_State *L) {
   lg_open_preempt(L);
   lg_open_overrun(L);
   lg_open_cpu_profile(L);
+  lg_open_alloc_profile(L);
   lg_open_trace(L);
   lg_open_watchdog(L);
   lg_open_figures(L);

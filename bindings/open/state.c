@@ -47,6 +47,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_fuel_free(G);
   lg_terms_off(G);
   lg_watchdog_off(G);
+  lg_alloc_profile_free(G);
   lg_ticks_off(G);
   lg_sockets_shut(L, G);
   lg_dump_signal_off(G);

@@ -73,6 +73,7 @@ struct lg {
   /* While top or a profile is on: a thread has ended; see watch/. */
   void (*watch_end)(struct lg *G, struct green_thread *t);
   struct lg_profile *profile; /* of waits, while it is on */
+  struct lg_allocs *allocs;   /* their profile, once it was on */
   struct lg_tally *tally;     /* of those that ended */
   struct lg_sites *sites;     /* where threads are spawned */
   struct {

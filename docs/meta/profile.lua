@@ -9,9 +9,9 @@ local green = {}
 
 --- Stacks with their weights: `name;file:line f;file:line g;[what] 12`, the
 --- outermost function first, each by the line where it begins, at most 32.
---- flamegraph.pl, speedscope and inferno take that. A weight is microseconds.
---- `blocked` and `wall` use no signal, and look at a stack only at the end of
---- waits of a millisecond or more.
+--- flamegraph.pl, speedscope and inferno take that. A weight is microseconds,
+--- or bytes. `blocked` and `wall` use no signal, and look at a stack only at
+--- the end of waits of a millisecond or more.
 ---@class green.profile
 ---@field kinds table<string, table>  what there is to choose from
 local profile = {}
@@ -19,10 +19,13 @@ local profile = {}
 ---@class green.profile_options
 ---@field what? string  "cpu": samples of CPU time; "blocked": waits, for what
 --- and where, those under way at the end included; "wall": these, and what ran,
---- at the place where it left; "cpu"
+--- at the place where it left; "alloc": bytes that were allocated, freed or
+--- not; "cpu"
 ---@field by? "name"|"thread"  the first word of a stack: "fetch" or "#7 fetch";
 --- "name"
 ---@field hz? number  samples for each second of CPU time, 1 to 1000; 99
+---@field bytes? integer  allocated between two samples, on average, 1024 to
+--- 2^40; 524288
 
 --- Begins a profile. Never switches. Raises if one is on, and for bad options.
 ---@param opts? green.profile_options

@@ -20,7 +20,8 @@ local profile = {}
 ---@class green.profile.kind
 ---@field begin fun(opts: table)
 ---@field finish fun(): table, string, number
-local kinds = {cpu = require "green.bounds.cpu"}
+local kinds = {cpu = require "green.bounds.cpu",
+               alloc = require "green.bounds.alloc"}
 profile.kinds = kinds
 
 --- The kind that is on.
@@ -36,7 +37,8 @@ kinds.wall = {
   finish = kinds.blocked.finish,
 }
 
-local known <const> = {what = "string", by = "string", hz = "number"}
+local known <const> = {what = "string", by = "string", hz = "number",
+                       bytes = "integer"}
 
 local function one_of(value, allowed, name)
   if allowed[value] then return value end
@@ -48,13 +50,16 @@ local function one_of(value, allowed, name)
 end
 
 --- Begins a profile. Raises if one is on.
----@param opts? {what: string, by: string, hz: number}
+---@param opts? {what: string, by: string, hz: number, bytes: integer}
 function profile.start(opts)
   opts = check.options(opts, known, 1, "start")
   local what = one_of(opts.what or "cpu", kinds, "what")
   one_of(opts.by or "name", {name = true, thread = true}, "by")
   if opts.hz and not (opts.hz >= 1 and opts.hz <= 1000) then
     check.misuse("'hz' in 'start' is from 1 to 1000")
+  end
+  if opts.bytes and not (opts.bytes >= 1024 and opts.bytes <= 1 << 40) then
+    check.misuse("'bytes' in 'start' is from 1024 to 2^40")
   end
   if running then check.misuse "a profile is on already" end
   kinds[what].begin(opts)

@@ -43,6 +43,83 @@ describe("green.profile", function()
   end)
 end)
 
+describe("green.profile of allocations", function()
+  local function strings(n)
+    local list = {}
+    for i = 1, n do list[i] = ("x"):rep(1000) .. i end
+    return #list
+  end
+  -- no tail calls, which leave no trace
+  local function much()
+    local n = strings(300)
+    return n
+  end
+  local function little()
+    local n = strings(100)
+    return n
+  end
+  local function both()
+    for _ = 1, 60 do
+      much()
+      little()
+    end
+  end
+
+  plain_it("tells which stacks allocate how many bytes", function()
+    local text = profiled({what = "alloc", bytes = 16384}, function()
+      local t = green.spawn(both)
+      t.name = "worker"
+      t:join()
+    end)
+    local a, b = weight(text, "^worker;.* much;.* strings$"),
+      weight(text, "^worker;.* little;.* strings$")
+    -- each string is made twice: by rep and by ..
+    assert.is_true(a + b > 60 * 400 * 2000 * 0.9, text)
+    assert.is_true(a / b > 2.4 and a / b < 3.8, text)
+  end)
+
+  plain_it("does so in coroutines, in main, and for C functions", function()
+    local text = profiled({what = "alloc", bytes = 1024, by = "thread"},
+      function()
+        coroutine.wrap(function() much() end)()
+        table.sort({2, 1}, function(a, b)
+          little()
+          return a < b
+        end)
+        local list = {}
+        for i = 1, 2000 do table.insert(list, i) end
+      end)
+    assert.is_true(weight(text, "^#1 main;.* much;") > 300000, text)
+    assert.is_true(weight(text, "^#1 main;.*%[C%] sort;.* little;") > 100000)
+    assert.is_true(weight(text, "^#1 main;.*profile_spec.lua:%d+$") > 16000)
+  end)
+
+  plain_it("says what it could not see, and leaves a debugger's hook alone",
+    function()
+      local calls = 0
+      local co = coroutine.wrap(function()
+        debug.sethook(function() calls = calls + 1 end, "c")
+        much()
+        debug.sethook()
+      end)
+      local text = profiled({what = "alloc", bytes = 1024}, co)
+      assert.is_true(calls > 100)
+      assert.is_true(weight(text, "^%(elsewhere%)$") > 300000, text)
+    end)
+
+  plain_it("may run beside others, again and again", function()
+    for _ = 1, 3 do
+      local text = profiled({what = "alloc", bytes = 1024}, function()
+        help.with_config({preempt = 0.01}, much)
+        local t = green.spawn(little)
+        t:join()
+      end)
+      assert.is_true(weight(text, "strings$") > 500000, text)
+      much()
+    end
+  end)
+end)
+
 describe("green.profile of waits", function()
   it("folds the stack of each wait, with its time", function()
     local text = profiled({what = "blocked"}, function()
@@ -152,6 +229,7 @@ describe("green.profile of waits", function()
     assert.has_error(function() profile.start {what = "nothing"} end)
     assert.has_error(function() profile.start {what = "wall", by = "id"} end)
     assert.has_error(function() profile.start {what = "wall", hz = 0} end)
+    assert.has_error(function() profile.start {bytes = 1} end)
     assert.has_error(function() profile.stop() end)
     profile.start {what = "wall"}
     assert.has_error(function() profile.start {what = "wall"} end)
