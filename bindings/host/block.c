@@ -21,6 +21,7 @@
 #include "runtime/limits.h"
 #include "runtime/nested.h"
 #include "runtime/object.h"
+#include "runtime/park.h"
 #include "runtime/refusal.h"
 #include "runtime/site.h"
 #include "runtime/wait.h"
@@ -73,6 +74,7 @@ static uint64_t deadline_of(double seconds) {
 int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds) {
   struct lg *G = seconds == 0 ? find_open(L) : may_keep(L, NAME);
   int r = green_wait_fd(G->hub, fd, event, deadline_of(seconds));
+  if (seconds != 0) lg_kept(G);
   if (r < 0) lg_raise_code(L, G, r, NAME);
   return r;
 }
@@ -80,6 +82,7 @@ int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds) {
 void green_lua_sleep(lua_State *L, double seconds) {
   struct lg *G = may_keep(L, "sleep");
   int r = green_sleep(G->hub, lg_deadline(seconds));
+  lg_kept(G);
   if (r >= 0) return;
   lg_raise_code(L, G, r, "sleep");
   if (r != UV_ECANCELED) luaL_error(L, "%s", green_strerror(r));

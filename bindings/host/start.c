@@ -321,7 +321,9 @@ static int await_end(lua_State *L, struct lg *G, int at, uint64_t deadline) {
   int r = 0;
   if (!t) return 0;
   if (deadline > 0) r = may_wait(L, G);
-  if (r == 0) r = green_join(G->hub, t, deadline, NULL);
+  if (r < 0) return r;
+  r = green_join(G->hub, t, deadline, NULL);
+  if (deadline > 0) lg_kept(G);
   if (r < 0) return r;
   /* Others may have used the stack meanwhile. */
   return lg_to_handle(L, at) == h ? 0 : UV_EINVAL;

@@ -18,6 +18,7 @@
 
 #include "net/socket.h"
 #include "runtime/interrupt.h"
+#include "runtime/park.h"
 
 static const char RESOLVER[] = "resolver"; /* keys of the registry */
 static const char ASK[] = "ask";
@@ -48,6 +49,7 @@ static int ask_system(lua_State *L, struct lg *G, const struct lg_query *q,
   r = green_getaddrinfo(G->hub, q->host, q->port, &hints, q->deadline, list);
   if (lg_socket_scarce(L, -r))
     r = green_getaddrinfo(G->hub, q->host, q->port, &hints, q->deadline, list);
+  lg_kept(G);
   if (r < 0) lg_raise_code(L, G, r, q->what);
   return r;
 }
@@ -150,9 +152,10 @@ const char *lg_getaddrinfo(lua_State *L, struct lg *G,
   if (!G->net->has_resolver || q->system || !q->host ||
       q->flags & AI_NUMERICHOST || is_numeric(G, q->host))
     return why_not(ask_system(L, G, q, list));
-  if (q->deadline)
+  if (q->deadline) {
     lg_may_keep(L, G, q->what);
-  else if (!lg_current(G))
+    lg_kept(G); /* other functions do the waiting */
+  } else if (!lg_current(G))
     return why_not(UV_ETIMEDOUT);
   return ask_program(L, G, q, list);
 }
@@ -171,6 +174,7 @@ const char *lg_getnameinfo(lua_State *L, struct lg *G, const char *what,
   if (lg_socket_scarce(L, -r))
     r = green_getnameinfo(G->hub, a, size, flags, deadline, host, host_size,
                           service, service_size);
+  lg_kept(G);
   if (r < 0) lg_raise_code(L, G, r, what);
   return why_not(r);
 }

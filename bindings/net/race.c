@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "net/socket.h"
+#include "runtime/park.h"
 
 /* Ns before the next attempt begins: RFC 8305's Connection Attempt Delay, and
  * the least that it allows. */
@@ -185,6 +186,7 @@ static int wait_for_some(lua_State *L, struct race *r) {
   r->s->connecting = lg_running(r->G);
   code = green_fd_wait_any(r->G->hub, r->watched, r->n, GREEN_WRITABLE, until);
   r->s->connecting = NULL;
+  lg_kept(r->G);
   return code < 0 ? code : 0;
 }
 

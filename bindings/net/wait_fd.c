@@ -12,6 +12,7 @@
 
 #include "net/socket.h"
 #include "runtime/interrupt.h"
+#include "runtime/park.h"
 
 /* The descriptor at index 1, or that of an object with getfd. */
 static int fd_of(lua_State *L) {
@@ -64,6 +65,7 @@ static int l_wait_fd(lua_State *L) {
   } else {
     lg_may_keep(L, G, "wait_fd");
     r = green_wait_fd(G->hub, fd, event, deadline);
+    lg_kept(G);
   }
   if (r < 0) return wait_failed(L, G, r);
   lua_pushboolean(L, 1);

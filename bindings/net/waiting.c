@@ -14,6 +14,7 @@
 #include "runtime/interrupt.h"
 #include "runtime/refusal.h"
 #include "thread/thread.h"
+#include "runtime/park.h"
 
 /* The descriptor is watched from the first wait on, and stays so. */
 int lg_socket_watch(struct lg *G, struct lg_socket *s) {
@@ -162,6 +163,7 @@ int lg_connect_wait(lua_State *L, struct lg *G, struct lg_socket *s,
   if ((r = lg_keep(L, G)) < 0) return r;
   if (!s->f && (r = green_fd_open(G->hub, s->fd, &s->f)) < 0) return r;
   r = green_fd_wait(G->hub, s->f, GREEN_WRITABLE, deadline);
+  lg_kept(G);
   if (r < 0) return r;
   if (s->fd < 0) return UV_EBADF;
   assert(s->f); /* it goes with the descriptor */
@@ -177,6 +179,7 @@ int lg_connect_pause(lua_State *L, struct lg *G, struct lg_socket *s,
   if ((r = lg_keep(L, G)) < 0) return r;
   if (*pause < 100000000) *pause *= 2;
   r = green_sleep(G->hub, deadline - now < *pause ? deadline : now + *pause);
+  lg_kept(G);
   if (r < 0) return r;
   return s->fd < 0 ? UV_EBADF : 0;
 }

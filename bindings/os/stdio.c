@@ -81,6 +81,7 @@ int lg_file_wait(lua_State *L, struct lg *G, int fd, int event,
   if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);
   green_keep_note(G->hub, L);
   r = green_wait_fd(G->hub, fd, event, GREEN_FOREVER);
+  lg_kept(G);
   if (r < 0) lg_raise_code(L, G, r, what);
   return r;
 }

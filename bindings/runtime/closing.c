@@ -12,6 +12,7 @@
  */
 #include "runtime/closing.h"
 #include "runtime/object.h"
+#include "runtime/park.h"
 #include "runtime/runtime.h"
 
 /* The last state on a hub of its own ends everything there. */
@@ -30,6 +31,7 @@ int lg_drain(lua_State *L, struct lg *G) {
   if (lg_current(G)) /* where the drain waits, for reports */
     green_keep_note(G->hub, L);
   left = drain(G);
+  if (lg_current(G)) lg_kept(G);
   if (left < 0 && !green_elsewhere(G->hub))
     left = green_family_abandon(&G->family);
   assert(G->drained == 1); /* a drain starts no other drain */

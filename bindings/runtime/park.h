@@ -87,4 +87,11 @@ static inline int lg_stay(lua_State *L, struct lg *G) {
   return (int)green_keep(G->hub);
 }
 
+/* After a call of the core's that keeps the stack if it has to wait, and that a
+ * note of L stood before: a coroutine may be gone before the next wait, which
+ * perhaps has no note of its own. */
+static inline void lg_kept(struct lg *G) {
+  if (G->hub) green_keep_note(G->hub, NULL);
+}
+
 #endif
