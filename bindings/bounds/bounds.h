@@ -37,6 +37,11 @@ const char *lg_watchdog_set(struct lg *G, uint64_t ns);
 void lg_watchdog_off(struct lg *G);
 void lg_watchdog_alert(struct green_hub *hub);
 
+/* stuck.c: after a change of the option dump_signal, and when it is off as the
+ * state closes. Never fails: without signals for ticks the loop alone writes
+ * dumps. */
+void lg_stuck_set(struct lg *G);
+
 /* overrun.c: puts the limits of time in G->limits into force. 0, or why that is
  * impossible. lg_terms_off: before the hub goes. */
 const char *lg_terms_set(struct lg *G);

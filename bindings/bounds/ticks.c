@@ -57,6 +57,10 @@ struct lg_ticks *lg_ticks_of(const struct green_hub *hub) {
   return NULL;
 }
 
+struct lg_ticks *lg_ticks_at(int i) {
+  return i < atomic_load(&first_unused) ? &all[i] : NULL;
+}
+
 /* --- in the signal handler --- */
 
 static void tick_hook(lua_State *L, lua_Debug *ar);
@@ -132,6 +136,14 @@ static void set_hook(struct lg_ticks *T, struct green_hub *hub) {
   if (!lg_is_lua(green_hot(hub)->current)) arm_mains(T, hub);
 }
 
+void lg_tick_arm(struct lg_ticks *T, struct green_hub *hub) {
+  T->now = cpu_time();
+  if (green_hot(hub)->current)
+    set_hook(T, hub);
+  else
+    arm_mains(T, hub);
+}
+
 /* --- samples for a profile --- */
 
 /* The coroutine's sample, or the one in its place that is oldest. */
@@ -198,17 +210,19 @@ static void interrupt(struct lg_ticks *T, struct green_hub *hub) {
     __atomic_store_n(&T->interrupt, 0, __ATOMIC_RELAXED);
     return;
   }
-  T->now = cpu_time();
-  set_hook(T, hub);
+  lg_tick_arm(T, hub);
 }
 
-static int is_ours(const struct lg_ticks *T) {
-  return T >= all && T < all + MOST_HUBS;
+/* Of which ticks, or of what they have, does the signal tell? NULL: somebody
+ * else uses it, too. SIGURG tells of urgent data. */
+static struct lg_ticks *told_by(const siginfo_t *info) {
+  uintptr_t at = (uintptr_t)info->si_value.sival_ptr - (uintptr_t)all;
+  if (info->si_code != SI_TIMER && info->si_code != SI_QUEUE) return NULL;
+  return at < sizeof all ? &all[at / sizeof *all] : NULL;
 }
 
-/* Somebody else may use the signal, too: SIGURG tells of urgent data. */
-static void pass_on(int number, siginfo_t *info, void *context) {
-  const struct sigaction *former = &signals[number].former;
+void lg_pass_on(const struct sigaction *former, int number, siginfo_t *info,
+                void *context) {
   if (former->sa_flags & SA_SIGINFO)
     former->sa_sigaction(number, info, context);
   else if (former->sa_handler != SIG_DFL && former->sa_handler != SIG_IGN)
@@ -216,13 +230,15 @@ static void pass_on(int number, siginfo_t *info, void *context) {
 }
 
 static void on_tick(int number, siginfo_t *info, void *context) {
-  struct lg_ticks *T = info->si_value.sival_ptr;
+  struct lg_ticks *T = told_by(info);
   struct green_hub *hub;
   int error = errno;
-  if ((info->si_code != SI_TIMER && info->si_code != SI_QUEUE) || !is_ours(T))
-    pass_on(number, info, context);
+  if (!T)
+    lg_pass_on(&signals[number].former, number, info, context);
   else if (!(hub = atomic_load(&T->hub)))
     errno = error; /* it came late */
+  else if (info->si_value.sival_ptr == &T->stuck && T->stuck.fired)
+    T->stuck.fired(T, hub);
   else if (info->si_code == SI_TIMER)
     look(T, hub);
   else
@@ -289,10 +305,17 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar) {
   return again;
 }
 
+/* A dump is for code of the host's, too. */
+static int work(lua_State *L, struct lg *G, lua_Debug *ar) {
+  lg_tick_act *dump = G->ticks->stuck.act;
+  int again = dump ? dump(L, G, ar, 0) : 0;
+  return lg_current(G) ? act(L, G, ar) || again : again;
+}
+
 void lg_tick_if_asked(lua_State *L, struct lg *G, lua_Debug *ar) {
   if (!know_ticks(G) || !G->ticks->asked) return;
   G->ticks->asked = 0;
-  if (act(L, G, ar)) G->ticks->asked = 1;
+  if (work(L, G, ar)) G->ticks->asked = 1;
 }
 
 /* In the library's code the hook stays until that is left, as it is: to set it
@@ -307,9 +330,9 @@ static void tick_hook(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
   if (lingers(L, G, ar)) return;
   lua_sethook(L, NULL, 0, 0);
-  if (!G || !G->hub || !lg_current(G) || !know_ticks(G)) return;
+  if (!G || !G->hub || !know_ticks(G)) return;
   G->ticks->lingers = NULL;
-  if (!act(L, G, ar) || lua_gethook(L)) return;
+  if (!work(L, G, ar) || lua_gethook(L)) return;
   if (G->ticks) G->ticks->lingers = L;
   lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
 }
@@ -428,6 +451,7 @@ static const char *get_ticks(struct lg *G) {
     T->long_of = NULL;
     T->hub_ns = 0;
     memset((void *)T->samples, 0, sizeof T->samples);
+    memset((void *)&T->stuck, 0, sizeof T->stuck);
     T->switches = UINT64_MAX; /* the first tick begins a run */
     atomic_store(&T->hub, G->hub);
   }

@@ -5,12 +5,28 @@
 #ifndef LG_TICKS_H
 #define LG_TICKS_H
 
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "bounds/bounds.h"
 
 /* A coroutine may wait between a tick and its hook. */
 enum { LG_SAMPLES = 8 };
+
+/* Of a dump for which the loop does not turn: stuck.c. */
+struct lg_ticks;
+struct lg_stuck {
+  uint64_t signals; /* that ask for one, as bits */
+  int timer, made;
+  /* The timer has fired, on the hub's OS thread. */
+  void (*fired)(struct lg_ticks *T, struct green_hub *hub);
+  /* The hook has, in any code; 1: not now, but soon. */
+  lg_tick_act *act;
+  /* In the handlers: a signal has come, since when, how often the timer has
+   * fired since; the hook is to write the dump; the program has another one. */
+  volatile int pending, stage, wants, in_the_way;
+  volatile uint64_t asked_at;
+};
 
 /* One for each hub that has, or had, ticks. The memory is never freed: a signal
  * that is on its way may come late. The handler writes the volatile fields, the
@@ -54,6 +70,7 @@ struct lg_ticks {
   } samples[LG_SAMPLES];
   volatile uint64_t hub_ns;
   int next_sample;
+  struct lg_stuck stuck;
 };
 /* Takes the signal for interruptions. 0, or why not. */
 const char *lg_ticks_interruptible(struct lg *G);
@@ -61,7 +78,7 @@ const char *lg_ticks_interruptible(struct lg *G);
 /* Sets the hook of the coroutine that runs, in the midst of Lua perhaps, and
  * returns that. NULL: none runs, or its hook is the program's. */
 lua_State *lg_tick_soon(struct lg *G);
-/* ns of CPU time since the hook was set. Where Lua runs. */
+/* ns of CPU time since the hook was set. Async-signal-safe. */
 uint64_t lg_tick_delay(const struct lg_ticks *T);
 /* preempt.c: the thread goes to the end of the queue, if it may block; it has
  * run for `ran` ns. 1: not now, but soon. The second: how long it has computed
@@ -72,7 +89,14 @@ uint64_t lg_stretch(struct lg *G, struct green_thread *t, uint64_t ran);
  * that found it in their way. */
 void lg_tick_shares(lua_Hook hook);
 void lg_tick_if_asked(lua_State *L, struct lg *G, lua_Debug *ar);
-/* Those of a hub, or NULL. */
+/* Those of a hub, or NULL; and the i-th of all, or NULL. Async-signal-safe, as
+ * the following two are. */
 struct lg_ticks *lg_ticks_of(const struct green_hub *hub);
+struct lg_ticks *lg_ticks_at(int i);
+/* In a handler on the hub's OS thread: what runs there gets the hook. */
+void lg_tick_arm(struct lg_ticks *T, struct green_hub *hub);
+/* To the handler that had the signal before. */
+void lg_pass_on(const struct sigaction *former, int number, siginfo_t *info,
+                void *context);
 
 #endif

@@ -139,6 +139,7 @@ static void set_dump_signal(lua_State *L, struct lg *G,
                             const struct row *row) {
   (void)row;
   lg_dump_signal_set(L, G);
+  lg_stuck_set(G);
 }
 
 /* Milliseconds, as seconds; 0 is none. */

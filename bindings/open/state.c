@@ -46,11 +46,12 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_drain(L, G);
   lg_fuel_free(G);
   lg_terms_off(G);
+  lg_dump_signal_off(G);
+  lg_stuck_set(G);
   lg_watchdog_off(G);
   lg_alloc_profile_free(G);
   lg_ticks_off(G);
   lg_sockets_shut(L, G);
-  lg_dump_signal_off(G);
   lg_profile_drop(G);
   lg_scopes_leave(G);
   lg_locks_drop(G);

@@ -81,6 +81,7 @@ struct lg {
     uint32_t place, others;
   } defined;
   struct lg_dump_signal *dump_signal; /* while it is on */
+  int (*wants_dump)(struct lg *G);    /* the loop turns: is it to write one? */
   struct lg_ticks *ticks;             /* once they were on */
   lua_Hook tick;                      /* their hook, or NULL */
   uint64_t tick_ns[LG_TICKS];         /* by use, in ns of CPU; 0: not used */
@@ -106,6 +107,7 @@ struct lg {
   const char *refuse;    /* the reason to refuse blocking just now, or NULL */
   uint8_t has_main;      /* the hub has */
   uint8_t cpu_by_thread; /* its profile of the CPU: "#7 name" */
+  uint8_t dumped;        /* a hook has written the dump that was asked for */
   uint8_t watch_quiet;   /* it reports itself what the watchdog sees */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t calls_back; /* the host, with the helper in use */

@@ -46,7 +46,7 @@ static void on_dump_signal(uv_signal_t *handle, int number) {
   struct lg_dump_signal *w = handle->data;
   struct lg *G = w->G;
   (void)number;
-  if (!G || G->drained) return;
+  if (!G || G->drained || (G->wants_dump && !G->wants_dump(G))) return;
   if (lg_protected(G, spawn_dump, NULL) != LUA_OK)
     green_report("luagreen: memory was short for the dump\n");
 }
@@ -139,6 +139,10 @@ void lg_dump_signal_set(lua_State *L, struct lg *G) {
     lg_dump_signal_off(G);
     luaL_error(L, "dump_signal: %s", green_strerror(r));
   }
+}
+
+int lg_dump_signal_number(const struct lg *G) {
+  return G->dump_signal ? names[G->dump_signal->name].number : 0;
 }
 
 void lg_dump_signal_get(lua_State *L, struct lg *G) {

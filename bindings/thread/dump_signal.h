@@ -11,6 +11,8 @@
  * name or false, and raises if it is neither; the second pushes it. */
 void lg_dump_signal_set(lua_State *L, struct lg *G);
 void lg_dump_signal_get(lua_State *L, struct lg *G);
+/* Its number; 0: it is off. */
+int lg_dump_signal_number(const struct lg *G);
 /* Restores the signal, before the hub goes. */
 void lg_dump_signal_off(struct lg *G);
 

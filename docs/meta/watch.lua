@@ -32,9 +32,11 @@ function green.dump(file) end
 --- a put beyond it raises, where it would not wait. 0: any number; 0
 ---@field dump_signal? string|false  a signal that makes the program write a
 --- dump to stderr, such as "USR1" or "SIGUSR1": one of USR1, USR2, HUP, QUIT,
---- TERM, ALRM, CONT, WINCH, URG, IO, PROF and VTALRM. A thread that computes
---- delays it, unless `preempt` is set, and `watchdog` names such a thread. It
---- makes no wake-ups and keeps no program running; false
+--- TERM, ALRM, CONT, WINCH, URG, IO, PROF and VTALRM. If the loop does not
+--- come to it within a second, the code that computes is stopped for it; after
+--- another one a line names the thread that is in a long call of C, and the
+--- dump follows when the call is over. It makes no wake-ups and keeps no
+--- program running; bin/luagreen sets it to "USR1" by itself; false
 
 ---@class green.stats
 ---@field uptime number  seconds since the library was opened

@@ -107,9 +107,91 @@ static void test_two(void) {
   CHECK(is_default(SIGUSR1), "until that is closed, too");
 }
 
+/* Computes in the state until its global is set, for 20 s at most. */
+static void compute_until(lua_State *L, const char *name) {
+  char chunk[200];
+  snprintf(chunk, sizeof chunk,
+           "local stop = os.clock() + 20 "
+           "while %s == 0 and os.clock() < stop do end",
+           name);
+  run_lua(L, chunk);
+}
+
+static void test_callback(void) {
+  uv_loop_t loop;
+  struct green_hub *hub = open_hub(&loop);
+  lua_State *L = open_state(hub);
+  raise(SIGUSR1);
+  compute_until(L, "dumped");
+  CHECK(dumped(L) == 1, "Lua code of the host's that computes writes a dump");
+  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK(dumped(L) == 1, "the loop writes no second one");
+  raise(SIGUSR1);
+  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK(dumped(L) == 2, "the next signal is the loop's again");
+  raise(SIGUSR1);
+  run_lua(L, "green.spawn(function() end)");
+  close_all(hub, L, &loop);
+  CHECK(is_default(SIGUSR1), "a state may close while a dump is due");
+}
+
+static int tell(lua_State *L) {
+  lua_State *other = lua_touserdata(L, lua_upvalueindex(1));
+  lua_pushinteger(L, dumped(other));
+  return 1;
+}
+
+static void test_beside(void) {
+  uv_loop_t loop;
+  struct green_hub *hub = open_hub(&loop);
+  lua_State *L = open_state(hub), *other = open_state(hub);
+  run_lua(other,
+          "green.config {dump_signal = false}"
+          " t = green.spawn(function() local stop = os.clock() + 20"
+          " while told() == 0 and os.clock() < stop do end end)");
+  lua_pushlightuserdata(other, L);
+  lua_pushcclosure(other, tell, 1);
+  lua_setglobal(other, "told");
+  raise(SIGUSR1);
+  uv_run(&loop, UV_RUN_NOWAIT);
+  while (green_live(hub) > 0) uv_run(&loop, UV_RUN_ONCE);
+  CHECK(dumped(L) == 1, "it comes while another state of the hub computes");
+  CHECK(dumped(other) == 0, "which has not asked for it");
+  green_lua_close(L);
+  lua_close(L);
+  CHECK(is_default(SIGUSR1), "the signal is free when its state is closed");
+  close_all(hub, other, &loop);
+}
+
+static void test_no_signals(void) {
+  struct green_options o = {.drive = GREEN_DRIVE_STEP, .size = sizeof o};
+  struct green_hub *hub;
+  lua_State *L;
+  o.tick_signal = -1;
+  if (green_open(&hub, &o) < 0) return;
+  L = open_state(hub);
+  raise(SIGUSR1);
+  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  while (green_live(hub) > 0) green_step(hub, 0);
+  CHECK(dumped(L) == 1, "without a signal for ticks the loop writes dumps");
+  green_lua_close(L);
+  lua_close(L);
+  CHECK(is_default(SIGUSR1), "and gives the signal back");
+  green_close(hub);
+}
+
 int main(void) {
   test_host();
   test_pending();
   test_two();
+  test_no_signals();
+  if (WITH_TSAN) {
+    SKIP("code that computes writes a dump", "TSan holds signals back");
+  } else {
+    test_callback();
+    test_beside();
+  }
   return test_end();
 }

@@ -15,6 +15,8 @@ local rawget, require, setmetatable = rawget, require, setmetatable
 --- child_failed(group, thread) the first failure in a group
 --- exit()                      main, because another thread called os.exit
 --- dump()                      the signal of config.dump_signal came
+--- dump_stuck(seconds, in_c)   it came so long ago, and the loop does not turn:
+---                             in a hook of what runs, or beside it
 --- use_resolver(f)             config.resolver was set; false: the system's
 ---@type table<string, function>
 local policy = {}
@@ -25,6 +27,7 @@ local home <const> = {
   report = "green.runtime.errors",
   swallowed = "green.runtime.errors",
   dump = "green.runtime.dump",
+  dump_stuck = "green.runtime.dump",
   blocked = "green.bounds.blocked",
   was_blocked = "green.bounds.blocked",
   use_resolver = "green.net.net",
