@@ -193,9 +193,8 @@ struct green_lua_limits {
   uint64_t slice;   /* ns that a thread computes before it is made to yield */
   uint64_t stretch; /* ns that it computes in one go before it is ended */
   uint64_t life;    /* ns from its start until it is ended, whatever it does */
-  uint32_t timers;  /* timeouts in force. What sleeps or waits, and what
-                       spawn_after will start, is a thread; a ticker has no
-                       timer */
+  uint32_t timers;  /* timeouts in force. Sleeps, waits and spawn_after
+                       count as threads; a ticker has no timer */
   uint32_t descriptors; /* open sockets, pipes and FIFOs of Lua's; beyond it
                            scripts get "too many open files" */
   uint32_t items;       /* values in all queues that are made from now on */
@@ -211,10 +210,10 @@ struct green_lua_limits {
  * lua_close(). */
 lua_State *green_lua_newstate(const struct green_lua_limits *limits,
                               lua_Alloc alloc, void *ud);
-/* [hub] Sets all limits, from now on, of any state. What is beyond a new one
- * stays. UV_ENOMEM; UV_ENOTSUP: coroutines can only be counted in a state that
- * green_lua_newstate() made, and limits of time need a signal (tick_signal).
- * Then nothing has changed. */
+/* [hub] Sets all limits, from now on, of any state. Nothing that is beyond a
+ * new limit is taken away. UV_ENOMEM; UV_ENOTSUP: coroutines can only be
+ * counted in a state that green_lua_newstate() made, and limits of time need a
+ * signal (tick_signal). Then nothing has changed. */
 int green_lua_limit(lua_State *L, const struct green_lua_limits *limits);
 
 struct green_lua_usage {

@@ -35,7 +35,7 @@
  * and then (green_options.budget), in a [thread] function, before that has any
  * effect; never if the deadline is 0.
  *
- * What a caller passes stays the caller's, and is not used after the call,
+ * A caller's arguments stay the caller's, and are not used after the call,
  * unless the comment says otherwise. The layout of the structs of green.h may
  * only grow: the library takes and fills as much as the program that calls it
  * knows, and a program may run with a library that is newer.
@@ -364,8 +364,7 @@ struct green_thread *green_fd_reader(struct green_fd *f);
 
 /* [thread] Blocks until one of n descriptors is ready and returns its index,
  * from 0. UV_EINVAL for more than GREEN_MOST_FDS; UV_EBADF if one is closed
- * meanwhile.
- * */
+ * meanwhile. */
 enum { GREEN_MOST_FDS = 16 };
 int green_fd_wait_any(struct green_hub *hub, struct green_fd *const *fds,
                       int n, int event, uint64_t deadline);
@@ -387,8 +386,7 @@ void green_fd_release(struct green_hub *hub, struct green_fd *f);
 void green_fd_forget(struct green_hub *hub, int fd);
 /* [hub] How often the kernel has refused to watch a descriptor, for its limit
  * or for memory (UV_ENOSPC, UV_ENOMEM of a wait). A server may then pause
- * accepting.
- * */
+ * accepting. */
 uint32_t green_fd_refused(struct green_hub *hub);
 /* [hub] For a thread that was woken for nothing: the events may come from a
  * former file of that number, which lives on elsewhere. Returns 0, or UV_EBADF
@@ -573,7 +571,7 @@ int green_port_receive(struct green_hub *hub, struct green_port *port,
                        uint64_t deadline, struct green_message **message);
 
 /* [any] From now on it refuses messages; those inside can still be received.
- * Whoever waits in it is woken. Holders still release it. */
+ * Threads that wait for it are woken. Holders still release it. */
 void green_port_close(struct green_port *port);
 int green_port_is_closed(struct green_port *port);
 uint32_t green_port_count(struct green_port *port); /* messages inside */

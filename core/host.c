@@ -59,7 +59,7 @@ void green__tell_host(struct green_hub *h) {
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
-/* For who watches, the hub has polled since the last batch. */
+/* The trace is told of a poll before the batch, other watchers after it. */
 static void run(struct green_hub *h) {
   if (green__unlikely(h->trace != NULL)) green__trace_polled(h, 1);
   green__run_batch(h);

@@ -336,7 +336,7 @@ struct green_hub {
   struct green__offload *offload;
   struct green__bell *bell;    /* for ports; made by the first one */
   struct green_list awaited;   /* sides of ports at which threads wait */
-  struct green_port *laggards; /* ports with places for who waits in line */
+  struct green_port *laggards; /* ports with places for those in line */
   uint64_t os_thread;          /* green__os_thread of where it was opened */
   int forks;                   /* of the process, at that time */
   uint32_t busy;               /* requests under way in other OS threads */
@@ -585,8 +585,8 @@ void green__epoll_close(struct green_hub *h);
 int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__epoll_change(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__epoll_remove(struct green_hub *h, int fd);
-/* Watches the hub's bell, edge-triggered. It is not passed on: whoever waited
- * calls green__bell_awake(). */
+/* Watches the hub's bell, edge-triggered. It is not passed on: the hub that
+ * waited calls green__bell_awake(). */
 int green__epoll_add_bell(struct green_hub *h, int fd);
 /* Sleeps for at most `ms` (-1: no limit) and passes events to
  * green__fd_event(). Returns 1 if libuv has something to do. */

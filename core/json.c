@@ -1,7 +1,7 @@
 /* json.c - texts as JSON strings.
  *
- * Names come from the program and its peers: whatever their bytes, a file with
- * them must be valid. What is not UTF-8 becomes U+FFFD.
+ * Names come from the program and its peers, so a file must be valid with any
+ * bytes in them. Bytes that are not UTF-8 become U+FFFD.
  *
  * Any OS thread.
  *

@@ -1,9 +1,9 @@
 /* lanes.c - the OS threads that do what would block the hub: look-ups, jobs.
  *
- * They are detached threads of the hub's own, apart from libuv's pool: what
- * hangs must not stop file I/O. A lane has threads of its own, and a bounded
- * number of them; a task of one lane never waits behind one of another. In a
- * lane tasks are served first come first served.
+ * They are detached threads of the hub's own, apart from libuv's pool: a job
+ * that hangs must not stop file I/O. A lane has threads of its own, and a
+ * bounded number of them; a task of one lane never waits behind one of another.
+ * In a lane tasks are served first come first served.
  *
  * If a thread is busy with a task that nobody holds any more, it does not
  * count, and another may take its place, up to a second bound.

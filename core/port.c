@@ -28,7 +28,7 @@
  *   line, not closed, a place is free  =>  lags
  *
  * The port's lock comes before the bells'. It is held while threads are woken:
- * what runs then (green_wait_kind.leave) takes no lock.
+ * the function that runs then (green_wait_kind.leave) takes no lock.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,7 +1,7 @@
 /* port_life.c - the beginning and the end of ports, and questions about them.
  *
- * A port is freed by its last holder, in whatever OS thread that is. What it
- * holds by its messages is freed after it, one after the other, because a
+ * A port is freed by its last holder, in whatever OS thread that is. Ports that
+ * it holds by its messages are freed after it, one after the other, because a
  * recursion could be as deep as a program likes.
  *
  * Opened on the hub; the rest runs on any OS thread.

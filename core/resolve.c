@@ -276,8 +276,8 @@ void green__resolver_shutdown(struct green_hub *h) {
 
 /* --- asking --- */
 
-/* A service by name is looked for in a file; what the hosts file knows is apart
- * only where it would have to wait. */
+/* A service by name is looked for in a file; names in the hosts file are apart
+ * only where they would have to wait. */
 static struct green__lane *lane_for(struct green__resolver *res,
                                     const struct green__question *q) {
   char text[NI_MAXHOST];
@@ -299,7 +299,8 @@ static struct green__lane *lane_for(struct green__resolver *res,
 
 static const struct green_wait_kind resolve_kind = {"resolve", NULL, NULL};
 
-/* Holds it until it is done: 0, and the caller lets go; or a code. */
+/* Holds the request until it is done. 0: the caller lets go of it then; else a
+ * code. */
 static int await(struct green_hub *h, struct green__lookup *l,
                  uint64_t deadline) {
   int result;

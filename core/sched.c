@@ -248,7 +248,7 @@ void green_preempt(struct green_hub *h, const struct green_wait_kind *kind,
   assert(h->stacks.idle && green__at_home(h));
   if (cold) cold->account.preempted++; /* no memory: uncounted */
   h->preempted++;
-  green__catch_up(h); /* what has come meanwhile goes before this thread */
+  green__catch_up(h); /* threads that have come meanwhile go before this one */
   green__look_soon(h);
   green_lap_begin(h, kind);
   h->on->user = note;

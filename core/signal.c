@@ -1,7 +1,7 @@
 /* signal.c - conditions of the program's own.
  *
- * A signal is the list of the threads that wait for it, and nothing else: what
- * is waited for is the program's. One of zeros has no waiters, so it needs no
+ * A signal is the list of the threads that wait for it, and nothing else: the
+ * condition is the program's own. One of zeros has no waiters, so it needs no
  * function to make it, and none to end it. It is not remembered: as nobody else
  * runs between a look at the condition and the wait, none is missed.
  *

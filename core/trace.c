@@ -1,11 +1,11 @@
 /* trace.c - the trace: a ring of the hub's newest events.
  *
  * An event holds numbers only, so that noting one takes 5 ns beside the clock;
- * names are found when the picture is drawn (timeline.c). What would be gone by
- * then has a text of its own: the name of an ended thread, and the program's
- * marks and spans. A text is counted, and goes with the last event that refers
- * to it. A span that is open while the ring overwrites its beginning stays in
- * the list of early ones.
+ * names are found when the picture is drawn (timeline.c). The name of an ended
+ * thread, and the program's marks and spans, would be gone by then, so they
+ * have texts of their own. A text is counted, and goes with the last event that
+ * refers to it. A span that is open while the ring overwrites its beginning
+ * stays in the list of early ones.
  *
  * Noting never fails: without memory for a text, the event has none.
  *

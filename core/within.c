@@ -1,7 +1,7 @@
 /* within.c - functions under a limit, and the reason of a cancellation.
  *
- * A limit is a scope of the calling thread (scope.c) around one call: what
- * blocks in it returns UV_ECANCELED from the deadline on. The caller of
+ * A limit is a scope of the calling thread (scope.c) around one call: calls
+ * that block in it return UV_ECANCELED from the deadline on. The caller of
  * green_within() learns UV_ETIMEDOUT instead, unless something further out
  * strikes too: that goes on.
  *

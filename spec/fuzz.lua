@@ -1407,8 +1407,8 @@ local function check_all(w)
   end
 end
 
---- False if some thread can run; what was found wrong counts only if it was
---- quiet to the end: a finalizer may have made somebody ready in between.
+--- False if some thread can run; a fault counts only if all was quiet to the
+--- end: a finalizer may have made somebody ready in between.
 function World:check_quiet()
   if green.stats().ready > 0 then return false end
   local failures = #self.failures
@@ -1504,7 +1504,7 @@ end
 --- Everything must end when asked to.
 function World:finish()
   self.ending = true
-  for _ = 1, 20 do -- what was about to be spawned comes late
+  for _ = 1, 20 do -- a thread that was about to be spawned comes late
     if end_actors(self) then break end
     green.sleep(1)
   end

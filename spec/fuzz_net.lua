@@ -11,9 +11,9 @@
 --- peace and read to its end delivers all of them.
 ---
 --- A relay is such a stream over two connections, between which threads copy:
---- whatever ends a copy, no byte is anywhere else than before or behind it.
+--- however a copy ends, each byte is either before or behind it.
 --- Datagrams arrive whole, at most once, and of the Unix family all in order.
---- What a select chooses can be read.
+--- A select chooses only sockets that can be read.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -34,7 +34,7 @@ local function pick(list) return list[random(#list)] end
 ---------------------------------------------------------------- content --
 
 --- Bytes with short and long lines, and zeros. No "\r", which "l" drops. The
---- length is a prime: what is repeated or left out shows.
+--- length is a prime, so repeated and missing bytes show.
 local function make_content()
   local bytes = {}
   for i = 1, 65521 do

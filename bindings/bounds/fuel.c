@@ -4,7 +4,7 @@
  * limits of time cost nothing, but depend on the machine. A tank belongs to a
  * thread; its hook goes to each coroutine that it makes, and the coroutines of
  * green threads among them are entered for the same tank (fueled). Fuel goes in
- * steps: what a coroutine does in its last one is free.
+ * steps: the work of a coroutine in its last step is free.
  *
  * A tick that finds this hook in its way asks it to do the work.
  *

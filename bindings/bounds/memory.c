@@ -1,8 +1,8 @@
 /* memory.c - the memory of a lua_State, counted and limited.
  *
  * An allocator in front of the host's counts bytes and refuses those beyond the
- * limit. What it refuses Lua tries once more after a collection of all garbage,
- * which stops everything else. Three things keep that bearable:
+ * limit. Lua tries a refused allocation once more after a collection of all
+ * garbage, which stops everything else. Three things keep that bearable:
  *
  *   - A collection begins early, in steps, whenever half of what is left has
  *     been taken, so that most programs never meet the limit.
@@ -63,7 +63,7 @@ struct memory {
     uint32_t forced;
   } hog;
   uint64_t swept_at, swept_ns; /* the last whole collection of ours */
-  /* What was refused last; NULL and 0: Lua does not try it again. */
+  /* The request refused last; NULL and 0: Lua does not try it again. */
   struct {
     void *ptr;
     size_t size;

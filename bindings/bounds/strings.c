@@ -206,8 +206,8 @@ static void check_replacement(lua_State *L) {
                    3, "string/function/table");
 }
 
-/* Replaces up to `most` matches; *changed: one at least by another text. What
- * is behind the last one is not added. */
+/* Replaces up to `most` matches; *changed: one at least by another text. The
+ * text behind the last one is not added. */
 static lua_Integer replace(struct lg_match *m, luaL_Buffer *b,
                            const struct subject *on, lua_Integer most,
                            const char **at, int *changed) {

@@ -283,7 +283,7 @@ static const struct lg_waitable get_waitable = {
     .link = get_link,
     .unlink = unlink_node};
 
-/* After an attempt, and again: what the wait needs may run finalizers. */
+/* After an attempt, and again: allocations of the wait may run finalizers. */
 static int wait_for(lua_State *L, struct lg_port *p,
                     const struct lg_waitable *w, uint64_t deadline) {
   struct lg *G = p->object.G;
@@ -355,7 +355,7 @@ static int port_put(lua_State *L) {
 
 /* --- the rest --- */
 
-/* close(): refuses further messages; what is inside can still be received. Any
+/* close(): refuses further messages; messages inside can still be received. Any
  * side may. Never switches. */
 static int port_close(lua_State *L) {
   green_port_close(self(L)->port);

@@ -8,8 +8,8 @@
  * A script stands in G->scripts until its callback is called, which happens
  * exactly once: by the chore, or when the state closes.
  *
- * None of the functions for hosts raises, whatever the memory: what may is
- * below lua_pcall().
+ * None of the functions for hosts raises, whatever the memory: code that may
+ * raise runs below lua_pcall().
  *
  * SPDX-License-Identifier: MIT
  */

@@ -16,9 +16,8 @@
 
 /* --- from Lua --- */
 
-/* C ends a string at its first zero byte: what Lua's string says beyond it
- * must not be passed over, or a program that has checked a name connects to
- * another one. */
+/* C ends a string at its first zero byte: the rest of Lua's string must not be
+ * passed over, or a program that has checked a name connects to another one. */
 static int has_zero(const char *s, size_t n) {
   return memchr(s, 0, n) != NULL;
 }
@@ -46,8 +45,8 @@ static int is_name(const char *s, size_t n) {
   return n > 0 && n <= LONGEST_NAME && !has_zero(s, n);
 }
 
-/* Digits up to 65535, or the name of a service. What else reads as a number
- * ("-1", " 80", "65616") the resolver would take modulo 65536. */
+/* Digits up to 65535, or the name of a service. The resolver would take all
+ * else that reads as a number ("-1", " 80", "65616") modulo 65536. */
 static int is_port(const char *s, size_t n) {
   char *end;
   unsigned long number;

@@ -1,10 +1,11 @@
 /* copy.c - moving bytes from a connection to another, or to a file.
  *
- * What has arrived lies in the buffer of the source, and is written from there:
- * no string is made, and no byte is ever anywhere else. So whatever cuts a copy
- * off, an interruption or a break of the other side, loses none: what was not
- * written is read by the next call, and a copy that is called again goes on. A
- * layer (TLS) on either side is written and read as any call does.
+ * Bytes that have arrived lie in the buffer of the source, and are written from
+ * there: no string is made, and no byte is ever anywhere else. So whatever cuts
+ * a copy off, an interruption or a break of the other side, loses none: the
+ * next call reads the bytes that were not written, and a copy that is called
+ * again goes on. A layer (TLS) on either side is written and read as any call
+ * does.
  *
  * The kernel could move pages instead (splice() by a pipe). It was measured
  * over loopback: 0.09 to 0.16 ns a byte in both ways where 256 KB or more are

@@ -167,7 +167,7 @@ static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
 static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
   FILE *f = file_at(L, LG_COPY_FROM);
   (void)end;        /* LG_COPY_END has it */
-  if (f) fflush(f); /* what was written by it is to be sent, too */
+  if (f) fflush(f); /* its bytes are to be sent, too */
   return begin(L, s->head.G);
 }
 

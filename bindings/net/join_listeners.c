@@ -61,7 +61,7 @@ int lg_l_join_listeners(lua_State *L) {
   n = (int)lua_rawlen(L, 1);
   luaL_argcheck(L, n > 0, 1, "listeners expected");
   s = lg_socket_new(L, G, listener(L, 1)->kind);
-  s->fd = fd = open_epoll(L, G); /* the object's: what raises leaves none */
+  s->fd = fd = open_epoll(L, G); /* the object's: an error leaves none */
   if (fd < 0) {
     s->fd = -1;
     return lg_socket_fail(L, s, -fd);

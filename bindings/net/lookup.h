@@ -28,7 +28,7 @@ struct lg_query {
 const char *lg_getaddrinfo(lua_State *L, struct lg *G,
                            const struct lg_query *q, struct addrinfo **list);
 /* The name of an address and of its port, by getnameinfo(3)'s flags; a size of
- * 0: it is not asked for. The same. */
+ * 0 asks for none. The same. */
 const char *lg_getnameinfo(lua_State *L, struct lg *G, const char *what,
                            const struct sockaddr *a, socklen_t size, int flags,
                            uint64_t deadline, char *host, size_t host_size,

@@ -4,7 +4,7 @@
  * LuaSocket has it, "*" is the one that the system chooses; for IPv6, and for
  * sockets that are not LuaSocket's, so is nil.
  *
- * Never switches. What cannot be an address is misuse and raises.
+ * Never switches. A text that cannot be an address is misuse and raises.
  *
  * SPDX-License-Identifier: MIT
  */

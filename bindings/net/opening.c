@@ -108,7 +108,7 @@ static void interrupted(lua_State *L, struct lg *G) {
   lg_write_end(G, socket_of(L));
 }
 
-/* What interrupted it was taken back: the call begins anew. */
+/* The interruption was taken back: the call begins anew. */
 static int start_again(lua_State *L) {
   const struct lg_opening *o = opening_of(L);
   lua_pop(L, NOTES);

@@ -1,8 +1,8 @@
 /* passing.c - descriptors: handed to another process, taken from one, adopted.
  *
  * A descriptor travels over a Unix connection beside bytes, of which there is
- * one at least. It is there only for the call that reads these bytes: whoever
- * reads them otherwise loses it, so recvfd refuses to go past bytes that others
+ * one at least. It is there only for the call that reads these bytes: another
+ * way to read them loses it, so recvfd refuses to go past bytes that others
  * have read already.
  *
  * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
@@ -18,8 +18,8 @@
 
 static const struct lg_op send_op, turn_op, recv_op;
 
-/* Bytes beside a descriptor, at most: what the kernel takes at once, or not.
- * Descriptors that may come at once; all but the first are closed. */
+/* Bytes beside a descriptor, at most: the kernel takes so many at once, or
+ * none. Descriptors that may come at once; all but the first are closed. */
 enum { MOST_DATA = 4096, MOST_FDS = 16 };
 
 enum { AT_END = 5 }; /* of sendfd's arguments, see lg_kept_end() */

@@ -1,7 +1,7 @@
 /* peek.c - looking at what has arrived, giving bytes back, and breaking off.
  *
- * For whoever has to tell protocols apart: what was looked at, or given back,
- * is what the next call reads.
+ * For programs that tell protocols apart: the next call reads the bytes that
+ * were looked at, or given back.
  *
  * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
  *

@@ -159,7 +159,7 @@ static int begin(lua_State *L, struct race *r) {
   code = green_fd_open(r->G->hub, fd, &r->watched[r->n]);
   if (code < 0) {
     close(fd);
-    return -code; /* libuv's are those of errno */
+    return -code; /* libuv's codes are those of errno, negated */
   }
   r->families[r->n] = a->ai_family;
   r->fds[r->n++] = fd;

@@ -2,8 +2,8 @@
  *
  * The system call is tried first. A read that was shorter than asked has
  * drained the socket, so the next one waits without trying (polling is level
- * triggered: nothing is missed). What was read is delivered from the buffer,
- * where it stays when anything cuts the call off: an interruption, or a lack
+ * triggered: nothing is missed). Bytes are delivered from the buffer,
+ * where they stay when anything cuts the call off: an interruption, or a lack
  * of memory.
  *
  * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
@@ -231,8 +231,8 @@ static int success(lua_State *L) {
   return 3;
 }
 
-/* nil, "line too long", the prefix. The bytes stay: whoever knows what to do
- * with them may read them in pieces. */
+/* nil, "line too long", the prefix. The bytes stay: a program that knows what
+ * to do with them may read them in pieces. */
 static int too_long(lua_State *L) {
   lua_pushnil(L);
   lua_pushliteral(L, "line too long");
@@ -258,7 +258,7 @@ static int take(lua_State *L, struct lg_socket *s, const struct lg_wanted *w) {
   return lg_buffered(s) > most ? too_long(L) : 0;
 }
 
-/* nil, why, partial: what came is consumed. */
+/* nil, why, partial: the partial result is consumed. */
 static int receive_fails(lua_State *L, struct lg_socket *s,
                          const struct lg_wanted *w, const char *why) {
   int none = w->pattern == LG_COUNT && w->n == 0;

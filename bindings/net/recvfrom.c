@@ -16,7 +16,7 @@
 
 static const struct lg_op receive_op, receivefrom_op;
 
-/* LuaSocket's own: what is longer is cut, and nobody told. */
+/* LuaSocket's own: a longer datagram is cut, and nobody is told. */
 enum { LUASOCKET_SIZE = 8192 };
 
 /* --- reading --- */

@@ -3,7 +3,7 @@
  * The lists are of anything that has a method getfd, sockets of other libraries
  * among them, in any number. poll(2) answers at once; where it has nothing to
  * say, the thread waits for all of them in the core (core/many.c), which leaves
- * them to whoever else waits for them, and asks again. What is asked lies in a
+ * them to whoever else waits for them, and asks again. The request lies in a
  * userdata with a finalizer: the program's code, which runs while the lists are
  * read, may raise, and a thread that waits may be closed by others.
  *

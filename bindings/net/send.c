@@ -23,7 +23,7 @@ struct piece {
   lua_Integer before; /* bytes of the string before it */
 };
 
-/* Cut to an integer; what is beyond them is beyond any string. */
+/* Cut to an integer; a number beyond them is beyond any string. */
 static lua_Integer index_arg(lua_State *L, int arg, lua_Integer other) {
   lua_Number n;
   if (likely(lua_isnoneornil(L, arg))) return other;
@@ -57,8 +57,9 @@ static int send_fails(lua_State *L, lua_Integer last, const char *why) {
   return 3;
 }
 
-/* The send is over: gives the turn to the next writer. If memory is too short
- * to say how far it came, it was cut: the next send says that then. */
+/* The send is over: gives the turn to the next writer. Without memory for the
+ * number of bytes that were sent, the stream counts as cut, and the next send
+ * says so. */
 static int send_ends(lua_State *L, struct lg *G, struct lg_socket *s,
                      lua_Integer last, const char *why) {
   lg_write_end(G, s);
@@ -105,7 +106,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
     return send_ends(L, G, s, last, NULL);
   if (s->polls) return send_ends(L, G, s, last, "timeout");
   /* A send that has ended must not look cut, nor one whose bytes have all been
-   * taken by a layer: whoever sends next has them sent first. */
+   * taken by a layer: the next send sends them first. */
   s->sending = done < p->size;
   s->done = done;
   r = lg_write_wait(L, G, s, &send_op, lg_kept_end(L, s, AT_END));

@@ -54,8 +54,8 @@ static int parse(lua_State *L, int family, struct target *to) {
   return strlen(host) == lua_rawlen(L, 3);
 }
 
-/* LuaSocket looks up no names here; what a socket of both families is asked to
- * send to IPv4 goes there mapped. */
+/* LuaSocket looks up no names here; a socket of both families sends to IPv4 by
+ * a mapped address. */
 static int lookup_flags(const struct lg_socket *s) {
   if (s->kind->luasocket) return AI_NUMERICHOST | AI_NUMERICSERV;
   return s->family == AF_INET6 ? AI_V4MAPPED | AI_ADDRCONFIG : 0;
@@ -88,7 +88,7 @@ static const char *look_up(lua_State *L, struct lg_socket *s,
   memcpy(&to->address, list->ai_addr, list->ai_addrlen);
   to->size = list->ai_addrlen;
   green_freeaddrinfo(list);
-  keep_target(L, to); /* what is left of the limit is for sending */
+  keep_target(L, to); /* the rest of the limit is for sending */
   lua_pushinteger(L, (lua_Integer)end);
   return NULL;
 }

@@ -254,8 +254,8 @@ void lg_socket_shut(struct lg_socket *s) {
   struct green_hub *hub = s->head.G->hub;
   struct green_thread *reader = hub ? lg_socket_reader(s) : NULL;
   lg_socket_strip(s, s->fd >= 0 && !is_lost(s));
-  /* Before the descriptor: whoever replaces a file that nobody listens on
-   * must not find it, or it would be the new one that is removed. */
+  /* Before the descriptor: a process that replaces a file on which nobody
+   * listens must not find it, or it would be the new one that is removed. */
   lg_file_remove(s->file);
   s->file = NULL;
   if (hub && s->connecting) green_wake(hub, s->connecting, GREEN_CLOSED);

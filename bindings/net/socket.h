@@ -65,9 +65,9 @@ struct lg_socket;
  * calls Lua.
  *
  * Once open, a read waits for nothing but bytes to read, and a write for
- * nothing but room: what a layer has to send in order to read, it holds until
- * there is room. So one thread may read while another writes. All but read and
- * write may be NULL. */
+ * nothing but room: a layer that has to send in order to read holds these bytes
+ * until there is room. So one thread may read while another writes. All but
+ * read and write may be NULL. */
 struct lg_layer {
   /* Goes on with the opening, and tells afterwards how it ended. 0: it is open;
    * -EAGAIN: the caller waits for s->wants; else it has failed, and each read
@@ -292,7 +292,7 @@ struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
                                 const struct lg_socket_kind *kind);
 /* The role of the socket at that index changes. */
 void lg_socket_become(lua_State *L, int index, int role);
-/* Raises: what is at index 1 has none of these roles. */
+/* Raises: the value at index 1 has none of these roles. */
 int lg_socket_misused(lua_State *L, int roles);
 /* The datagram socket at index 1, if it has one of these roles, while the state
  * is not closing; else raises. */

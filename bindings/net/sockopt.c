@@ -1,7 +1,7 @@
 /* sockopt.c - socket options by LuaSocket's names.
  *
- * Never switches. An unknown name is misuse and raises; what the system
- * refuses is returned.
+ * Never switches. An unknown name is misuse and raises; a refusal of the
+ * system's is returned.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,8 +25,8 @@ enum shape {
   MAX_LINE
 };
 
-/* Who knows an option, to set it and to get it: LuaSocket's objects of TCP, UDP
- * and the Unix family. All others know all. */
+/* The objects that know an option, to set it and to get it: LuaSocket's objects
+ * of TCP, UDP and the Unix family. All others know all. */
 enum {
   SET_TCP = 1,
   GET_TCP = 2,

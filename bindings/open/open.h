@@ -12,8 +12,8 @@
 struct lg *lg_new_state(lua_State *L, struct green_hub *hub);
 void lg_close_hub(lua_State *L, struct lg *G);
 
-/* part.c: package.preload has the Lua part; what C calls there by name loads it
- * if the program has not. */
+/* part.c: package.preload has the Lua part; a call of C's into it loads it if
+ * the program has not. */
 void lg_preload_part(lua_State *L);
 void lg_late_policy(lua_State *L);
 

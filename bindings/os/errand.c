@@ -7,8 +7,8 @@
  *
  * An errand is shared by the green side and its OS thread, and the last frees
  * it. A caller that loses interest just lets go: the call goes on, a child is
- * reaped all the same, and the state may be closed meanwhile. What both sides
- * touch is under the lock.
+ * reaped all the same, and the state may be closed meanwhile. The lock protects
+ * the fields that both sides touch.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,7 +23,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t told = PTHREAD_COND_INITIALIZER;
 
-/* waitpid() and open() need little, signal handlers none: all are blocked. */
+/* waitpid() and open() need little stack. Signal handlers need none of it,
+ * because all signals are blocked. */
 enum { STACK = 128 * 1024 };
 
 static void unref(struct lg_errand *e) {

@@ -125,7 +125,7 @@ void lg_sentinel_class(lua_State *L) {
 
 void lg_exit(lua_State *L, struct lg *G) {
   assert(G->exiting && lg_current(G) == green_main(G->hub));
-  G->exiting = 0; /* what the policy calls may block again */
+  G->exiting = 0; /* the policy's functions may block again */
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   lua_getfield(L, -1, "exit");
   lua_call(L, 0, 0);

@@ -1,11 +1,11 @@
 /* counts.c - counts what a state has, and a sandbox in it.
  *
  * Invariant: account.left[x] is the limit of x without the number of those that
- * live. Whoever counts something up remembers that, and counts it down exactly
- * once: at its end, in its finalizer, or when its thread ends.
+ * live. The code that counts something up remembers that, and counts it down
+ * exactly once: at its end, in its finalizer, or when its thread ends.
  *
- * Counting never raises, and runs on any stack of the hub's OS thread; what
- * takes a lua_State runs where Lua runs.
+ * Counting never raises, and runs on any stack of the hub's OS thread;
+ * functions that take a lua_State run where Lua runs.
  *
  * SPDX-License-Identifier: MIT
  */

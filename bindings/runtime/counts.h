@@ -12,11 +12,12 @@
 #include "runtime/state.h"
 
 void lg_account_init(struct lg_account *a);
-/* What is beyond a new limit stays. 0: none. */
+/* Nothing that is beyond a new limit is taken away. 0: none. */
 void lg_account_limit(struct lg_account *a, enum lg_count what, uint32_t most);
 uint32_t lg_account_used(const struct lg_account *a, enum lg_count what);
-/* One with one user, or NULL; one user less, which frees it with the last. */
+/* A record with one user, or NULL. */
 struct lg_account *lg_account_new(void);
+/* Takes one user away; the last one frees the record. */
 void lg_account_leave(struct lg_account *a);
 
 /* The account of the thread's sandbox, or NULL; it lives as long as the thread.

@@ -30,7 +30,8 @@ static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
   if (unlikely(!t || !lg_may_yield(L, t) || G->drained == 2 || G->refuse))
     return lg_keep_or_raise(L, G, op);
   /* With four times as many ready threads as stacks, keeping gains nothing for
-   * those that may, and switching between the two ways costs all 5 ns. */
+   * those that may, and switching between the two ways costs each
+   * thread 5 ns. */
   return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
          hot->ready >> 2 < G->keep_stacks && green_keep_reserve(G->hub) == 0;
 }

@@ -184,7 +184,7 @@ int lg_thread_stack_text(lua_State *L) {
     return 1;
   }
   if (t == lg_current(G)) {
-    luaL_traceback(L, L, NULL, 1); /* what runs is not closed */
+    luaL_traceback(L, L, NULL, 1); /* a running coroutine is not closed */
     if ((own = own_state(G, t)) == L || !own) return 1;
     lua_pushliteral(L, "\n");
     luaL_traceback(L, own, NULL, 0);

@@ -1,15 +1,15 @@
 /* bio.c - the descriptor, as OpenSSL sees it.
  *
- * Reading tries once. Writing never says that there is no room: what the kernel
- * does not take is held in `out` until there is. So OpenSSL is never in the
- * middle of a record, a read may send what it has to at any time, and the
- * program's bytes count as sent when they have become a record. The layer
+ * Reading tries once. Writing never says that there is no room: the rest that
+ * the kernel does not take is held in `out` until there is. So OpenSSL is never
+ * in the middle of a record, a read may send what it has to at any time, and
+ * the program's bytes count as sent when they have become a record. The layer
  * writes nothing more before `out` is empty; answers of the protocol's may be
  * added, up to a bound, which only a peer meets that asks and does not read.
  *
- * What is held goes by itself as soon as there is room, as what the kernel
- * holds does: a limit may have ended the call that sent it, and the program has
- * been told that these bytes are sent.
+ * Held bytes go by themselves as soon as there is room, like those in the
+ * kernel's buffer: a limit may have ended the call that sent it, and the
+ * program has been told that these bytes are sent.
  *
  * SPDX-License-Identifier: MIT
  */

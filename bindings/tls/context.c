@@ -1,9 +1,9 @@
 /* context.c - what connections share.
  *
  * A context is an SSL_CTX and a count. It may be given another SSL_CTX, made
- * anew from files that have changed: connections keep theirs. What OpenSSL's
- * callbacks need lies in a struct tls_extra that the SSL_CTX owns, so it lives
- * as long as the last connection.
+ * anew from files that have changed: connections keep theirs. The data of
+ * OpenSSL's callbacks lie in a struct tls_extra that the SSL_CTX owns, so they
+ * live as long as the last connection.
  *
  * Nothing here waits; callbacks run inside of OpenSSL, and call no Lua.
  *

@@ -54,7 +54,7 @@ static int fatal(struct tls *t) {
   return broken(t, tls_reason());
 }
 
-/* What a call of OpenSSL's that has moved nothing means: 0 is the end. */
+/* The meaning of a call of OpenSSL's that has moved nothing: 0 is the end. */
 static int outcome(struct tls *t, int result) {
   switch (SSL_get_error(t->ssl, result)) {
     case SSL_ERROR_WANT_READ: return -EAGAIN;
@@ -136,7 +136,7 @@ static ssize_t write_records(struct tls *t, const char *data, size_t n) {
       int error = t->error;
       if (!error) return fatal(t);
       ERR_clear_error();
-      t->error = 0; /* what the peer has sent can still be read */
+      t->error = 0; /* bytes that the peer has sent can still be read */
       return -(t->write_failed = error);
     }
     done += took;
@@ -233,7 +233,8 @@ const struct lg_layer tls_connection = {
 /* --- putting it on --- */
 
 /* The bytes that a peer sent before there was a layer are the beginning of its
- * handshake, and nothing else: what somebody put in front of it fails there. */
+ * handshake, and nothing else: any bytes that somebody put in front of it make
+ * it fail. */
 static int take_buffered(struct tls *t, struct lg_socket *s) {
   size_t n = lg_buffered(s);
   if (n == 0) return 0;

@@ -203,7 +203,7 @@ static int l_verifyext(lua_State *L) {
 
 /* --- the protocol --- */
 
-/* context:protocol(least, most): 0x303 is TLS 1.2; 0: whatever there is. */
+/* context:protocol(least, most): 0x303 is TLS 1.2; 0: any. */
 static int l_protocol(lua_State *L) {
   SSL_CTX *ctx = tls_to_context(L, 1)->ctx;
   int ok = SSL_CTX_set_min_proto_version(ctx, (int)luaL_checkinteger(L, 2)) &&
@@ -328,7 +328,7 @@ static int is_made_of(const struct tls_context *c,
   return 0;
 }
 
-/* context:name(name, other): whoever asks for that name gets the other's
+/* context:name(name, other): a client that asks for that name gets the other's
  * certificate. No circles: contexts are counted. */
 static int l_name(lua_State *L) {
   struct tls_context *c = tls_to_context(L, 1), *other;

@@ -1,6 +1,6 @@
 /* figures.c - figures of the program for stats(), top and metrics.
  *
- * What is known of all threads is copied first, into memory that was made
+ * The figures of all threads are copied first, into memory that was made
  * before, and then told to Lua, whose finalizers may end any of them.
  *
  * Where Lua runs.

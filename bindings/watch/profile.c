@@ -2,9 +2,9 @@
  * without a signal.
  *
  * The core tells of each wait as it ends, when the thread's stack is still as
- * it was. A wait of less than a millisecond is not worth the look at it. What a
- * thread ran counts for the place where it left; short runs, which are many,
- * count for the thread's name alone.
+ * it was. A wait of less than a millisecond is not worth the look at it. The
+ * time that a thread ran counts for the place where it left; short runs, which
+ * are many, count for the thread's name alone.
  *
  * The core's calls come on any stack of the hub's OS thread and use no memory
  * of Lua's. The rest runs where Lua runs.
@@ -25,7 +25,7 @@ enum { WORTH_NS = 1000000 };
 struct lg_profile {
   struct lg_tally *tally;
   uint64_t since; /* the hub's time when it began */
-  int runs;       /* what a thread ran counts, too */
+  int runs;       /* the time that a thread ran counts, too */
   int by_thread;  /* "#7 name" instead of the name */
 };
 

@@ -1,7 +1,7 @@
 /* tally.c - sums by text: by the name of a thread, or by its stack.
  *
  * A program may have any number of different texts, of peers perhaps, so a
- * tally has a limit; what is beyond it is summed up as "(others)".
+ * tally has a limit; the texts beyond it are summed up as "(others)".
  *
  * Any stack; uses memory of C's alone.
  *

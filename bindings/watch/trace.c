@@ -1,9 +1,9 @@
 /* trace.c - green.trace: marks, spans and counters of the program, and the
  * names that the picture needs.
  *
- * The core keeps the ring and draws it; what a thread is called, only its
- * coroutine knows. The arguments of marks and spans become JSON here, when they
- * are made, and only while a trace is on.
+ * The core keeps the ring and draws it; only the thread's coroutine knows its
+ * name. The arguments of marks and spans become JSON here, when they are made,
+ * and only while a trace is on.
  *
  * Where Lua runs. The teller's functions run on any stack of the hub's OS
  * thread, and do not touch Lua's memory.
@@ -64,7 +64,7 @@ static const struct green_teller with_stacks = {tell_name, tell_stack,
 
 /* --- arguments as JSON --- */
 
-/* What has no room any more is left out. */
+/* Names for which there is no room are left out. */
 struct json {
   size_t length;
   char text[16384];

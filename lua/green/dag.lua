@@ -405,8 +405,8 @@ end
 
 ----------------------------------------------------------------- the methods --
 
---- Runs f(key, results, ...) in a green thread; what it returns are the values
---- of the key. results iterates over the dependencies. Never switches.
+--- Runs f(key, results, ...) in a green thread; its results are the values of
+--- the key. results iterates over the dependencies. Never switches.
 ---@param key any
 ---@param depends? any[]  keys; they may have no values or task yet
 ---@param f function
@@ -521,7 +521,7 @@ function Dag:kill(key)
   local thread = node.task and node.thread
   node.task, node.thread, node.outcome = false, false, false
   if thread then
-    core.rare(thread)[OWNED] = nil -- what its clean-up fails with is not ours
+    core.rare(thread)[OWNED] = nil -- an error of its clean-up is not ours
     thread:kill("killed by its graph")
   end
   return true

@@ -1,9 +1,9 @@
---- LuaSocket's table: its functions, with its words, on green sockets. What a
---- program has from `require "socket"` and what is here are exchangeable.
+--- LuaSocket's table: its functions, with its words, on green sockets. This
+--- table and the one that `require "socket"` returns are exchangeable.
 ---
 --- All that waits blocks the calling green thread alone, the look-up of a name
---- too. Everything may be replaced, as programs do with LuaSocket's: what calls
---- a function of this table looks it up when it does.
+--- too. Everything may be replaced, as programs do with LuaSocket's: the
+--- library looks up a function of this table each time it calls one.
 ---
 --- SPDX-License-Identifier: MIT
 

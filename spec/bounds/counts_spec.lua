@@ -1,4 +1,4 @@
---- What a state, and a sandbox, have is counted and limited: timers,
+--- A state and a sandbox have their things counted and limited: timers,
 --- descriptors, values in queues.
 ---
 --- SPDX-License-Identifier: MIT

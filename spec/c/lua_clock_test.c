@@ -4,7 +4,7 @@
  * LUA_PATH must lead to lua/green.
  *
  * SPDX-License-Identifier: MIT
- * */
+ */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdlib.h>

@@ -115,7 +115,7 @@ static const char driver[] =
 static const char *killed(const char *body, int close, int *closed) {
   static char said[200];
   lua_State *L = open_state();
-  alarm(60); /* what hangs is a failure */
+  alarm(60); /* a hang is a failure */
   entered = left = 0;
   if (luaL_loadstring(L, driver) != LUA_OK) return lua_tostring(L, -1);
   lua_pushstring(L, body);

@@ -36,7 +36,7 @@ static int script(lua_State *L) {
 
 enum outcome { NO_STATE, FAILED, SUCCEEDED };
 
-/* One run in a new state; what was said is left in `said`. */
+/* One run in a new state; its result or error is left in `said`, as text. */
 static enum outcome attempt(const char *path, struct memory *m, char *said,
                             size_t size) {
   enum outcome outcome = NO_STATE;

@@ -430,7 +430,7 @@ static void test_os_threads(void) {
   green_close(h);
 }
 
-/* The other side may be gone at any moment: who waits learns it. */
+/* The other side may be gone at any moment, and the waiter learns it. */
 static void *leaves(void *arg) {
   struct worker *w = arg;
   struct green_hub *h = open_hub();

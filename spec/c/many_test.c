@@ -153,7 +153,7 @@ static void test_closed(void) {
   pairs[9][0] = dup(pairs[9][1]);
 }
 
-/* What is the caller's own stays watched; what is borrowed does not. */
+/* The caller's own descriptors stay watched; borrowed ones do not. */
 static void test_watched(void) {
   static struct look l;
   struct green_thread *t;

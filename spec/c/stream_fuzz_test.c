@@ -1,5 +1,5 @@
 /* stream_fuzz_test.c - connections whose ends read, write, are killed, limited
- * and closed at random; what arrives is what was sent, in order.
+ * and closed at random; the bytes arrive as they were sent, in order.
  *
  * GREEN_SEED=n repeats a run, GREEN_ROUNDS=n makes it longer.
  *
@@ -54,7 +54,7 @@ static int may_be(int r) {
 }
 
 /* Writers wait for their turns, so each takes its bytes when it begins. If a
- * write is cut, the stream is closed: what others wait to send is off. */
+ * write is cut, the stream is closed: other writers' bytes are dropped. */
 static int writes(struct green_hub *h, void *arg) {
   struct stream *s = arg;
   static char data[200000];

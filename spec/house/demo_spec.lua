@@ -1,5 +1,5 @@
 --- examples/demo: what it shows, and that it leaves nothing behind, however and
---- whenever it ends. What `make demo` installs is tested by tools/chroots.
+--- whenever it ends. tools/chroots tests the installing of `make demo`.
 ---
 --- SPDX-License-Identifier: MIT
 

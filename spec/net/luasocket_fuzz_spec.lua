@@ -110,7 +110,7 @@ describe("select among threads that do what they like", function()
       if failed then break end
     end
     fill()
-    -- What was sent last is taken, however many look.
+    -- The bytes sent last are taken, however many threads look.
     for i = 1, w.n do moves[1](w, i) end
     help.wait_until(function()
       fill()

@@ -1,6 +1,6 @@
 -- What LuaSocket does, a row each: {name, function, what it returns}. The
 -- function gets the table of the library and helpers of luasocket_spec.lua;
--- what it returns is written as that spec's show() has it.
+-- its results are written as that spec's show() has them.
 -- SPDX-License-Identifier: MIT
 
 local rows = {}

@@ -6,7 +6,7 @@
 -- SPDX-License-Identifier: MIT
 
 local mode, number, file = ...
-io.stdout:setvbuf "line" -- who runs this reads what a server says
+io.stdout:setvbuf "line" -- the caller reads the words of a server
 local green = mode ~= "real" and require "green"
 
 -- Its tests are older than Lua 5.4.

@@ -215,7 +215,7 @@ describe("A server with TLS behind a PROXY header", function()
   it("takes header and hello that come together apart", function()
     local server <close>, port = started()
     for _, header in ipairs {V1, V2} do
-      -- What a client says is passed on behind the header by the same send.
+      -- The same send passes the client's bytes on behind the header.
       local l = assert(green.listen(HOST, 0))
       local t = green.spawn(function()
         local near <close> = assert(l:accept())

@@ -53,7 +53,7 @@ describe("green.socket", function()
     assert.equal("local", client:recv(5))
     client:close()
     server:close()
-    assert(os.remove(path)) -- whoever binds by hand removes it by hand
+    assert(os.remove(path)) -- the library leaves it there
   end)
 
   it("keeps to LuaSocket's patterns", function()

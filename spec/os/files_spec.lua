@@ -1,4 +1,4 @@
--- io and os on green threads: what they return is what the stock functions do,
+-- io and os on green threads: they return the results of the stock functions,
 -- and only the calling thread waits.
 --
 -- SPDX-License-Identifier: MIT
@@ -225,7 +225,7 @@ describe("io and os, patched,", function()
         assert(methods[k] == v, k)
       end
       assert(os.execute == execute and print == print0)
-      -- What a handle has is not lost.
+      -- A handle loses no bytes.
       assert(p:read() == "ne" and p:read("a") == "two\n")
       assert(p:close())
       w:write "by the stock method\n"

@@ -4,7 +4,7 @@
 -- lua-http, lua-nats, haricot, lua-memcached, LuaIRC, raven-lua, lua-requests,
 -- telegram-bot-lua, MobDebug: each a folder whose name ends so), and talk to
 -- the server that Debian has for them, or to a few lines that stand for one.
--- What is not there is skipped.
+-- Missing ones are skipped.
 
 local green = require "green"
 local help = require "spec.help"

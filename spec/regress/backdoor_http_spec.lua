@@ -96,7 +96,8 @@ for _, opts in ipairs {{}, {token = "s3cret"}} do
         with_door(opts, function(port)
           local c <close> = connect(port)
           c:send(text)
-          -- A token is asked for three times; what is no HTTP may be a guess.
+          -- A token is asked for three times; a line that is not HTTP may be a
+          -- guess.
           if opts.token then c:shutdown "send" end
           assert.is_truthy(until_closed(c))
           assert.is_false(_G.touched)

@@ -47,7 +47,7 @@ describe("a finalizer that does the same to a thread meanwhile", function()
     local t, log = green.spawn(nop), {}
     local function first() log.first = true end
     local function second() log.second = true end
-    require "green.core".rare(t) -- what is made next is the list of links
+    require "green.core".rare(t) -- the list of links is made next
     at_next(function() t:link(first) end)
     t:link(second)
     collectgarbage "incremental"

@@ -20,8 +20,8 @@ local function at_next(f)
   return t
 end
 
---- In a green thread that is not main: what main makes before it spawns would
---- come first.
+--- In a green thread that is not main: main's own allocations before the spawn
+--- would come first.
 local function in_thread(f)
   green.config{recycle = false}
   for _ = 1, 256 do green.spawn_n(nop) end -- now each coroutine is made

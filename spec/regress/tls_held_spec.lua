@@ -1,4 +1,4 @@
--- What a send over TLS had made a record of when a limit or a kill ended it was
+-- The record that a send over TLS had made when a limit or a kill ended it was
 -- held until the next call that sent: a program that was told that all was sent
 -- waited for an answer, and the peer for the end of the question.
 --

@@ -100,7 +100,7 @@ for _, kind in ipairs(kinds) do
       local ts = putters(q, 3, 1)
       assert.equal(0, #q)
       assert.equal(3, q:peek())
-      assert.equal(3, q:get()) -- whoever put first goes first
+      assert.equal(3, q:get()) -- the first putter goes first
       assert.equal(1, q:get())
       assert.is_true(ts[1]:wait() and ts[2]:wait())
       local g = getters(q, 2)

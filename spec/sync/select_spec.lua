@@ -783,7 +783,7 @@ describe("select of sockets", function()
     c:send "ab\ncd"
     assert.same({2, true}, {t:wait()})
     assert.equal("ab", s:receive())
-    assert.same({1, true}, {green.select {s}}) -- what is left in the buffer
+    assert.same({1, true}, {green.select {s}}) -- the rest in the buffer
     assert.equal("cd", s:receive(2))
     c:close()
     assert.same({2, true}, {green.select {e, s}}) -- the end can be read
@@ -930,8 +930,8 @@ describe("many threads in select", function()
     if i then after[i](v) end
   end
 
-  --- A foreign close takes the word of who was closed: what it had put may be
-  --- in, and what it had got may be gone.
+  --- A closed coroutine cannot report: its put may have been made, and its
+  --- value may be gone.
   local function strike(w)
     local t = w.threads[math.random(#w.threads)]
     local r = math.random(10)

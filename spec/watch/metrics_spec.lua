@@ -178,7 +178,7 @@ describe("green.metrics", function()
     local file <close> = help.file(metrics.text())
     local out = shell.run("promtool check metrics <%s 2>&1 || true", file.path)
     for line in out:gmatch "[^\n]+" do
-      -- what it says of the names of this spec is true
+      -- its lines with the names of this spec are true
       assert.matches("^m%d+_%w+ ", line)
     end
   end)

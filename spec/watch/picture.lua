@@ -95,7 +95,7 @@ local function check_numbers(entries)
   end
 end
 
---- As Perfetto's importer keeps the stack of a row: what has ended goes, a
+--- As Perfetto's importer keeps the stack of a row: an ended slice goes, a
 --- slice lies within the one below, an end takes the innermost span.
 local function import(stack, e)
   while #stack > 0 and stack[#stack].ends <= e.ts do table.remove(stack) end

@@ -14,7 +14,8 @@
 ---
 --- The holder of a permit takes an idle item, and makes one only when there is
 --- none. So there are never more items than permits, and an idle one is
---- preferred. total follows max: what is too many goes when it comes back.
+--- preferred. total follows max: items that are too many go when they come
+--- back.
 ---
 --- Between two calls that may switch nothing else runs; around those that may
 --- (create, check, reset) a to-be-closed value stands for the permit. An item

@@ -85,7 +85,7 @@ function green.wait_all(list, s)
   local deadline = s and core.now() + s
   local w <close> = watch("wait_all", list)
   local results = {n = #list}
-  if results.n == 0 then next_of(w.results, s) end -- what is pending is raised
+  if results.n == 0 then next_of(w.results, s) end -- may be interrupted
   for n = 1, results.n do
     local i, err = n > 1 and next_of(w.results, 0)
     if not i then i, err = next_of(w.results, left(deadline, s)) end

@@ -1,6 +1,6 @@
 --- LuaSocket's exceptions: try, newtry and protect.
 ---
---- What a try raises is known by its metatable: `protect` makes nil and the
+--- The error of a try is known by its metatable: `protect` makes nil and the
 --- message of it, and lets all else pass. A call of a protected function has a
 --- frame: the functions that newtry was given meanwhile, in the same coroutine,
 --- by which whatever the call has opened is closed. They run, the last first,
@@ -72,8 +72,8 @@ end
 
 ----------------------------------------------------------------- protect --
 
---- Ends the call: what the protected function returned, or nil and what a try
---- raised.
+--- Ends the call: the results of the protected function, or nil and the error
+--- of a try.
 local function finish(frame, ok, ...)
   if ok then
     frame.over = true

@@ -83,7 +83,7 @@ local connect_options = {timeout = "number", family = "family",
 local function tls() return require "green.net.tls" end
 
 --- The handshake of a connection that has just been made; sock, or nil and the
---- error after closing it. What interrupts it closes the socket, too.
+--- error after closing it. An interruption closes the socket, too.
 local function secure(sock, host, params, seconds)
   local _ <close> = setmetatable({}, {__close = function(_, err)
     if err ~= nil then sock:close() end
@@ -210,8 +210,9 @@ function List.__close(list)
   for _, sock in ipairs(list) do sock:close() end
 end
 
---- One listener at all these addresses, on one port, or nil and why not: what
---- this machine does not have is left out, and anything else is an error.
+--- One listener at all these addresses, on one port, or nil and why not:
+--- addresses that this machine does not have are left out, and anything else is
+--- an error.
 local function listen_at(entries, port, opts)
   local list <close>, missing = setmetatable({}, List), nil
   for _, entry in ipairs(entries) do
@@ -373,7 +374,7 @@ local function handle(guard)
 end
 
 --- Hands the connection to a thread of its own. Until that runs, the guard
---- has not begun: what prevents it closes the connection here.
+--- has not begun: an error that prevents it closes the connection here.
 function Server:start(conn)
   local guard = setmetatable({server = self, conn = conn}, Guard)
   self.running = self.running + 1
@@ -497,8 +498,8 @@ end
 
 --- Moves bytes from one connection to another, at most n, until the source
 --- ends; one of both may be a file on disk, of Lua's io library. Nothing is
---- shut: after the end, to:shutdown "send" tells the peer. What was not
---- written stays with the source, whatever ends the copy. Interruptible. May
+--- shut: after the end, to:shutdown "send" tells the peer. Bytes that were not
+--- written stay with the source, however the copy ends. Interruptible. May
 --- switch.
 ---@type fun(from: userdata, to: userdata, n?: number): integer?, string?,
 --- integer?, userdata?
@@ -557,8 +558,9 @@ function green.adopt(fd)
 end
 
 --- Waits until a descriptor (or an object with getfd) is readable ("r") or
---- writable ("w"). It is watched only during the call, so that it may be
---- closed after it. For foreign C libraries. Interruptible. May switch.
+--- writable ("w"). The descriptor is watched only during the call, so the
+--- caller may close it afterwards. For foreign C libraries. Interruptible. May
+--- switch.
 ---@type fun(fd: integer|userdata, event: "r"|"w", s?: number): true?, string?
 green.wait_fd = core.wait_fd
 

@@ -1,8 +1,8 @@
 --- The PROXY protocol, versions 1 and 2: by a header before all else, a load
 --- balancer tells whose connection it passes on.
 ---
---- Nothing behind the header is read. A header that is none is an error, never
---- skipped: else anybody could claim to be anybody.
+--- Nothing behind the header is read. A malformed header is an error and never
+--- skipped: else any peer could claim any address.
 ---
 --- SPDX-License-Identifier: MIT
 

@@ -296,9 +296,9 @@ end
 
 --- Closes the listeners, gives the handlers `grace` seconds to end, kills those
 --- that have not, and after `force` more resets the connections that are left.
---- Each is 5 (the option `grace` of green.config) by default. Whoever calls
---- it once more waits for the same stop, and can make it shorter. Returns the
---- report. Interruptible; the stop goes on. May switch.
+--- Each is 5 (the option `grace` of green.config) by default. A second caller
+--- waits for the same stop, and can make it shorter. Returns the report.
+--- Interruptible; the stop goes on. May switch.
 ---@param opts? {grace: number, force: number}
 ---@return table report
 function Server:stop(opts)

@@ -4,8 +4,8 @@
 --- layer in C below its buffer (bindings/tls), and no method knows of it. Here
 --- is what is policy: LuaSec's names of parameters, and what is on by default.
 --- A client verifies the chain of certificates and the name of the host; it
---- trusts whom the system trusts, or whom it is told to. What weakens that has
---- to be written down: verify = "none", hostname = false.
+--- trusts whom the system trusts, or whom it is told to. A program that weakens
+--- that has to say so: verify = "none", hostname = false.
 ---
 --- A context is what many connections share. It is made of files once; to make
 --- one for each connection costs more than a handshake.
@@ -117,7 +117,7 @@ function settings.protocol(c, params)
   return c:protocol(range[1], range[2])
 end
 
---- A password may be a function: what it returns does not stay behind.
+--- A password may be a function: its result does not stay behind.
 local function called(value)
   if type(value) == "string" or value == nil then return value end
   return value()
@@ -272,7 +272,7 @@ local ORDER <const> = {"protocol", "options", "certificate", "cafile",
   "capath", "ciphers", "ciphersuites", "curve", "curveslist", "dhparam",
   "depth", "verify", "verifyext", "alpn", "strict", "handshake"}
 
---- What is so unless parameters say otherwise.
+--- The defaults of parameters.
 local function set_defaults(c, params)
   if is_server(params) then return c:limit(HANDSHAKE) end
   c:verify(true)
@@ -421,7 +421,7 @@ function tls.start(sock, params, host, what)
   return sock:handshake()
 end
 
---- Parameters of a server, which need not say so.
+--- Parameters of a server, with or without `mode = "server"`.
 local function as_server(params)
   if params.context then return params end
   local copy = {}
@@ -472,7 +472,7 @@ local function value_of(name, value)
   return value
 end
 
---- What a connection's TLS is; nil where there is none, or before the
+--- A description of a connection's TLS; nil where there is none, or before the
 --- handshake.
 function tls.info(sock)
   local text = openssl.info(sock)

@@ -3,8 +3,8 @@
 ---
 --- The functions here are the io library's, with its arguments, results and
 --- errors, and leave to it what never waits: files on disk. A file is read by
---- one thread at a time, and written by one: others wait for their turn. What a
---- read had taken when it was interrupted is given back to the file.
+--- one thread at a time, and written by one: others wait for their turn. An
+--- interrupted read gives the bytes that it had taken back to the file.
 ---
 --- Where blocking is refused, as in a finalizer, the io library does it all.
 ---
@@ -69,8 +69,8 @@ local function turn(locks, file)
   return lock:acquire()
 end
 
---- true, or nil and why the kernel refuses. A file that was closed meanwhile is
---- found to be so when it is used again.
+--- true, or nil and why the kernel refuses. The next use of a file finds out if
+--- it was closed meanwhile.
 local function wait(file, event)
   local ready, err = wait_fd(core.file_number(file), event)
   if ready or err == "closed" then return true end
@@ -90,7 +90,7 @@ end
 
 --------------------------------------------------------------- reading --
 
---- The read under way: what it took so far goes back if it is cut off.
+--- The read under way: its bytes so far go back if it is cut off.
 local Taken = {}
 Taken.__index = Taken
 
@@ -266,7 +266,7 @@ local function read_formats(file, ...)
   return table.unpack(values, 1, n)
 end
 
---- What an iterator returns: it raises what is no end.
+--- The results of an iterator, which raises any error but the end of the file.
 local function checked(file, closes, ...)
   local value, err = ...
   if value ~= nil then return ... end
@@ -350,8 +350,8 @@ local either <const> = core.either
 
 --- The handles that are for green threads even where nothing is patched.
 local marked = setmetatable({}, {__mode = "k"})
---- Who uses the methods in the class of files: all, or some: modules that were
---- imported, for the handles that they make.
+--- The users of the methods in the class of files: all, or some, namely
+--- imported modules, for the handles that they make.
 local uses <const> = {}
 
 local function is_used(file)

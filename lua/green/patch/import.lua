@@ -87,8 +87,8 @@ local function add_load(env)
   end
 end
 
---- What a module does to _G, such as giving it a metatable, is done to the
---- program's globals.
+--- A change that a module makes to _G, such as giving it a metatable, is made
+--- to the program's globals.
 local function add_access(env)
   for _, name in ipairs {"getmetatable", "setmetatable", "rawget", "next"} do
     local f = std[name]

@@ -2,8 +2,8 @@
 ---
 --- A patch is a name that monkey_patch knows. It puts replacements in place,
 --- which are told in modules.lua (modules) and here (global functions), and
---- takes them away again. What was there is kept as it was: modules that hold
---- on to it go on with it, and are told.
+--- takes them away again. The former functions are kept as they were: modules
+--- that hold on to them go on with them, and are told.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -52,7 +52,7 @@ function Fields:put()
   return values
 end
 
---- What the program has put there meanwhile stays.
+--- Values that the program has put there meanwhile stay.
 function Fields:take()
   for _, former in pairs(self.former) do
     local t, key, value, replacement = table.unpack(former)
@@ -60,7 +60,7 @@ function Fields:take()
   end
 end
 
---- Of modules: who requires one later gets the replacement.
+--- Of modules: a later require gets the replacement.
 local Modules = setmetatable({}, Patch)
 Modules.__index = Modules
 

@@ -6,9 +6,9 @@
 --- time and one writes; writers take turns. The words are LuaSec's: a limit
 --- that is over gives "wantread", not "timeout".
 ---
---- What was received stays if the call is struck: kept holds it, in front of
---- what LuaSec has. A send that is struck midway leaves a record of TLS that
---- only the same bytes could complete: the connection sends no more.
+--- The received bytes stay if the call is struck: `kept` holds them, in front
+--- of those that LuaSec has. A send that is struck midway leaves a record of
+--- TLS that only the same bytes could complete: the connection sends no more.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -176,7 +176,7 @@ function methods.receive(c, pattern, prefix)
     return prefix .. first, nil, nil
   end
   local pieces = {first}
-  -- Struck midway: what came is kept, for the next call.
+  -- Struck midway: the bytes that came are kept for the next call.
   local _ <close> = setmetatable({}, {__close = function()
     if pieces then c.kept = table.concat(pieces) .. (c.kept or "") end
   end})

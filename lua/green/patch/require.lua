@@ -35,8 +35,8 @@ cycles.awaited.event = function(on, _, t)
 end
 
 --- Would waiting for it never end? Its thread waits for an entry of another,
---- and so on, to the one that asks. An entry that is over is waited for only
---- until its waiter has had its turn.
+--- and so on, to the one that asks. A waiter of an
+--- entry that is over is about to go on.
 local function leads_to(entry, me)
   while entry and not entry.over do
     if entry.thread == me then return true end

@@ -84,7 +84,7 @@ local KEYS <const> = {cpu = "cpu", switches = "switches", blocked = "blocked",
                       wait = "since"}
 rows.keys = KEYS
 
---- Sorts by that key, the greatest first; what is equal, by its id.
+--- Sorts by that key, the greatest first; equal ones by their id.
 function rows.sort(list, by)
   local key = KEYS[by]
   table.sort(list, function(a, b)

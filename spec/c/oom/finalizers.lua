@@ -67,7 +67,7 @@ local function all()
 end
 
 for _ = 1, 2 do
-  -- What fails leaves garbage, which the next round may find.
+  -- A failure leaves garbage, which the next round may find.
   local ok, err = pcall(all)
   collect()
   if not ok then error(err, 0) end
