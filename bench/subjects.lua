@@ -11,6 +11,7 @@ subjects.programs = {
   {out = "timer", needs = "libgreen", source = "timer.c"},
   {out = "echo", needs = "libgreen", source = "echo.c"},
   {out = "states", needs = "libgreen_lua", source = "states.c"},
+  {out = "limits", needs = "libgreen_lua", source = "limits.c"},
   {out = "embed", needs = "libgreen_lua", source = "embed.c"},
   {out = "embed_uv", needs = "cc", source = "peers/embed_uv.c"},
   {out = "timer_uv", needs = "cc", source = "peers/timer_uv.c"},
@@ -430,6 +431,17 @@ local function preempt(rows)
   }
 end
 
+local function limits(rows)
+  return {
+    name = "limits",
+    title = "CPU time with limits to that without: far ones of memory, of " ..
+      "time, of counts; fuel; functions of a sandbox to Lua's own",
+    columns = columns("memory", "time", "counts", "fuel", "find", "gsub",
+                      "sort"),
+    rows = {rows.state "limits"},
+  }
+end
+
 local function gc(rows, options)
   local subject = {
     name = "gc",
@@ -483,6 +495,7 @@ function subjects.subjects(options)
   local makers = {
     switch, spawn, embed, idle, timer, handover, queues, ports, select_among,
     pool, group, echo, line, tls, http, udp, proxy, lookup, states, preempt,
+    limits,
     gc, scale,
   }
   makers[#makers + 1] = watch
