@@ -214,10 +214,37 @@ describe("luagreen top", function()
       term:type "k"
       term:expect "with the number: "
       term:type(victim.id .. "\r")
-      term:expect(("kill #%d: true"):format(victim.id))
+      term:expect(("#%d was killed"):format(victim.id))
       victim:join()
       assert.equal("killed", victim:status())
       term:type "q"
       term:expect "\27[?1049l"
+    end)
+
+  it("shows the name in a narrow terminal, scrolls, and tells who has gone",
+    function()
+      if terminal.missing "script" or terminal.missing "stty" then
+        return pending "needs script and stty"
+      end
+      local door <close> = backdoor()
+      local sleepers = {}
+      for i = 1, 30 do
+        sleepers[i] = green.spawn(green.sleep, 60)
+        sleepers[i].name = ("sleeper %02d"):format(i)
+      end
+      local term <close> = terminal.run("stty rows 12 cols 44; LUA="
+        .. shell.lua .. " bin/luagreen top " .. door.path)
+      term:expect "measuring"
+      term:expect "waits name"
+      term:expect "sleeper 01"
+      term:type "\27[F" -- end
+      term:expect "sleeper 30"
+      term:type "\27[H"
+      term:expect "sleeper 01"
+      for _, t in ipairs(sleepers) do t:kill() end
+      for _, t in ipairs(green.threads()) do
+        if t.name:find "^backdoor" then t:kill() end
+      end
+      term:expect "has closed the session"
     end)
 end)

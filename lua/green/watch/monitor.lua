@@ -10,8 +10,10 @@ local core = require "green.core"
 local green = require "green"
 local page = require "green.watch.page"
 local rows = require "green.watch.rows"
-local error, io, ipairs, math, os, pcall, setmetatable, tonumber, tostring =
-  error, io, ipairs, math, os, pcall, setmetatable, tonumber, tostring
+local terminal = require "green.watch.terminal"
+local error, io, ipairs, math, os, pcall, setmetatable, table, tonumber,
+  tostring = error, io, ipairs, math, os, pcall, setmetatable, table, tonumber,
+  tostring
 
 local monitor = {}
 
@@ -39,14 +41,19 @@ local function dial(address)
   return green.connect(host == "" and "127.0.0.1" or host, tonumber(port))
 end
 
+--- Who refuses a session tells why in a last line.
+function Session:fail(err)
+  local last = not self.admitted and self.seen:match "([^\n]+)\n*$"
+  if err == "closed" then err = last or "the program has closed the session" end
+  if err == "timeout" then err = "no answer" end
+  error(("%s: %s"):format(self.address, err), 0)
+end
+
 --- The next bytes; raises what is wrong.
 function Session:more(s)
   local data, err = nil, "timeout"
   if s > 0 then data, err = self.conn:recv(1 << 20, s) end
-  if not data then
-    local last = self.seen:match "([^\n]+)\n*$"
-    error(last and err == "closed" and last or err, 0)
-  end
+  if not data then self:fail(err) end
   if #self.seen + #data > MOST then error("its answer is too long", 0) end
   return data
 end
@@ -102,38 +109,11 @@ end
 local function connect(address)
   local conn, err = dial(address)
   if not conn then error(("%s: %s"):format(address, err), 0) end
-  local self = setmetatable({conn = conn, seen = "\n", lock = green.lock()},
-    Session)
+  local self = setmetatable({conn = conn, seen = "\n", lock = green.lock(),
+    address = address}, Session)
   admit(self)
+  self.admitted = true
   return self
-end
-
---------------------------------------------------------------- the terminal --
-
---- Runs stty on the terminal; returns what it prints.
-local function stty(arguments)
-  local pipe <close> = io.popen("stty " .. arguments
-    .. " </dev/tty 2>/dev/null")
-  return pipe:read "a"
-end
-
---- Keys come at once and are not shown; another screen than the shell's.
-local function take_terminal()
-  local former = stty "-g":match "%S+"
-  stty "-icanon -echo min 1"
-  io.stdin:setvbuf "no"
-  io.stdout:write "\27[?1049h\27[?25l"
-  return setmetatable({}, {__close = function()
-    io.stdout:write "\27[?25h\27[?1049l"
-    io.stdout:flush()
-    if former then stty(former) end
-  end})
-end
-
-local function size()
-  local height, width = stty "size":match "(%d+) (%d+)"
-  height, width = tonumber(height) or 24, tonumber(width) or 80
-  return height > 0 and height or 24, width > 0 and width or 80
 end
 
 ------------------------------------------------------------------ the screen --
@@ -142,57 +122,57 @@ end
 local Screen = {}
 Screen.__index = Screen
 
-local HELP <const> = "sort by c cpu, s switches, b blocked, w wait; "
+local HELP <const> = "sort c cpu s switches b blocked w wait, "
   .. "g groups, k kill, t traceback, q quit"
 
---- One line of the screen, without what was there before.
-local function put(line, width)
-  io.stdout:write(page.cut(line, width), "\27[K\r\n")
-end
-
-function Screen:table_lines()
+--- Rows in their order; those of the screen begin with self.first.
+function Screen:table_lines(lines, height, width)
   local list = self.list
   if self.groups then list = rows.group(list) end
   rows.sort(list, self.by)
-  return list
+  local title, line = page.table(width)
+  lines[#lines + 1] = {title}
+  local room = math.max(height - #lines, 0)
+  self.page = room
+  self.first = math.max(math.min(self.first, #list - room + 1), 1)
+  for i = self.first, math.min(#list, self.first + room - 1) do
+    lines[#lines + 1] = line(list[i])
+  end
+  return #list
 end
 
 function Screen:paint()
-  local height, width = size()
-  io.stdout:write "\27[H"
-  put(page.headline(self.status), width)
-  put(self.note or HELP, width)
-  io.stdout:write "\27[7m"
-  put(page.columns, width)
-  io.stdout:write "\27[0m"
-  local list = self:table_lines()
-  for i = 1, math.min(#list, height - 4) do put(page.line(list[i]), width) end
-  io.stdout:write "\27[J"
-  io.stdout:flush()
-end
-
---- A text that stays until the next key.
-local function show(text)
-  local _, width = size()
-  io.stdout:write "\27[H\27[J"
-  for line in (text .. "\n"):gmatch "(.-)\r?\n" do put(line, width) end
-  put("(a key goes on)", width)
-  io.stdout:flush()
+  local height, width = terminal.size()
+  if self.text then return terminal.paint(self.text) end
+  if not self.list then return terminal.paint {"measuring ..."} end
+  local first, second = page.head(self.status)
+  local lines = {first, second, self.note or HELP}
+  local n = self:table_lines(lines, height, width)
+  lines[2] = ("%s; by %s, rows %d to %d of %d"):format(second, self.by,
+    math.min(self.first, n), math.min(self.first + self.page - 1, n), n)
+  terminal.paint(lines)
 end
 
 --- Measures until the session ends.
 function Screen:watch()
   while true do
     self.status, self.list = self.session:measure(1)
-    if not self.busy then self:paint() end
+    self:paint()
     green.sleep(PAUSE)
   end
 end
 
---- The next key; nil at the end of the input.
-local function key()
-  green.wait_fd(0, "r")
-  return io.stdin:read(1)
+--- Paints anew for another size of the terminal.
+function Screen:fit()
+  local height, width = terminal.size()
+  while true do
+    green.sleep(0.1)
+    local h, w = terminal.size()
+    if h ~= height or w ~= width then
+      height, width = h, w
+      self:paint()
+    end
+  end
 end
 
 --- Reads a number that is typed behind a question; nil: none.
@@ -201,45 +181,65 @@ function Screen:ask(question)
   while true do
     self.note = question .. typed
     self:paint()
-    local c = key()
-    if c == nil or c == "\27" then return nil end
+    local c = terminal.key()
+    if c == nil or c == "escape" then return nil end
     if c == "\n" or c == "\r" then return math.tointeger(tonumber(typed)) end
     if c == "\127" or c == "\b" then typed = typed:sub(1, -2) end
-    if c:find "%d" and #typed < 15 then typed = typed .. c end
+    if c:find "^%d$" and #typed < 15 then typed = typed .. c end
   end
 end
 
 local keys = {}
 
 local function sorts(by)
-  return function(screen) screen.by, screen.note = by, nil end
+  return function(screen) screen.by, screen.note, screen.first = by, nil, 1 end
 end
 keys.c, keys.s, keys.b, keys.w = sorts "cpu", sorts "switches",
   sorts "blocked", sorts "wait"
 
 function keys.g(screen) screen.groups = not screen.groups end
 
---- Its answer, without the values that the prompt shows.
+local function scrolls(by)
+  return function(screen) screen.first = screen.first + by(screen) end
+end
+keys.up, keys.down = scrolls(function() return -1 end),
+  scrolls(function() return 1 end)
+keys["page up"] = scrolls(function(screen) return -screen.page end)
+keys["page down"] = scrolls(function(screen) return screen.page end)
+keys.home = scrolls(function() return -math.huge end)
+keys["end"] = scrolls(function() return math.huge end)
+
+--- The prompt shows values, "true" or "nil" and a reason.
 function keys.k(screen)
   local id = screen:ask "kill the thread with the number: "
-  if not id then screen.note = nil return end
+  screen.note = nil
+  if not id then return end
   local answer = screen.session:command(("kill(%d)"):format(id))
-  screen.note = ("kill #%d: %s"):format(id, answer:match "[^\n]*")
+  local line = answer:match "[^\r\n]*"
+  screen.note = line == "true" and ("#%d was killed"):format(id)
+    or ("#%d: %s"):format(id, (line:gsub("^nil%s+", "")))
 end
 
 function keys.t(screen)
   local id = screen:ask "traceback of the thread with the number: "
   screen.note = nil
   if not id then return end
-  screen.busy = true
-  show(screen.session:command(("bt(%d)"):format(id)))
-  key()
-  screen.busy = false
+  local lines = {}
+  local answer = screen.session:command(("bt(%d)"):format(id))
+  for line in (answer .. "\n"):gmatch "(.-)\r?\n" do
+    lines[#lines + 1] = line:gsub("^nil%s+", ""):gsub("\t", "  ")
+  end
+  table.insert(lines, 1, {("#%d (a key goes on)"):format(id)})
+  screen.text = lines
+  screen:paint()
+  terminal.key()
+  screen.text = nil
 end
 
 function Screen:read_keys()
+  self:paint()
   while true do
-    local c = key()
+    local c = terminal.key()
     if c == nil or c == "q" or c == "\3" then return end
     if keys[c] and self.list then
       keys[c](self)
@@ -251,9 +251,11 @@ end
 ----------------------------------------------------------------- the program --
 
 local function live(session)
-  local _ <close> = take_terminal()
-  local screen = setmetatable({session = session, by = "cpu", groups = true},
-    Screen)
+  local _ <close> = terminal.take()
+  local screen = setmetatable({session = session, by = "cpu", groups = true,
+    first = 1, page = 1}, Screen)
+  local fitter <close> = green.spawn(screen.fit, screen)
+  fitter.name = "fitting"
   local watcher <close> = green.spawn(screen.watch, screen)
   watcher.name = "measuring"
   local main = green.current()
@@ -274,10 +276,7 @@ function monitor.run(address)
     local _ <close> = session.conn
     if core.isatty(1) and core.isatty(0) then return live(session) end
     local status, list = session:measure(1)
-    local groups = rows.group(list)
-    rows.sort(groups, "cpu")
-    io.stdout:write(page.headline(status), "\n", page.columns, "\n")
-    for _, row in ipairs(groups) do io.stdout:write(page.line(row), "\n") end
+    io.stdout:write(page.text(list, "cpu", math.huge, math.huge, status))
     io.stdout:flush()
   end)
   if ok or err == "interrupted!" then return nil end

@@ -42,17 +42,13 @@ function page.status(list)
     s.lag.p50, s.lag.p99, s.lag.max}
 end
 
-function page.headline(status)
-  return ("%s, up %s, load %.1f %%; %d threads, %d ready (%d at most); lag %s, "
-    .. "99 %% %s, at most %s"):format(status[1], page.time(status[2]),
-    status[3] * 100, status[4], status[5], status[6], page.time(status[7]),
+--- Two lines about the program.
+function page.head(status)
+  return ("%s, up %s, load %.1f %%; %d threads, %d ready (%d at most)"):format(
+    status[1], page.time(status[2]), status[3] * 100, status[4], status[5],
+    status[6]), ("lag %s, 99 %% %s, at most %s"):format(page.time(status[7]),
     page.time(status[8]), page.time(status[9]))
 end
-
---- A terminal of 80 columns has room for 18 characters of the name.
-local COLUMNS <const> = "%7s %5s %8s %7s %7s %7s  %-14s %s"
-page.columns = COLUMNS:format("threads", "cpu %", "switches", "blocked",
-  "queued", "waits", "for", "name")
 
 --- "#7" of one thread; of several their number, and "+3" of those that ended.
 local function who(row)
@@ -61,20 +57,67 @@ local function who(row)
   return (row.count and row.count > 0 and tostring(row.count) or "") .. ended
 end
 
-function page.line(row)
-  return COLUMNS:format(who(row), ("%.1f"):format(row.share * 100),
-    row.switches, page.time(row.blocked), page.time(row.queue_delay),
-    page.time(row.since), row.wait_for or row.status or "-",
-    one_line(row.name))
+--- {title, width, of a row}; the name comes last.
+local COLUMNS <const> = {
+  {"threads", 7, who},
+  {"cpu %", 5, function(row) return ("%.1f"):format(row.share * 100) end},
+  {"switches", 8, function(row) return tostring(row.switches) end},
+  {"blocked", 7, function(row) return page.time(row.blocked) end},
+  {"queued", 7, function(row) return page.time(row.queue_delay) end},
+  {"waits", 7, function(row) return page.time(row.since) end},
+  {"for", -15, function(row) return row.wait_for or row.status or "-" end},
+}
+--- Where a terminal is narrow, these give way to the name, the first first.
+local NARROW <const> = {"queued", "switches", "blocked", "for", "waits"}
+local NAME <const> = 18
+
+--- The columns for that width.
+local function columns_for(width)
+  local columns, left = {}, width - NAME
+  for i, column in ipairs(COLUMNS) do
+    columns[i], left = column, left - math.abs(column[2]) - 1
+  end
+  for _, title in ipairs(NARROW) do
+    if left >= 0 then break end
+    for i, column in ipairs(columns) do
+      if column[1] == title then
+        table.remove(columns, i)
+        left = left + math.abs(column[2]) + 1
+        break
+      end
+    end
+  end
+  return columns
+end
+
+local function join(columns, name, text)
+  local parts = {}
+  for i, column in ipairs(columns) do
+    parts[i] = ("%" .. column[2] .. "s "):format(text(column))
+  end
+  return table.concat(parts) .. name
+end
+
+--- The line above those of rows, and a function that makes these.
+function page.table(width)
+  local columns = columns_for(width)
+  local title = join(columns, "name", function(column) return column[1] end)
+  return title, function(row)
+    return join(columns, one_line(row.name), function(column)
+      return column[3](row)
+    end)
+  end
 end
 
 --- One table, for the first `most` groups.
-function page.text(list, by, most, width)
-  local lines = {page.headline(page.status(list)), page.columns}
+function page.text(list, by, most, width, status)
+  local title, line = page.table(width)
+  local lines = {page.head(status or page.status(list))}
+  lines[#lines + 1] = title
   local groups = rows.group(list)
   rows.sort(groups, by)
   for i = 1, math.min(#groups, most) do
-    lines[#lines + 1] = page.cut(page.line(groups[i]), width)
+    lines[#lines + 1] = page.cut(line(groups[i]), width)
   end
   return table.concat(lines, "\n") .. "\n"
 end

@@ -1,0 +1,82 @@
+--- The terminal that top takes over: its size, its screen, its keys.
+---
+--- SPDX-License-Identifier: MIT
+
+local _ENV <const> = require "green.runtime.std"
+local core = require "green.core"
+local green = require "green"
+local page = require "green.watch.page"
+local io, math, setmetatable, type = io, math, setmetatable, type
+
+local terminal = {}
+
+--- Runs stty on the terminal; returns what it prints.
+local function stty(arguments)
+  local pipe <close> = io.popen("stty " .. arguments
+    .. " </dev/tty 2>/dev/null")
+  return pipe:read "a"
+end
+
+--- Keys come at once and are not shown; another screen than the shell's.
+function terminal.take()
+  local former = stty "-g":match "%S+"
+  stty "-icanon -echo min 1"
+  io.stdin:setvbuf "no"
+  io.stdout:write "\27[?1049h\27[?25l"
+  return setmetatable({}, {__close = function()
+    io.stdout:write "\27[?25h\27[?1049l"
+    io.stdout:flush()
+    if former then stty(former) end
+  end})
+end
+
+--- Lines and columns.
+function terminal.size()
+  local height, width = core.terminal_size(1)
+  return height or 24, width or 80
+end
+
+--- Shows lines: texts, or {text} for those that stand out. What has no room is
+--- cut off.
+function terminal.paint(lines)
+  local height, width = terminal.size()
+  io.stdout:write "\27[H"
+  for i = 1, math.min(#lines, height) do
+    local line, loud = lines[i], type(lines[i]) == "table"
+    if i > 1 then io.stdout:write "\r\n" end
+    if loud then io.stdout:write "\27[7m" end
+    io.stdout:write(page.cut(loud and line[1] or line, width))
+    if loud then io.stdout:write "\27[0m" end
+    io.stdout:write "\27[K"
+  end
+  io.stdout:write "\27[J"
+  io.stdout:flush()
+end
+
+local NAMES <const> = {["[A"] = "up", ["[B"] = "down", ["[5~"] = "page up",
+  ["[6~"] = "page down", ["[H"] = "home", ["[F"] = "end", ["[1~"] = "home",
+  ["[4~"] = "end", OA = "up", OB = "down", OH = "home", OF = "end"}
+
+--- Terminals send what follows an escape at once; a person does not.
+local function read_soon()
+  return green.wait_fd(0, "r", 0.05) and io.stdin:read(1)
+end
+
+local function sequence()
+  local text = read_soon()
+  if not text then return "escape" end
+  repeat
+    local c = read_soon()
+    text = text .. (c or "")
+  until not c or c:find "[%a~]"
+  return NAMES[text] or "another"
+end
+
+--- The next key: a byte, or a name; nil at the end of the input. Switches.
+function terminal.key()
+  green.wait_fd(0, "r")
+  local c = io.stdin:read(1)
+  return c == "\27" and sequence() or c
+end
+
+return terminal
