@@ -103,8 +103,8 @@ int green_lua_park_fd(lua_State *L, int fd, int events, double seconds,
  * results and returns their number; it finds the values of the function where
  * they were, may raise, and must not yield. NULL: the result is a number. Then
  * dispose(arg) is called. It is called exactly once, whatever happens, on the
- * hub or in a finalizer, and must not use L. Raises an interruption, and for
- * want of memory or of OS threads. */
+ * hub or in a finalizer, and must not use L. Raises an interruption, and an
+ * error if memory or OS threads are short. */
 int green_lua_offload(lua_State *L,
                       int (*run)(struct green_job *job, void *arg),
                       void (*dispose)(void *arg), void *arg,
@@ -142,7 +142,7 @@ int green_lua_start(lua_State *L, int nargs, green_lua_ended ended, void *arg,
 int green_lua_kill(lua_State *L, int index, const char *reason);
 
 /* [thread] Waits until the green thread whose handle is at `index` has ended,
- * and pushes what it came to: returns LUA_OK and *nresults results; LUA_ERRRUN
+ * and pushes its outcome: returns LUA_OK and *nresults results; LUA_ERRRUN
  * or LUA_ERRMEM, and the error; or a code and nothing. The caller is the
  * destination of the error. Its C frames stay. Threads of C code that keep
  * values on a lua_State while they wait need one each: lua_newthread(). */

@@ -61,7 +61,7 @@ static uint32_t share(struct green_hub *h) {
   return n < h->unverified ? n : h->unverified;
 }
 
-/* Those that were looked at go to the end of the list. */
+/* Descriptors that were looked at go to the end of the list. */
 void green__borrowed_verify(struct green_hub *h) {
   uint32_t n;
   if (is_verified(h)) return;

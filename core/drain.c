@@ -8,10 +8,10 @@
  * however many threads compute, and threads of other families go on meanwhile.
  *
  * A hub that left threads behind is retired: nothing runs on it any more and it
- * no longer touches its loop, as the threads' code and data may be gone. Those
- * that a family left behind are frozen, and their hub lives on: they are in no
- * list and no heap, nobody waits for them, and only their stacks and records
- * stay.
+ * no longer touches its loop, as the threads' code and data may be gone.
+ * Threads that a family left behind are frozen, and their hub lives on: they
+ * are in no list and no heap, nobody waits for them, and only their stacks and
+ * records stay.
  *
  * The stack of a green thread, of main, or of the host.
  *

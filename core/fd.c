@@ -57,8 +57,8 @@ static void end_waits(struct green_fd *f, struct green_list *list) {
     if (t->on == f) t->on = NULL;
 }
 
-/* Ends all waits for it and allows no more. The number is free. Afterwards f
- * may be, too. */
+/* Ends all waits for it and allows no more. The number is free; f is, too, if
+ * nobody holds it. */
 static void retire(struct green_hub *h, struct green_fd *f) {
   assert(!f->closed && !f->armed && h->fds[f->fd] == f);
   f->closed = 1;

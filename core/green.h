@@ -22,7 +22,7 @@
  *
  *   UV_ETIMEDOUT   the deadline passed
  *   UV_ECANCELED   the calling thread was killed, or one of its scopes ended,
- *                  be it by its own deadline
+ *                  perhaps by its own deadline
  *   GREEN_ETHROWN  a runtime (Lua) threw a value of its own into the calling
  *                  thread; a code that C throws comes as it is
  *   GREEN_EDEADLK  nothing can ever wake anybody (main thread only)
@@ -95,7 +95,7 @@ enum green_guard {
 };
 
 /* Zeros are defaults, so { .drive = ... } is enough. Where less than the
- * default is wanted, 1 is next to nothing: 1 ns of grace is none. */
+ * default is wanted, give 1: a grace of 1 ns is no grace. */
 struct green_options {
   enum green_drive drive;
   uv_loop_t *loop; /* the host's loop; NULL: one of the hub's own */
@@ -277,8 +277,8 @@ int green_yield(struct green_hub *hub);
 int green_sleep(struct green_hub *hub, uint64_t deadline);
 
 /* [hub] Marks the thread as killed: every later blocking call in it returns
- * UV_ECANCELED until it ends. One that has not started never runs. Returns 1 if
- * the thread was alive, else 0. */
+ * UV_ECANCELED until it ends. A thread that has not started never runs. Returns
+ * 1 if the thread was alive, else 0. */
 int green_kill(struct green_hub *hub, struct green_thread *thread);
 
 /* [hub] Makes the next blocking call of the thread return `error`, once.

@@ -13,7 +13,7 @@
  * by its bell, and the hub wakes as many as there are messages for. A newcomer
  * takes a message only when count > promised.
  *
- * Senders. Those that wait stand in the list of their own hub's side, and the
+ * Senders. Senders that wait stand in the list of their own hub's side, and the
  * side in line. The side that is first gets a grant of a free place, its first
  * thread sends, and if others wait there, the side goes to the end of the line.
  * So hubs take turns, and the threads of one hub are served first come, first
@@ -503,7 +503,7 @@ struct green_port *green_side_port(const struct green_side *s) {
 
 /* --- closing --- */
 
-/* The sides learn that the port is closed. Those of this OS thread at once. */
+/* The sides learn that the port is closed, those of this OS thread at once. */
 static void tell_the_end(struct green_side *s) {
   struct green__bell *ring;
   if (green__bell_at_home(s->bell)) {

@@ -3,7 +3,8 @@
  * libc is asked on OS threads (lanes.c), of which those that ask a server are
  * others than those that ask this machine. A look-up owns all its memory. Equal
  * ones that are under way share one run: each caller holds the look-up, and
- * takes a copy of the answer. One that nobody holds any more leaves the queue.
+ * takes a copy of the answer. A look-up that nobody holds any more leaves the
+ * queue.
  *
  * A port is no part of what is asked: it is put into the copies. An answer may
  * be kept for callers to come, for a time that the hub's options say, since
@@ -182,7 +183,7 @@ static int keep(struct green_hub *h, struct green__lookup *l) {
   return 1;
 }
 
-/* One that is under way, or kept and not out of date. */
+/* A look-up that is under way, or kept and not out of date. */
 static struct green__lookup *find(struct green_hub *h,
                                   const struct green__question *q,
                                   uint32_t hash) {

@@ -69,7 +69,7 @@ void green__start_batch(struct green_hub *h, uint32_t switches) {
   h->left = switches < INT32_MAX ? (int32_t)switches : INT32_MAX;
   set_step(h, h->switches + 1);
   if (looks_always(h) || h->lag.turn == h->switches + 1) h->step = 0;
-  h->tick = h->step + 1; /* the look comes before the switch that it counts */
+  h->tick = h->step + 1; /* the clock is read before that switch */
   if (h->lag.most < h->hot.ready) h->lag.most = h->hot.ready;
 }
 

@@ -1,9 +1,9 @@
 /* signal.c - conditions of the program's own.
  *
  * A signal is the list of the threads that wait for it, and nothing else: the
- * condition is the program's own. One of zeros has no waiters, so it needs no
- * function to make it, and none to end it. It is not remembered: as nobody else
- * runs between a look at the condition and the wait, none is missed.
+ * condition is the program's own. A struct of zeros has no waiters, so it needs
+ * no function to make it, and none to end it. It is not remembered: as nobody
+ * else runs between a look at the condition and the wait, none is missed.
  *
  * The wait on a green thread, the rest on any stack of the hub's OS thread.
  *

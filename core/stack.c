@@ -174,7 +174,8 @@ static char *map_slots(size_t slot, uint32_t *count) {
   return base;
 }
 
-/* How many stacks the next slab has. Clean-up exceeds the limit by few. */
+/* How many stacks the next slab has. Clean-up exceeds the limit by a few
+ * stacks. */
 static uint32_t slab_count(const struct green__stacks *p) {
   uint32_t count = p->slabs ? SLAB_STACKS : FIRST_STACKS;
   if (p->total >= p->max) return FIRST_STACKS;

@@ -278,7 +278,7 @@ static void draw(struct green__drawing *d, const struct green__event *e) {
 
 /* --- those that live now --- */
 
-/* One that no event of the ring tells of has waited, or run, all the time. A
+/* A thread without an event in the ring has waited, or run, all the time. A
  * picture has room for so many of them. */
 enum { MOST_UNSEEN = 1000 };
 

@@ -81,7 +81,7 @@ struct green__drawing {
 
 /* The number of the track of that thread; the first is the hub's. */
 uint32_t green__track_of(struct green__drawing *d, uint32_t id);
-/* Where in the index its number, + 1, is or would be. */
+/* The place in the index that holds its number, + 1, or would hold it. */
 uint32_t green__track_place(const struct green__drawing *d, uint32_t id);
 /* A new last item. Never NULL. */
 struct green__item *green__item_add(struct green__drawing *d, uint64_t ts,

@@ -3,7 +3,8 @@
  * Items are written one a line, in the order of time. Names come from the
  * program, so all are escaped. Traces that overlap count time from the same
  * moment, and the process is the hub's OS thread, so that the pictures of
- * several hubs can be put together; numbers of arrows begin with it, too.
+ * several hubs can be put together. The number of an arrow begins with that of
+ * the OS thread, too.
  *
  * Viewers place an arrow's ends by time alone. Perfetto gives rows without a
  * number that of the process, so the hub has a number of its own.

@@ -255,7 +255,7 @@ int green_trace_begin(struct green_hub *h, uint32_t events,
   h->trace = trace;
   h->ending = 0;
   green__watch(h, GREEN__TRACES, 1);
-  /* Those that never run again are found at the end. */
+  /* Threads that never run again are found at the end. */
   if (green_live(h) < trace->mask / 4) green_each(h, note_threads, h);
   return 0;
 }

@@ -492,7 +492,7 @@ function plain.items(w)
   end
 end
 
---- One with everything that queues have, or nil.
+--- A queue with everything that queues have, or nil.
 local function real_queue(w)
   for _ = 1, 4 do
     local q = pick(w.queue)
@@ -908,7 +908,7 @@ local function select_from(w, s)
   picked(w, s, limit_, green.now(), s.o:select(limit_))
 end
 
---- Others may use the same one, or close it meanwhile.
+--- Other threads may use the same selector, or close it meanwhile.
 function nested.selector(w, depth)
   local s = #w.selectors > 0 and one_in(2) and pick(w.selectors)
     or new_selector(w)

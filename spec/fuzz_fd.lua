@@ -381,7 +381,7 @@ local function check_quiet(w)
   end
 end
 
---- Those with a limit end meanwhile, some polls each.
+--- Waits with a limit end meanwhile, some polls each.
 local function check_idle(w)
   failing.watch()
   green.sleep(0.2)

@@ -30,8 +30,8 @@ end
 
 local ENDED <const> = {done = true, failed = true, killed = true}
 
---- Lets the others run until each thread is blocked; returns the threads. One
---- that has ended instead is an error, which tells its results.
+--- Lets the others run until each thread is blocked; returns the threads. A
+--- thread that has ended instead is an error, which tells its results.
 function help.blocked(...)
   for _, t in ipairs {...} do
     help.wait_until(function()

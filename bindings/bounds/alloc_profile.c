@@ -136,7 +136,7 @@ static void turn_off(lua_State *L, struct lg_allocs *a) {
   step_aside(L, a);
 }
 
-/* One that somebody stands in front of is still used to free the rest of the
+/* An allocator that has another in front of it still frees the rest of the
  * state, so it stays: 200 bytes, once in the life of such a state. */
 static void leave_behind(struct lg_allocs *a) {
   static struct lg_allocs *_Atomic left; /* where a leak checker finds it */

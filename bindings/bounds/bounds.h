@@ -48,8 +48,8 @@ const char *lg_terms_set(struct lg *G);
 void lg_terms_off(struct lg *G);
 /* Has it any, for some threads? */
 int lg_has_terms(const struct lg *G);
-/* Those of a sandbox: as lg_terms_set(); it is garbage; it has one more thread,
- * and a limit for its life. */
+/* The terms of a sandbox: on, as lg_terms_set(); off, when the sandbox is
+ * garbage; and for one more thread of it, which has a limit for its life. */
 const char *lg_box_times_on(struct lg *G, struct lg_account *a);
 void lg_box_times_off(struct lg *G, struct lg_account *a);
 void lg_box_entered(struct lg *G, struct lg_account *a);

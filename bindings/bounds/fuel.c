@@ -27,8 +27,8 @@ struct tank {
   int users;
 };
 
-/* A coroutine of a green thread. One that is gone stays until another one has
- * its address: without the hook nobody asks. */
+/* A coroutine of a green thread. The entry of a coroutine that is gone stays
+ * until another coroutine has its address: without the hook nobody asks. */
 struct user {
   struct user *next;
   const lua_State *co;

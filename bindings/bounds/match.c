@@ -247,7 +247,7 @@ static int match_item(struct lg_match *m, const char **s, const char **p) {
   return NEXT;
 }
 
-/* Those that begin with '%' and are not one character. */
+/* Items that begin with '%' and are not one character. */
 static int match_special(struct lg_match *m, const char **s, const char **p) {
   const char *p_end;
   switch ((*p)[1]) {

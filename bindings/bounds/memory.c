@@ -16,8 +16,9 @@
  *     threads are killed and it spawns no more.
  *
  * Lua tells the allocator the kind of a new object, but not of one that it
- * frees. So blocks of the size of a coroutine are a word longer, which tells
- * whether they are one: that counts coroutines, and needs no finalizer.
+ * frees. So each block of the size of a coroutine has one more word, which says
+ * whether it is a coroutine. In this way the allocator counts coroutines
+ * without finalizers.
  *
  * The budget begins with the state's first block and is freed with its last.
  *
@@ -426,7 +427,8 @@ void lg_budget_close(struct lg *G) {
 
 /* --- coroutines --- */
 
-/* Those of green threads, of the pool and of the library's own do not count. */
+/* Coroutines of green threads, of the pool and of the library itself do not
+ * count. */
 static uint32_t coroutines(const struct lg *G) {
   uint32_t own = G->family.live + (uint32_t)G->pool_count + 2;
   return G->budget->coroutines > own ? G->budget->coroutines - own : 0;

@@ -1,9 +1,9 @@
 /* overrun.c - the limits of time for the threads of a state, and interruptions
  * from outside.
  *
- * A thread that has computed for a slice is made to yield, be it in
- * green.atomic or not. One that computes for a stretch without a wait, through
- * any number of slices, is ended, and so is one that is older than its life,
+ * A thread that has computed for a slice is made to yield, even in
+ * green.atomic. One that computes for a stretch without a wait, through any
+ * number of slices, is ended, and so is one that is older than its life,
  * whatever it does. An end is a kill that is forced at once: nothing is raised
  * in a hook where no pcall catches it, which would turn the hooks of the
  * coroutine off for good (runtime/force.c).
@@ -126,7 +126,7 @@ static void begin(struct lg_terms *terms) {
   start_timer(terms);
 }
 
-/* Those of the state are the first in the list. */
+/* The terms of the state are the first in the list. */
 static struct lg_terms *of_state(const struct lg *G) {
   return G->terms && !G->terms->box ? G->terms : NULL;
 }

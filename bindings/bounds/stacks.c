@@ -1,7 +1,7 @@
 /* stacks.c - sums by stack, for profiles by samples.
  *
  * The sums lie in a table of Lua's: samples are taken in a hook, where
- * allocating is legal, and errors for want of memory are caught.
+ * allocating is legal, and errors about memory are caught.
  *
  * Where Lua runs.
  *

@@ -184,7 +184,8 @@ static void dump_here(lua_State *L, struct lg *G) {
   G->refuse = refused;
 }
 
-/* The state whose code runs has no dump signal: where is that? */
+/* Another state's code runs, which has no dump signal: reports the place
+ * alone. */
 static void tell_place(lua_State *L) {
   if (!lua_checkstack(L, LUA_MINSTACK)) return;
   lg_push_where(L, L, 0);

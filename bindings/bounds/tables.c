@@ -2,9 +2,9 @@
  *
  * Lua's own would move 2^62 nils of an empty table, or compare two texts of a
  * megabyte a million times, in one call. These do what Lua's do, with the same
- * errors; only an order that is none may be noticed in other cases. Where Lua
- * runs, in a function of ours; all values are on the stack of Lua, so the calls
- * may rest, and metamethods may block, anywhere.
+ * errors; only a comparison that is no order may be noticed in other cases.
+ * Where Lua runs, in a function of ours; all values are on the stack of Lua, so
+ * the calls may rest, and metamethods may block, anywhere.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -572,8 +572,8 @@ static void release(struct lg_ticks *T) {
   atomic_store(&T->hub, NULL);
 }
 
-/* The state is on the hub still, perhaps as the last one. The others of which
- * it knew nothing may have used ticks. */
+/* The state is on the hub still, perhaps as the last one. Other states may have
+ * used ticks without its knowledge. */
 void lg_ticks_off(struct lg *G) {
   const struct green_family *first = green_families(G->hub);
   struct lg_ticks *T = lg_ticks_of(G->hub);

@@ -89,8 +89,8 @@ uint64_t lg_stretch(struct lg *G, struct green_thread *t, uint64_t ran);
  * that found it in their way. */
 void lg_tick_shares(lua_Hook hook);
 void lg_tick_if_asked(lua_State *L, struct lg *G, lua_Debug *ar);
-/* Those of a hub, or NULL; and the i-th of all, or NULL. Async-signal-safe, as
- * the following two are. */
+/* The ticks of a hub, or NULL; and the i-th ticks of the process, or NULL.
+ * Async-signal-safe, as the following two are. */
 struct lg_ticks *lg_ticks_of(const struct green_hub *hub);
 struct lg_ticks *lg_ticks_at(int i);
 /* In a handler on the hub's OS thread: what runs there gets the hook. */

@@ -176,8 +176,8 @@ static uint64_t cpu_time(const struct lg_watchdog *w) {
   return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* Does the hub's OS thread sleep in the kernel? One that waits for a processor
- * does not. */
+/* Does the hub's OS thread sleep in the kernel? A thread that waits for a
+ * processor does not. */
 static int is_asleep(const struct lg_watchdog *w) {
   char path[64], text[512], *state = NULL;
   FILE *f;
@@ -270,7 +270,7 @@ static int start_thread(struct lg_watchdog *w) {
   return r;
 }
 
-/* The state hears of what no hook reports. */
+/* Reports of the watchdog's thread go to this state. */
 static void serve(struct lg_watchdog *w, struct lg *G) {
   w->G = G;
   __atomic_store_n(&w->quiet, G->watch_quiet, __ATOMIC_RELAXED);

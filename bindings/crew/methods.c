@@ -16,7 +16,7 @@ static lua_Integer limit_arg(lua_State *L, int index) {
   return n >= 9e15 ? -1 : luaL_checkinteger(L, index);
 }
 
-/* resize(n): members beyond n run on. Never switches. */
+/* resize(n): running members beyond n go on. Never switches. */
 static int crew_resize(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
   crew->limit = limit_arg(L, 2);

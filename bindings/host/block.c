@@ -1,10 +1,11 @@
 /* block.c - blocking functions for C functions of the program's.
  *
- * In two shapes. Those that return keep the C stack, because their caller may
- * hold any C state; they are legal wherever a green thread may block. Those
- * with a continuation are the last act of a lua_CFunction, which holds nothing,
- * so they leave the stack where that is possible. What they need across the
- * wait lies on the Lua stack, above the values of the function:
+ * They have two shapes. Functions that return keep the C stack, because their
+ * caller may hold any C state; they are legal wherever a green thread may
+ * block. Functions with a continuation are the last act of a lua_CFunction,
+ * which holds nothing, so they leave the stack where that is possible. What
+ * they need across the wait lies on the Lua stack, above the values of the
+ * function:
  *
  *   box ... where descriptors are waited for, a userdata
  *   on, deadline, continuation, its context
@@ -123,7 +124,7 @@ struct watch {
 
 static const char WATCH[] = "a descriptor that is waited for"; /* a key */
 
-/* One that waits is held by its thread. */
+/* A watch that waits is held by its thread. */
 static int watch_gc(lua_State *L) {
   struct watch *w = lg_collected(L);
   if (w && w->G->hub && w->set.linked == 0) green_set_end(w->G->hub, &w->set);

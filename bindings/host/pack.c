@@ -12,11 +12,11 @@
  *                     elements 1, 2, ... as values, each other field as KEY,
  *                     key, value; END
  *
- * A table is sent as what is in it. One that is reached twice arrives as two,
- * since keeping track of tables would cost each of them; only its ancestors
- * are compared, so that a cycle has its own message. No metamethod is called,
- * and nothing here allocates in Lua until all is packed: the tables cannot
- * change meanwhile.
+ * A table is sent as what is in it. A table that is reached twice arrives as
+ * two, since keeping track of tables would cost each of them; only its
+ * ancestors are compared, so that a cycle has its own message. No metamethod is
+ * called, and nothing here allocates in Lua until all is packed: the tables
+ * cannot change meanwhile.
  *
  * SPDX-License-Identifier: MIT
  */

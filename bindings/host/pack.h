@@ -10,7 +10,7 @@
 /* Packs n values from index `first` on. 0; UV_ENOMEM; UV_ENOBUFS, the state has
  * as many bytes in messages as it may; or UV_EINVAL, for a value that cannot be
  * sent or a message that would be too large: pushes the reason, and *culprit is
- * the number of the value, from 0. Raises only for want of memory for that
+ * the number of the value, from 0. Raises only if there is no memory for that
  * text, and calls no code of the program's. G may be NULL. */
 int lg_pack(lua_State *L, const struct lg *G, int first, int n,
             struct green_message **m, int *culprit);

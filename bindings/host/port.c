@@ -105,7 +105,7 @@ static int fail(lua_State *L, const char *name, int code) {
   return luaL_error(L, "'%s': %s", name, green_strerror(code));
 }
 
-/* What a try came to; -1: the thread has to wait. */
+/* The outcome of a try; -1: the thread has to wait. */
 static int sent(lua_State *L, int code) {
   switch (code) {
     case 0: lua_pushboolean(L, 1); return 1;

@@ -300,8 +300,8 @@ int green_lua_kill(lua_State *L, int index, const char *reason) {
   return green_kill(G->hub, t);
 }
 
-/* May the current thread, of any kind, wait here? On whose lua_State a thread
- * of C code keeps its values is its own business. */
+/* May the current thread, of any kind, wait here? A thread of C code may keep
+ * its values on any lua_State. */
 static int may_wait(lua_State *L, struct lg *G) {
   struct green_thread *t = lg_current(G), *main = green_main(G->hub);
   int is_c = t && t != main && !lg_is_lua(t);

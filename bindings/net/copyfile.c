@@ -21,7 +21,7 @@
 
 static const struct lg_op write_op, turn_op;
 
-/* Bytes at a time, and pieces in a row before the others get a turn. */
+/* The bytes of a piece, and the pieces in a row before others get a turn. */
 enum { PIECE = 1 << 20, GREEDY = 4 };
 
 /* --- the file --- */

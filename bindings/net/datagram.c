@@ -23,7 +23,7 @@ static const struct lg_socket_kind their_udp = {DATAGRAM("udp"),
 static const struct lg_socket_kind their_unixdgram = {
     DATAGRAM("unixdgram"), .local = 1, .luasocket = 1};
 
-/* One that is not connected has no peer; LuaSocket's raise. */
+/* Unless it is connected it has no peer; LuaSocket's objects raise then. */
 static int datagram_getpeername(lua_State *L) {
   const struct lg_socket *s = &lg_datagram(L, LG_DATAGRAM)->socket;
   if (s->kind->luasocket) lg_datagram(L, LG_CONNECTED);

@@ -81,8 +81,9 @@ int lg_socket_fail(lua_State *L, const struct lg_socket *s, int error) {
   return lg_fail_text(L, lg_socket_error(s, error));
 }
 
-/* The kernel tells each of these once, to whoever asks first, be it a send or
- * getoption: a read that comes later would take the break for the end. */
+/* The kernel tells each of these once, to the first call that asks, a send or
+ * getoption perhaps: a read that comes later would take the break for the
+ * end. */
 void lg_socket_failed(struct lg_socket *s, int error) {
   switch (error) {
     case ECONNABORTED:

@@ -43,7 +43,7 @@ static void lock_path(const char *path, char *to) {
   snprintf(to, PATH_SIZE + 8, "%s.lock", path);
 }
 
-/* One of another user's can be locked all the same, if it can be read; and
+/* A file of another user's can be locked all the same, if it can be read; and
  * where the kernel protects sticky directories it must not be opened as if it
  * could be made. */
 static int open_lock(const char *path) {

@@ -9,7 +9,7 @@
 #include "net/socket.h"
 #include "runtime/counts.h"
 
-/* The listener number i of the list at index 1; raises if it is none. */
+/* Item i of the list at index 1, a listener; raises if it is something else. */
 static struct lg_socket *listener(lua_State *L, lua_Integer i) {
   struct lg_socket *s;
   lua_rawgeti(L, 1, i);

@@ -200,7 +200,7 @@ static ssize_t receive_one(struct lg_socket *s, char *data, int *fd) {
   while (n < 0 && errno == EINTR);
   if (n < 0) return -errno;
   *fd = first_of(s->head.G, &m);
-  /* The kernel had one, and no number for it. */
+  /* A descriptor came, but the process has no free number for it. */
   if (*fd < 0 && m.msg_flags & MSG_CTRUNC) return -EMFILE;
   return n;
 }

@@ -37,8 +37,8 @@ static int busy(lua_State *L, struct lg *G, void *object) {
   return lg_second_reader(L, G, green_fd_reader(s->f));
 }
 
-/* The attempt after a wait. One that fails after all may have been woken by
- * what its number led to before. */
+/* The attempt after a wait. If the attempt fails after all, the former owner of
+ * the descriptor's number may have caused the wake-up. */
 static int fetch(lua_State *L, struct lg_socket *s, int reason,
                  int attempt(lua_State *L, struct lg *G, void *object,
                              int at)) {
@@ -72,8 +72,8 @@ const struct lg_waitable lg_accept_waitable = {
 
 /* --- a connection: readable --- */
 
-/* An open layer may hold bytes to read while the descriptor has none, and the
- * descriptor such as are none to the layer: only a read can tell. */
+/* An open layer may hold bytes to read while the descriptor has none; and bytes
+ * at the descriptor may hold nothing for the reader. Only a read can tell. */
 int lg_socket_is_readable(lua_State *L, struct lg_socket *s) {
   struct pollfd p = {s->fd, POLLIN, 0};
   if (lg_buffered(s)) return 1;

@@ -131,7 +131,7 @@ static enum lg_pattern pattern_of(lua_State *L, const struct lg_socket *s) {
   return LG_LINE;
 }
 
-/* Lua would read "*l" as a number, in vain. */
+/* Lua would try to read "*l" as a number. */
 static int is_count(lua_State *L) {
   const char *p = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   return *p != '*' && lua_isnumber(L, 2);

@@ -116,7 +116,8 @@ static size_t next_size(struct lg_datagram *d, size_t n) {
 }
 
 /* Reads the next one into memory of Lua's: the number of results, or 0. A
- * datagram that was read can be lost only for want of memory for its string. */
+ * datagram that was read can be lost only if there is no memory for its
+ * string. */
 static int receive_large(lua_State *L, struct lg_datagram *d, size_t n,
                          int with_sender) {
   struct lg_socket *s = &d->socket;
@@ -202,7 +203,7 @@ static int receive_woken(lua_State *L, struct lg *G, int reason) {
   return woken(L, G, reason, &receive_op);
 }
 
-/* Those of LuaSocket have it only while they are not connected. */
+/* LuaSocket's objects have this method only while they are not connected. */
 int lg_datagram_receivefrom(lua_State *L) {
   const struct lg_datagram *d = lg_datagram(L, LG_DATAGRAM);
   int roles = d->socket.kind->luasocket ? LG_UNCONNECTED : LG_DATAGRAM;

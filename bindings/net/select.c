@@ -159,7 +159,7 @@ static struct asked *new_asked(lua_State *L, size_t room) {
   return a;
 }
 
-/* One that waits is held by its thread. */
+/* A request that waits is held by its thread. */
 static int asked_gc(lua_State *L) {
   struct asked *a = lg_collected(L);
   if (a && a->G->hub && a->set.linked == 0) green_set_end(a->G->hub, &a->set);
@@ -186,7 +186,7 @@ static void check_open(lua_State *L, const struct asked *a) {
                  a->polls[i].fd);
 }
 
-/* Those that were closed meanwhile are ready: their next call says so. */
+/* Sockets that were closed meanwhile are ready: their next call says so. */
 static int note_closed(struct asked *a) {
   size_t i;
   int n = 0;
@@ -215,7 +215,7 @@ static int results(lua_State *L, const struct asked *a, int any) {
 
 /* --- waiting --- */
 
-/* Those of our own sockets are watched already, or from now on. */
+/* Descriptors of our own sockets are watched already, or from now on. */
 static void find_own(lua_State *L, struct lg *G, struct asked *a) {
   size_t i;
   for (i = 0; i < a->n; i++) {

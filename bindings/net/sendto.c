@@ -61,8 +61,8 @@ static int lookup_flags(const struct lg_socket *s) {
   return s->family == AF_INET6 ? AI_V4MAPPED | AI_ADDRCONFIG : 0;
 }
 
-/* The words of LuaSocket's sendto are those of the system: a number is that of
- * another family. */
+/* LuaSocket's sendto has the system's words for a numeric address of another
+ * family. */
 static const char *numeric_error(int family, const char *host) {
   struct in6_addr a;
   int other = family == AF_INET6 ? AF_INET : AF_INET6;

@@ -176,8 +176,8 @@ void lg_socket_adopt(struct lg_socket *s, int fd) {
   if (getsockname(fd, (struct sockaddr *)&a, &size) == 0)
     s->family = a.ss_family;
   lg_socket_look_at_linger(s);
-  /* accept4() and connect() have no MSG_DONTWAIT. One that is connected needs
-   * neither, and its flags may be shared with others. */
+  /* accept4() and connect() have no MSG_DONTWAIT. A connected socket needs
+   * neither call, and its flags may be shared with others. */
   size = sizeof a;
   if (getpeername(fd, (struct sockaddr *)&a, &size) < 0)
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);

@@ -30,8 +30,8 @@
 #include "runtime/object.h"
 #include "runtime/wait.h"
 
-/* The role of an object just now: LuaSocket's objects change it in place. Those
- * of streams and of datagrams differ, so that no method takes one for the
+/* The role of an object just now: LuaSocket's objects change it in place. The
+ * roles of streams and of datagrams differ, so that no method takes one for the
  * other. */
 enum {
   LG_MASTER = 1,
@@ -154,8 +154,8 @@ struct lg_socket {
   struct lg_several *several;  /* of a listener on several addresses */
 };
 
-/* A socket of datagrams. One that was received and not delivered yet, as memory
- * was short, is held: its bytes lie in the buffer.
+/* A socket of datagrams. A datagram that was received and not delivered yet, as
+ * memory was short, is held: its bytes lie in the buffer.
  *
  *   held, changes   is one held? If so, socket.changes was that then: what
  *                   drops the bytes drops the datagram
@@ -230,11 +230,11 @@ struct lg_unix_address {
   struct sockaddr_un un;
   socklen_t size;
 };
-/* From the path at that index: NULL; or why it is none. */
+/* Fills it from the path at that index: NULL; or why that is not a path. */
 const char *lg_unix_address(lua_State *L, int index,
                             struct lg_unix_address *a);
-/* The host and the port at that index and the next: NULL; or why they are none,
- * in the words in which a resolver would have said so. Other types raise. */
+/* The host and the port at that index and the next: NULL; or an error in the
+ * words of a resolver. Other types raise. */
 const char *lg_inet_address(lua_State *L, int index, const char **host,
                             const char **port);
 /* Pushes an address: host and port and family, or a path. 3 or 1. Or nil, and

@@ -176,7 +176,7 @@ static void set_resolver(lua_State *L, struct lg *G, const struct row *row) {
   lua_call(L, 1, 0);
 }
 
-/* What the ticks are for: nil or false is none. */
+/* The purpose of the ticks; nil or false turns it off. */
 static void get_tick(lua_State *L, struct lg *G, const struct row *row) {
   uint64_t ns = lg_ticks_get(G, (enum lg_tick_use)row->at);
   if (ns)

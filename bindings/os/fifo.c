@@ -1,9 +1,9 @@
 /* fifo.c - opening a FIFO.
  *
- * open() blocks until the other end is opened, too. No way of waiting for that
- * is the same: without blocking, a reader sees an end that is none, and a
- * writer an error. So an OS thread opens it. If the green thread is
- * interrupted, that goes on, and closes what it got.
+ * open() blocks until the other end is opened, too. An open that does not block
+ * is something else: a reader would see an end of file at once, and a writer an
+ * error. So an OS thread opens it. If the green thread is interrupted, that
+ * goes on, and closes what it got.
  *
  * SPDX-License-Identifier: MIT
  */

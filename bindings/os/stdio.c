@@ -13,8 +13,8 @@
  *            pipe takes without blocking when poll() says that it is writable
  *
  * The flag O_NONBLOCK is left alone: other processes share the descriptor's.
- * One that reads or writes the same pipe at the same moment can make a step
- * block until there is more, as the stock function would.
+ * A process that reads or writes the same pipe at the same moment can make a
+ * step block until there is more, as the stock function would.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -221,8 +221,8 @@ static void watch_coroutine(lua_State *co) {
   if (lua_gethook(co) != watch) set_watch(co, WATCH_COUNT);
 }
 
-/* A coroutine that was made before the kill has no hook yet. One that was made
- * since has inherited it, and takes it to any thread that resumes it. */
+/* A coroutine that was made before the kill has no hook yet. A younger one
+ * has inherited it, and takes it to any thread that resumes it. */
 static void watch(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
   struct green_thread *t = G && G->hub ? lg_current(G) : NULL;

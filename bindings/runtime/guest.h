@@ -8,7 +8,7 @@
 
 #include "runtime/state.h"
 
-/* One of main or of a thread of C's, for one state. */
+/* A record of main, or of a thread of C's, in one state. */
 struct lg_guest {
   struct lg_guest *next;
   const struct green_thread *thread;
@@ -18,7 +18,8 @@ struct lg_guest {
 
 /* The guest, or NULL. */
 struct lg_guest *lg_guest(struct lg *G, const struct green_thread *t);
-/* Makes it first, if need be; raises for want of memory, runs no finalizers. */
+/* Makes it first if there is none; raises if memory is short, runs no
+ * finalizers. */
 struct lg_guest *lg_make_guest(lua_State *L, struct lg *G,
                                struct green_thread *t);
 /* The state knows the thread no more; all of them. */

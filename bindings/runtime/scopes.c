@@ -163,9 +163,9 @@ static int too_many(lua_State *L, struct lg *G, struct lg_scope *s) {
   return lg_too_many(L, G, box, LG_TIMERS);
 }
 
-/* Opens the scope on top of the stack for the current thread. One that was not
- * made in a coroutine has no finalizer: it belongs to the thread, wherever it
- * is restarted. */
+/* Opens the scope on top of the stack for the current thread. A scope that was
+ * not made in a coroutine has no finalizer: it belongs to the thread, wherever
+ * it is restarted. */
 static void scope_open(lua_State *L, struct lg *G, struct lg_scope *s,
                        enum green_scope_kind kind, uint64_t deadline) {
   struct green_thread *t = lg_current(G);

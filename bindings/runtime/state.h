@@ -52,7 +52,7 @@ struct lg {
   uint32_t keep_stacks; /* N of the keep-or-yield policy */
   uint32_t max_threads; /* UINT32_MAX: no limit */
   uint32_t sentinel_spawns;
-  uint32_t starved;       /* threads that ended for want of memory, modulo */
+  uint32_t starved;       /* threads that ended without memory, modulo */
   uint32_t nested_scopes; /* open ones of the program's coroutines */
   uint32_t boxes;         /* sandboxes that were made, modulo; 0: none */
   int *free_slots;        /* of the anchors table */
@@ -73,8 +73,8 @@ struct lg {
   /* While top or a profile is on: a thread has ended; see watch/. */
   void (*watch_end)(struct lg *G, struct green_thread *t);
   struct lg_profile *profile; /* of waits, while it is on */
-  struct lg_allocs *allocs;   /* their profile, once it was on */
-  struct lg_tally *tally;     /* of those that ended */
+  struct lg_allocs *allocs;   /* profile of allocations, once it was on */
+  struct lg_tally *tally;     /* of threads that ended */
   struct lg_sites *sites;     /* where threads are spawned */
   struct {
     const void *function; /* of a thread that has ended: see name.c */

@@ -139,7 +139,7 @@ static int refused(lua_State *L, struct lg *G, const struct lg_op *op, int r) {
 int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline) {
   int keep = lg_keep_or_lap(L, G, op), r;
-  assert(!op->interrupted); /* it is not called where lg_try_call() raises */
+  assert(!op->interrupted); /* lg_try_call() may raise past it */
   if (!keep && on) lg_make_room(L);
   r = green_wait_begin(G->hub, &op->kind, on, list, deadline);
   if (unlikely(r < 0)) return refused(L, G, op, r);

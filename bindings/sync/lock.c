@@ -133,7 +133,7 @@ static void unmake(struct lock *l) {
   free(l);
 }
 
-/* Those that are left are of objects whose finalizers could not run. */
+/* The remaining locks belong to objects whose finalizers could not run. */
 void lg_locks_drop(struct lg *G) {
   while (G->locks) {
     if (G->locks->owner) take_away(G->locks);

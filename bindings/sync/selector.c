@@ -75,7 +75,7 @@ static const struct lg_op select_op;
 static const struct lg_class selector_class = {"green.selector", NULL, NULL};
 static int selector_select(lua_State *L);
 
-/* One that was finalized, or whose state is closing, is closed: NULL. */
+/* NULL: the selector is closed, or was finalized, or its state is closing. */
 static struct selector *self(lua_State *L) {
   struct object *o =
       lg_check_object(L, &selector_class, sizeof(struct object));

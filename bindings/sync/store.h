@@ -61,8 +61,8 @@ static inline int lg_store_put(lua_State *L, struct lg *G, struct lg_store *s,
   return LUA_OK;
 }
 
-/* Takes out the next value and pushes it; in a FIFO the one after the `skip`
- * next ones. Returns LUA_OK; or pushes and returns an error, and nothing has
+/* Takes out the next value and pushes it; in a FIFO it passes over `skip`
+ * values first. Returns LUA_OK; or pushes and returns an error, and nothing has
  * changed. */
 static inline int lg_store_take(lua_State *L, struct lg *G, struct lg_store *s,
                                 int queue, int table, lua_Integer skip) {

@@ -167,7 +167,7 @@ void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own) {
   if (status != LUA_OK) lua_error(L);
 }
 
-/* The coroutine of a thread that is C's is none. */
+/* A thread of C's has no coroutine. */
 static lua_State *own_state(struct lg *G, const struct green_thread *t) {
   return t == green_main(G->hub) || lg_is_lua(t) ? lg_own_state(G, t) : NULL;
 }

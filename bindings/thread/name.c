@@ -213,7 +213,7 @@ static void note_place(struct lg *G, struct green_thread *t) {
 
 void lg_name_past(struct lg *G, struct green_thread *t) {
   assert(t->state >= GREEN_DONE && t->user_flags & LG_HANDLED);
-  /* One that was reset noted its place before (reset.c). */
+  /* A thread that was reset noted its place before (reset.c). */
   if (lg_is_lua(t) && t->state == GREEN_DONE && t->user) note_place(G, t);
   if (likely(!t->cold)) return;
   if (is_unboxed(G, t)) lg_protected(G, box_name, t);

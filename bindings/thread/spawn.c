@@ -186,7 +186,7 @@ int lg_l_crowded(lua_State *L) {
   return 1;
 }
 
-/* starved(): how many threads have ended for want of memory. */
+/* starved(): how many threads have ended without memory. */
 int lg_l_starved(lua_State *L) {
   lua_pushinteger(L, lg_get(L)->starved);
   return 1;

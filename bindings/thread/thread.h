@@ -36,7 +36,7 @@ int lg_l_starved(lua_State *L);
 /* "#7 fetch", for messages; leaves it on the stack. May raise. */
 const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
 /* Pushes the traceback of a coroutine that does not run, and of another one
- * below it, if own is not NULL. Raises for want of memory; runs no
+ * below it, if own is not NULL. Raises if memory is short; runs no
  * finalizers. */
 void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own);
 int lg_thread_status(lua_State *L);

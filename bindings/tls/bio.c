@@ -138,7 +138,7 @@ static int bio_write(BIO *b, const char *data, int n) {
   return -1;
 }
 
-/* OpenSSL asks after an end whether it was one. */
+/* After an end OpenSSL asks whether the stream has ended. */
 static long bio_ctrl(BIO *b, int command, long n, void *p) {
   const struct tls *t = BIO_get_data(b);
   (void)n, (void)p;

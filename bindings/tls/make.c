@@ -51,7 +51,8 @@ static BIO *open_pem(const char *source, size_t size) {
   return BIO_new_file(source, "r");
 }
 
-/* Until a file has no more: 1. The error that says so is none. */
+/* 1: the file has no more of them. OpenSSL says so by an error, which is
+ * cleared. */
 static int at_end(int count) {
   unsigned long e = ERR_peek_last_error();
   if (!count || ERR_GET_LIB(e) != ERR_LIB_PEM ||

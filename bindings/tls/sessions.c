@@ -1,9 +1,9 @@
 /* sessions.c - a client's sessions, so that the next connection to the same
  * server is cheaper.
  *
- * A context keeps the latest of each server, by the connection's key. One that
- * is offered leaves: the server sends a new one, and a ticket that is used once
- * does not tell connections apart.
+ * A context keeps the latest of each server, by the connection's key. A session
+ * that is offered leaves: the server sends a new one, and a ticket that is used
+ * once does not tell connections apart.
  *
  * Runs inside of OpenSSL.
  *

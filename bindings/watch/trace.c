@@ -64,7 +64,7 @@ static const struct green_teller with_stacks = {tell_name, tell_stack,
 
 /* --- arguments as JSON --- */
 
-/* Names for which there is no room are left out. */
+/* Values for which there is no room are left out. */
 struct json {
   size_t length;
   char text[16384];

@@ -438,7 +438,7 @@ function Session:__close()
   gate.leave(self)
 end
 
---- Those of a listener, which may be anybody's object.
+--- The addresses of a listener, which may be anybody's object.
 local function addresses(listener)
   local all = listener.getsocknames
   if all then return all(listener) or {} end

@@ -405,8 +405,8 @@ end
 
 ----------------------------------------------------------------- the methods --
 
---- Runs f(key, results, ...) in a green thread; its results are the values of
---- the key. results iterates over the dependencies. Never switches.
+--- Runs f(key, results, ...) in a green thread; its results are the key's
+--- values. results iterates over the dependencies. Never switches.
 ---@param key any
 ---@param depends? any[]  keys; they may have no values or task yet
 ---@param f function
@@ -559,7 +559,7 @@ function Dag:running()
   return n
 end
 
---- Those of the keys that are open.
+--- Keys whose values are still to come, of this list.
 local function open_ones(dag, keys)
   local open = {}
   for _, key in ipairs(keys) do

@@ -7,7 +7,7 @@ local bounded, tables = core.bounded()
 local SEED = tonumber(os.getenv "LUAGREEN_SEED") or os.time()
 local N = os.getenv "LUAGREEN_EAGER_GC" and 300 or 20000
 
---- What a call comes to, as a text: each value, or the error. The call has a
+--- The outcome of a call, as a text: each value, or the error. The call has a
 --- name, and a place, that are those of both.
 local function outcome(library, name, ...)
   local args = table.pack(...)

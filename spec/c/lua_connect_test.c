@@ -1,8 +1,8 @@
 /* lua_connect_test.c - names with several addresses: an address that swallows
  * packets delays the others for a moment, not for the whole limit.
  *
- * getaddrinfo(3) is replaced: "at.A|B" has the addresses A and B. One that
- * swallows packets is that of a listener whose backlog is full.
+ * getaddrinfo(3) is replaced: "at.A|B" has the addresses A and B. An address
+ * that swallows packets belongs to a listener whose backlog is full.
  *
  * LUA_PATH must lead to lua/green.
  *

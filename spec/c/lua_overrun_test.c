@@ -212,7 +212,7 @@ static void by_signal(void) {
 
 /* --- fuel --- */
 
-/* The steps that a script makes before its fuel is used up. */
+/* The number of steps that a script makes until its fuel is used up. */
 static lua_Integer steps_with(uint64_t fuel) {
   lua_Integer n;
   open_all(NULL, 0);

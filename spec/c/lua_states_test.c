@@ -505,7 +505,7 @@ static int joins_it(struct green_hub *hub, void *arg) {
   return 0;
 }
 
-/* One of the threads of Lua's that is not the caller. */
+/* A thread of Lua's that is not the caller. */
 static void find(struct green_thread *t, void *arg) {
   struct search *s = arg;
   if (t->flags & GREEN_RUNTIME && !(t->flags & GREEN_STRUCK) &&

@@ -338,7 +338,8 @@ static void test_reused(void) {
   close_pair(fd);
 }
 
-/* Waiters are verified in turn: all learn of it, be there many. */
+/* The hub verifies waiters in turn, so each of many learns that it was
+ * closed. */
 static void test_many_closed(void) {
   enum { MANY = 300 };
   static struct call c[MANY];

@@ -33,7 +33,7 @@ static void on_switched(struct green_hub *hub, struct green_thread *from,
     seen->to_thread++;
   else
     seen->to_hub++;
-  /* Each leaves what the one before has come to, unless that has ended. */
+  /* Each switch leaves the thread to which the former one led. */
   seen->chains += from == NULL || from == seen->last;
   seen->last = to;
 }

@@ -487,7 +487,7 @@ describe("modules of the installed LuaSocket on green.socket:", function()
       t:join()
       green.with_timeout(0.001, http.request, url)
     end
-    -- The handlers' ends are still open: one for each request that was made.
+    -- The handlers' sides are still open: one for each request that was made.
     local handlers = #green.threads()
     assert.is_true(descriptors() - before <= handlers + 2)
     collectgarbage "restart"

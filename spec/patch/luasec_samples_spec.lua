@@ -7,7 +7,7 @@ local green = require "green"
 local help = require "spec.help"
 
 local DIR <const> = os.getenv "LUASEC_SAMPLES"
---- Those with a server and a client that end. The others talk until they are
+--- Samples whose server and client both end. The others talk until they are
 --- stopped, or need what a test has not: names in the DNS, a library.
 local SAMPLES <const> = {"alpn", "chain", "curve-negotiation", "dhparam",
   "digest", "ecdh", "info", "oneshot", "sni", "verify"}

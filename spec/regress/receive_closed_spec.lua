@@ -9,7 +9,8 @@ local help = require "spec.help"
 
 local at_next = help.at_next
 
---- A socket in whose buffer lies what follows a first line.
+--- A socket that has received a first line, and has the text behind it in its
+--- buffer.
 local function socket_with(text)
   local listener <close> = green.listen("127.0.0.1", 0)
   local _, port = listener:getsockname()

@@ -36,7 +36,7 @@ local function drain(q)
   return got
 end
 
---- Starts a put of each, and lets each come to its wait before the next.
+--- Starts a put of each value, each after the former one waits.
 local function putters(q, ...)
   local ts = {}
   for i, v in ipairs {...} do ts[i] = blocked(green.spawn(q.put, q, v)) end
@@ -147,7 +147,7 @@ for _, kind in ipairs(kinds) do
         assert.is_true(t:wait())
         assert.is_number(g:wait())
         assert.equal(1, #q)
-      else -- the getter had its turn while the put came to its wait
+      else -- the getter had its turn while the put began to wait
         assert.equal(2, q:clear())
         assert.is_true(t:wait())
         assert.equal(4, q:get())

@@ -127,8 +127,8 @@ end
 
 --- Imports the entries as Perfetto does, and raises for what it would drop or
 --- move. An arrow belongs to the slice on top of its row at that time. Catapult
---- takes a slice that ends at that time for one, too; hence an arrow ends
---- within.
+--- also takes a slice that ends at that time for one; so an arrow ends within
+--- its slice.
 function picture.import(entries)
   check_numbers(entries)
   check_sums(entries)

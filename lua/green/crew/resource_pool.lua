@@ -221,7 +221,7 @@ local function reclaim(pool)
   end
 end
 
---- There may be such permits only if a thread has ended for want of memory.
+--- There may be such permits only if a thread has ended without memory.
 local function may_reclaim(pool)
   if pool.lost or core.starved() ~= pool.starved then reclaim(pool) end
 end

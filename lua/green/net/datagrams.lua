@@ -15,7 +15,7 @@ local report = require "green.runtime.report"
 local error, ipairs, math, pairs, rawequal, setmetatable, type = error,
   ipairs, math, pairs, rawequal, setmetatable, type
 
---- Seconds between two tries to receive while something is short.
+--- Seconds between two tries to receive while memory or descriptors are short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
 
 local methods = {}

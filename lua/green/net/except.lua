@@ -2,9 +2,9 @@
 ---
 --- The error of a try is known by its metatable: `protect` makes nil and the
 --- message of it, and lets all else pass. A call of a protected function has a
---- frame: the functions that newtry was given meanwhile, in the same coroutine,
---- by which whatever the call has opened is closed. They run, the last first,
---- when an interruption passes, or when the coroutine ends in its midst: with
+--- frame: the functions that newtry was given meanwhile, in the same coroutine.
+--- They close all that the call has opened. They run, the last one first, when
+--- an interruption passes, or when the coroutine ends in its midst: with
 --- LuaSocket a crawler whose threads are timed out runs out of descriptors. Any
 --- other error passes as it would there.
 ---

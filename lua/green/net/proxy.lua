@@ -151,8 +151,8 @@ local function read_binary(conn, peer)
   return tell_addresses(peer, kind, data)
 end
 
---- Reads the header of a connection: true, and `peer` is whom it names; or nil
---- and why not. Interruptible. May switch.
+--- Reads the header of a connection: true, and `peer` gets the address in it;
+--- or nil and why not. Interruptible. May switch.
 function proxy.read(conn, peer, trusted)
   if trusted ~= true then
     local host = peer.host and peer.host:gsub("^::ffff:", "")

@@ -1,5 +1,5 @@
---- A server: several listeners, bounds on what peers may take of it, and an end
---- in order.
+--- A server: several listeners, bounds on the connections of peers, and an
+--- orderly stop.
 ---
 --- Accepting is green.serve's, one for each listener, over one pool. Here is
 --- what a server in the open needs besides: a count for each peer, limits for

@@ -4,8 +4,8 @@
 --- layer in C below its buffer (bindings/tls), and no method knows of it. Here
 --- is what is policy: LuaSec's names of parameters, and what is on by default.
 --- A client verifies the chain of certificates and the name of the host; it
---- trusts whom the system trusts, or whom it is told to. A program that weakens
---- that has to say so: verify = "none", hostname = false.
+--- trusts the system's authorities, or others that it is given. A program that
+--- weakens that has to say so: verify = "none", hostname = false.
 ---
 --- A context is what many connections share. It is made of files once; to make
 --- one for each connection costs more than a handshake.
@@ -354,7 +354,7 @@ end
 -------------------------------------------------------------- connections --
 
 --- The context of parameters that differ from the defaults in names alone is
---- shared: whom the system trusts is read once, and sessions are resumed.
+--- shared: the system's authorities are read once, and sessions are resumed.
 local default
 
 local function only_names(params)

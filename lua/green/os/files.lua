@@ -103,7 +103,7 @@ local function taken_from(file)
   return setmetatable({file = file, over = false}, Taken)
 end
 
---- All that was taken is the result, if it is anything.
+--- Returns all that was taken; nil for nothing, unless `some`.
 local function finish(taken, some)
   taken.over = true
   local text = table.concat(taken)

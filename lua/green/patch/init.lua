@@ -215,7 +215,7 @@ local function in_order(names)
   return list
 end
 
---- Lua's own modules and ours hold originals rightly.
+--- Lua's own modules and ours may hold originals.
 local function is_exempt(name)
   return modules.is_shared(name)
 end

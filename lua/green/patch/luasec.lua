@@ -263,7 +263,7 @@ end
 Connection.__close = methods.close
 Connection.__gc = methods.close
 
---- Those of LuaSec that never wait. After close some of them would end the
+--- Methods of LuaSec that never wait. After close some of them would end the
 --- process: they give what they give before the handshake.
 local CLOSED <const> = {getpeerverification = {false, "closed"},
   getalpn = {}, getsniname = {}, sni = {}, want = {"nothing"}}

@@ -75,8 +75,8 @@ end
 -- their errors name no place, and a module's body cannot yield to a coroutine
 -- that may never resume it.
 
---- The first loader that package.searchers find, and its data. One that `skip`
---- accepts is passed over.
+--- The first loader that package.searchers find, and its data. A loader that
+--- `skip` accepts is passed over.
 local function find_loader(name, skip)
   local searchers = package.searchers
   if type(searchers) ~= "table" then

@@ -150,7 +150,7 @@ local function split(line)
   return fields
 end
 
---- A number that can be shown; nil: the text is none.
+--- The text as a number that can be shown, or nil.
 local function number(text)
   local n = tonumber(text)
   return n and n - n == 0 and n or nil
