@@ -78,9 +78,16 @@ int green__epoll_add_bell(struct green_hub *h, int fd) {
 
 /* --- events --- */
 
+/* Each poll reports what nobody has read yet again, and with 1,000 busy
+ * connections that took a tenth of their messages of 16 KB. So while as many
+ * threads are ready anyway, one call fetches no more than FEW; the kernel goes
+ * on with the others the next time. */
+enum { FEW = 64 };
+
 int green__epoll_wait(struct green_hub *h, int ms) {
   struct epoll_event events[GREEN__EVENTS];
-  int libuv = 0, i, n = epoll_wait(h->epoll.fd, events, GREEN__EVENTS, ms);
+  int most = h->hot.ready < FEW ? GREEN__EVENTS : FEW;
+  int libuv = 0, i, n = epoll_wait(h->epoll.fd, events, most, ms);
   h->source = GREEN__BY_FD;
   for (i = 0; i < n; i++) {
     uint32_t tag = (uint32_t)(events[i].data.u64 >> 32);
