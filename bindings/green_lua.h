@@ -248,6 +248,14 @@ int green_interrupt(struct green_hub *hub, int how);
  * UV_EINVAL (no live thread of Lua's) or UV_ENOMEM. */
 int green_lua_fuel(lua_State *L, int index, uint64_t instructions);
 
+/* [hub] As lua_resume() and lua_pcall(), which stand behind them, for libraries
+ * and threads of C that run Lua code in a coroutine of their own. Lua does not
+ * tell which one runs, so by its own calls the code is taken for a call of C:
+ * limits of time, preemption, the watchdog, profiles and dumps see it only by
+ * these. What they return and raise is Lua's. */
+int green_lua_resume(lua_State *co, lua_State *from, int nargs, int *nresults);
+int green_lua_pcall(lua_State *L, int nargs, int nresults, int msgh);
+
 /* [hub] Calls f, in a hook of the running thread, for each thread that computes
  * longer than `ns` without a switch, once: who, for how long so far, and the
  * place. f must not block and not raise. NULL: nobody. 0 or UV_ENOTSUP. */

@@ -121,8 +121,9 @@ static void arm_mains(struct lg_ticks *T, struct green_hub *hub) {
 }
 
 /* The innermost coroutine that runs on the current stack, if it is not the main
- * Lua thread of some state. Coroutines that another library resumes are
- * unknown; the hook then fires when they have returned. */
+ * Lua thread of some state. Coroutines that another library resumes, unless by
+ * green_lua_resume(), are unknown; the hook then fires when they have returned.
+ */
 static lua_State *running(struct green_hub *hub) {
   const struct green_thread *t = green_hot(hub)->current;
   lua_State *nested = *green_nested(hub);

@@ -73,6 +73,10 @@ void lg_open_frames(lua_State *L) {
   lua_close(fresh);
 }
 
+int lg_push_stock_coroutines(lua_State *L) {
+  return open_coroutine ? open_coroutine(L) : 0;
+}
+
 /* --- frames --- */
 
 /* The C function of a frame; NULL: it is a Lua function, or unknown. */

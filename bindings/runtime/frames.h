@@ -37,6 +37,10 @@ int lg_hooks_on(lua_State *L);
 /* Did a hook written in C call a C function? */
 int lg_below_hook(lua_State *L);
 
+/* Pushes the library coroutine as Lua makes it, in no table of the program's,
+ * and returns 1; 0: the program has none. */
+int lg_push_stock_coroutines(lua_State *L);
+
 void lg_open_frames(lua_State *L);
 
 #endif

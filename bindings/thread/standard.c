@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "runtime/force.h"
+#include "runtime/frames.h"
 #include "runtime/object.h"
 #include "thread/coroutine.h"
 #include "thread/name.h"
@@ -48,6 +49,28 @@ static int resume_noted(lua_State *L, struct lg *G, lua_State *co, int nargs,
   *nested = co;
   status = lua_resume(co, L, nargs, nresults);
   if (likely(G->hub)) *nested = outer; /* else its stacks are gone */
+  return status;
+}
+
+int green_lua_resume(lua_State *co, lua_State *from, int nargs,
+                     int *nresults) {
+  struct lg *G = lg_find(co);
+  if (!G || !G->hub || green_elsewhere(G->hub))
+    return lua_resume(co, from, nargs, nresults);
+  return resume_noted(from, G, co, nargs, nresults);
+}
+
+int green_lua_pcall(lua_State *L, int nargs, int nresults, int msgh) {
+  struct lg *G = lg_find(L);
+  void **nested, *outer;
+  int status;
+  if (!G || !G->hub || green_elsewhere(G->hub))
+    return lua_pcall(L, nargs, nresults, msgh);
+  nested = green_nested(G->hub);
+  outer = *nested;
+  *nested = L;
+  status = lua_pcall(L, nargs, nresults, msgh);
+  if (G->hub) *nested = outer;
   return status;
 }
 
@@ -246,7 +269,30 @@ static int l_replace(lua_State *L) {
   return 0;
 }
 
+/* unspoilt(): the library coroutine with the replacements, pcall and xpcall, as
+ * they are whatever the program has put in their places; or nothing. */
+static int l_unspoilt(lua_State *L) {
+  static const char *const names[] = {"running", "isyieldable", "close",
+                                      "resume", "wrap"};
+  struct lg *G = lg_get(L);
+  size_t i;
+  lua_settop(L, 0);
+  if (!G->known.pcall || !G->known.xpcall || !lg_push_stock_coroutines(L))
+    return 0;
+  for (i = 0; i < sizeof names / sizeof *names; i++) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, l_replace, 1);
+    lua_pushvalue(L, 1);
+    lua_pushstring(L, names[i]);
+    lua_call(L, 2, 0);
+  }
+  lua_pushcfunction(L, G->known.pcall);
+  lua_pushcfunction(L, G->known.xpcall);
+  return 3;
+}
+
 void lg_open_standard(lua_State *L) {
-  static const luaL_Reg functions[] = {{"replace", l_replace}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"replace", l_replace}, {"unspoilt", l_unspoilt}, {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
 }

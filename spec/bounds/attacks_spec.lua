@@ -4,6 +4,7 @@
 --- LUAGREEN_SEED=n one fifth.
 
 local green = require "green"
+local help = require "spec.help"
 local attacks = dofile "spec/bounds/attacks.lua"
 
 local GRACE <const> = 0.02
@@ -90,6 +91,41 @@ describe("a script with connections", function()
     ]]):join(30)
     assert.is_true(ok, tostring(result))
     assert.is_true(result)
+  end)
+end)
+
+describe("a program that has replaced Lua's functions", function()
+  it("has its scripts in bounds all the same", function()
+    local out, _, code = help.child [[
+      local resume, create = coroutine.resume, coroutine.create
+      local pack, unpack = table.pack, table.unpack
+      function coroutine.resume(...) return resume(...) end
+      function coroutine.wrap(f)
+        local co = create(f)
+        return function(...)
+          local r = pack(resume(co, ...))
+          return unpack(r, 2, r.n)
+        end
+      end
+      function pcall(f, ...) return resume(create(f), ...) end
+      xpcall = pcall
+      local green = require "green"
+      green.config {preempt = 0.002, grace = 0.02}
+      local box = green.sandbox {grants = {"coroutine"}}
+      for _, text in ipairs {
+        "coroutine.wrap(function() while true do end end)()",
+        "coroutine.resume(coroutine.create(function() while true do end end))",
+        "pcall(function() while true do end end)",
+        "xpcall(function() while true do end end, tostring)",
+      } do
+        box:spawn(text)
+        green.sleep(0.001)
+        box:kill()
+        while box:stats().threads > 0 do green.sleep(0.001) end
+      end
+      print "all ended"
+    ]]
+    assert.same({"all ended\n", 0}, {out, code})
   end)
 end)
 

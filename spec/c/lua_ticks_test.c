@@ -241,6 +241,62 @@ static void c_threads(void) {
   green_close(hub);
 }
 
+/* --- coroutines that C resumes --- */
+
+static const char SPIN[] = "spin(0.3)";
+
+/* resume(told): a library that resumes by itself, and may tell of it. */
+static int l_resume(lua_State *L) {
+  lua_State *co = lua_newthread(L);
+  int n, status;
+  luaL_loadstring(co, SPIN);
+  status = lua_toboolean(L, 1) ? green_lua_resume(co, L, 0, &n)
+                               : lua_resume(co, L, 0, &n);
+  lua_pushboolean(L, status == LUA_OK);
+  return 1;
+}
+
+static int in_coroutine(struct green_hub *h, void *arg) {
+  lua_State *L = arg, *co = lua_newthread(L);
+  (void)h;
+  luaL_loadstring(co, SPIN);
+  CHECK(green_lua_pcall(co, 0, 0, 0) == LUA_OK, "C runs Lua in a coroutine");
+  return 0;
+}
+
+static void resumed(void) {
+  lua_State *L;
+  open_hub(GREEN_DRIVE_STEP);
+  L = open_state();
+  lua_register(L, "resume", l_resume);
+  run(L,
+      "hear() green.config {watchdog = 0.02, preempt = 0.002}\n"
+      "t = green.spawn(resume, true)\n"
+      "had = 0 green.spawn(function() while not t:join(0) do\n"
+      "  had = had + 1 green.sleep(0) end end)");
+  while (green_live(hub) > 0) green_step(hub, 0);
+  CHECK(is(L, "t:wait() and had > 2 and t:stats().preempted > 2"),
+        "a coroutine that C resumes is preempted if C tells of it");
+  run(L,
+      "green.config {preempt = false} heard = 0\n"
+      "green.spawn(function() resume(false) return 1 end)");
+  while (green_live(hub) > 0) green_step(hub, 0);
+  CHECK(is(L, "heard == 1 and what == 'in a C call'"),
+        "else it is a call of C for the watchdog");
+  run(L, "heard = 0");
+  if (green_spawn(hub, NULL, in_coroutine, L) < 0) exit(1);
+  while (green_live(hub) > 0) green_step(hub, 0);
+  CHECK(is(L, "heard == 1 and what == 'computing' and where:find ':%d+'"),
+        "a thread of C's is seen to compute in a coroutine of its own");
+  close_state(L);
+  L = luaL_newstate();
+  luaL_loadstring(L, "return 7");
+  CHECK(green_lua_pcall(L, 0, 1, 0) == LUA_OK && lua_tointeger(L, -1) == 7,
+        "the calls are Lua's in a state without luagreen");
+  lua_close(L);
+  green_close(hub);
+}
+
 /* TSan holds signals back until the program calls something that it knows. */
 int main(void) {
   if (WITH_TSAN) {
@@ -252,6 +308,7 @@ int main(void) {
     long_ones();
     limits();
     c_threads();
+    resumed();
   }
   return test_end();
 }

@@ -88,14 +88,17 @@ local function date(format, ...)
   return os.date(format, ...)
 end
 
---- The libraries that all sandboxes share, made once.
+--- The libraries that all sandboxes share, made once. Coroutines, pcall and
+--- xpcall are Lua's and luagreen's own: those of the program, which may have
+--- replaced them, could run a script where no bound sees it.
 local shared
 
 local function share()
   if shared then return shared end
   local strings, tables = core.bounded()
-  local co = coroutine and chosen(coroutine, {"create", "wrap", "resume",
-    "yield", "status", "isyieldable", "running", "close"})
+  local own, own_pcall, own_xpcall = core.unspoilt()
+  local co = coroutine and chosen(own or coroutine, {"create", "wrap",
+    "resume", "yield", "status", "isyieldable", "running", "close"})
   if co then
     co.create, co.wrap = core.counted(co.create), core.counted(co.wrap)
   end
@@ -103,7 +106,7 @@ local function share()
     string = strings, table = tables, coroutine = co,
     utf8 = utf8 and chosen(utf8, {"char", "charpattern", "codepoint", "codes",
       "len", "offset"}),
-    time = os and chosen(os, TIME),
+    time = os and chosen(os, TIME), pcall = own_pcall, xpcall = own_xpcall,
   }
   if utf8 then shared.utf8.codepoint = core.roomy(utf8.codepoint) end
   if os then shared.time.date = date end
@@ -219,6 +222,9 @@ end
 local function fill(env, box, has)
   local libraries = share()
   chosen(_G, PLAIN, env)
+  if libraries.pcall then
+    env.pcall, env.xpcall = libraries.pcall, libraries.xpcall
+  end
   env._G = env
   core.confine(env, box.core)
   box.loader, box.spawners = env.load, {}
