@@ -56,7 +56,8 @@ void green_lua_spawn(lua_State *L, int nargs);
 
 /* [hub] The outcome of the green thread whose handle is at `index`. Returns
  * LUA_OK, pushes its results and sets *nresults; or LUA_ERRRUN and pushes the
- * error; or LUA_YIELD while it lives, and pushes nothing. */
+ * error; or LUA_YIELD while it lives, and pushes nothing. May raise, as it does
+ * for what is no handle. */
 int green_lua_outcome(lua_State *L, int index, int *nresults);
 
 /* [thread] Blocks the calling green thread until fd is ready; its C frames
@@ -210,10 +211,10 @@ struct green_lua_limits {
  * lua_close(). */
 lua_State *green_lua_newstate(const struct green_lua_limits *limits,
                               lua_Alloc alloc, void *ud);
-/* [hub] Sets all limits, from now on, of any state. Nothing that is beyond a
- * new limit is taken away. UV_ENOMEM; UV_ENOTSUP: coroutines can only be
- * counted in a state that green_lua_newstate() made, and limits of time need a
- * signal (tick_signal). Then nothing has changed. */
+/* [hub] Sets all limits, from now on, of any state (NULL: none). Nothing that
+ * is beyond a new limit is taken away. UV_ENOMEM; UV_ENOTSUP: coroutines can
+ * only be counted in a state that green_lua_newstate() made, and limits of time
+ * need a signal (tick_signal). Then nothing has changed. */
 int green_lua_limit(lua_State *L, const struct green_lua_limits *limits);
 
 struct green_lua_usage {

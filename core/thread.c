@@ -172,7 +172,7 @@ struct green__cold *green__cold(struct green_hub *h, struct green_thread *t) {
 
 int green_set_name(struct green_hub *h, struct green_thread *t,
                    const char *name) {
-  size_t size = strlen(name) + 1;
+  size_t size = strlen(name = name ? name : "") + 1;
   struct green__cold *cold;
   char *copy;
   if (!green__at_home(h)) return UV_EPERM;

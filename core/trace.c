@@ -305,7 +305,8 @@ int green_trace_stop(struct green_hub *h,
 
 /* "name":"...","args":{...} */
 static struct green__text *entry(const char *name, const char *args) {
-  size_t n = strlen(name), m = args ? strlen(args) : 0, size;
+  size_t n = strlen(name = name ? name : ""), m = args ? strlen(args) : 0,
+         size;
   struct green__text *text;
   char *to;
   if (n > MOST_NAME) n = MOST_NAME;

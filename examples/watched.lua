@@ -92,4 +92,6 @@ local listener = assert(green.listen("127.0.0.1", tonumber(arg[1]) or 9100))
 local _, port = listener:getsockname()
 print("metrics on port " .. port)
 io.stdout:flush()
-green.serve(listener, serve)
+green.serve(listener, function(conn)
+  green.with_timeout(10, serve, conn) -- a peer that says nothing must go
+end)

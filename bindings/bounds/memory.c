@@ -371,9 +371,9 @@ static void set_memory(struct memory *m, const struct green_lua_limits *l) {
 /* Limits of a former version of the struct have fewer fields. */
 static struct green_lua_limits whole(const struct green_lua_limits *limits) {
   struct green_lua_limits all;
-  size_t size = limits->size ? limits->size : sizeof all;
+  size_t size = limits && limits->size ? limits->size : sizeof all;
   memset(&all, 0, sizeof all);
-  memcpy(&all, limits, size < sizeof all ? size : sizeof all);
+  if (limits) memcpy(&all, limits, size < sizeof all ? size : sizeof all);
   return all;
 }
 

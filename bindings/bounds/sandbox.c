@@ -170,6 +170,7 @@ static const char *honest(lua_State *L, const char *name) {
   size_t length;
   const char *home;
   int same;
+  if (!name) return "?"; /* as Lua has it */
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.home");
   home = lua_tolstring(L, -1, &length);
   same = home && strncmp(name, home, length) == 0;

@@ -109,6 +109,7 @@ void lg_open_ports(lua_State *L, const struct lg_class *klass) {
 /* --- for hosts --- */
 
 void green_lua_push_port(lua_State *L, struct green_port *port) {
+  if (!port) luaL_error(L, "green_lua_push_port(): there is no port");
   lg_push_port(L, port);
 }
 

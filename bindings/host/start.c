@@ -241,6 +241,10 @@ int green_lua_start(lua_State *L, int nargs, green_lua_ended ended, void *arg,
                     struct green_thread **thread) {
   struct start p = {NULL, NULL, NULL, 0};
   int r = lua_checkstack(L, 4) ? 0 : UV_ENOMEM;
+  if (nargs < 0 || lua_gettop(L) <= nargs) { /* there is not even a function */
+    if (thread) *thread = NULL;
+    return UV_EINVAL;
+  }
   if (r == 0) r = check_state(p.G = lg_find(L));
   if (r < 0)
     lua_pop(L, nargs + 1);
@@ -269,7 +273,7 @@ int green_lua_push_thread(lua_State *L, struct green_thread *thread) {
   struct start p = {NULL, NULL, thread, 0};
   if (!lua_checkstack(L, 4)) return UV_ENOMEM;
   p.G = lg_find(L);
-  if (!p.G || !p.G->hub || !thread->id) return UV_EINVAL;
+  if (!p.G || !p.G->hub || !thread || !thread->id) return UV_EINVAL;
   if (lg_is_lua(thread) && lg_of(thread) != p.G) return UV_EINVAL;
   lua_pushcfunction(L, push_thread);
   lua_pushlightuserdata(L, &p);
