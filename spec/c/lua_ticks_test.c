@@ -107,20 +107,20 @@ static void watchdogs(void) {
   b = open_state();
   run(a, "hear() green.config {watchdog = 0.02}");
   run(b, "hear()");
-  run(a, "spin(0.1)");
+  run(a, "spin(0.3)");
   CHECK(is(a, "heard == 1 and what == 'computing' and where:find ':%d+'"),
         "the watchdog sees main compute in one state");
-  run(b, "green.sleep(0.001) spin(0.1)");
+  run(b, "green.sleep(0.001) spin(0.3)");
   CHECK(is(b, "heard == 1 and what == 'computing'") && is(a, "heard == 1"),
         "and in another one, which hears of it");
   run(b, "green.config {watchdog = 0.02}");
   close_state(a);
-  run(b, "heard = 0 green.sleep(0.001) spin(0.1)");
+  run(b, "heard = 0 green.sleep(0.001) spin(0.3)");
   CHECK(is(b, "heard == 1"), "a state's stays when another one is closed");
   a = open_state();
   run(a, "hear()");
   close_state(b);
-  run(a, "green.sleep(0.001) spin(0.1)");
+  run(a, "green.sleep(0.001) spin(0.3)");
   CHECK(is(a, "heard == 0"), "it ends with the last state that wanted it");
   close_state(a);
   green_close(hub);
@@ -169,15 +169,15 @@ static void long_ones(void) {
   a = open_state();
   b = open_state();
   green_on_long(a, 5 * MS, on_long, &told);
-  run(b, "spin(0.05)");
+  run(b, "spin(0.3)");
   CHECK(told == 1, "a host is told of who computes in any state");
   green_on_long(b, 0, NULL, NULL);
-  run(a, "green.sleep(0) spin(0.05)");
+  run(a, "green.sleep(0) spin(0.3)");
   CHECK(told == 2, "another state cannot take that back");
   run(b, "green.config {preempt = 1}");
   close_state(a);
   told = 0;
-  run(b, "green.sleep(0) spin(0.05)");
+  run(b, "green.sleep(0) spin(0.3)");
   CHECK(told == 0, "nobody is told after its state is closed");
   close_state(b);
   green_close(hub);
@@ -222,7 +222,7 @@ static void limits(void) {
 
 static int in_main(struct green_hub *h, void *arg) {
   (void)h;
-  return run(arg, "spin(0.1)");
+  return run(arg, "spin(0.3)");
 }
 
 static void c_threads(void) {

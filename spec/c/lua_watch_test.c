@@ -170,7 +170,7 @@ int main(void) {
   struct green_hub *hub;
   if (green_open(&hub, NULL) < 0) return 1;
   traces(hub);
-  profiles(hub, "cpu", "spawn(compute, 0.05)");
+  profiles(hub, "cpu", "spawn(compute, 0.3)");
   profiles(hub, "alloc", "spawn(make, 200)");
   profiles(hub, "blocked", "spawn(make, 1)");
   profiles(hub, "wall", "spawn(make, 1)");
