@@ -215,6 +215,40 @@ if certs then
   end
 end
 
+--- A server of TLS with two listeners, whose clients end the connection in
+--- both directions at once.
+if certs then
+  function scenario.tls_server()
+    local server = green.server {listen = {"127.0.0.1:0", "127.0.0.1:0"},
+      handler = echo, idle = 15, tls = certs.of "server"}
+    well(server:start())
+    local _ <close> = setmetatable({}, {__close = function()
+      server:stop {grace = 0}
+    end})
+    local function both(port)
+      local c <close> = well(green.connect("127.0.0.1", port, {timeout = 15,
+        tls = {cafile = certs.ca}}))
+      patient(c)
+      send(c, "hello\n")
+      local got, err = c:receive()
+      if got and got ~= "hello" then error("wrong line", 0) end
+      well(got, err)
+      well(c:shutdown "both")
+      if c:receive() then error("wrong: read after the end", 0) end
+    end
+    together(function()
+      for _, address in ipairs(server:addresses()) do
+        if address.port then
+          spawn(talk, "127.0.0.1", address.port, 2, {cafile = certs.ca})
+          spawn(both, address.port)
+        end
+      end
+    end)
+    local report = server:stop {grace = 1}
+    if #report.left > 0 then error("wrong: left behind", 0) end
+  end
+end
+
 function scenario.name()
   local listener = well(green.listen("localhost", 0))
   local _ <close> = listener
