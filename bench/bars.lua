@@ -92,7 +92,8 @@ for _, peer in ipairs{"cqueues", "copas"} do
 end
 
 -- TLS: OpenSSL's own work, the same for all, is most of it.
-for _, column in ipairs{"50 x 64", "1,000 x 64"} do
+for _, column in ipairs{"50 x 64", "1,000 x 64", "50 x 16 KB",
+                        "1,000 x 16 KB"} do
   ahead("tls", "cqueues", column)
   table.insert(bars, {"tls, CPU / Go, " .. column, "<=", 1.25,
                       {"tls", ours, column, "cpu"},

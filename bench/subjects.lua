@@ -6,7 +6,7 @@ local subjects = {}
 
 -- The programs to compile first.
 subjects.programs = {
-  {out = "load", needs = "cc", source = "load.c"},
+  {out = "load", needs = "cc", source = "load.c", header = "load.h"},
   {out = "switch", needs = "libgreen", source = "switch.c"},
   {out = "timer", needs = "libgreen", source = "timer.c"},
   {out = "echo", needs = "libgreen", source = "echo.c"},
@@ -27,7 +27,8 @@ subjects.programs = {
   {out = "timer_go", needs = "go", source = "peers/timer.go"},
   {out = "echo_go", needs = "go", source = "peers/echo.go"},
   {out = "udp_go", needs = "go", source = "peers/udp.go"},
-  {out = "load_tls", needs = "openssl", source = "load_tls.c"},
+  {out = "load_tls", needs = "openssl", source = "load_tls.c",
+   header = "load.h"},
   {out = "tls_go", needs = "go", source = "peers/tls.go"},
   {out = "ports", needs = "libgreen", source = "ports.c"},
   {out = "ports_lua", needs = "libgreen_lua", source = "ports_lua.c"},

@@ -1,8 +1,9 @@
 -- Runs a program that was written for LuaSocket:
---   lua5.4 luasocket_runner.lua real|main|thread PORT FILE
+--   lua5.4 luasocket_runner.lua real|main|thread|preempted PORT FILE
 -- on LuaSocket itself, or on green.socket: in the main thread, or in a green
--- thread while another one ticks. The tests of LuaSocket want a library that
--- was built to say how long its calls took.
+-- thread while another one ticks; or so that it is preempted each 2 ms while
+-- the other one computes all the time. The tests of LuaSocket want a library
+-- that was built to say how long its calls took.
 -- SPDX-License-Identifier: MIT
 
 local mode, number, file = ...
@@ -48,15 +49,16 @@ local function program()
   return assert(load(text, "@" .. file))
 end
 
-if mode ~= "thread" then return program()() end
+if mode ~= "thread" and mode ~= "preempted" then return program()() end
 
 local ticks = 0
 green.spawn_n(function()
   while true do
-    green.sleep(0.01)
+    if mode == "thread" then green.sleep(0.01) end
     ticks = ticks + 1
   end
 end)
+if mode == "preempted" then green.config {preempt = 0.002} end
 local exit = os.exit
 os.exit = function(...) -- luacheck: ignore
   io.stderr:write("TICKS: ", ticks, "\n")
