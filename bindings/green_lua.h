@@ -196,8 +196,9 @@ struct green_lua_limits {
   uint64_t life;    /* ns from its start until it is ended, whatever it does */
   uint32_t timers;  /* timeouts in force. Sleeps, waits and spawn_after
                        count as threads; a ticker has no timer */
-  uint32_t descriptors; /* open sockets, pipes and FIFOs of Lua's; beyond it
-                           scripts get "too many open files" */
+  uint32_t descriptors; /* open sockets of Lua's, and pipes and files where io
+                           is patched; beyond it scripts get "too many open
+                           files" */
   uint32_t items;       /* values in all queues that are made from now on */
   size_t messages; /* bytes that it packed for ports and that are not received
                       yet, wherever; 0: as many as `memory` */

@@ -75,7 +75,7 @@ static int is_inside(lua_State *L, int level, lua_Debug *ar) {
   lua_getinfo(L, "fSl", ar);
   f = lua_tocfunction(L, -1);
   lua_pop(L, 1);
-  if (f == lg_either) return 1;
+  if (f == lg_either || f == lg_opens) return 1;
   if (*ar->what != 'C') return lg_is_ours(L, ar->source);
   return is_inside(L, level + 1, ar);
 }

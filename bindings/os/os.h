@@ -91,6 +91,7 @@ int lg_child_result(lua_State *L, const struct lg_child *c);
 
 /* The function that stands in front: no place of its own in an error. */
 int lg_either(lua_State *L);
+int lg_opens(lua_State *L);
 
 /* --- for the front table --- */
 

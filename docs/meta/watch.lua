@@ -26,8 +26,9 @@ function green.dump(file) end
 ---@field max_timers? integer  of timeouts in force; one more raises. What
 --- sleeps or waits, and what spawn_after will start, is a thread instead. 0 or
 --- math.huge: any number; 0
----@field max_descriptors? integer  of open sockets, pipes and FIFOs; one more
---- is nil, "too many open files", as of the system. 0: any number; 0
+---@field max_descriptors? integer  of open sockets, and of pipes and files
+--- where io is patched; one more is nil, "too many open files", as of the
+--- system. 0: any number; 0
 ---@field max_items? integer  of values in all queues that are made from now on;
 --- a put beyond it raises, where it would not wait. 0: any number; 0
 ---@field dump_signal? string|false  a signal that makes the program write a
@@ -49,7 +50,8 @@ function green.dump(file) end
 ---@field coroutines integer   all of Lua's, where green_lua_newstate() made the
 --- state, else 0
 ---@field timers integer       timeouts in force
----@field descriptors integer  open sockets, pipes and FIFOs
+---@field descriptors integer  open sockets, and pipes and files where io is
+--- patched
 ---@field items integer        values in queues that were made while the state,
 --- or a sandbox, had a limit of them
 ---@field messages integer  bytes that were packed for ports and are not

@@ -384,6 +384,65 @@ describe("descriptors", function()
     assert.equal(before, counts().descriptors)
   end)
 
+  it("of files are counted where io is patched", function()
+    local path = os.tmpname()
+    local f <close> = assert(io.open(path, "w"))
+    f:write "one\ntwo\n"
+    f:flush()
+    green.monkey_patch {io = true}
+    collectgarbage()
+    local before = counts().descriptors
+    local a = assert(io.open(path))
+    assert.equal(before + 1, counts().descriptors)
+    assert.equal("one", a:read())
+    local again = io.lines(path)
+    assert.equal("one", again())
+    local t = assert(io.tmpfile())
+    assert.equal(before + 3, counts().descriptors)
+    assert.is_nil((io.open "/nonexistent/file"))
+    assert.equal(before + 3, counts().descriptors)
+    assert.is_true(a:close())
+    assert.is_false(pcall(a.close, a))
+    assert.is_true(t:close())
+    assert.equal("two", again())
+    assert.is_nil(again()) -- closes it
+    assert.equal(before, counts().descriptors)
+    local kept = {}
+    for i = 1, 3 do kept[i] = assert(io.open(path)) end
+    assert.equal(before + 3, counts().descriptors)
+    for i = 1, #kept do kept[i] = nil end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(before, counts().descriptors)
+    local former = io.input()
+    io.input(path)
+    assert.equal(before + 1, counts().descriptors)
+    io.input(io.input())
+    assert.equal(before + 1, counts().descriptors)
+    io.close(io.input())
+    io.input(former)
+    assert.equal(before, counts().descriptors)
+    with({max_descriptors = before + 1}, function()
+      local b = assert(io.open(path))
+      local r, err, code = io.open(path)
+      assert.is_nil(r)
+      assert.equal(path .. ": Too many open files", err)
+      assert.equal(24, code)
+      for _, open in ipairs {io.lines, io.input, io.output} do
+        local ok
+        ok, err = pcall(open, path)
+        assert.is_false(ok)
+        assert.matches("cannot open file '.*' %(Too many open files%)", err)
+      end
+      assert.is_nil((io.tmpfile()))
+      assert.is_true(io.close(b))
+      local n = 0
+      for _ in io.lines(path) do n = n + 1 end
+      assert.equal(2, n)
+    end)
+    os.remove(path)
+  end)
+
   it("are limited in a sandbox, beside those of others", function()
     local l = assert(green.listen("127.0.0.1", 0))
     local port = select(2, l:getsockname())

@@ -428,6 +428,12 @@ local function add(name, decide, f)
   if plain[name] then files.io[name] = either(plain[name], decide, f) end
 end
 
+--- Of functions that open files: what these take counts as a descriptor.
+local function add_opening(name, decide, f, always, raises)
+  if not plain[name] then return end
+  files.io[name] = core.opens(plain[name], decide, f, always, raises)
+end
+
 --- Is the default input or output a matter for us?
 local function default_waits(kind)
   return function() return waits(plain[kind]()) end
@@ -469,7 +475,10 @@ local function open(path, mode)
   return core.open_fifo(path, fifo_mode(path, mode))
 end
 
-add("open", fifo_mode, open)
+add_opening("open", fifo_mode, open)
+
+local function never() return false end
+add_opening("tmpfile", never, never, true)
 
 local function opened(path, mode)
   local file, err = open(path, mode)
@@ -477,20 +486,19 @@ local function opened(path, mode)
   return file
 end
 
-add("lines", function(path)
+add_opening("lines", function(path)
   if path == nil then return input_waits() end
   return fifo_mode(path, "r")
 end, function(path, ...)
   if path == nil then return iterator(plain.input(), false, ...) end
   local file = opened(path, "r")
   return iterator(file, true, ...), nil, nil, file
-end)
+end, false, true)
 
 for kind, mode in pairs {input = "r", output = "w"} do
   local set = plain[kind]
-  add(kind, function(path) return fifo_mode(path, mode) end, function(path)
-    return set(opened(path, mode))
-  end)
+  add_opening(kind, function(path) return fifo_mode(path, mode) end,
+    function(path) return set(opened(path, mode)) end, false, true)
 end
 
 local function flush_outputs()
@@ -504,7 +512,7 @@ local function is_text(value)
   return type(value) == "string" or type(value) == "number"
 end
 
-add("popen", function(command, mode)
+add_opening("popen", function(command, mode)
   return is_text(command) and (mode == nil or mode == "r" or mode == "w")
     and may_block()
 end, function(command, mode)
