@@ -6,6 +6,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local Room = require "green.patch.import"
 local require = require
 local room = Room.new {

@@ -119,6 +119,26 @@ static void test_lazy(struct green_hub *hub) {
   lua_close(L);
 }
 
+static void test_globals(struct green_hub *hub) {
+  lua_State *L = open_state(hub);
+  CHECK(run(L,
+            "local green = require 'green'\n"
+            "local assert, pairs = assert, pairs\n"
+            "local G, names = _G, {}\n"
+            "for name in pairs(G) do names[#names + 1] = name end\n"
+            "for i = 1, #names do\n"
+            "  if names[i] ~= 'require' then G[names[i]] = true end\n"
+            "end\n"
+            "for _ in pairs(green) do end\n"
+            "green.monkey_patch {os = true, io = true, require = true}\n"
+            "green.monkey_patch(false)\n"
+            "local f = assert(green.sandbox():load 'return select(2, 3, 4)')\n"
+            "assert(f() == 4)"),
+        "modules load when the program has replaced the globals");
+  green_lua_close(L);
+  lua_close(L);
+}
+
 static void test_names(struct green_hub *hub) {
   lua_State *L = open_state(hub);
   CHECK(run(L,
@@ -194,6 +214,7 @@ int main(void) {
   if (green_open(&hub, &o) < 0) return 1;
   test_text();
   test_lazy(hub);
+  test_globals(hub);
   test_names(hub);
   test_unrequired(hub);
   test_cost(hub);

@@ -110,6 +110,17 @@ local PROGRAMS <const> = {
     green.test.run(function() green.sleep(3600) end)
     assert(not pcall(green.test.run, error))
   ]],
+  ["patches and imports"] = [[
+    green.monkey_patch {os = true, require = true}
+    assert(select(3, require "os".execute "exit 2") == 2)
+    green.monkey_patch(false)
+    assert(green.import_patched "green.dag")
+  ]],
+  ["sandboxes"] = [[
+    local box = green.sandbox {grants = {"io", "os", "debug", "coroutine"}}
+    local f = assert(box:load "return math.max(1, select('#', 1, 2))")
+    assert(box:spawn(f):wait() == 2)
+  ]],
   ["an output of one's own"] = [[
     local seen
     green.output(function(text) seen = text end)
@@ -126,6 +137,25 @@ describe("with no globals of the standard library left, there work", function()
       assert.is_true(ok)
     end)
   end
+
+  it("all, if the program had variables of their names before", function()
+    local out = run [[
+      local keep = {os = os, print = print}
+      debug, io, os, utf8, package, coroutine = 1, true, "x", 5, false, {}
+      local green = require "green"
+      assert(green.with_timeout(0.01, green.sleep, 5) == nil)
+      local t = green.spawn(function() error "here" end)
+      t:join()
+      assert(t:traceback():find "stack traceback")
+      local name = keep.os.tmpname()
+      assert(green.dump(name))
+      keep.os.remove(name)
+      green.monkey_patch {require = true}
+      keep.print "works"
+      keep.os.exit(0, true)
+    ]]
+    assert.equal("works\n", out)
+  end)
 
   it("reports of errors that nobody waits for", function()
     local out = run(STRIP .. [[

@@ -9,12 +9,13 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local _G, coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
+local coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
   require, select, setmetatable, table, tostring, type, utf8 =
-  _G, coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
+  coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
   require, select, setmetatable, table, tostring, type, utf8
 
 local sandbox = {}
@@ -221,7 +222,7 @@ end
 
 local function fill(env, box, has)
   local libraries = share()
-  chosen(_G, PLAIN, env)
+  chosen(_ENV, PLAIN, env)
   if libraries.pcall then
     env.pcall, env.xpcall = libraries.pcall, libraries.xpcall
   end

@@ -4,8 +4,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
-local std = require "green.runtime.std"
+local std = _ENV
 local ipairs, next, pairs, setmetatable, table, type = ipairs, next, pairs,
   setmetatable, table, type
 local debug = std.debug

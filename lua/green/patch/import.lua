@@ -10,10 +10,11 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local modules = require "green.patch.modules"
 local loaders = require "green.patch.require"
-local std = require "green.runtime.std"
+local std = _ENV
 local _G, error, ipairs, load, loadfile, math, pairs, pcall, rawequal, rawget,
   rawset, select, setmetatable, string, type = _G, error, ipairs, load,
   loadfile, math, pairs, pcall, rawequal, rawget, rawset, select, setmetatable,

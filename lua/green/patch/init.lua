@@ -7,6 +7,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
@@ -14,7 +15,7 @@ local files = require "green.os.files"
 local find_captured = require "green.patch.captured"
 local modules = require "green.patch.modules"
 local Room = require "green.patch.import"
-local std = require "green.runtime.std"
+local std = _ENV
 local _G, ipairs, pairs, select, setmetatable, table, tostring, type = _G,
   ipairs, pairs, select, setmetatable, table, tostring, type
 
@@ -151,7 +152,10 @@ function Files:take()
 end
 
 local function io_fields()
-  local list = {{_G, "print", files.printer(_G.print), "print"}}
+  local list = {}
+  if type(_G.print) == "function" then -- else the program's own variable
+    list[1] = {_G, "print", files.printer(_G.print), "print"}
+  end
   for name, f in pairs(files.io) do
     if name == "write" then f = files.writer(io.write) end
     list[#list + 1] = {io, name, f, "io." .. name}

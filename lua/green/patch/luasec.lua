@@ -12,11 +12,12 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local original = require "green.patch.modules".original
-local std = require "green.runtime.std"
+local std = _ENV
 local getmetatable, math, pairs, setmetatable, table, tonumber, tostring,
   type = getmetatable, math, pairs, setmetatable, table, tonumber, tostring,
   type

@@ -3,8 +3,9 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
-local std = require "green.runtime.std"
+local std = _ENV
 local find_loader = require "green.patch.require".find
 local ipairs, pairs, require, type = ipairs, pairs, require, type
 

@@ -118,7 +118,8 @@ local replaced = false
 local function replace()
   if replaced then return end
   replaced = true
-  plain_print, plain_write = _G.print, io.write
+  if type(_G.print) == "function" then plain_print = _G.print end
+  plain_write = io.write
   _G.print = replacing_print
   if plain_write then io.write = replacing_write end
 end

@@ -3,6 +3,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local rawget, require, setmetatable = rawget, require, setmetatable
 

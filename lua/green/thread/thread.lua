@@ -2,6 +2,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local ipairs, math, require, setmetatable, table, tostring =
