@@ -91,13 +91,14 @@ describe("a timeout of a coroutine of one's own", function()
 
   help.both(it, "strikes the thread that goes on with it, and no other",
     function()
-      local values, struck = generator(0.03, 0.002), nil
+      local values, struck, passed_on = generator(0.3, 0.002), nil, nil
       local a = green.spawn(function()
         for _ = 1, 3 do values() end
-        green.sleep(0.1)
+        passed_on = true
+        green.sleep(0.4)
         return "unharmed"
       end)
-      green.sleep(0.015)
+      help.wait_until(function() return passed_on end)
       local b = green.spawn(function()
         local ok, err = pcall(function() while true do values() end end)
         struck = green.is_timeout(err)

@@ -78,7 +78,7 @@ describe("green.top", function()
         green.sleep(0.001)
       end
     end)
-    local row = named(green.top {seconds = 0.05, by = "switches", n = 100},
+    local row = named(green.top {seconds = 0.2, by = "switches", n = 100},
       "short")
     assert.is_true(row.ended > 1)
     assert.equal("ended", row.status)
@@ -91,7 +91,7 @@ describe("green.top", function()
     for i = 1, 5 do hogs[i] = computing "hog" end
     local row
     for _ = 1, 50 do -- where the machine is busy, one of them may run on
-      row = named(green.top {seconds = 0.06}, "hog")
+      row = named(green.top {seconds = 0.2}, "hog")
       if row.queue_delay > row.cpu then break end
     end
     for _, t in ipairs(hogs) do t:kill() end
