@@ -481,7 +481,7 @@ local function watch(rows)
     columns = {{label = "ns", args = ""}},
     rows = {},
   }
-  for _, mode in ipairs{"off", "accounting", "trace", "waits", "file",
+  for _, mode in ipairs{"off", "accounting", "trace", "waits", "alloc", "file",
                         "scrape"} do
     table.insert(subject.rows, named(rows.ours("watch", mode), mode))
   end

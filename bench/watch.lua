@@ -1,7 +1,8 @@
 -- watch.lua MODE - what watching costs: ns of CPU time for one round trip of
 -- 64 bytes over a socket, both ends in this process, while nothing is on
--- ("off"), with accounting, a trace or a profile of waits. "file": ns to write
--- a trace of 64 Ki events; "scrape": of 1,000 series.
+-- ("off"), with accounting, a trace, or a profile of waits or of allocations
+-- ("alloc"). "file": ns to write a trace of 64 Ki events; "scrape": of 1,000
+-- series.
 -- SPDX-License-Identifier: MIT
 local green = require "green"
 
@@ -61,6 +62,11 @@ end
 
 function modes.waits()
   green.profile.start {what = "blocked"}
+  return trips()
+end
+
+function modes.alloc()
+  green.profile.start {what = "alloc"}
   return trips()
 end
 
