@@ -20,6 +20,7 @@
 --- SPDX-License-Identifier: MIT
 
 local core = require "green.core"
+local fuzzing = require "spec.fuzzing"
 local dag = require "green.dag"
 local green = require "green"
 local test = require "green.test"
@@ -1579,20 +1580,10 @@ function fuzz.run_for(seconds, first, report, most)
   return n
 end
 
-if arg and arg[0] and arg[0]:find "fuzz%.lua$" then
-  local seed = math.tointeger(tonumber(os.getenv "LUAGREEN_SEED" or ""))
+if fuzzing.started "fuzz.lua" then
   local slice = tonumber(os.getenv "LUAGREEN_PREEMPT" or "")
   if slice then green.config {preempt = slice} end
-  if seed then return fuzz.run(seed) end
-  local first, bad = math.tointeger(tonumber(arg[2] or 1)), 0
-  local n = fuzz.run_for(tonumber(arg[1] or 10), first, function(_, ok, err)
-    if not ok then
-      bad = bad + 1
-      print(err, "\n")
-    end
-  end)
-  print(("%d programs from seed %d, %d failed"):format(n, first, bad))
-  os.exit(bad == 0, true)
+  fuzzing.run(fuzz)
 end
 
 return fuzz

@@ -16,6 +16,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local fuzzing = require "spec.fuzzing"
 local preload = require "spec.preload"
 
 local fuzz = {}
@@ -503,12 +504,8 @@ function fuzz.run_for(seconds, first, most)
     most or 1 << 30), seconds + 100)
 end
 
-if arg and arg[0] and arg[0]:find "fuzz_fd%.lua$" then
-  local ok, out = pcall(fuzz.run_for, tonumber(arg[1] or 10),
-    math.tointeger(tonumber(arg[2] or 1)))
-  preload.clean()
-  print(out)
-  os.exit(ok)
+if fuzzing.started "fuzz_fd.lua" then
+  fuzzing.run_preloaded(fuzz.run_for, fuzzing.arguments())
 end
 
 return fuzz

@@ -17,6 +17,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local fuzzing = require "spec.fuzzing"
 local green = require "green"
 local test = require "green.test"
 local core = require "green.core"
@@ -633,18 +634,6 @@ function fuzz.run_for(seconds, first, report, most)
   return n
 end
 
-if arg and arg[0] and arg[0]:find "fuzz_net%.lua$" then
-  local seed = math.tointeger(tonumber(os.getenv "LUAGREEN_SEED" or ""))
-  if seed then return fuzz.run(seed) end
-  local first, bad = math.tointeger(tonumber(arg[2] or 1)), 0
-  local n = fuzz.run_for(tonumber(arg[1] or 10), first, function(s, ok, err)
-    if not ok then
-      bad = bad + 1
-      print(("seed %d: %s\n"):format(s, err))
-    end
-  end)
-  print(("%d programs from seed %d, %d failed"):format(n, first, bad))
-  os.exit(bad == 0, true)
-end
+if fuzzing.started "fuzz_net.lua" then fuzzing.run(fuzz) end
 
 return fuzz

@@ -14,6 +14,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
+local fuzzing = require "spec.fuzzing"
 local preload = require "spec.preload"
 
 local syscalls = {}
@@ -717,16 +718,12 @@ function syscalls.run_for(seconds, seed)
   return preload.run(PROGRAM, ("%d %d"):format(seconds, seed), seconds + 100)
 end
 
-if arg and arg[0] and arg[0]:find "syscalls%.lua$" then
-  local arguments = {}
-  for i = 1, #arg do arguments[i] = arg[i] end
+if fuzzing.started "syscalls.lua" then
+  local arguments = table.move(arg, 1, #arg, 1, {})
   if #arguments == 0 then arguments[1] = "10" end
   if #arguments == 1 and tonumber(arguments[1]) then arguments[2] = "1" end
-  local ok, out = pcall(preload.run, PROGRAM, table.concat(arguments, " "),
+  fuzzing.run_preloaded(preload.run, PROGRAM, table.concat(arguments, " "),
     100000)
-  preload.clean()
-  print(out)
-  os.exit(ok)
 end
 
 return syscalls

@@ -11,12 +11,9 @@ local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
 local net = require "green.net.net"
-local report = require "green.runtime.report"
-local error, ipairs, math, pairs, rawequal, setmetatable, type = error,
-  ipairs, math, pairs, rawequal, setmetatable, type
-
---- Seconds between two tries to receive while memory or descriptors are short.
-local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
+local handlers = require "green.net.handlers"
+local error, ipairs, pairs, setmetatable, type =
+  error, ipairs, pairs, setmetatable, type
 
 local methods = {}
 
@@ -115,39 +112,15 @@ end
 
 ----------------------------------------------------------------- serving --
 
---- Errors that pass by themselves.
-local scarce <const> = {
-  ["No buffer space available"] = true,
-  ["Cannot allocate memory"] = true,
-  ["too many watched descriptors"] = true,
-}
-
 --- One udp_server(): what its handlers share with it. It is the guard of each
 --- of their threads, and closed when that ends.
----@class DatagramServer
+---@class DatagramServer: Handlers
 ---@field sock userdata
----@field handler function
 ---@field spawn function
----@field running integer  handlers
----@field limit number     of them
----@field stopped boolean  a handler raised StopServe
----@field over boolean     udp_server() has returned
----@field room? userdata   event: it waits for a handler to end
-local Server = {}
-Server.__index = Server
+local Server = handlers.class("udp_server", "receive")
+Server.__close = handlers.ended
 
-function Server:wake()
-  if self.room and not self.room:ready() then self.room:send() end
-end
-
-function Server:__close(err)
-  self.running = self.running - 1
-  if rawequal(err, green.StopServe) then
-    self.stopped = true
-    if not self.over then core.stop_receive(self.sock) end
-  end
-  self:wake()
-end
+function Server:halt() core.stop_receive(self.sock) end
 
 --- The base of each handler's thread. The error is left to fly, so that its
 --- traceback shows where it was raised.
@@ -156,28 +129,10 @@ local function handle(guard, data, host, port)
   server.handler(server.sock, data, host, port)
 end
 
-function Server:wait_room()
-  while self.running >= self.limit and not self.stopped do
-    self.room = green.event()
-    self.room:wait()
-    self.room = nil
-  end
-end
-
---- Waits longer and longer; datagrams wait in the kernel, as far as it has
---- room.
-function Server:back_off(err)
-  if not self.pause then
-    report.line("udp_server: cannot receive: %s; trying again", err)
-  end
-  self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
-  green.sleep(self.pause)
-end
-
 --- Hands the datagram to a thread of its own.
 function Server:start(data, host, port)
   while core.crowded() do self:back_off("too many green threads") end
-  self.pause = nil
+  self:recover()
   self.running = self.running + 1
   self.spawn(handle, self, data, host, port)
 end
@@ -191,7 +146,7 @@ function Server:run()
       self:start(data, host, port)
     elseif host == "closed" or self.stopped then
       return true
-    elseif scarce[host] then
+    elseif handlers.scarce[host] then
       self:back_off(host)
     -- A peer that is gone says so once; the others are there.
     elseif host ~= "timeout" and host ~= "connection refused" then
@@ -221,12 +176,9 @@ end
 ---@return string? err
 function green.udp_server(sock, handler, limit)
   check_server(sock, handler, limit)
-  local pool = type(limit) ~= "number" and limit or nil
-  local server = setmetatable({
-    sock = sock, handler = handler, running = 0, stopped = false, over = false,
-    limit = not pool and limit or math.huge,
-    spawn = pool and function(...) pool:spawn_n(...) end or green.spawn_n,
-  }, Server)
+  local server = handlers.new(Server, {sock = sock, handler = handler}, limit)
+  local pool = server.pool
+  server.spawn = pool and function(...) pool:spawn_n(...) end or green.spawn_n
   local _ <close> = setmetatable({}, {__close = function()
     server.over = true
   end})

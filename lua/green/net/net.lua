@@ -14,24 +14,13 @@ local errors = require "green.runtime.errors"
 local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
-local ipairs, math, rawequal, require, select, setmetatable, table,
-  tonumber, type = ipairs, math, rawequal, require, select,
-  setmetatable, table, tonumber, type
+local handlers = require "green.net.handlers"
+local ipairs, math, require, select, setmetatable, table, tonumber, type =
+  ipairs, math, require, select, setmetatable, table, tonumber, type
 --- Room for a burst of clients while the server is busy; the kernel cuts the
 --- number to net.core.somaxconn.
 local BACKLOG <const> = 1024
---- Seconds between two tries to accept while something is short.
-local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
-
---- An error that passes by itself when connections end.
-local UNWATCHED <const> = "too many watched descriptors"
-local scarce = {
-  [UNWATCHED] = true,
-  ["too many open files"] = true,
-  ["too many open files in system"] = true,
-  ["No buffer space available"] = true,
-  ["Cannot allocate memory"] = true,
-}
+local scarce <const> = handlers.scarce
 
 extend(core.open_streams())
 
@@ -322,37 +311,17 @@ green.StopServe = setmetatable({}, {
 errors.silence(green.StopServe)
 
 --- One serve(): what its handlers share with it.
----@class Server
+---@class Server: Handlers
 ---@field listener userdata
----@field handler function
----@field running integer  handlers
----@field limit number     of them
----@field stopped boolean  a handler raised StopServe
----@field room? userdata   event: serve waits for a handler to end
-local Server = {}
-Server.__index = Server
+local Server = handlers.class("serve", "accept")
 
-function Server:wake()
-  if self.room and not self.room:ready() then self.room:send() end
-end
-
-function Server:stop()
-  self.stopped = true
-  self:wake()
-  if not self.over then core.stop_accept(self.listener) end
-end
+function Server:halt() core.stop_accept(self.listener) end
 
 --- Closed when a handler ends, in whatever way.
 local Guard = {}
 function Guard.__close(guard, err)
-  local server = guard.server
   guard.conn:close()
-  server.running = server.running - 1
-  if rawequal(err, green.StopServe) then
-    server:stop()
-  else
-    server:wake()
-  end
+  guard.server:ended(err)
 end
 
 --- The handshake of a connection, in its handler's thread. A peer that fails
@@ -392,27 +361,6 @@ function Server:start(conn)
   end)
 end
 
-function Server:wait_room()
-  while self.running >= self.limit and not self.stopped do
-    self.room = green.event()
-    self.room:wait()
-    self.room = nil
-  end
-end
-
---- Something is short, or the network is down: says so once for each burst,
---- then waits longer and longer; connections wait in the backlog. A single
---- success does not end a burst: one descriptor may come free and be taken
---- again at once.
-function Server:back_off(err)
-  if not self.short then
-    report.line("serve: cannot accept: %s; trying again", err)
-  end
-  self.short = green.now()
-  self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
-  green.sleep(self.pause)
-end
-
 --- So many threads live that none may be made: holds the connection until some
 --- have ended. An interruption closes it.
 function Server:wait_threads(conn)
@@ -422,20 +370,13 @@ function Server:wait_threads(conn)
   repeat self:back_off("too many green threads") until not core.crowded()
 end
 
---- Has a burst passed?
-function Server:recover()
-  if green.now() - self.short > 2 * LAST_PAUSE then
-    self.short, self.pause = nil, nil
-  end
-end
-
 --- The kernel's limit of watches strikes a connection when it first waits: its
 --- handler fails, and the next one's would.
 function Server:check_refused()
   local refused = core.refused()
   if refused ~= self.refused then
     self.refused = refused
-    self:back_off(UNWATCHED)
+    self:back_off(handlers.UNWATCHED)
   end
 end
 
@@ -447,7 +388,7 @@ function Server:run()
     local conn, err = self.listener:accept()
     if conn then
       if core.crowded() then self:wait_threads(conn) end
-      if self.short then self:recover() end
+      self:recover()
       self:start(conn)
     elseif err == "closed" or self.stopped then
       return true
@@ -481,12 +422,8 @@ end
 ---@return string? err
 function green.serve(listener, handler, limit)
   check_serve(listener, handler, limit)
-  local pool = type(limit) ~= "number" and limit or nil
-  local server <close> = setmetatable({
-    listener = listener, handler = handler, pool = pool, running = 0,
-    limit = not pool and limit or math.huge, stopped = false, over = false,
-    refused = core.refused(),
-  }, Server)
+  local server <close> = handlers.new(Server, {
+    listener = listener, handler = handler, refused = core.refused()}, limit)
   return server:run()
 end
 

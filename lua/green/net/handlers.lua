@@ -1,0 +1,115 @@
+--- Servers' threads: so many handlers at once, and longer and longer waits
+--- while something is short.
+---
+--- What green.serve and green.udp_server have in common. `running` counts the
+--- handlers that have not ended; one that ends by green.StopServe stops its
+--- server, unless that has returned.
+---
+--- SPDX-License-Identifier: MIT
+
+local _ENV <const> = require "green.runtime.std"
+local green = require "green"
+local report = require "green.runtime.report"
+local math, rawequal, setmetatable, type = math, rawequal, setmetatable, type
+
+--- Seconds between two tries while something is short.
+local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
+
+--- An error that passes by itself when connections end.
+local UNWATCHED <const> = "too many watched descriptors"
+
+---@class Handlers
+---@field what string      the function that serves
+---@field verb string      what it does to get work
+---@field halt fun(self: Handlers)  ends the wait of the server for work
+---@field handler function
+---@field pool? table      that runs them
+---@field running integer  handlers
+---@field limit number     of them
+---@field stopped boolean  a handler raised StopServe
+---@field over boolean     the server has returned
+---@field room? userdata   event: the server waits for a handler to end
+---@field short? number    since when something is, or was lately
+---@field pause? number
+local Handlers = {}
+Handlers.__index = Handlers
+
+local handlers = {
+  UNWATCHED = UNWATCHED,
+  --- Errors that pass by themselves.
+  scarce = {
+    [UNWATCHED] = true,
+    ["too many open files"] = true,
+    ["too many open files in system"] = true,
+    ["No buffer space available"] = true,
+    ["Cannot allocate memory"] = true,
+  },
+}
+
+--- A class of servers.
+function handlers.class(what, verb)
+  local class = setmetatable({what = what, verb = verb}, Handlers)
+  class.__index = class
+  return class
+end
+
+--- A server of the class, with these fields; `limit` is the most handlers at
+--- once, a pool, or nil.
+function handlers.new(class, server, limit)
+  local pool = type(limit) ~= "number" and limit or nil
+  server.pool, server.limit = pool, not pool and limit or math.huge
+  server.running, server.stopped, server.over = 0, false, false
+  return setmetatable(server, class)
+end
+
+function Handlers:wake()
+  if self.room and not self.room:ready() then self.room:send() end
+end
+
+function Handlers:stop()
+  self.stopped = true
+  self:wake()
+  if not self.over then self:halt() end
+end
+
+--- A handler has ended, by that error or without.
+function Handlers:ended(err)
+  self.running = self.running - 1
+  if rawequal(err, green.StopServe) then
+    self:stop()
+  else
+    self:wake()
+  end
+end
+
+function Handlers:wait_room()
+  while self.running >= self.limit and not self.stopped do
+    self.room = green.event()
+    self.room:wait()
+    self.room = nil
+  end
+end
+
+--- Something is short, or the network is down: says so once for each burst,
+--- then waits longer and longer; what comes waits in the kernel. A single
+--- success does not end a burst: one descriptor may come free and be taken
+--- again at once.
+function Handlers:back_off(err)
+  if not self.short then
+    report.line("%s: cannot %s: %s; trying again", self.what, self.verb, err)
+  end
+  self.short = green.now()
+  self.pause = math.min((self.pause or FIRST_PAUSE / 2) * 2, LAST_PAUSE)
+  green.sleep(self.pause)
+end
+
+--- After a success: has the burst passed?
+function Handlers:recover()
+  if self.short and green.now() - self.short > 2 * LAST_PAUSE then
+    self.short, self.pause = nil, nil
+  end
+end
+
+handlers.ended = Handlers.ended
+
+return handlers
