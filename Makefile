@@ -236,6 +236,7 @@ docs:
 	@$(LUA) tools/reference >docs/reference.new
 	@mv docs/reference.new docs/reference.md
 	@$(LUA) tools/map --write
+	@$(LUA) tools/calls --write
 
 .PHONY: examples
 examples: $(BUILD)/examples/c_only $(patsubst %.c,$(BUILD)/%,\

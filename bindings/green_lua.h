@@ -289,6 +289,8 @@ int green_lua_sandbox(lua_State *L, unsigned grants);
 int green_lua_load_in(lua_State *L, int env, const char *text, size_t size,
                       const char *name);
 
+/* -------------------------------------------------------------- modules -- */
+
 /* [hub] lua_CFunction behind require "green.core". */
 int luaopen_green_core(lua_State *L);
 /* [hub] That behind require "green.openssl", for TLS: in libgreen_openssl.a,

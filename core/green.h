@@ -361,7 +361,7 @@ int green_fd_number(const struct green_fd *f);
  * runs. UV_EBADF: closed meanwhile. */
 int green_fd_wait(struct green_hub *hub, struct green_fd *f, int event,
                   uint64_t deadline);
-struct green_thread *green_fd_reader(struct green_fd *f);
+struct green_thread *green_fd_reader(struct green_fd *f); /* [hub] */
 
 /* [thread] Blocks until one of n descriptors is ready and returns its index,
  * from 0. UV_EINVAL for more than GREEN_MOST_FDS; UV_EBADF if one is closed
@@ -582,6 +582,8 @@ uint32_t green_port_count(struct green_port *port); /* messages inside */
 void green_port_hold(struct green_port *port);
 void green_port_release(struct green_port *port);
 
+/* ------------------------------------------------------------- overflow -- */
+
 /* [any] From now on, when a green stack overflows, the process prints the name
  * of the thread before it dies of SIGSEGV. UV_EBUSY if the host handles SIGSEGV
  * itself. */
@@ -643,9 +645,9 @@ void green_trace_mark(struct green_hub *hub, const char *name,
                       const char *args);
 void green_trace_counter(struct green_hub *hub, const char *name,
                          double value);
-/* A stretch of the current thread. NULL: no trace is on, or no memory; ending
- * NULL does nothing. Each span must be ended once, before or after the trace's
- * end, on the hub or after it. */
+/* [hub] A stretch of the current thread. NULL: no trace is on, or no memory;
+ * ending NULL does nothing. Each span must be ended once, before or after the
+ * trace's end, on the hub or after it. */
 struct green_span *green_trace_span(struct green_hub *hub, const char *name,
                                     const char *args);
 void green_trace_span_end(struct green_hub *hub, struct green_span *span);

@@ -5,9 +5,8 @@
  * lists in which threads wait, the two halves of a wait, and cancellation.
  * Ordinary C programs need only green.h, whose conventions hold here too.
  *
- * Every function is for the hub's OS thread and never switches, except those
- * that say so, which are for a green thread. Layouts are those of one version:
- * a runtime is compiled again for another.
+ * Every function is [hub], unless its comment begins with another word. Layouts
+ * are those of one version: a runtime is compiled again for another.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -252,9 +251,9 @@ static inline void green_list_remove(struct green_node *node) {
 
 /* ------------------------------------------------------ life of a thread -- */
 
-/* The current thread has parked without its stack (GREEN_PARKED: it registered
- * a wait before), or has ended (GREEN_ENDED: its state says how). Returns the
- * next thread for class.run, already current, or NULL. */
+/* [thread] The current thread has parked without its stack (GREEN_PARKED: it
+ * registered a wait before), or has ended (GREEN_ENDED: its state says how).
+ * Returns the next thread for class.run, already current, or NULL. */
 struct green_thread *green_run_next(struct green_hub *hub,
                                     struct green_thread *thread, int how);
 
@@ -262,12 +261,12 @@ struct green_thread *green_run_next(struct green_hub *hub,
  * closed or elsewhere. While one is open, green_close() refuses. */
 int green_family_open(struct green_hub *hub, struct green_family *family,
                       const struct green_class *klass);
-/* Kills the threads of the family, except the calling one, and waits for their
- * end; all others go on meanwhile. It is over after the grace twice at the
- * latest; those that live on then are reported and frozen: they never run
- * again, their joiners take them for killed, and their stacks stay mapped.
- * Returns how many these are; UV_EPERM: see green_may_drain(). The second
- * freezes them at once. */
+/* [hub] [thread] Kills the threads of the family, except the calling one, and
+ * waits for their end; all others go on meanwhile. It is over after the grace
+ * twice at the latest; those that live on then are reported and frozen: they
+ * never run again, their joiners take them for killed, and their stacks stay
+ * mapped. Returns how many these are; UV_EPERM: see green_may_drain(). The
+ * second freezes them at once. */
 int green_family_drain(struct green_family *family);
 int green_family_abandon(struct green_family *family);
 /* 0; or UV_EPERM on another OS thread than the hub's, in a forked child, or in
@@ -329,24 +328,25 @@ int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
 /* As above, but the thread is ready at once: it goes to the end of the queue.
  */
 int green_lap_begin(struct green_hub *hub, const struct green_wait_kind *kind);
-/* green_lap_begin() and green_keep() in one, for the hottest path: sleep(0). A
- * reason, or a negative code. */
+/* [thread] green_lap_begin() and green_keep() in one, for the hottest path:
+ * sleep(0). A reason, or a negative code. */
 int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
               void *note);
 /* Before green_keep() (and before the wait is registered): 0 if the thread may
  * keep its stack, UV_ENOMEM if no further stack can be had. */
 int green_keep_reserve(struct green_hub *hub);
-/* Switches away; the C frames stay. Returns the reason of the wake-up. */
+/* [thread] Switches away; the C frames stay. Returns the reason of the wake-up.
+ * */
 enum green_reason green_keep(struct green_hub *hub);
-/* green_keep_reserve(), green_wait_begin() and green_keep() in one; never
- * switches if the deadline has passed. Returns an enum green_reason, or a
+/* [thread] green_keep_reserve(), green_wait_begin() and green_keep() in one;
+ * never switches if the deadline has passed. Returns an enum green_reason, or a
  * negative code. Does not look for strikes first. */
 int green_wait(struct green_hub *hub, const struct green_wait_kind *kind,
                void *on, struct green_list *list, uint64_t deadline);
 
-/* The current thread has computed for too long: it goes to the end of the
- * queue, which counts, and the hub polls before the next one runs. Its stack
- * stays. Call it after green_keep_reserve(). */
+/* [thread] The current thread has computed for too long: it goes to the end of
+ * the queue, which counts, and the hub polls before the next one runs. Its
+ * stack stays. Call it after green_keep_reserve(). */
 void green_preempt(struct green_hub *hub, const struct green_wait_kind *kind,
                    void *note);
 /* Where to note for how many ns a thread has computed in one go, before it was
@@ -369,7 +369,7 @@ struct green_rest {
   void (*wake)(struct green_rest *rest);
 };
 void green_tell_rest(struct green_hub *hub, struct green_rest *rest);
-/* Any OS thread, while the hub is open: the number of switches so far and the
+/* [any], while the hub is open: the number of switches so far and the
  * id of the running thread (0: none), at about this moment. */
 uint64_t green_afar(const struct green_hub *hub, uint64_t *id);
 
@@ -378,11 +378,11 @@ uint64_t green_afar(const struct green_hub *hub, uint64_t *id);
  * the stack when that switches away. Async-signal-safe. */
 void **green_nested(struct green_hub *hub);
 
-/* Abandons the frames on the current thread's stack, as if an error had passed
- * them all. class.run is called for the thread on another stack and must first
- * call green_frames_left(), which frees the abandoned stack. Call it after
- * green_keep_reserve(), for threads of the runtime's only. Does not return.
- */
+/* [thread] Abandons the frames on the current thread's stack, as if an error
+ * had passed them all. class.run is called for the thread on another stack and
+ * must first call green_frames_left(), which frees the abandoned stack. Call it
+ * after green_keep_reserve(), for threads of the runtime's only. Does not
+ * return. */
 void green_leave_frames(struct green_hub *hub);
 void green_frames_left(struct green_hub *hub);
 
@@ -703,9 +703,9 @@ void green_job_undo(struct green_hub *hub, struct green_thread *thread);
 void *green_job_take(struct green_hub *hub, struct green_job *job,
                      int *result);
 
-/* Lets the hub call runtime->alert soon. Async-signal-safe, after one
- * successful green_alert_open(). */
+/* [hub] Makes green_alert() possible. */
 int green_alert_open(struct green_hub *hub);
+/* [any], also in a signal handler: lets the hub call runtime->alert soon. */
 void green_alert(struct green_hub *hub);
 
 #pragma GCC visibility pop

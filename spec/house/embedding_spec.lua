@@ -34,6 +34,9 @@ describe("docs/embedding.md", function()
     end
     assert.is_true(shown > 0)
   end)
+
+  it("has each function of the headers, by the stack that may call it",
+    function() shell.run("%s tools/calls", shell.lua) end)
 end)
 
 describe("examples/embed", function()
