@@ -32,7 +32,7 @@ static const char NAME[] = "C function";
 
 static struct lg *find_open(lua_State *L) {
   struct lg *G = lg_find(L);
-  if (!G || !G->hub) luaL_error(L, "luagreen is not open in this state");
+  if (!G || !G->hub) lg_raise_not_open(L);
   return G;
 }
 

@@ -59,7 +59,7 @@ static int start(lua_State *L) {
   struct lg *G = lg_find(L);
   struct box *box = lua_touserdata(L, -1);
   int keep, r;
-  if (!G || !G->hub) luaL_error(L, "luagreen is not open in this state");
+  if (!G || !G->hub) lg_raise_not_open(L);
   if ((r = lg_enter(L, G, &job_op)) >= 0) return r;
   keep = lg_yield_or_keep(L, G, &job_op);
   if (!keep) lg_reserve_mark(L);

@@ -57,9 +57,9 @@ struct lg_port *lg_new_port(lua_State *L) {
 static void push_all(lua_State *L) {
   if (likely(lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS) == LUA_TTABLE)) return;
   lua_pop(L, 1);
+  if (!lg_find(L)) lg_raise_not_open(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  if (lua_getfield(L, -1, "green.core") != LUA_TFUNCTION)
-    luaL_error(L, "luagreen is not open in this state");
+  if (lua_getfield(L, -1, "green.core") != LUA_TFUNCTION) lg_raise_not_open(L);
   lua_call(L, 0, 0);
   lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS);
   lua_remove(L, -2);

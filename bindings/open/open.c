@@ -160,6 +160,7 @@ static int open_on(lua_State *L) {
   check_lua(L);
   check_abi(L);
   if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
+  lg_check_copy(L);
   if (hub) check_hub(L, hub); /* else it will have one of its own */
   luaL_checkstack(L, 10, "luagreen");
   lg_new_state(L, hub);

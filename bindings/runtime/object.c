@@ -7,15 +7,33 @@
  */
 #include "runtime/object.h"
 
-/* Where the registry holds the state's struct lg. */
+/* The registry holds the state's struct lg at the address of STATE, which each
+ * copy of the library has for itself. A process has two copies if the program
+ * has the static library in it, and a module of the script's needs the shared
+ * one: neither may touch what the other has made. */
 static const char STATE[] = "luagreen.hub";
+static const char COPY[] = "luagreen.copy"; /* there: the address of STATE */
 
 struct lg *lg_find(lua_State *L) {
   struct lg *G;
-  lua_getfield(L, LUA_REGISTRYINDEX, STATE);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, STATE);
   G = lua_touserdata(L, -1);
   lua_pop(L, 1);
   return G;
+}
+
+void lg_check_copy(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, COPY);
+  if (!lua_isnil(L, -1) && lua_touserdata(L, -1) != (void *)STATE)
+    luaL_error(L,
+               "luagreen: another copy of the library is open in this state; "
+               "link the program and its modules with libgreen_lua.so");
+  lua_pop(L, 1);
+}
+
+int lg_raise_not_open(lua_State *L) {
+  lg_check_copy(L);
+  return luaL_error(L, "luagreen is not open in this state");
 }
 
 int lg_raise_closing(lua_State *L) {
@@ -23,11 +41,15 @@ int lg_raise_closing(lua_State *L) {
 }
 
 void lg_keep_state(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)STATE);
+  lua_setfield(L, LUA_REGISTRYINDEX, COPY);
+  lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, STATE);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, STATE);
 }
 
 void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra) {
-  lua_getfield(L, LUA_REGISTRYINDEX, STATE);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, STATE);
   lua_insert(L, -1 - extra);
   luaL_setfuncs(L, funcs, 1 + extra);
 }

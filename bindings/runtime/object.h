@@ -8,6 +8,9 @@
 #include "runtime/state.h"
 
 struct lg *lg_find(lua_State *L); /* or NULL */
+/* Raises if another copy of the library is open in the state. */
+void lg_check_copy(lua_State *L);
+int lg_raise_not_open(lua_State *L); /* lg_find() has found none that is */
 /* Pops the userdata of the state: lg_find() and lg_setfuncs() find it. */
 void lg_keep_state(lua_State *L);
 void lg_weak_table(lua_State *L); /* pushes one of weak values */

@@ -230,8 +230,7 @@ int lg_l_spawn_after(lua_State *L) {
 
 static struct lg *open_state(lua_State *L) {
   struct lg *G = lg_find(L);
-  if (!G || !G->hub || G->drained == 2)
-    luaL_error(L, "luagreen is not open in this state");
+  if (!G || !G->hub || G->drained == 2) lg_raise_not_open(L);
   luaL_checkstack(L, 8, "luagreen");
   return G;
 }

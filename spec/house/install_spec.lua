@@ -79,6 +79,19 @@ describe("make install", function()
                  prefix, version))
   end)
 
+  it("keeps two copies in a process apart, if one is linked statically",
+    function()
+      build("apart", "luagreen-lua", ("%s/lib/libgreen_lua.a $(pkg-config "
+            .. "--libs lua%s libuv) -lpthread -ldl"):format(prefix, version))
+      local refused = "luagreen: another copy of the library is open in this "
+        .. "state; link the program and its modules with libgreen_lua.so\n"
+      assert.equal("false\t" .. refused .. "false\t" .. refused .. refused
+                   .. "theirs slept\nours slept\n",
+                   shell.run("LD_LIBRARY_PATH=%s/lib %s %s/apart "
+                   .. "%s/lib/libgreen_lua%s.so", prefix, lua_path(), dir,
+                   prefix, version))
+    end)
+
   local cmake = os.execute "command -v cmake >/dev/null" and it or pending
   cmake("is found by CMake, shared and static", function()
     shell.run("cmake -S spec/house/hosts -B %s/cmake -DCMAKE_PREFIX_PATH=%s "
