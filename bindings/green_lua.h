@@ -157,6 +157,12 @@ struct green_thread *green_lua_thread(lua_State *L, int index);
 int green_lua_push_thread(lua_State *L, struct green_thread *thread);
 /* [hub] Is the error at `index` that of a killed thread? */
 int green_lua_is_killed(lua_State *L, int index);
+/* [hub] Pushes a text for the value at `index`, for a log, and returns it. Runs
+ * no code of the script: "(a table value)" stands for a table with a __tostring
+ * of the script's, which luaL_tolstring() would call, on the host's stack
+ * beyond all limits. The bytes are the script's: see green_printable(). Pushes
+ * nil if there is no memory, and says so. */
+const char *green_lua_text(lua_State *L, int index);
 
 /* ------------------------------------------------------------- messages -- */
 

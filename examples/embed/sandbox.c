@@ -13,7 +13,9 @@ static const char *scripts[] = {
     "local n = 0 for i = 1, 10 do n = n + i end return n",
     "while true do pcall(function() while true do end end) end",
     "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
-    "return ('a'):rep(3000):find('.-.-.-b')", "return io.open('/etc/passwd')"};
+    "return ('a'):rep(3000):find('.-.-.-b')",
+    "return io.open('/etc/passwd')",
+    "error(setmetatable({}, {__tostring = function() while 1 do end end}))"};
 enum { SCRIPTS = sizeof scripts / sizeof *scripts };
 
 static int running;
@@ -24,9 +26,9 @@ static void on_end(lua_State *L, int status, int nresults, void *arg) {
     printf("%d: ended\n", *(int *)arg);
   else if (status == LUA_OK)
     printf("%d: returned %s\n", *(int *)arg,
-           nresults ? luaL_tolstring(L, -1, NULL) : "nothing");
+           nresults ? green_lua_text(L, -1) : "nothing");
   else
-    printf("%d: failed: %s\n", *(int *)arg, luaL_tolstring(L, -1, NULL));
+    printf("%d: failed: %s\n", *(int *)arg, green_lua_text(L, -1));
 }
 
 int main(void) {

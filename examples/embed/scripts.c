@@ -29,7 +29,7 @@ static void ended(lua_State *L, int status, int nresults, void *arg) {
     printf("%s: %d, %s\n", r->path, (int)lua_tointeger(L, 1),
            lua_tostring(L, 2));
   else
-    printf("%s: %s\n", r->path, luaL_tolstring(L, 1, NULL));
+    printf("%s: %s\n", r->path, green_lua_text(L, 1));
 }
 
 static int serve(lua_State *L, struct request *r) {

@@ -457,6 +457,53 @@ static void test_memory(long times, const char *sentence) {
   CHECK(right && (times == 1 || short_of > 0), sentence);
 }
 
+/* ---------------------------------------------------------------- texts -- */
+
+static void text_of(lua_State *L, int status, int n, void *arg) {
+  (void)status, (void)n;
+  snprintf(arg, 100, "%s", green_lua_text(L, 1));
+}
+
+/* luaL_tolstring() was in the examples: a script's __tostring then computed for
+ * ever on the host's stack. */
+static void test_text(void) {
+  static const char *const scripts[][2] = {
+      {"return 'bytes'", "bytes"},
+      {"return 12", "12"},
+      {"return 1.5, 2", "1.5"},
+      {"return nil", "nil"},
+      {"return false", "false"},
+      {"error('why', 0)", "why"},
+      {"green.current():kill('enough') green.sleep(1)", "killed: enough"},
+      {"return setmetatable({}, {__name = 'animal'})", "animal: 0x"},
+      {"error(setmetatable({}, {__tostring = hang}))", "(a table value)"},
+      {"green.current():kill(setmetatable({}, {__tostring = hang}))"
+       "green.sleep(1)",
+       "(a table value)"},
+      {"getmetatable('').__tostring = hang error('text', 0)", "text"},
+  };
+  struct host host;
+  char text[100];
+  unsigned i;
+  int right = 1;
+  open_host(&host, GREEN_DRIVE_LOOP);
+  right = open_state(&host) &&
+          !luaL_dostring(host.L, "function hang() while true do end end");
+  for (i = 0; right && i < sizeof scripts / sizeof *scripts; i++) {
+    const char *wanted = scripts[i][1];
+    luaL_loadstring(host.L, scripts[i][0]);
+    memset(text, 0, sizeof text);
+    right = green_lua_start(host.L, 0, text_of, text, NULL) == 0;
+    run_loop(&host);
+    right = right && strncmp(text, wanted, strlen(wanted)) == 0;
+    if (!right) printf("# %s: %s\n", scripts[i][0], text);
+  }
+  lua_close(host.L);
+  CHECK(right && close_host(&host) == 0,
+        "green_lua_text() tells what a script came to, and runs none of its "
+        "code");
+}
+
 int main(void) {
   if (!freopen("/dev/null", "w", stderr)) return 1; /* reports on purpose */
   test_ends();
@@ -470,6 +517,7 @@ int main(void) {
   test_two_states();
   test_kill();
   test_wait();
+  test_text();
   test_memory(1,
               "when one allocation fails, whichever, nothing raises and "
               "each script that started has its one end");

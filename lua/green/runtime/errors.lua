@@ -144,6 +144,8 @@ local function print_error(err, t)
 end
 
 --- A timeout was caught 1,000 times and is still pending.
+policy.plain = text.plain
+
 function policy.swallowed(timeout)
   report.line("green thread %s keeps swallowing its %s",
     cycles.name(green.current()), text.plain(timeout))

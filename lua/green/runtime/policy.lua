@@ -12,6 +12,7 @@ local rawget, require, setmetatable = rawget, require, setmetatable
 --- blocked(thread, seconds, what, traceback, where)   the watchdog's report,
 ---                             in a hook of the thread
 --- was_blocked(id, seconds)    the same, afterwards, where no hook came
+--- plain(value)                its text, without running the program's code
 --- swallowed(timeout)          it was caught 1,000 times
 --- child_failed(group, thread) the first failure in a group
 --- exit()                      main, because another thread called os.exit
@@ -26,6 +27,7 @@ local policy = {}
 local home <const> = {
   deadlock = "green.runtime.errors",
   report = "green.runtime.errors",
+  plain = "green.runtime.errors",
   swallowed = "green.runtime.errors",
   dump = "green.runtime.dump",
   dump_stuck = "green.runtime.dump",
