@@ -506,13 +506,16 @@ end)
 describe("handles that nobody closes", function()
   it("let go of their command when they are collected, and block nobody",
     function()
-      local gate <close> = fifo()
-      for _ = 1, 3 do
+      -- A FIFO each: a reader that is about to end lets a writer open one.
+      local a <close> = fifo()
+      local b <close> = fifo()
+      local c <close> = fifo()
+      for _, gate in ipairs {a, b, c} do
         io.popen(("read x <'%s'"):format(gate.path))
       end
       collectgarbage()
       collectgarbage()
-      for _ = 1, 3 do
+      for _, gate in ipairs {a, b, c} do
         green.with_timeout(5, function()
           local f = io.open(gate.path, "w")
           f:write "x\n"
