@@ -293,7 +293,9 @@ struct green_thread *green_main(struct green_hub *hub);
 /* [hub] A number that no other thread of the hub ever has. */
 uint64_t green_id(const struct green_thread *thread);
 /* [hub] A copy of the name, "" if there is none, until it is named again; NULL
- * stands for "". */
+ * stands for "". The first bytes of a name are kept: a script may give it any,
+ * and this memory is the hub's. */
+enum { GREEN_MOST_NAME = 1000 };
 const char *green_name(const struct green_thread *thread);
 int green_set_name(struct green_hub *hub, struct green_thread *thread,
                    const char *name);

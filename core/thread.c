@@ -172,14 +172,15 @@ struct green__cold *green__cold(struct green_hub *h, struct green_thread *t) {
 
 int green_set_name(struct green_hub *h, struct green_thread *t,
                    const char *name) {
-  size_t size = strlen(name = name ? name : "") + 1;
+  size_t size = strnlen(name = name ? name : "", GREEN_MOST_NAME) + 1;
   struct green__cold *cold;
   char *copy;
   if (!green__at_home(h)) return UV_EPERM;
   cold = green__cold(h, t);
   copy = cold ? green__alloc(size) : NULL;
   if (!copy) return UV_ENOMEM;
-  memcpy(copy, name, size);
+  memcpy(copy, name, size - 1);
+  copy[size - 1] = 0;
   green__free(cold->name);
   cold->name = copy;
   return 0;

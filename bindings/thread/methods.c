@@ -170,7 +170,7 @@ static int thread_index(lua_State *L) {
 static void set_name(lua_State *L, struct lg *G, const struct lg_handle *h,
                      const char *name) {
   lg_handle_rare(L, G, 1, 1);
-  lua_pushstring(L, name);
+  lua_pushlstring(L, name, strnlen(name, GREEN_MOST_NAME));
   lua_rawseti(L, -2, RARE_NAME);
   lua_pop(L, 1);
   if (lg_live(h) && green_set_name(G->hub, lg_live(h), name) < 0)

@@ -11,12 +11,14 @@ local green = {}
 ---@class green.thread
 ---@field id integer   never used again
 ---@field name string  may be set; "file:line" of the function by default, or
----of the one that it has called last, as `return f()`
+--- of the one that it has called last, as `return f()`. Its first 1,000 bytes
+--- are kept
 local Thread = {}
 
 --- Makes a green thread that runs f(...) from the caller's next switch on, in
 --- order of spawning. An error that nobody waits for goes to green.on_error.
 --- Never switches. Raises when f is not callable or the state closes.
+--- Its first 1,000 bytes are kept
 ---@param f function  or any callable
 ---@param ... any
 ---@return green.thread
