@@ -258,9 +258,9 @@ int green_lua_fuel(lua_State *L, int index, uint64_t instructions);
 
 /* [hub] As lua_resume() and lua_pcall(), which stand behind them, for libraries
  * and threads of C that run Lua code in a coroutine of their own. Lua does not
- * tell which one runs, so by its own calls the code is taken for a call of C:
- * limits of time, preemption, the watchdog, profiles and dumps see it only by
- * these. What they return and raise is Lua's. */
+ * tell which coroutine runs. Code that lua_resume() itself has resumed looks
+ * like a call of C: limits of time, preemption, the watchdog, profiles and
+ * dumps see it only by these. What they return and raise is Lua's. */
 int green_lua_resume(lua_State *co, lua_State *from, int nargs, int *nresults);
 int green_lua_pcall(lua_State *L, int nargs, int nresults, int msgh);
 

@@ -176,7 +176,7 @@ static int tell_lookers(struct green_fd *f, int event) {
   return n;
 }
 
-/* Whether anybody was told of room. */
+/* Returns whether a layer waited for room and was told. */
 static int tell_room(struct green_fd *f) {
   struct green_room *room = f->room;
   f->room = NULL;

@@ -8,8 +8,8 @@
  *
  * A port is no part of what is asked: it is put into the copies. An answer may
  * be kept for callers to come, for a time that the hub's options say, since
- * getaddrinfo(3) tells none: this is off unless a program asks for it. That a
- * name is not known is an answer; that no server could tell is not.
+ * getaddrinfo(3) tells none: this is off unless a program asks for it. "Unknown
+ * name" is an answer, too; "no server could tell" is not.
  *
  * On the hub or a green thread.
  *

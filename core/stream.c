@@ -78,8 +78,8 @@ static struct green_fd *find(const struct green_hub *h, int fd) {
 }
 
 /* A read that took less than it had room for took all that there was. The next
- * one need not try in vain, and waits at once: if there is more by now, the
- * kernel says so in the next poll. */
+ * read waits at once, without a try: if there is more by now, the kernel says
+ * so in the next poll. */
 static void note_rest(struct green_hub *h, int fd, int drained) {
   struct green_fd *f = find(h, fd);
   if (f) f->drained = (uint8_t)drained;

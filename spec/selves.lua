@@ -262,7 +262,7 @@ local function try(class, method, what, ...)
   end
 end
 
---- Objects that are over: by each way in which one can be.
+--- Objects that have ended, one for each way to end.
 local ends = {"close", "__close", "__gc", "cancel", "kill", "discard"}
 
 local function over(name)

@@ -594,7 +594,7 @@ void lg_ticks_off(struct lg *G) {
   G->ticks = NULL;
 }
 
-/* For each state, that of another may turn them on. */
+/* Every state needs it, as another state may turn the ticks on. */
 void lg_open_ticks(lua_State *L) {
   lg_find(L)->tick = tick_hook;
 }

@@ -54,7 +54,8 @@ static inline int lg_reset(lua_State *L) {
  * restarting the collector would have it run at once afterwards, whatever its
  * pause: with many tracebacks, time went with the square of their number. 5.4
  * takes a step of less than nothing, which postpones it by a GB, and a step
- * back. Returns whether to release: not if the program has stopped it. */
+ * back. Returns 1 if the caller must release the collector; 0 if the program
+ * has stopped it. */
 enum { LG_HELD_KB = 1 << 20 };
 static inline int lg_hold_collector(lua_State *L) {
   if (lua_gc(L, LUA_GCISRUNNING) != 1) return 0;

@@ -22,7 +22,7 @@ struct lg_guest *lg_guest(struct lg *G, const struct green_thread *t);
  * finalizers. */
 struct lg_guest *lg_make_guest(lua_State *L, struct lg *G,
                                struct green_thread *t);
-/* The state knows the thread no more; all of them. */
+/* The state forgets the thread; or all of them. */
 void lg_forget_guest(struct lg *G, const struct green_thread *t);
 void lg_forget_guests(struct lg *G);
 

@@ -8,9 +8,9 @@
 #include "runtime/object.h"
 
 /* A timeout, shield or group's scope: see scopes.c. */
-/* A scope; or, if `real` is another one, what Lua has of a scope: for the time
- * in which a coroutine keeps that object alive, the scope itself lies in the
- * anchors. With no memory left Lua frees the object without its finalizer. */
+/* A scope; or, if `real` is another one, Lua's object for that scope. While a
+ * coroutine keeps this object alive, the scope itself lies in the anchors. With
+ * no memory left Lua frees the object without its finalizer. */
 struct lg_scope {
   struct lg_object object;
   struct lg_scope *real;    /* all that follows is there */

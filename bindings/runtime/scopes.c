@@ -3,7 +3,7 @@
  * Each is a userdata around a green_scope. An open one is anchored by slot,
  * because the thread's chain points into it, and has no __gc, which would
  * triple the price of a timeout. If it was made in a coroutine of the
- * program's, that keeps alive what Lua has of it, an object with a __gc that
+ * program's, that keeps its Lua object alive, which has a __gc that
  * closes the scope: see nested.c. The scope itself is anchored in any case.
  * Invariant: scope.user is the slot exactly while the scope is open, else 0.
  *

@@ -108,7 +108,7 @@ struct lg {
   uint8_t has_main;      /* the hub has */
   uint8_t cpu_by_thread; /* its profile of the CPU: "#7 name" */
   uint8_t dumped;        /* a hook has written the dump that was asked for */
-  uint8_t watch_quiet;   /* it reports itself what the watchdog sees */
+  uint8_t watch_quiet;   /* the program reports for the watchdog */
   uint8_t own, drained, recycle, sigint, exiting;
   uint8_t calls_back; /* the host, with the helper in use */
   uint8_t can_tell;   /* the helper has memory for a script's last callback */

@@ -45,7 +45,7 @@ struct lock {
   char former[NAME_SIZE]; /* LEFT, TOLD: who left it */
 };
 
-/* What Lua has of it. */
+/* The Lua object of a lock. */
 struct object {
   struct lg_object head;
   uint8_t reentrant;

@@ -61,7 +61,7 @@ struct selector {
   uint8_t closed;
 };
 
-/* What Lua has of it. */
+/* The Lua object of a selector. */
 struct object {
   struct lg_object head;
   struct selector *selector; /* NULL: its finalizer ran, or the state closed */

@@ -112,7 +112,8 @@ struct green_thread *lg_make_thread(lua_State *L, struct lg *G, int n,
                    passes_on(G, parent);
   uint32_t site = 0;
   lua_State *co;
-  /* Everything of Lua's comes first, as it may raise; below the function. */
+  /* All that may raise, the objects of Lua, comes first. They lie below the
+   * function. */
   if (handle) {
     site = lg_site(L, G, 1); /* not for spawn_n: a third of it */
     h = lg_new_handle(L, G);

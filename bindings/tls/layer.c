@@ -163,7 +163,8 @@ static size_t held(const struct lg_socket *s) {
   return t->failed || t->write_failed ? 0 : tls_held(t);
 }
 
-/* Pending bytes may be a part of a record, or none of the program's. */
+/* Pending bytes may be a part of a record only, or an answer of the
+ * protocol's. */
 static int readable(struct lg_socket *s) {
   struct tls *t = s->layered;
   uint8_t drained = s->drained;

@@ -1,7 +1,7 @@
 /* reason.c - the words of OpenSSL's errors.
  *
- * Only its reasons are told, never its data: a name of a file is the program's,
- * and no byte of a key or of a password can come into a text this way.
+ * A text has only OpenSSL's reasons, never its data, so no byte of a key or of
+ * a password can get into it. Names of files are the program's own.
  *
  * SPDX-License-Identifier: MIT
  */

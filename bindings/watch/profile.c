@@ -117,7 +117,8 @@ static void add_waiting(struct green_thread *t, void *arg) {
     count(G, t, t->kind->name, 1, now - since);
 }
 
-/* (tally) on an own stack frame, so that the caller can free it. */
+/* (tally) Called by lua_pcall(), so that the caller can free the tally after an
+ * error. */
 static int push_rows(lua_State *L) {
   const struct lg_tally *tally = lua_touserdata(L, 1);
   const struct lg_sums *s;

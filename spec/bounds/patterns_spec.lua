@@ -21,7 +21,8 @@ local function outcome(library, name, ...)
   return (table.concat(r, "|", 1, r.n):gsub("0x%x+", "0x"))
 end
 
---- With what a terminal cannot show, or grep takes for a binary file.
+--- Escapes bytes that a terminal cannot show, and those that make grep see a
+--- binary file.
 local function shown(s)
   return ("%q"):format(s):gsub("[\0-\31\127-\255]", function(c)
     return ("\\x%02x"):format(c:byte())

@@ -29,8 +29,8 @@ local function find(name)
   return path and path:match "[^\n]+"
 end
 
---- What the program needs of Lua 5.1 and of LuaBitOp, whatever it requires, and
---- of small modules that clients use beside the network.
+--- Stands for the functions of Lua 5.1, LuaBitOp and small modules that the
+--- clients use beside the network.
 local PRELUDE <const> = [[
 local green = require "green"
 local count = 0

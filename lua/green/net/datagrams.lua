@@ -122,7 +122,7 @@ Server.__close = handlers.ended
 
 function Server:halt() core.stop_receive(self.sock) end
 
---- The base of each handler's thread. The error is left to fly, so that its
+--- The base of each handler's thread. Nothing here catches the error, so its
 --- traceback shows where it was raised.
 local function handle(guard, data, host, port)
   local server <close> = guard

@@ -23,7 +23,7 @@ local CLEAN_UP <const> = 5
 
 local except = {}
 
---- Of what try raises: getmetatable gives false.
+--- The metatable of a try's errors; getmetatable returns false for them.
 local exception_mt = {__metatable = false}
 local exceptions = setmetatable({}, {__mode = "k"})
 

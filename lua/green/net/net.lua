@@ -333,7 +333,7 @@ local function opened(conn)
   report.line("serve: handshake with %s: %s", host or "a peer", err)
 end
 
---- The base of each handler's thread. The error is left to fly, so that its
+--- The base of each handler's thread. Nothing here catches the error, so its
 --- traceback shows where it was raised.
 local function handle(guard)
   local _ <close> = guard

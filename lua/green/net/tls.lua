@@ -225,7 +225,7 @@ Context.__metatable = CONTEXT
 
 local function is_server(params) return params.mode == "server" end
 
---- Whom the system trusts is read once, and shared by all contexts that were
+--- The system's authorities are read once, and shared by all contexts that were
 --- made since somebody last reloaded one.
 local system
 

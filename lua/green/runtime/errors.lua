@@ -18,7 +18,7 @@ local CAUSE <const> = core.keys.cause
 
 local errors = {}
 
---- How objects print whose __tostring is in thread/thread.lua, by class.
+--- By class: the function that makes the text of an object.
 local printers = {}
 
 local function printable(name, to_string, inner)
