@@ -38,7 +38,9 @@ static void ended(lua_State *L, int status, int nresults, void *arg) {
 static int timeout_ms(struct green_hub *hub) {
   uint64_t next = green_next(hub), now = green_time(hub);
   if (next == GREEN_FOREVER) return -1;
-  return next <= now ? 0 : (int)((next - now + 999999) / 1000000);
+  if (next <= now) return 0;
+  if (next - now > 60000000000) return 60000; /* an int would overflow */
+  return (int)((next - now + 999999) / 1000000);
 }
 
 int main(void) {
