@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: MIT
  */
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "green.h"
 #include "internal.h"
@@ -210,6 +212,33 @@ static void traces(struct green_hub *hub) {
   free(text.bytes);
 }
 
+/* In a container the process is number 1, and so is main. Viewers take the
+ * hub's row, which has the process's number, and that thread's for one then.
+ * Elsewhere so many threads are made first; where that takes too long, none. */
+static void number_of_the_process(struct green_hub *hub) {
+  uint64_t number = (uint64_t)syscall(SYS_gettid), id = 0;
+  struct green_thread *t;
+  struct text text = {NULL, 0};
+  char row[80];
+  if (number > 40000) return;
+  while (id + 1 < number) {
+    green_spawn(hub, &t, ends, NULL);
+    id = green_id(t);
+    green_join(hub, t, GREEN_FOREVER, NULL);
+  }
+  green_trace_start(hub, 0);
+  green_spawn(hub, &t, ends, NULL);
+  green_set_name(hub, t, "the same");
+  green_join(hub, t, GREEN_FOREVER, NULL);
+  green_trace_stop(hub, put, &text);
+  snprintf(row, sizeof row, "\"tid\":%llu,\"args\":{\"name\":\"hub\"}",
+           (unsigned long long)number);
+  CHECK(has(&text, "the same") && has(&text, "\"name\":\"hub\"") &&
+            !has(&text, row),
+        "the hub's row is never that of a thread");
+  free(text.bytes);
+}
+
 /* Everything that a picture needs may fail. */
 static void short_of_memory(struct green_hub *hub) {
   struct green_thread *t;
@@ -268,6 +297,7 @@ int main(void) {
   lag(hub);
   ended_while_timed(hub);
   traces(hub);
+  number_of_the_process(hub);
   short_of_memory(hub);
   green_trace_start(hub, 0);
   green_close(hub);
