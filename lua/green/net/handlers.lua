@@ -12,7 +12,7 @@ local green = require "green"
 local report = require "green.runtime.report"
 local math, rawequal, setmetatable, type = math, rawequal, setmetatable, type
 
---- Seconds between two tries while something is short.
+--- Seconds between two tries while memory or descriptors are short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
 
 --- An error that passes by itself when connections end.
