@@ -464,6 +464,21 @@ static void text_of(lua_State *L, int status, int n, void *arg) {
   snprintf(arg, 100, "%s", green_lua_text(L, 1));
 }
 
+/* A script that was killed, in a state that has loaded nothing of the Lua part:
+ * the object of its kill has no __tostring. */
+static int tells_kill(struct green_hub *hub) {
+  lua_State *L = luaL_newstate();
+  struct green_thread *t;
+  char text[100] = "";
+  int right = green_lua_open(L, hub) == LUA_OK;
+  luaL_openlibs(L);
+  luaL_loadstring(L, "");
+  right = right && green_lua_start(L, 0, text_of, text, &t) == 0;
+  right = right && green_kill(hub, t) == 1;
+  lua_close(L);
+  return right && strcmp(text, "killed") == 0;
+}
+
 /* luaL_tolstring() was in the examples: a script's __tostring then computed for
  * ever on the host's stack. */
 static void test_text(void) {
@@ -499,6 +514,7 @@ static void test_text(void) {
     if (!right) printf("# %s: %s\n", scripts[i][0], text);
   }
   lua_close(host.L);
+  right = right && tells_kill(host.hub);
   CHECK(right && close_host(&host) == 0,
         "green_lua_text() tells what a script came to, and runs none of its "
         "code");
