@@ -164,7 +164,7 @@ local hidden = {["green.sentinel"] = true, ["unixdgram{connected}"] = true,
   ["list of addresses"] = true, ["luagreen.addresses"] = true,
   ["what is asked"] = true, ["green.tls_text"] = true,
   ["green.opening"] = true, ["green.command"] = true,
-  ["green.parcel"] = true, ["a job"] = true,
+  ["green.parcel"] = true, ["a job"] = true, ["luagreen.sandbox"] = true,
   ["a descriptor that is waited for"] = true}
 
 ----------------------------------------------------------------- the classes --

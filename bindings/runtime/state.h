@@ -128,13 +128,17 @@ static inline struct lg *lg_of(const struct green_thread *t) {
 }
 /* The state of a function of the library. Most calls come from the coroutine of
  * the thread that runs, whose record tells the state in a fifth of the 36
- * instructions that reading an upvalue takes. */
-static inline struct lg *lg_get(lua_State *L) {
+ * instructions that reading an upvalue takes. It may have been closed. */
+static inline struct lg *lg_peek(lua_State *L) {
   struct green_hub *here = green_here;
   struct green_thread *t = here ? green_hot(here)->current : NULL;
-  struct lg *G = likely(t && t->user == L && lg_is_lua(t))
-                     ? lg_of(t)
-                     : lua_touserdata(L, lua_upvalueindex(1));
+  return likely(t && t->user == L && lg_is_lua(t))
+             ? lg_of(t)
+             : lua_touserdata(L, lua_upvalueindex(1));
+}
+/* The same, for all that needs the hub. */
+static inline struct lg *lg_get(lua_State *L) {
+  struct lg *G = lg_peek(L);
   if (unlikely(!G->hub)) lg_raise_closing(L);
   return G;
 }

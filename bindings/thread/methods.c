@@ -206,9 +206,11 @@ static int thread_tostring(lua_State *L) {
 
 /* --- finding threads --- */
 
+/* In a state that has been closed there is none: green.traceback, which is a
+ * message handler, asks there, too. If it raised it would be called again. */
 static int l_current(lua_State *L) {
-  struct lg *G = lg_get(L);
-  struct green_thread *t = lg_current(G);
+  struct lg *G = lg_peek(L);
+  struct green_thread *t = G->hub ? lg_current(G) : NULL;
   if (t)
     lg_push_thread(L, G, t);
   else

@@ -45,7 +45,8 @@ function green.spawn_after(s, f, ...) end
 ---@return green.thread
 function green.spawn_after_local(s, f, ...) end
 
---- The calling thread, main too; nil on a host's own stack. Never switches.
+--- The calling thread, main too; nil on a host's own stack, and in a state that
+--- has been closed. Never switches.
 ---@return green.thread?
 function green.current() end
 

@@ -615,9 +615,14 @@ int main(void) {
   test_close_in_callback();
   test_close_in_thread();
   test_close_refused();
-  left_behind(GREEN_DRIVE_MAIN, 0);
-  left_behind(GREEN_DRIVE_MAIN, 1);
-  left_behind(GREEN_DRIVE_LOOP, 0);
+  if (WITH_TSAN) {
+    SKIP("threads that nothing ends are left behind",
+         "TSan does not see errors of Lua's leave calls; its stack overflows");
+  } else {
+    left_behind(GREEN_DRIVE_MAIN, 0);
+    left_behind(GREEN_DRIVE_MAIN, 1);
+    left_behind(GREEN_DRIVE_LOOP, 0);
+  }
   test_joined_and_left();
   test_kill_across();
   test_thousand();
