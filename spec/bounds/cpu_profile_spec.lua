@@ -68,10 +68,10 @@ describe("a profile of the CPU", function()
       local sums, total = profiled({hz = 1000}, work)
       local passed = (os.clock() - before) * 1000
       local ratio = time_of(sums, " three;") / time_of(sums, " one;")
-      ratios[i] = ("%.2f"):format(ratio)
-      assert.is_true(total > passed * 0.9 and total < passed * 1.1)
+      ratios[i] = ("%.2f in %.0f of %.0f ms"):format(ratio, total, passed)
       -- A virtual machine may stand still, for longer than a part takes.
       if ratio > 2.7 and ratio < 3.3 and
+        total > passed * 0.9 and total < passed * 1.1 and
         time_of(sums, "^work,er;") > passed * 0.8 then return end
     end
     error("three : one is " .. table.concat(ratios, ", "))
@@ -79,7 +79,7 @@ describe("a profile of the CPU", function()
 
   it("follows coroutines inside a thread", function()
     local sums = profiled({hz = 1000}, function()
-      local stop = os.clock() + 0.1
+      local stop = os.clock() + 0.4
       local t = green.spawn(function()
         local co = coroutine.wrap(function()
           while os.clock() < stop do one() end
@@ -95,7 +95,7 @@ describe("a profile of the CPU", function()
   it("charges a call of C to its caller", function()
     local sums = profiled({hz = 1000}, function()
       local function repeats()
-        local stop = os.clock() + 0.1
+        local stop = os.clock() + 0.4
         while os.clock() < stop do
           local _ = #("x"):rep(1000000)
         end
@@ -112,7 +112,7 @@ describe("a profile of the CPU", function()
 
   it("names threads by number on demand", function()
     local sums = profiled({hz = 1000, by = "thread"}, function()
-      local stop = os.clock() + 0.1
+      local stop = os.clock() + 0.4
       while os.clock() < stop do one() end
     end)
     local id = green.current().id
