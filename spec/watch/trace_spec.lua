@@ -140,9 +140,9 @@ describe("green.trace", function()
     function()
       local former = green.on_blocked(function() end)
       local entries = traced(nil, function()
-        help.with_config({watchdog = 0.02}, function()
+        help.with_config({watchdog = 0.02, preempt = false}, function()
           local t = green.spawn(function()
-            local stop = os.clock() + 0.1
+            local stop = os.clock() + 0.3
             while os.clock() < stop do end
           end)
           t.name = "hog"
