@@ -125,8 +125,15 @@ describe("green.trace", function()
 
   it("counts threads from the beginning to the end", function()
     local entries = traced(nil, function()
-      for _ = 1, 3 do green.spawn_n(green.sleep, 0.001) end
-      green.sleep(0.002)
+      local ended = 0
+      for _ = 1, 20 do
+        green.spawn_n(function()
+          green.sleep(0.001)
+          ended = ended + 1
+        end)
+      end
+      help.wait_until(function() return ended == 20 end)
+      green.sleep(0.001)
     end)
     local alive = {}
     for _, e in ipairs(entries) do
