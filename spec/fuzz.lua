@@ -19,7 +19,6 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local core = require "green.core"
 local fuzzing = require "spec.fuzzing"
 local dag = require "green.dag"
 local green = require "green"
@@ -1569,16 +1568,8 @@ function fuzz.run(seed)
     {seed = seed, limit = 20, order = fifo and "fifo" or "seed"})
 end
 
---- Runs one program after the other, for `seconds` of real time, but at most
---- `most`; calls report(seed, pcall's results). Returns how many.
-function fuzz.run_for(seconds, first, report, most)
-  local over, n = core.real_now() + seconds, 0
-  while n < (most or math.huge) and core.real_now() < over do
-    report(first + n, pcall(fuzz.run, first + n))
-    n = n + 1
-  end
-  return n
-end
+--- run_for(seconds, first, report, most): see spec/fuzzing.lua.
+fuzz.run_for = fuzzing.run_for(fuzz.run)
 
 if fuzzing.started "fuzz.lua" then
   local slice = tonumber(os.getenv "LUAGREEN_PREEMPT" or "")

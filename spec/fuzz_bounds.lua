@@ -17,8 +17,8 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local core = require "green.core"
 local green = require "green"
+local fuzzing = require "spec.fuzzing"
 
 local random = math.random
 local TRACE <const> = os.getenv "FUZZ_TRACE"
@@ -356,29 +356,9 @@ function fuzz.run(seed)
   program()
 end
 
---- Runs one program after the other, for `seconds` of real time, but at most
---- `most`; calls report(seed, pcall's results). Returns how many.
-function fuzz.run_for(seconds, first, report, most)
-  local over, n = core.real_now() + seconds, 0
-  while n < (most or math.huge) and core.real_now() < over do
-    report(first + n, pcall(fuzz.run, first + n))
-    n = n + 1
-  end
-  return n
-end
+--- run_for(seconds, first, report, most): see spec/fuzzing.lua.
+fuzz.run_for = fuzzing.run_for(fuzz.run)
 
-if arg and arg[0] and arg[0]:find "fuzz_bounds%.lua$" then
-  local seed = math.tointeger(tonumber(os.getenv "LUAGREEN_SEED" or ""))
-  if seed then return fuzz.run(seed) end
-  local first, bad = math.tointeger(tonumber(arg[2] or 1)), 0
-  local n = fuzz.run_for(tonumber(arg[1] or 10), first, function(s, ok, err)
-    if not ok then
-      bad = bad + 1
-      print(("seed %d: %s\n"):format(s, tostring(err)))
-    end
-  end)
-  print(("%d programs from seed %d, %d failed"):format(n, first, bad))
-  os.exit(bad == 0, true)
-end
+if fuzzing.started "fuzz_bounds.lua" then fuzzing.run(fuzz) end
 
 return fuzz

@@ -20,7 +20,6 @@
 local fuzzing = require "spec.fuzzing"
 local green = require "green"
 local test = require "green.test"
-local core = require "green.core"
 
 local certs = pcall(require, "green.openssl") and require "spec.certificates"
 
@@ -623,16 +622,8 @@ function fuzz.run(seed)
   test.run(program, {seed = seed, limit = 20})
 end
 
---- Runs one program after the other, for `seconds` of real time, but at most
---- `most`; calls report(seed, pcall's results). Returns how many.
-function fuzz.run_for(seconds, first, report, most)
-  local over, n = core.real_now() + seconds, 0
-  while n < (most or math.huge) and core.real_now() < over do
-    report(first + n, pcall(fuzz.run, first + n))
-    n = n + 1
-  end
-  return n
-end
+--- run_for(seconds, first, report, most): see spec/fuzzing.lua.
+fuzz.run_for = fuzzing.run_for(fuzz.run)
 
 if fuzzing.started "fuzz_net.lua" then fuzzing.run(fuzz) end
 

@@ -8,13 +8,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 static const char OBJECTS[] =
     "green = require 'green'\n"
@@ -122,49 +116,32 @@ static const char CALLS[] =
     "end\n"
     "return calls\n";
 
-static void run(lua_State *L, const char *chunk) {
-  if (luaL_dostring(L, chunk)) {
-    printf("not ok - the script runs: %s\n", lua_tostring(L, -1));
-    test_failures++;
-    lua_pop(L, 1);
-  }
-}
-
-static lua_State *open_state(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  if (!L) abort();
-  luaL_openlibs(L);
-  if (green_lua_open(L, hub) != LUA_OK) abort();
-  return L;
-}
-
 static void test_each_call(struct green_hub *hub) {
-  lua_State *L = open_state(hub);
-  run(L, OBJECTS);
+  lua_State *L = open_on(hub);
+  CHECK(run(L, OBJECTS), "a state has objects of each kind");
   CHECK(green_lua_close(L) >= 0, "a state with objects of each kind closes");
-  run(L, CALLS);
+  CHECK(luaL_dostring(L, CALLS) == LUA_OK, "and a program calls them");
   printf("# %d calls\n", (int)lua_tointeger(L, -1));
   CHECK(lua_tointeger(L, -1) > 5000, "each of their methods may be called");
   lua_close(L);
 }
 
-/* lua_close() runs the finalizers, which find the state closed. */
+/* lua_close() runs the finalizers, which find the state closed. A fault there
+ * is a crash, or a report of ASan's. */
 static void test_finalizers(struct green_hub *hub) {
-  lua_State *L = open_state(hub);
-  run(L, OBJECTS);
-  run(L, "objects.group = nil");
+  lua_State *L = open_on(hub);
+  CHECK(run(L, OBJECTS), "a state has objects of each kind");
+  CHECK(run(L, "objects.group = nil"), "one of them is garbage");
   CHECK(green_lua_close(L) >= 0,
         "a state whose objects nobody closed, closes");
   lua_close(L);
-  CHECK(1, "and its finalizers run");
 }
 
 int main(void) {
   struct green_hub *hub;
   lua_State *other;
   if (green_open(&hub, NULL) < 0) return 2;
-  other = open_state(hub);
-  run(other, "green = require 'green'");
+  other = open_on(hub);
   test_each_call(hub);
   test_finalizers(hub);
   run(other, "n = green.spawn(function() green.sleep(0) return 3 end):wait()");

@@ -5,29 +5,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
-
-static int run(lua_State *L, const char *chunk) {
-  if (!luaL_dostring(L, chunk)) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  lua_pop(L, 1);
-  return 0;
-}
-
-static lua_State *open_state(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
-  if (green_lua_open(L, hub) != LUA_OK || !run(L, "green = require 'green'"))
-    exit(1);
-  return L;
-}
+#include "lua_test.h"
 
 /* Others look at main while it sleeps, here in C. */
 static int looked_at(struct green_hub *hub, lua_State *L) {
@@ -55,8 +35,8 @@ int main(void) {
   size_t i;
   char chunk[300];
   if (green_open(&hub, NULL) < 0) return 1;
-  L = open_state(hub);
-  other = open_state(hub);
+  L = open_on(hub);
+  other = open_on(hub);
   run(other, "green.spawn(function() end):join()");
   green_lua_close(other);
   lua_close(other);

@@ -10,15 +10,6 @@
 #define SECOND UINT64_C(1000000000)
 #define MS UINT64_C(1000000)
 
-static lua_State *open_state(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
-  if (green_lua_open(L, hub) != LUA_OK || !run(L, "green = require 'green'"))
-    exit(1);
-  return L;
-}
-
 static lua_Integer number(lua_State *L, const char *name) {
   lua_Integer n;
   lua_getglobal(L, name);
@@ -87,7 +78,7 @@ static void test_side_by_side(void) {
   lua_State *L[N];
   int i, good = 1;
   for (i = 0; i < N; i++) {
-    L[i] = open_state(hub);
+    L[i] = open_on(hub);
     lua_pushfstring(L[i], "state %d", i);
     lua_setglobal(L[i], "NAME");
     good &= run(L[i], BUSY);
@@ -120,7 +111,7 @@ static void test_side_by_side(void) {
 
 static void test_own(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_STEP, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   CHECK(run(A, "for i = 1, 3 do green.spawn(green.sleep, 1e6) end") &&
             run(B,
                 "one = green.spawn(green.sleep, 1e6)\n"
@@ -162,7 +153,7 @@ static int call_inner(lua_State *L) {
 
 static void test_called(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_STEP, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   inner = B;
   lua_register(A, "inner", call_inner);
   CHECK(run(A,
@@ -215,7 +206,7 @@ static int in_both(struct green_hub *hub, void *arg) {
 
 static void test_guests(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_STEP, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   lua_State *on[2] = {lua_newthread(A), lua_newthread(B)};
   struct green_thread *t;
   green_spawn(hub, &t, in_both, on);
@@ -242,7 +233,7 @@ static void test_guests(void) {
 
 static void test_main(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_MAIN, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   CHECK(run(A,
             "me = green.current() n = 0\n"
             "green.spawn(function() while true do n = n + 1\n"
@@ -303,7 +294,7 @@ static const char *const MULES =
 
 static void test_close_from_main(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_MAIN, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   lua_Integer before;
   run(A, SLOW);
   run(B, TICK);
@@ -335,7 +326,7 @@ static void on_close_timer(uv_timer_t *timer) {
 static void test_close_in_callback(void) {
   uv_loop_t loop;
   struct green_hub *hub = open_hub(GREEN_DRIVE_LOOP, &loop);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   uv_timer_t timer;
   uint64_t end = uv_hrtime() + 20 * SECOND;
   lua_Integer before = 0;
@@ -370,7 +361,7 @@ static int l_close_inner(lua_State *L) {
 
 static void test_close_in_thread(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_STEP, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub), *C = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub), *C = open_on(hub);
   uint64_t end = uv_hrtime() + 20 * SECOND;
   run(A, SLOW);
   run(B, SLOW);
@@ -410,7 +401,7 @@ static void on_own_loop(uv_timer_t *timer) {
 
 static void test_close_refused(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_MAIN, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   uv_timer_t timer;
   run(A, "gate = green.event()");
   green_spawn(hub, NULL, waits_inside, lua_newthread(A));
@@ -449,7 +440,7 @@ static void left_behind(enum green_drive drive, int by_callback) {
   uv_loop_t loop;
   uv_loop_t *on = drive == GREEN_DRIVE_LOOP ? &loop : NULL;
   struct green_hub *hub = open_hub(drive, on);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   uint64_t began, end = uv_hrtime() + 60 * SECOND;
   int left = 3;
   uv_timer_t timer;
@@ -489,7 +480,7 @@ static void left_behind(enum green_drive drive, int by_callback) {
   }
   CHECK(ticks >= 5 && number(B, "n") >= number(B, "now") + 5,
         "it never runs again, while all others go on");
-  A = open_state(hub);
+  A = open_on(hub);
   CHECK(run(A, TICK) && close_state(A) == 0, "another state may come");
   CHECK(close_state(B) == 0, "the other one closes as ever");
   close_hub(hub, on, left);
@@ -521,7 +512,7 @@ static struct green_thread *some_thread(struct green_hub *hub) {
 
 static void test_joined_and_left(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_MAIN, NULL);
-  lua_State *A = open_state(hub);
+  lua_State *A = open_on(hub);
   green_config(hub)->grace = 20 * MS;
   lua_register(A, "resume", l_resume);
   run(A, MULES);
@@ -544,7 +535,7 @@ static int l_kill_other(lua_State *L) {
 
 static void test_kill_across(void) {
   struct green_hub *hub = open_hub(GREEN_DRIVE_STEP, NULL);
-  lua_State *A = open_state(hub), *B = open_state(hub);
+  lua_State *A = open_on(hub), *B = open_on(hub);
   lua_register(B, "kill_other", l_kill_other);
   CHECK(run(A,
             "t = green.spawn(function()\n"
@@ -574,13 +565,13 @@ static void test_thousand(void) {
   int i, n = RUNNING_ON_VALGRIND ? 20 : SANITIZED ? 100 : 1000, good = 1;
   lua_State *L[10];
   struct green_stats before, after;
-  lua_State *first = open_state(hub);
+  lua_State *first = open_on(hub);
   run(first, TICK);
   green_stats(hub, &before);
   for (i = 0; i < n && good; i++) {
     lua_State **at = &L[i % 10];
     if (i >= 10) good &= close_state(*at) == 0;
-    *at = open_state(hub);
+    *at = open_on(hub);
     good &= run(*at, "for i = 1, 5 do green.spawn(green.sleep, 1) end");
     green_step(hub, 0);
   }
@@ -596,7 +587,7 @@ static void test_thousand(void) {
 
 /* Two states on the hub that the first one made for itself. */
 static void test_own_hub(void) {
-  lua_State *A = open_state(NULL), *B = open_state(green_lua_hub(A));
+  lua_State *A = open_on(NULL), *B = open_on(green_lua_hub(A));
   CHECK(run(B, TICK) && run(A, "green.sleep(0.005)") && number(B, "n") > 0,
         "a second state may come to a hub that the first one made");
   lua_close(A);

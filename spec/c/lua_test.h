@@ -75,6 +75,16 @@ static inline int run(lua_State *L, const char *chunk) {
   return 0;
 }
 
+/* A state with luagreen on the host's hub, as the global `green`. */
+static inline lua_State *open_on(struct green_hub *hub) {
+  lua_State *L = luaL_newstate();
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  if (green_lua_open(L, hub) != LUA_OK || !run(L, "green = require 'green'"))
+    exit(1);
+  return L;
+}
+
 /* Steps the hub until the global is set, for 5 s at most. */
 static inline int comes(struct green_hub *hub, lua_State *L,
                         const char *name) {
