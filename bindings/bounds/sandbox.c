@@ -292,14 +292,19 @@ static void guard_strings(lua_State *L) {
   lua_pop(L, 2);
 }
 
-/* roomy(f): f(s, i, j), whose results are as many as s has bytes. */
-static int l_roomy(lua_State *L) {
+/* (f): `how`, whose upvalues are the state and f. */
+static int wrap(lua_State *L, lua_CFunction how) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  lua_pushcclosure(L, lg_with_room, 2);
+  lua_pushcclosure(L, how, 2);
   return 1;
+}
+
+/* roomy(f): f(s, i, j), whose results are as many as s has bytes. */
+static int l_roomy(lua_State *L) {
+  return wrap(L, lg_with_room);
 }
 
 /* bounded(): the libraries string and table of all sandboxes. */
@@ -341,12 +346,7 @@ static int l_confine(lua_State *L) {
 
 /* counted(f): coroutine.create or wrap, within the limit. */
 static int l_counted(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_pushcclosure(L, l_coroutine, 2);
-  return 1;
+  return wrap(L, l_coroutine);
 }
 
 void lg_open_sandbox(lua_State *L) {
