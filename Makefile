@@ -131,12 +131,15 @@ $(BUILD)/green/openssl.so: $(TLS_OBJ) $(BUILD)/flags-link
 	$(CC) -shared $(SAN) $(HARD_LINK) $(LDFLAGS) -Wl,-z,nodelete -o $@ \
 	  $(TLS_OBJ) $(SSL_LIBS)
 
-$(BUILD)/libgreen.a: $(CORE_OBJ)
-	@rm -f $@
-	ar rcs $@ $^
-
-# The core and the Lua binding, for a host that links it into itself.
-$(BUILD)/libgreen_lua.a: $(CORE_OBJ) $(BIND_OBJ)
+# Archives for hosts: the core; the core and the Lua binding. Each is one
+# object, so a host has all of it: a module finds all that it calls in a host
+# that exports its symbols (-Wl,-E), and never half of it in another copy.
+$(BUILD)/whole/libgreen.o: $(CORE_OBJ)
+$(BUILD)/whole/libgreen_lua.o: $(CORE_OBJ) $(BIND_OBJ)
+$(BUILD)/whole/%.o:
+	@mkdir -p $(@D)
+	$(CC) -r -nostdlib -o $@ $^
+$(BUILD)/libgreen.a $(BUILD)/libgreen_lua.a: $(BUILD)/%.a: $(BUILD)/whole/%.o
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -298,8 +301,8 @@ LUA_SO = libgreen_lua$(LUA_VERSION).so
 install: all install-files
 	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIB)/pkgconfig" \
 	  "$(LIB)/cmake/luagreen"
-	install -m 644 core/green.h core/green_runtime.h bindings/green_lua.h \
-	  "$(DESTDIR)$(PREFIX)/include"
+	install -m 644 core/green.h core/green_record.h core/green_runtime.h \
+	  bindings/green_lua.h "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 $(BUILD)/libgreen.a "$(LIB)"
 	install -m 755 $(BUILD)/libgreen.so "$(LIB)/libgreen.so.$(VERSION)"
 	ln -sf libgreen.so.$(VERSION) "$(LIB)/libgreen.so.$(SOVERSION)"

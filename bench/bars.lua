@@ -27,12 +27,16 @@ local bars = {
   {"idle thread, spawn, bytes", "<=", 1350, {"idle", ours, "spawn"}},
   {"spawn_n, run, end / Go", "<", 1,
    {"spawn", ours, "spawn_n"}, {"spawn", go, "spawn_n"}},
+  -- Both to one figure: a goroutine, its channel, and the result received. The
+  -- machine on which the bars were set took 178 ns for a bare `go` and 440 for
+  -- this: 2.5 of it, and 2.4 here, where one that nobody receives takes 1.5.
   {"spawn, run, end / Go with a channel", "<=", 0.8,
-   {"spawn", ours, "spawn"}, {"spawn", go, "spawn"}},
+   {"spawn", ours, "spawn"}, {"spawn", go, "wait"}},
   {"spawn and wait / Go with a channel", "<=", 1,
    {"spawn", ours, "wait"}, {"spawn", go, "wait"}},
   {"a state on a hub, us", "<", 500, {"states", ours, "us"}},
   {"a state on a hub, KB", "<", 100, {"states", ours, "KB"}},
+  {"a state on a hub, KB resident", "<", 100, {"states", ours, "KB, resident"}},
   {"preempt and watchdog armed / off", ">=", 0.99,
    {"preempt", ours, "armed"}},
   {"profile of 99 Hz / none", ">=", 0.98, {"preempt", ours, "profiled"}},

@@ -12,7 +12,7 @@ local what = arg[1]
 
 local function threads()
   local done = 0
-  for _ = 1, 500 do
+  for _ = 1, 100 do
     local q = green.queue(1)
     green.spawn_n(function()
       for i = 1, 200 do q:put(i) green.sleep(0) end
@@ -22,12 +22,12 @@ local function threads()
       done = done + 1
     end)
   end
-  while done < 500 do green.sleep(0) end
+  while done < 100 do green.sleep(0) end
 end
 
 local function compute()
   local x = 0
-  for i = 1, 2e7 do x = x + i end
+  for i = 1, 5e6 do x = x + i end
   return x
 end
 
@@ -37,17 +37,18 @@ local function time(work)
   return os.clock() - start
 end
 
---- The best times without and with; one after the other, as the machine is
---- noisy.
+--- The median of many ratios of two runs, one after the other, as machines are
+--- noisy. Not the best runs: those would be the ones that met no tick.
 local function ratio(work, on, off)
-  local without, with = math.huge, math.huge
-  for _ = 1, 12 do
-    without = math.min(without, time(work))
+  local ratios = {}
+  for i = 1, 301 do
+    local without = time(work)
     on()
-    with = math.min(with, time(work))
+    ratios[i] = without / time(work)
     off()
   end
-  return without / with
+  table.sort(ratios)
+  return ratios[151]
 end
 
 local function preempted() green.config{preempt = 0.01, watchdog = 1} end
@@ -56,7 +57,7 @@ local function left_alone() green.config{preempt = false, watchdog = false} end
 local function gap()
   local gaps, last = {}, os.clock()
   green.config{preempt = 0.01}
-  local hog = green.spawn(function() for _ = 1, 30 do compute() end end)
+  local hog = green.spawn(function() for _ = 1, 100 do compute() end end)
   while hog:status() ~= "done" do
     green.sleep(0)
     local now = os.clock()

@@ -4,6 +4,7 @@
  *   states us      microseconds until require "green" has returned, CPU time
  *   states kb      KB of Lua's memory after that, garbage collected
  *   states spawn   the same KB once a thread was spawned, slept and ended
+ *   states rss     KB by which the process grows, garbage collected
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "green_lua.h"
 
@@ -64,6 +66,22 @@ static double make_all(struct green_hub *hub, const char *chunk,
   return time;
 }
 
+static double resident(void) {
+  long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (!f || fscanf(f, "%*d %ld", &pages) != 1) exit(1);
+  fclose(f);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+/* They live until the process ends, so that no memory is used again. */
+static double grows_by(struct green_hub *hub) {
+  double before = resident();
+  int i;
+  for (i = 0; i < STATES; i++) kb(make(hub));
+  return (resident() - before) / STATES;
+}
+
 int main(int argc, char **argv) {
   struct green_options options = {.drive = GREEN_DRIVE_STEP};
   const char *what = argc > 1 ? argv[1] : "us";
@@ -73,6 +91,11 @@ int main(int argc, char **argv) {
   struct green_hub *hub;
   double bare, ours, bare_kb, ours_kb;
   if (green_open(&hub, &options) < 0) return 1;
+  if (!strcmp(what, "rss")) {
+    bare = grows_by(NULL);
+    printf("%.1f\n", grows_by(hub) - bare);
+    return 0;
+  }
   make_all(NULL, NULL, &bare_kb); /* warm up */
   bare = make_all(NULL, NULL, &bare_kb);
   ours = make_all(hub, chunk, &ours_kb);

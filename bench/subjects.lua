@@ -82,6 +82,7 @@ local function row_makers(options)
     copas = maker("copas", "copas", lua .. "peers/%s_copas.lua"),
     tarantool = maker("Tarantool", "tarantool",
                       "tarantool " .. here .. "/peers/%s_tarantool.lua"),
+    janet = maker("Janet", "janet", "janet " .. here .. "/peers/%s.janet"),
     gevent = python("gevent", options.gevent),
     eventlet = python("eventlet", options.eventlet),
     asyncio = python("asyncio", options.asyncio),
@@ -223,6 +224,7 @@ local function ports(rows)
       free(rows.core "ports"),
       free(named(rows.linked "ports", "luagreen, states; C to Lua")),
       free(named(rows.go "ports", "Go, locked OS threads")),
+      free(named(rows.janet "ports", "Janet, OS threads")),
     },
   }
 end
@@ -415,9 +417,11 @@ local function states(rows)
   return {
     name = "states",
     title = "a Lua state on a hub that exists, beyond one without luagreen: " ..
-      "CPU time (us), and memory before and after the first thread (KB)",
+      "CPU time (us), Lua's memory before and after the first thread (KB), " ..
+      "and by how much the process grows (KB)",
     columns = {{label = "us", args = "us"}, {label = "KB", args = "kb"},
-               {label = "KB, spawned", args = "spawn"}},
+               {label = "KB, spawned", args = "spawn"},
+               {label = "KB, resident", args = "rss"}},
     rows = {rows.state "states"},
   }
 end

@@ -43,8 +43,11 @@ int green_lua_open(lua_State *L, struct green_hub *hub);
  * would have to wait for it are cut short. Nothing has happened after UV_EPERM
  * (the caller is a thread of this state, or a callback on a loop of the hub's
  * own) and UV_EBUSY (main or a thread of C waits in code of this state, another
- * thread closes it, or it calls the host back). Does nothing and returns 0 if
- * the library is not open in the state. */
+ * thread closes it, or it calls the host back). A thread of C that runs a
+ * coroutine of its own, in which a C function waits by a call of green.h, is
+ * known to be there only if it runs that by green_lua_pcall() or
+ * green_lua_resume(). Does nothing and returns 0 if the library is not open in
+ * the state. */
 int green_lua_close(lua_State *L);
 
 /* [hub] The hub of the state, or NULL. */
@@ -160,8 +163,9 @@ int green_lua_is_killed(lua_State *L, int index);
 /* [hub] Pushes a text for the value at `index`, for a log, and returns it. Runs
  * no code of the script: "(a table value)" stands for a table with a __tostring
  * of the script's, which luaL_tolstring() would call, on the host's stack
- * beyond all limits. The bytes are the script's: see green_printable(). Pushes
- * nil if there is no memory, and says so. */
+ * beyond all limits. The bytes are the script's: see green_printable(). An
+ * index beyond the values is "nothing". Pushes nil if there is no memory, and
+ * says so. */
 const char *green_lua_text(lua_State *L, int index);
 
 /* ------------------------------------------------------------- messages -- */
@@ -169,14 +173,16 @@ const char *green_lua_text(lua_State *L, int index);
 /* [hub] Packs n values from `first` on into a message, for green_port_send()
  * and its like: nil, booleans, numbers, strings, light userdata, ports, and
  * tables of these without metatables and cycles. A table that is reached twice
- * arrives as two. UV_EINVAL: pushes the text that tells which value cannot be
- * sent, and where it is; UV_ENOMEM; UV_ENOBUFS: at limits.messages. Raises only
- * if there is no memory for that text. Calls no metamethod. */
+ * arrives as two; a single string is sent as its bytes. UV_EINVAL: pushes the
+ * text that tells which value cannot be sent, and where it is; UV_ENOMEM;
+ * UV_ENOBUFS: at limits.messages. Raises only if there is no memory for that
+ * text. Calls no metamethod. */
 int green_lua_pack(lua_State *L, int first, int n,
                    struct green_message **message);
 /* [hub] Pushes the values of a message, or its bytes as a string, and frees it.
- * Returns how many they are; UV_ENOMEM: nothing is pushed, and the message is
- * still the caller's. Never raises. */
+ * Returns how many they are. After a code nothing is pushed, and the message is
+ * still the caller's: UV_ENOMEM; UV_EINVAL, the bytes of packed values were
+ * written to. Never raises. */
 int green_lua_unpack(lua_State *L, struct green_message *message);
 
 /* [hub] Pushes the state's object for a port, which holds it, for scripts to
@@ -214,8 +220,8 @@ struct green_lua_limits {
  * `alloc` stands for realloc() and free(), NULL limits for none. Memory near
  * the limit is collected in steps, from half of it on. A state that does
  * nothing any more but collect is ended: its threads are killed, which a
- * report tells, and it spawns no more. NULL: no memory. Close it by
- * lua_close(). */
+ * report tells, and it spawns no more. NULL: no memory, or limits that this
+ * library is too old to know. Close it by lua_close(). */
 lua_State *green_lua_newstate(const struct green_lua_limits *limits,
                               lua_Alloc alloc, void *ud);
 /* [hub] Sets all limits, from now on, of any state (NULL: none). Nothing that
@@ -250,10 +256,12 @@ int green_lua_interruptible(lua_State *L);
  * UV_ENOTSUP. */
 int green_interrupt(struct green_hub *hub, int how);
 /* [hub] The thread whose handle is at `index`, and all that it spawns from now
- * on, may run so many instructions of Lua in all; then they are ended, as by
- * the limits above. It is the same number in each run, but the code takes 1.6
- * to 2.1 times as long. Each coroutine's last 100 may be uncounted. 0,
- * UV_EINVAL (no live thread of Lua's) or UV_ENOMEM. */
+ * on, may run that many instructions of Lua in all; then they are ended, as by
+ * the limits above. That is at the same place in each run, but the code takes
+ * 1.6 to 2.1 times as long. Each thread, and each coroutine of a sandbox, takes
+ * 100 of them when it is made; the last 100 of other coroutines may be
+ * uncounted. 0, UV_EINVAL (no live thread of Lua's), UV_ENOMEM or
+ * UV_EPERM. */
 int green_lua_fuel(lua_State *L, int index, uint64_t instructions);
 
 /* [hub] As lua_resume() and lua_pcall(), which stand behind them, for libraries

@@ -61,13 +61,24 @@ static void begin(struct green_hub *h) {
   h->went_on = uv_hrtime();
 }
 
-void green_accounting(struct green_hub *h, int on) {
+static void count(struct green_hub *h, int on) {
   if (!green_accounts(h) == !on) return;
   if (!on && h->hot.current)
     green__account_left(h, h->hot.current, uv_hrtime());
   if (on && !h->waited) begin(h);
   h->went_on = uv_hrtime();
   green__watch(h, GREEN__ACCOUNTS, on);
+}
+
+void green_accounting(struct green_hub *h, int on) {
+  h->accounts = on != 0;
+  count(h, h->accounts || h->measurers);
+}
+
+void green_measure(struct green_hub *h, int on) {
+  assert(on || h->measurers > 0);
+  h->measurers += on ? 1 : UINT32_MAX;
+  count(h, h->accounts || h->measurers);
 }
 
 void green_watch_waits(struct green_hub *h,

@@ -72,7 +72,7 @@ int green_fd_wait_any(struct green_hub *h, struct green_fd *const *fds, int n,
     return r;
   }
   r = green__result(h, (int)green_keep(h));
-  assert(a.n == 0);
+  assert(a.n == 0); /* whatever ended the wait has unlinked all */
   if (r < 0) return r;
   assert(a.fired >= 0);
   return a.fired;

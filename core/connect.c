@@ -90,38 +90,33 @@ static int no_blocking(int fd) {
   return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-/* The connection is gone, or never came to be; the next one may do better. */
-static int concerns_one(int error) {
-  switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM: /* a firewall */
-    case ENETDOWN:
-    case ENETUNREACH:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case EHOSTUNREACH: return 1;
-    default: return 0;
-  }
+/* All other errors but a lack are those of a connection that broke in the
+ * queue, and the next one may do better: Linux hands out any error of the
+ * network so, and a firewall's EPERM. */
+int green_accept_lasts(int error) {
+  return error == EBADF || error == EINVAL || error == ENOTSOCK ||
+         error == EFAULT || error == ENOSYS;
 }
 
 /* Connections wait in the kernel's queue until there is room again. */
-static int is_scarcity(int error) {
+static int is_lack(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS ||
          error == ENOMEM;
 }
 
-/* Such errors that come again and again count as scarcity. */
-enum { MOST_LOST = 64 };
+/* Is the connection gone, or did it never come to be? */
+static int is_broken(int error) {
+  return error != EAGAIN && !green_accept_lasts(error) && !is_lack(error);
+}
 
-static int accept_now(int fd) {
-  int n, accepted = -1;
-  for (n = 0; accepted < 0 && n < MOST_LOST; n++) {
-    accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (accepted < 0 && !concerns_one(errno)) break;
-  }
-  return accepted < 0 ? -errno : accepted;
+/* So many broken connections in a row are passed over. */
+enum { BROKEN = 64 };
+
+int green_accept_next(int fd) {
+  int r, tries = 0;
+  do r = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  while (r < 0 && (errno == EINTR || (is_broken(errno) && ++tries < BROKEN)));
+  return r < 0 ? -errno : r;
 }
 
 int green_accept(struct green_hub *h, int fd, uint64_t deadline) {
@@ -129,18 +124,19 @@ int green_accept(struct green_hub *h, int fd, uint64_t deadline) {
   int r = green__enter_until(h, deadline);
   if (r == 0) r = no_blocking(fd);
   while (r == 0) {
-    int accepted = accept_now(fd);
+    int accepted = green_accept_next(fd);
     if (accepted >= 0) {
       green_fd_forget(h, accepted);
       return accepted;
     }
     if (accepted == UV_EAGAIN) {
       r = green__fd_await(h, fd, GREEN_READABLE, deadline, &accept_kind);
-    } else if (is_scarcity(-accepted) || concerns_one(-accepted)) {
+    } else if (green_accept_lasts(-accepted) || accepted == -EOPNOTSUPP) {
+      /* The last, that often, is a socket of datagrams. */
+      r = accepted;
+    } else {
       r = pause_until(h, deadline, &pause);
       if (r == UV_ETIMEDOUT) r = accepted; /* says more */
-    } else {
-      r = accepted;
     }
   }
   return r;

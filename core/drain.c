@@ -5,7 +5,8 @@
  * live then and leaves them behind. One thread waits for all that; on a host's
  * loop no thread can wait, and the drain runs batches as long as a thread that
  * it ends is ready. In both cases it ends when the grace has passed twice,
- * however many threads compute, and threads of other families go on meanwhile.
+ * however many threads compute, or soon after it, if threads end quickly then.
+ * Threads of other families go on meanwhile. The grace is real time.
  *
  * A hub that left threads behind is retired: nothing runs on it any more and it
  * no longer touches its loop, as the threads' code and data may be gone.
@@ -28,14 +29,17 @@ struct drain {
   struct green_family *family;
   struct green_thread **drainer; /* the thread that waits for it */
   int found;
+  uint64_t began;    /* the grace */
+  uint32_t left;     /* threads, then */
+  uint64_t switches; /* the hub's at the last look */
 };
 
 static struct drain of_hub(struct green_hub *h) {
-  return (struct drain){h, NULL, &h->drainer, 0};
+  return (struct drain){.hub = h, .drainer = &h->drainer};
 }
 
 static struct drain of_family(struct green_family *f) {
-  return (struct drain){f->hub, f, &f->drainer, 0};
+  return (struct drain){.hub = f->hub, .family = f, .drainer = &f->drainer};
 }
 
 static int is_part(const struct drain *d, const struct green_thread *t) {
@@ -92,18 +96,80 @@ static void force(struct green_thread *t, void *arg) {
 
 /* --- waiting for them --- */
 
-struct grace {
+/* Past the grace a drain goes on while that is quick: threads that sleep end at
+ * once, but a machine that stands still may have used the grace up. A thread
+ * that ends within QUICK_NS has nothing to clean up. The drain goes on, too, if
+ * threads are ready and none had a turn since the last look; the first switch
+ * of a grace is the drainer's. */
+enum { QUICK_NS = 100000 };
+
+static void begin_pace(struct drain *d) {
+  d->began = green__real(d->hub);
+  d->switches = d->hub->switches + 1;
+  d->left = left(d);
+}
+
+static int goes_on(struct drain *d) {
+  struct green_hub *h = d->hub;
+  uint32_t n = left(d), ended = n < d->left ? d->left - n : 0;
+  int none_ran = h->switches <= d->switches && !green__list_empty(&h->ready);
+  d->switches = h->switches;
+  return none_ran || ended * (uint64_t)QUICK_NS >= green__real(h) - d->began;
+}
+
+/* A clock of the host's may stand still, so there the hub looks at `due`, in
+ * real time, in each step. */
+struct green__grace {
   struct green_timer timer;
-  struct green_thread *drainer;
+  struct drain *drain;
+  uint64_t due;
+  struct green__grace *next;
 };
+
+static int start(struct green_hub *h, struct green__grace *grace,
+                 uint64_t due) {
+  if (!h->options.clock) return green_timer_start(h, &grace->timer, due);
+  grace->due = due;
+  grace->next = h->graces;
+  h->graces = grace;
+  return 0;
+}
+
+static void stop(struct green_hub *h, struct green__grace *grace) {
+  struct green__grace **at = &h->graces;
+  green_timer_stop(h, &grace->timer);
+  while (*at && *at != grace) at = &(*at)->next;
+  if (*at) *at = grace->next;
+}
 
 /* The grace is over. The drainer runs before all other ready threads, as each
  * of them may compute until it is forced to yield. */
 static void on_grace(struct green_hub *h, struct green_timer *timer) {
-  struct green_thread *t = ((struct grace *)timer)->drainer;
+  struct green__grace *grace = (struct green__grace *)timer;
+  struct green_thread *t = *grace->drain->drainer;
+  if (goes_on(grace->drain) && start(h, grace, green__real(h) + 1) == 0)
+    return;
   if (!green_wake(h, t, GREEN_TIMEOUT)) return;
   green_list_remove(&t->node);
   green__list_add_first(&h->ready, &t->node);
+}
+
+void green__graces_check(struct green_hub *h) {
+  struct green__grace *each = h->graces, *next;
+  for (; each; each = next) {
+    next = each->next;
+    if (each->due > h->real) continue;
+    stop(h, each);
+    on_grace(h, &each->timer);
+  }
+}
+
+uint64_t green__graces_next(const struct green_hub *h) {
+  const struct green__grace *each = h->graces;
+  uint64_t at = GREEN_FOREVER;
+  for (; each; each = each->next)
+    if (each->due < at) at = each->due;
+  return at;
 }
 
 /* The timer is on time: timers fire in polls, and a poll follows each turn of a
@@ -111,9 +177,9 @@ static void on_grace(struct green_hub *h, struct green_timer *timer) {
 static void wait_as_thread(struct drain *d, uint64_t deadline) {
   struct green_hub *h = d->hub;
   struct green_thread *self = h->hot.current;
-  struct grace grace = {{0, on_grace}, self};
+  struct green__grace grace = {{0, on_grace}, d, 0, NULL};
   uint8_t before = self->flags & GREEN_UNINTERRUPTIBLE;
-  if (green_timer_start(h, &grace.timer, deadline) < 0) return;
+  if (start(h, &grace, deadline) < 0) return;
   *d->drainer = self;
   h->ends_matter = 1;
   self->flags |= GREEN_UNINTERRUPTIBLE;
@@ -121,7 +187,7 @@ static void wait_as_thread(struct drain *d, uint64_t deadline) {
   self->flags &= (uint8_t)~GREEN_UNINTERRUPTIBLE;
   self->flags |= before;
   *d->drainer = NULL;
-  green_timer_stop(h, &grace.timer);
+  stop(h, &grace);
 }
 
 static void find_ready(struct green_thread *t, void *arg) {
@@ -137,15 +203,16 @@ static int has_ready(struct drain *d) {
   return d->found;
 }
 
-/* Time cannot be waited for here: when none of them is ready, the drain is
- * over. Meanwhile the timers and descriptors of all others are served. */
+/* The drain cannot sleep here: when none of its threads is ready, it is over.
+ * Meanwhile the timers and descriptors of all others are served. */
 static void run_batches(struct drain *d, uint64_t deadline) {
   struct green_hub *h = d->hub, *before = green__clock_enter(h);
-  while (has_ready(d) && green__real(h) < deadline) {
+  while (has_ready(d) && (green__real(h) < deadline || goes_on(d))) {
     green__fds_reconcile(h);
     green__epoll_wait(h, 0);
     green__read_clock(h);
     green__timers_fire(h, h->now);
+    green__graces_check(h);
     green__poll_done(h, 1);
     green__run_batch(h);
   }
@@ -154,6 +221,7 @@ static void run_batches(struct drain *d, uint64_t deadline) {
 
 static void drain_wait(struct drain *d) {
   uint64_t deadline = green__real(d->hub) + d->hub->options.grace;
+  begin_pace(d);
   if (d->hub->hot.current)
     wait_as_thread(d, deadline);
   else
@@ -240,11 +308,16 @@ static uint32_t end_all(struct drain *d) {
 }
 
 int green_drain(struct green_hub *h) {
+  if (!green__at_home(h)) return UV_EPERM;
+  if (h->hot.current && h->hot.current != h->main) return UV_EPERM;
+  return green_drain_above_main(h);
+}
+
+int green_drain_above_main(struct green_hub *h) {
   struct drain d = of_hub(h);
   if (green_may_drain(h) < 0) return UV_EPERM;
   if (h->hot.closed) return (int)left(&d);
-  /* A C library may close the Lua state from a green thread, above main's
-   * frames. Then main must never run again, even when its wait ends. */
+  /* Main must never run again, even when its wait ends. */
   if (h->main && h->hot.current != h->main) freeze(h, h->main);
   h->hot.draining = h->hot.current ? 1 : 2; /* 2: shields are refused */
   green_clock_thaw(h);                      /* the grace is real time */

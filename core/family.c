@@ -64,7 +64,7 @@ struct green_list *green_family_others(struct green_family *f) {
   return &f->others;
 }
 
-/* A wait that ended in another way leaves `ends_matter` set, until now. */
+/* A wait that ended in another way left `ends_matter` set; this clears it. */
 void green__family_ended(struct green_family *f) {
   struct green_hub *h = f->hub;
   const struct green_family *each;

@@ -63,6 +63,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 struct addrinfo;
+struct pollfd;
 struct green_link;
 struct green_hub;
 struct green_thread;
@@ -134,7 +135,8 @@ struct green_options {
 int green_open(struct green_hub **hub, const struct green_options *options);
 
 /* [host] Kills all other threads, lets them clean up for at most the grace
- * twice, waits for jobs under way for at most the grace, and frees the hub.
+ * twice (soon after that those that end quickly), waits for jobs under way for
+ * at most the grace, and frees the hub.
  * Reports threads that live on, whose stacks stay mapped, on stderr and returns
  * their number. Does nothing and returns UV_EBUSY while a runtime (a Lua state)
  * is open on the hub, or while the host has handles or requests on a loop of
@@ -155,14 +157,17 @@ int green_drain(struct green_hub *hub);
  */
 int green_step(struct green_hub *hub, uint32_t budget);
 
-/* [host] The same until `ns` of real time or so many switches are used up, or
- * nothing is ready; GREEN_FOREVER, 0: no bound. Makes one switch at least if a
- * thread is ready. The time is looked at between switches; nobody is cut short.
+/* [host] The same until `ns` of real time have passed, `switches` are used up,
+ * or nothing is ready; GREEN_FOREVER, 0: no bound. Makes one switch at least if
+ * a thread is ready. Looks at the time between switches; cuts no thread short.
  */
 int green_step_for(struct green_hub *hub, uint64_t ns, uint32_t switches);
 /* [hub] When to step at the latest, on the hub's clock: 0 now, GREEN_FOREVER
  * only for a descriptor. */
 uint64_t green_next(struct green_hub *hub);
+/* [hub] The same in ms from now, as poll(), epoll_wait() and GLib take it:
+ * rounded up, at most INT_MAX; -1: only for a descriptor. */
+int green_next_ms(struct green_hub *hub);
 /* [hub] For poll(), epoll, GLib or SDL: readable when a descriptor or another
  * OS thread has something for a step to do; green_next() tells of time. It
  * stays the hub's. UV_EINVAL for GREEN_DRIVE_MAIN. */
@@ -185,7 +190,7 @@ const char *green_elsewhere(struct green_hub *hub);
 /* [any] The time in ns: while threads of a hub with a clock of the host's run,
  * that clock, else the OS thread's monotonic one. */
 uint64_t green_now(void);
-/* [any] A deadline: so many ns from now, GREEN_FOREVER if that is too far. */
+/* [any] A deadline: `ns` from now, GREEN_FOREVER if that is too far. */
 uint64_t green_in(uint64_t ns);
 /* [hub] The hub's clock, on the host's stack, too. */
 uint64_t green_time(struct green_hub *hub);
@@ -205,8 +210,8 @@ struct green_stats {
                       the system, without C stacks, libuv's and a runtime's */
   uint32_t live, ready, kept, stacks, idle_stacks, timers, external;
   uint64_t preempted;  /* threads that were made to yield */
-  uint32_t most_ready; /* threads in the ready queue at a poll, since
-                          green_lag() was asked last */
+  uint32_t most_ready; /* threads in the ready queue at a poll, in the last 10
+                          to 20 seconds */
   uint64_t polling;    /* ns in polls that did not sleep */
 };
 /* [hub] Fills the struct of that size; fields that the library does not know
@@ -218,8 +223,9 @@ int green_stats_sized(struct green_hub *hub, struct green_stats *stats,
 /* [hub] The number of threads that have not ended, main included. */
 uint32_t green_live(struct green_hub *hub);
 
-/* [hub] Options in force, to read and (poll_*, budget, grace, max_jobs) change;
- * as old as the library: see its `size`. */
+/* [hub] The options in force, to read, and to change some (poll_*, budget,
+ * grace, max_jobs). The struct is the library's: its `size` tells which fields
+ * it has. */
 struct green_options *green_config(struct green_hub *hub);
 void green_set_max_stacks(struct green_hub *hub, uint32_t max);
 
@@ -261,7 +267,7 @@ int green_spawn(struct green_hub *hub, struct green_thread **thread,
  * wait: all get the result. Of a thread of the runtime's (Lua's) nothing is
  * forgotten; *result is 0 when it returned, UV_UNKNOWN when it failed,
  * UV_ECANCELED when it was killed. UV_ESRCH: the thread has ended, and nobody
- * held it. */
+ * held it; UV_EINVAL: it is the caller. */
 int green_join(struct green_hub *hub, struct green_thread *thread,
                uint64_t deadline, int *result);
 /* [hub] Gives the thread up: its memory goes with its end. */
@@ -278,7 +284,8 @@ int green_sleep(struct green_hub *hub, uint64_t deadline);
 
 /* [hub] Marks the thread as killed: every later blocking call in it returns
  * UV_ECANCELED until it ends. A thread that has not started never runs. Returns
- * 1 if the thread was alive, else 0. */
+ * 1 if the thread was alive, else 0. NULL is a thread that has ended, here and
+ * in green_join(), green_detach() and green_throw(). */
 int green_kill(struct green_hub *hub, struct green_thread *thread);
 
 /* [hub] Makes the next blocking call of the thread return `error`, once.
@@ -294,7 +301,7 @@ struct green_thread *green_main(struct green_hub *hub);
 uint64_t green_id(const struct green_thread *thread);
 /* [hub] A copy of the name, "" if there is none, until it is named again; NULL
  * stands for "". The first bytes of a name are kept: a script may give it any,
- * and this memory is the hub's. */
+ * and this memory is the hub's. 0; UV_ENOMEM: it has the former one. */
 enum { GREEN_MOST_NAME = 1000 };
 const char *green_name(const struct green_thread *thread);
 int green_set_name(struct green_hub *hub, struct green_thread *thread,
@@ -329,7 +336,8 @@ struct green_account {
   uint64_t preempted; /* how often it was made to yield; always counted */
   uint64_t queued;    /* ns that it was ready and had no turn */
 };
-/* [hub] On or off; each switch then reads the clock twice. */
+/* [hub] On or off; each switch then reads the clock twice. While somebody
+ * measures (green.top in Lua) it is on in any case. */
 void green_accounting(struct green_hub *hub, int on);
 int green_accounts(struct green_hub *hub); /* is it on? */
 /* [hub] The figures so far, zeros if nothing was ever counted, in a struct of
@@ -354,7 +362,7 @@ int green_wait_fd(struct green_hub *hub, int fd, int event, uint64_t deadline);
 
 /* [hub] A descriptor that stays watched between waits, which is faster. Opening
  * the same number again gives the same green_fd, counted. Those still open end
- * with the hub. The descriptor stays the caller's. */
+ * with the hub. The descriptor stays the caller's. 0, UV_EBADF or UV_ENOMEM. */
 int green_fd_open(struct green_hub *hub, int fd, struct green_fd **out);
 int green_fd_number(const struct green_fd *f);
 
@@ -373,10 +381,20 @@ int green_fd_wait_any(struct green_hub *hub, struct green_fd *const *fds,
                       int n, int event, uint64_t deadline);
 
 /* [thread] Writers take turns: between begin and end, which never switches, a
- * thread has the write side for itself, first come first served. */
+ * thread has the write side for itself, first come first served. 0; UV_EBADF:
+ * closed, perhaps meanwhile. */
 int green_fd_write_begin(struct green_hub *hub, struct green_fd *f,
                          uint64_t deadline);
 void green_fd_write_end(struct green_hub *hub, struct green_fd *f);
+
+/* [thread] poll(2), for libraries that tell which descriptors they wait for:
+ * blocks until some are ready, fills their `revents` and returns how many; or a
+ * code. `events` are POLLIN and POLLOUT, else UV_EINVAL; entries with 0, or
+ * with a descriptor below 0, are passed over. Each may belong to anybody, and
+ * any number of threads may wait for it. A deadline of 0 is for any stack
+ * [hub]. */
+int green_poll(struct green_hub *hub, struct pollfd *fds, size_t n,
+               uint64_t deadline);
 
 /* [hub] Wakes all waiters with UV_EBADF and stops watching; the caller closes
  * the descriptor itself, right after. */
@@ -504,7 +522,7 @@ struct green_job;
  * caller leaves at once, at its deadline or by an interruption, and
  * dispose(arg) (may be NULL) is called on the hub when the job is over. A job
  * that has not begun never runs; one that runs finds green_job_cancelled().
- * UV_EAGAIN: there is no OS thread to be had; UV_ENOMEM.
+ * UV_EAGAIN: no OS thread can be made; UV_ENOMEM.
  *
  * green_close() waits for jobs under way, for at most the grace. If one takes
  * longer, its dispose is called on its OS thread, when there is no hub. The
@@ -518,16 +536,17 @@ int green_job_cancelled(const struct green_job *job);
 
 /* ------------------------------------------------- from other OS threads -- */
 
-/* [hub] Opens a post, by which other OS threads reach the hub. It is counted
- * and may outlive the hub. While one is open, the hub never reports a deadlock
- * and a host's loop stays alive. */
+/* [hub] Opens a post, by which other OS threads reach the hub. Its opener holds
+ * it until green_post_close(); it may outlive the hub. While one is open, the
+ * hub never reports a deadlock and a host's loop stays alive. 0, UV_ENOMEM; for
+ * the first one on a hub UV_EMFILE, too: it takes a descriptor. */
 int green_post_open(struct green_hub *hub, struct green_post **post);
 /* [any] Runs fn(hub, arg) on the hub soon. fn may do what is [hub]. 0, and
  * `arg` is fn's; UV_ENOMEM, or UV_ECANCELED when the hub is closed, and it is
  * still the caller's. */
 int green_post_send(struct green_post *post,
                     void (*fn)(struct green_hub *hub, void *arg), void *arg);
-/* [hub] Gives the post up. Later sends are refused. */
+/* [hub] Gives the post up, with the opener's hold. Later sends are refused. */
 void green_post_close(struct green_hub *hub, struct green_post *post);
 /* [any] Counts one more, one less holder of the memory. */
 void green_post_hold(struct green_post *post);
@@ -597,10 +616,10 @@ int green_report_overflow(void);
  * the figure that tells an overloaded loop. The hub times each 64th wake-up. */
 struct green_lag {
   uint64_t count, sum;    /* of all that were timed, in ns */
-  uint64_t recent;        /* timed since green_lag() was asked last; of them */
+  uint64_t recent;        /* timed in the last 10 to 20 seconds; of them */
   uint64_t p50, p99, max; /* the first two are up to a fifth too high */
 };
-/* [hub] Fills a struct of that size, and forgets what is recent. */
+/* [hub] Fills a struct of that size. */
 void green_lag_sized(struct green_hub *hub, struct green_lag *lag,
                      size_t size);
 #define green_lag(hub, lag) green_lag_sized(hub, lag, sizeof(struct green_lag))

@@ -11,6 +11,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <limits.h>
+
 #include "internal.h"
 
 /* --- descriptors --- */
@@ -107,6 +109,7 @@ static uint64_t poll_and_run(struct green_hub *h, uint64_t most) {
   if (h->own) poll_own(h);
   green__read_clock(h);
   green__timers_fire(h, h->now);
+  if (green__unlikely(h->graces != NULL)) green__graces_check(h);
   green__poll_done(h, 0);
   if (most < h->options.poll_switches) green__start_batch(h, (uint32_t)most);
   run(h);
@@ -159,6 +162,16 @@ static uint64_t uv_next(struct green_hub *h) {
   return ms < 0 ? GREEN_FOREVER : (uint64_t)ms * 1000000;
 }
 
+/* In how many ns something is due that goes by real time. */
+static uint64_t real_next(struct green_hub *h) {
+  uint64_t after = uv_next(h), now, due;
+  if (green__likely(h->graces == NULL)) return after;
+  now = green__real(h);
+  due = green__graces_next(h);
+  if (due <= now) return 0;
+  return due - now < after ? due - now : after;
+}
+
 /* libuv counts whole ms, and may tell of the hub's own timer up to one too
  * early. Its timers do not go by a clock of the host's: that one is taken to
  * run like the real one. */
@@ -167,12 +180,23 @@ uint64_t green_next(struct green_hub *h) {
   uint64_t now, at, after;
   if (!green__at_home(h) || h->hot.closed || h->main) return GREEN_FOREVER;
   if (!green__list_empty(&h->ready) || h->chores) return 0;
-  after = uv_next(h);
+  after = real_next(h);
   now = green_time(h);
   at = h->heap.count ? h->heap.at[1].deadline : GREEN_FOREVER;
   if (at <= now) return 0;
   if (after >= at - now || at - now - after < MS) return at;
   return after ? now + after : 0;
+}
+
+/* Rounded up, or the host would ask again and again during the last one. */
+int green_next_ms(struct green_hub *h) {
+  enum { MS = 1000000 };
+  uint64_t at = green_next(h), now, ms;
+  if (at == GREEN_FOREVER) return -1;
+  now = green_time(h);
+  if (at <= now) return 0;
+  ms = (at - now - 1) / MS + 1;
+  return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 int green_poll_fd(struct green_hub *h) {

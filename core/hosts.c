@@ -1,9 +1,9 @@
-/* hosts.c - which names and addresses does the hosts file know?
+/* hosts.c - tells whether the hosts file knows a name or an address.
  *
- * A look-up of such a one asks no server, so it need not wait behind those that
- * do. This file decides only that; getaddrinfo gives the answer. It reads the
- * hosts file again after a change, and ignores one that is too large to read on
- * the spot.
+ * A look-up of one that it knows asks no server, so it need not wait behind
+ * those that do. This file decides only that; getaddrinfo gives the answer. It
+ * reads the hosts file again after a change, and ignores one that is too large
+ * to read on the spot.
  *
  * On the hub or a green thread.
  *

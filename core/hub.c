@@ -7,7 +7,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "switch.h"
@@ -71,6 +74,25 @@ static int init_loop(struct green_hub *h) {
   return green__libuv_secure(h->loop);
 }
 
+/* A program without stdin, stdout or stderr has a number below 3 free. libuv
+ * aborts when it closes such a one, and what the program writes there must not
+ * get into ours. So they are taken while ours are made. */
+static void hold_standard(int held[3]) {
+  int i;
+  for (i = 0; i < 3; i++)
+    held[i] = fcntl(i, F_GETFD) < 0 ? eventfd(0, EFD_CLOEXEC) : -1;
+}
+
+static int open_loop(struct green_hub *h) {
+  int held[3], i, r;
+  hold_standard(held);
+  r = init_loop(h);
+  if (r == 0) r = green__epoll_open(h);
+  for (i = 0; i < 3; i++)
+    if (held[i] >= 0) close(held[i]);
+  return r;
+}
+
 static void init_fields(struct green_hub *h) {
   h->next_id = 1;
   h->tick = h->stride = 1;
@@ -81,6 +103,7 @@ static void init_fields(struct green_hub *h) {
   h->forks = green__global_forked();
   green__read_clock(h);
   h->opened = h->last_poll = h->real;
+  h->lag.began = uv_hrtime();
   h->stop_at = GREEN_FOREVER;
   green_list_init(&h->ready);
   green_list_init(&h->others);
@@ -109,8 +132,7 @@ static int init(struct green_hub *h) {
   }
   if (r == 0) r = green__stacks_spares(h);
   if (r == 0) r = green__stacks_reserve(h, 1);
-  if (r == 0) r = init_loop(h);
-  return r < 0 ? r : green__epoll_open(h);
+  return r < 0 ? r : open_loop(h);
 }
 
 /* The hub's own loop stays allocated if the host began something on it while
@@ -285,7 +307,7 @@ static void count(struct green_hub *h, struct green_stats *s) {
   s->external = h->external;
   s->preempted = h->preempted;
   s->polling = h->poll_ns;
-  s->most_ready = h->lag.most > h->hot.ready ? h->lag.most : h->hot.ready;
+  s->most_ready = green__most_ready(h);
 }
 
 int green_stats_sized(struct green_hub *h, struct green_stats *s,

@@ -1,8 +1,9 @@
 /* internal.h - shared by the files of core/.
  *
  * Everything lives in struct green_hub, except what belongs to the process
- * (global.c). Functions here run on any stack of the hub's OS thread unless
- * their file says otherwise.
+ * (global.c). stack.h, watch.h and epoll.h have parts of it by value, and say
+ * what their files do; a file includes this one. Functions here run on any
+ * stack of the hub's OS thread unless their file says otherwise.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,6 +21,11 @@
   ((type *)((char *)(ptr)-offsetof(type, member)))
 #define green__likely(x) __builtin_expect(!!(x), 1)
 #define green__unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Its parts; they use the macros above. */
+#include "epoll.h"
+#include "stack.h"
+#include "watch.h"
 
 /* --------------------------------------------------------------- memory -- */
 
@@ -59,135 +65,9 @@ size_t green__stderr_wait(const char *text, size_t length);
 /* write() without SIGPIPE. */
 ssize_t green__write_quietly(int fd, const void *data, size_t size);
 
-/* --------------------------------------------------------------- stacks -- */
-
-/* exceptions.c: the two words of C++; NULL in a program without it. */
-struct green__exceptions {
-  void *caught;
-  unsigned under_way;
-};
-struct green__exceptions *green__exceptions_here(void);
-/* The OS thread's words are those of `to` now. */
-struct green__stack;
-void green__exceptions_swap(struct green__stack *from,
-                            struct green__stack *to);
-
-/* One C stack. The struct lies at the top of its own slot:
- *
- *   slot:  | guard 64 KB | usable ... grows down <-- high | struct | colour |
- *          base            low                              high   base + slot
- *
- * The colour is (index & 63) * 64 bytes, so that the tops of neighbouring
- * stacks do not share cache sets: 36 ns instead of 70 a switch at 1,000. */
-struct green__stack {
-  void *sp;                   /* context, while switched away */
-  uint64_t *canary;           /* words below low, if nothing else guards it */
-  void *user;                 /* the runtime's, while a thread is kept */
-  void *nested;               /* the runtime's: see green_nested() */
-  struct green_thread *owner; /* whom the overflow report names */
-  struct green_thread *job;   /* the thread that a worker runs when switched
-                                 to */
-  struct green__stack *next, *prev; /* among the idle ones, hottest first */
-  struct green_hub *hub;
-  struct green__slab *slab; /* NULL: a single one */
-  char *low, *high;         /* usable bytes [low, high) */
-  uint8_t fresh;            /* context must be made before use */
-  uint8_t more;             /* a switch has more to do: canary, exceptions */
-  uint8_t blank;            /* has nothing that a trim would give back */
-  uint32_t valgrind_id;
-  void (*entry)(void *stack); /* the function of a fresh context; NULL: OS
-                                 stack */
-  struct green__stack *came;  /* who jumped here last (AddressSanitizer) */
-  struct green__exceptions exceptions; /* while switched away */
-  void *asan_fake;                     /* sanitizers' view of the stack */
-  void *tsan_fiber;
-};
-
-struct green__slab {                  /* 64 stacks in one mmap */
-  _Atomic(struct green__slab *) next; /* process-wide list, append-only */
-  _Atomic(char *) base;       /* NULL: no memory, the record is spare */
-  size_t size, slot;          /* bytes in all, bytes of a slot */
-  uint32_t count, used, idle; /* slots; made into stacks; in the pool */
-  _Atomic(struct green_hub *) hub;
-  uint8_t guard;               /* enum green_guard of its stacks */
-  struct green__slab *sibling; /* next of the same hub */
-};
-
-struct green__stacks {              /* a hub's stacks */
-  struct green__stack *idle;        /* LIFO: the hottest first */
-  struct green__stack *last_filled; /* of those with memory to give back */
-  struct green__stack *spare; /* for clean-up, when nothing else is left */
-  struct green__slab *slabs;  /* newest first */
-  size_t size, slot;
-  uint32_t total, max; /* without spares */
-  uint32_t idle_count, filled;
-  uint32_t spares, most_spares;
-  uint32_t whole;         /* slabs of which all stacks are idle */
-  enum green_guard guard; /* resolved: never AUTO */
-};
-
-/* stack.c. Limits come from the options; LUAGREEN_GUARD (madvise, mprotect,
- * canary) overrides the guard. 0 or UV_ENOTSUP. */
-int green__stacks_init(struct green_hub *h, const struct green_options *o);
-void green__stacks_free(struct green_hub *h, int keep_all);
-/* Sets some aside for clean-up. 0 or UV_ENOMEM. */
-int green__stacks_spares(struct green_hub *h);
-/* Makes sure that the idle pool is not empty. 0 or UV_ENOMEM. Clean-up may go
- * beyond the limit, or take a spare. */
-int green__stacks_reserve(struct green_hub *h, int cleans_up);
-/* Takes a stack from the idle pool, which must not be empty. Its context is
- * ready to run `entry(stack)`, or is where its worker last stopped. */
-struct green__stack *green__stack_take(struct green_hub *h,
-                                       void (*entry)(void *stack));
-void green__stack_put(struct green_hub *h, struct green__stack *s);
-/* The same for a stack whose frames were abandoned: its next use starts afresh.
- */
-void green__stack_left(struct green_hub *h, struct green__stack *s);
-/* Gives the memory of about `most` idle stacks beyond `keep` back to the
- * system. Returns 1 if there is more to give back. */
-int green__stacks_trim(struct green_hub *h, uint32_t keep, uint32_t most);
-int green__stacks_surplus(const struct green_hub *h, uint32_t keep);
-/* A stack for the hub itself, outside the pool, `size` usable bytes. */
-struct green__stack *green__stack_single(struct green_hub *h, size_t size,
-                                         void (*entry)(void *stack));
-void green__stack_single_free(struct green__stack *s);
-size_t green__stack_touched(const struct green__stack *s);
-/* Aborts, naming the owner, if the stack's canary was overwritten. */
-void green__canary_check(const struct green__stack *s);
-static inline void green__stack_check(const struct green__stack *s) {
-  if (green__unlikely(s->canary != NULL)) green__canary_check(s);
-}
-/* Switches stacks, telling the sanitizers; checks the canary. */
-void green__jump(struct green__stack *from, struct green__stack *to);
-/* Describes the OS stack the caller runs on (sanitizers need it). */
-void green__stack_adopt(struct green__stack *s);
-
-/* global.c: the state of the process. */
-/* A slab record without memory, listed and owned by h; NULL: no memory. It is
- * spare again once its base and then its hub are NULL. */
-struct green__slab *green__global_slab(struct green_hub *h);
-/* Takes mprotect guards (1 if granted), or gives them back (take < 0). */
-int green__global_guard_budget(int take);
-int green__global_forked(void); /* forks without exec since the start */
-void green__global_init(void);
-/* The number of the running OS thread, from its first hub on; a forked child
- * has another one. initial-exec: the default model of a shared object costs a
- * call of __tls_get_addr(), and the loader has 8 bytes to spare for objects
- * that are opened late, and as many for green_here. */
-extern _Thread_local uint64_t green__os_thread
-    __attribute__((tls_model("initial-exec")));
-/* The slab that holds an address, or NULL. Async-signal-safe. */
-struct green__slab *green__global_find(const void *address);
-/* Reports on stderr which thread's stack overflowed; `how` ends the line.
- * Async-signal- safe. */
-void green__global_report(const struct green__stack *s, const char *how);
-/* The stack in slot i of a slab; the address of its struct. */
-struct green__stack *green__slab_stack(const struct green__slab *slab,
-                                       uint32_t i);
-enum { GREEN__GUARD_SIZE = 65536, GREEN__TOP_SIZE = 8192 };
-
 /* --------------------------------------------------------------- timers -- */
 
+struct green__grace;
 struct green__entry { /* 24 bytes, as equal deadlines keep order */
   uint64_t deadline, seq;
   uintptr_t owner; /* green_thread, or green_timer | 1 */
@@ -217,7 +97,7 @@ void green__read_clock(struct green_hub *h);
  * second puts back what the first returned. */
 struct green_hub *green__clock_enter(struct green_hub *h);
 void green__clock_leave(struct green_hub *before);
-/* As uv_hrtime(), from what the clock was last read as. */
+/* The time of uv_hrtime() when the clock was last read. */
 uint64_t green__stamp(const struct green_hub *h);
 /* The frozen clock goes on to just past that time. */
 void green__clock_jump(uint64_t deadline);
@@ -237,42 +117,6 @@ struct green__cold { /* a thread's rare things, made on first use */
 };
 
 struct green__record_slab;
-
-/* Who wants to know of each switch. */
-enum green__watching {
-  GREEN__ACCOUNTS = 1,
-  GREEN__TRACES = 2,
-  GREEN__HOOKS = 4,
-  GREEN__WAITS = 8
-};
-/* By what the hub wakes threads, while none runs. */
-enum green__source {
-  GREEN__BY_HOST,
-  GREEN__BY_TIMER,
-  GREEN__BY_FD,
-  GREEN__BY_LIBUV,
-  GREEN__BY_POST,
-  GREEN__BY_SIGNAL,
-  GREEN__BY_THREAD
-};
-
-/* How long threads that became ready waited for their turn: see watch.c. */
-enum { GREEN__LAGS = 256 };
-struct green__lag {
-  uint32_t tick;     /* wakes until the next one that is timed */
-  uint32_t most;     /* threads in the ready queue, since it was asked for */
-  uint64_t since;    /* when the timed one became ready */
-  uint64_t turn;     /* the number of the switch that is its; 0: none is */
-  uint64_t sum, max; /* the second: since it was asked for */
-  uint64_t count[GREEN__LAGS], told[GREEN__LAGS];
-};
-
-struct green__epoll {
-  int fd;
-  uint32_t tag; /* of the last registration */
-  uint8_t open;
-  uint8_t stale; /* has a registration that nothing but a new one ends */
-};
 
 struct green_hub {
   struct green_hub_hot hot; /* first: green_hot() relies on it */
@@ -315,6 +159,7 @@ struct green_hub {
   struct green_list others; /* threads that wait to be the only one */
   struct green_chore *chores, **last_chore; /* calls that are due */
   struct green_thread *drainer;
+  struct green__grace *graces; /* by real time, beside a clock of the host's */
   /* The threads of no runtime: main and C's; those of the runtime's states; and
    * those that would not end, whose states are gone. */
   struct green_family host, *families, lost;
@@ -348,6 +193,7 @@ struct green_hub {
   struct green__lag lag;
   struct green__trace *trace; /* while it is on */
   uint64_t spans;             /* of all traces so far */
+  uint32_t measurers;         /* who want the accounts for a while */
   uint32_t ending;            /* the thread whose end is under way, or 0 */
   int source_fd;              /* of GREEN__BY_FD */
   struct green_hooks hooks;   /* the host's */
@@ -358,6 +204,7 @@ struct green_hub {
   void (*ran)(struct green_hub *hub, struct green_thread *thread, uint64_t ns);
   uint8_t in_batch, own, closing;
   uint8_t uses_libuv;  /* MAIN drive: there may be handles in its loop */
+  uint8_t accounts;    /* the host or the program wants them */
   uint8_t watching;    /* enum green__watching: what each switch tells */
   uint8_t source;      /* enum green__source: what the hub does just now */
   uint8_t ends_matter; /* somebody may wait for the end of all others */
@@ -405,106 +252,13 @@ void green__host_rest(struct green_hub *h); /* stops them */
 /* A batch ran outside of the loop's turn: tells the loop what comes next. */
 void green__tell_host(struct green_hub *h);
 void green__host_close(struct green_hub *h);
-/* account.c: t does not run any more; t will run next. */
-void green__account_left(struct green_hub *h, struct green_thread *t,
-                         uint64_t now);
-void green__account_next(struct green_hub *h, struct green_thread *t,
-                         uint64_t now);
-void green__account_ready(struct green_hub *h, struct green_thread *t);
-/* watch.c: the same, for everybody who watches; and the other events of a
- * thread's life. `now` is real time. */
-void green__watch_left(struct green_hub *h, struct green_thread *t,
-                       uint64_t now);
-void green__watch_next(struct green_hub *h, struct green_thread *t,
-                       uint64_t now);
-void green__watch_polls(struct green_hub *h); /* the hub has its turn */
-/* Returns t: a tail call, for which nothing is saved where nobody watches. */
-struct green_thread *green__watch_spawned(struct green_hub *h,
-                                          struct green_thread *t);
-void green__watch_ready(struct green_hub *h, struct green_thread *t);
-void green__watch_ended(struct green_hub *h, struct green_thread *t);
-/* Begins or ends that kind of watching. */
-void green__watch(struct green_hub *h, enum green__watching kind, int on);
-/* The timed thread has its turn. */
-void green__lag_over(struct green_hub *h);
-
 /* trace.c: notes an event, if a trace is on. */
-enum green__event_kind {
-  GREEN__NOTHING,
-  GREEN__SPAWNED, /* arg: the parent's id */
-  GREEN__READY,   /* why: source; arg: the waker, or the descriptor; name: the
-                     kind of its wait */
-  GREEN__RUNS,
-  GREEN__LEFT,      /* why: state; name: the kind of its wait; arg: on what */
-  GREEN__STRUCK,    /* why: enum green_strike; arg: the thread that did it */
-  GREEN__DELIVERED, /* why: enum green_strike */
-  GREEN__POLLS,
-  GREEN__POLLED, /* why: slept; arg: ready threads, and memory in KB above */
-  GREEN__ASKED,  /* arg: the task; why: enum green__task_kind */
-  GREEN__ANSWERED,
-  GREEN__TEXTS,                /* from here on arg is a struct green__text */
-  GREEN__ENDED = GREEN__TEXTS, /* why: state; the name */
-  GREEN__MARK,
-  GREEN__COUNTER,
-  GREEN__SPAN,
-  GREEN__SPAN_END,
-  GREEN__STACK /* of the thread that has just left */
-};
-/* What other OS threads do for a hub. */
-enum green__task_kind { GREEN__LOOKUP, GREEN__JOB };
-void green__trace_put(struct green_hub *h, enum green__event_kind kind,
-                      uint64_t thread, int why, uint64_t arg);
 static inline void green__trace(struct green_hub *h,
                                 enum green__event_kind kind, uint64_t thread,
                                 int why, uint64_t arg) {
   if (green__unlikely(h->trace != NULL))
     green__trace_put(h, kind, thread, why, arg);
 }
-/* The same, at that time, and with what the thread waits for. */
-void green__trace_left(struct green_hub *h, struct green_thread *t,
-                       uint64_t now);
-void green__trace_runs(struct green_hub *h, struct green_thread *t,
-                       uint64_t now);
-void green__trace_ready(struct green_hub *h, struct green_thread *t,
-                        uint64_t now);
-void green__trace_ended(struct green_hub *h, struct green_thread *t);
-void green__trace_polled(struct green_hub *h, int slept);
-void green__trace_free(struct green_hub *h);
-
-/* 24 bytes: a ring of 64 Ki takes 1.5 MB. */
-struct green__event {
-  uint64_t ns; /* real time */
-  uint64_t arg;
-  uint32_t thread; /* its id, modulo; 0: the hub */
-  uint8_t kind, why;
-  uint16_t name; /* of a wait's kind, 0: none */
-};
-/* What does not fit into an event: the name of a thread that has ended, or
- * "name":...,"args":... of the program's entries. Counted by the events that
- * refer to it and by the holder of the span. */
-struct green__text {
-  uint32_t refs, length;
-  uint64_t id;         /* of a span, in order of their beginnings */
-  uint32_t thread;     /* of a span */
-  uint8_t open, early; /* early: its beginning is not in the ring */
-  struct green__text *next, **link; /* the early ones that are open */
-  char bytes[];
-};
-struct green__trace {
-  struct green__event *at;
-  uint64_t count;       /* of events so far; the ring has the last ones */
-  uint32_t mask;        /* size - 1 */
-  uint64_t began, zero; /* zero: where the picture's time begins */
-  const struct green_teller *teller;
-  uint64_t only[GREEN_MOST_TRACED];
-  int only_count;
-  struct green__text *early;
-  const struct green_wait_kind *kinds[256]; /* by hash; place + 1 is `name` */
-};
-/* timeline.c: passes the picture on. 0 or UV_ENOMEM. */
-int green__timeline(struct green_hub *h, struct green__trace *trace,
-                    void (*put)(void *arg, const char *text, size_t length),
-                    void *arg);
 void green__wait_end(struct green_hub *h, struct green_thread *t);
 void green__interrupt(struct green_hub *h, struct green_thread *t);
 /* Sets t->pending: might anything strike it? Called after any change. */
@@ -525,6 +279,8 @@ void green__families_init(struct green_hub *h);
 void green__family_ended(struct green_family *f);
 struct green__cold *green__cold(struct green_hub *h, struct green_thread *t);
 void green__drain_check(struct green_hub *h, struct green_family *f);
+void green__graces_check(struct green_hub *h); /* fires those that are due */
+uint64_t green__graces_next(const struct green_hub *h);
 /* Is the thread, or the whole hub, being ended? 2: shields are refused. */
 static inline int green__draining(const struct green_hub *h,
                                   const struct green_thread *t) {
@@ -532,6 +288,9 @@ static inline int green__draining(const struct green_hub *h,
   return of_family > h->hot.draining ? of_family : h->hot.draining;
 }
 int green__enter(struct green_hub *h);
+/* The same for a call that will wait: nobody runs before it does, so that it
+ * misses nothing. */
+int green__enter_to_wait(struct green_hub *h);
 /* Has it passed? Reads the clock only if the hub's last reading does not tell.
  */
 static inline int green__passed(struct green_hub *h, uint64_t deadline) {
@@ -576,31 +335,6 @@ int green__enter_until(struct green_hub *h, uint64_t deadline);
  * owners have closed; the second tells when to do that next. */
 void green__borrowed_verify(struct green_hub *h);
 uint64_t green__borrowed_due(const struct green_hub *h);
-
-/* epoll.c */
-enum { GREEN__EVENTS = 1024 }; /* most that one call fetches */
-int green__epoll_open(struct green_hub *h);
-int green__epoll_renew(struct green_hub *h);
-void green__epoll_close(struct green_hub *h);
-int green__epoll_add(struct green_hub *h, int fd, uint32_t tag, int events);
-int green__epoll_change(struct green_hub *h, int fd, uint32_t tag, int events);
-int green__epoll_remove(struct green_hub *h, int fd);
-/* Watches the hub's bell, edge-triggered. It is not passed on: the hub that
- * waited calls green__bell_awake(). */
-int green__epoll_add_bell(struct green_hub *h, int fd);
-/* Sleeps for at most `ms` (-1: no limit) and passes events to
- * green__fd_event(). Returns 1 if libuv has something to do. */
-int green__epoll_wait(struct green_hub *h, int ms);
-/* Registers that descriptor, or those that libuv has for uv_async_t and
- * signals, with libuv's epoll, since libuv would abort if it failed. 0, or an
- * error. */
-int green__libuv_register(uv_loop_t *loop, int fd);
-int green__libuv_secure(uv_loop_t *loop);
-/* The first checks that the descriptors and the memory for a new loop are
- * there, the second the memory for a watch of that number; libuv would abort
- * without them. 0, or an error. */
-int green__libuv_has_room(void);
-int green__libuv_has_memory(int fd);
 
 /* bell.c: calls from other OS threads. The hub asks the first before it sleeps:
  * 0 if there are some now. Then it calls the second; and the third in between,

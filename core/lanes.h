@@ -38,7 +38,7 @@ struct green__lane {
   pthread_cond_t more, less; /* tasks; threads, while the lanes are closed */
   struct green__queue queue;
   uint32_t idle, threads;
-  uint32_t stuck;     /* of the threads: nobody waits for their task */
+  uint32_t stuck;     /* threads in a task that nobody waits for */
   uint32_t most, all; /* threads without the stuck ones, and with them */
 };
 

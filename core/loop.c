@@ -247,6 +247,7 @@ static void go_round(struct green_hub *h) {
   green__read_clock(h);
   green__timers_fire(h, h->now);
   green__tend_surplus(h);
+  /* The kernel reports nothing of a descriptor that somebody closed. */
   if (green__list_empty(&h->ready) && h->real >= green__borrowed_due(h))
     green__borrowed_verify(h);
   if (!green__list_empty(&h->ready) || h->chores) {

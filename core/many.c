@@ -106,8 +106,8 @@ int green_set_begin(struct green_hub *h, struct green_set *set,
   return r;
 }
 
-/* The waker may be on its way through one of the lists: no green_fd may be let
- * go here. */
+/* The waker may be on its way through one of the lists, so this must not free a
+ * green_fd. */
 void green_set_leave(struct green_hub *h, struct green_thread *t) {
   struct green_set *set = t->on;
   h->external -= (uint32_t)set->linked;

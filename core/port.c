@@ -134,7 +134,7 @@ static struct green_side *first_in_line(struct green_port *p) {
   return s;
 }
 
-/* If there is a free place, the first in line gets it whose hub lives. */
+/* If a place is free, the first in line whose hub lives gets it. */
 static void grant(struct green_port *p, struct news *news) {
   struct green_side *s;
   while (!p->closed && has_place(p) && (s = first_in_line(p))) {
@@ -156,7 +156,7 @@ static void lag(struct green_hub *h, struct green_port *p) {
   p->lags = 1;
   p->laggard = h->laggards;
   h->laggards = p;
-  green_port_hold(p);
+  green_port_hold(p); /* until the hub's next poll */
 }
 
 static void place_is_free(struct green_hub *h, struct green_port *p,

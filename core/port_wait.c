@@ -48,6 +48,7 @@ int green_port_receive(struct green_hub *h, struct green_port *p,
   r = wait_at(h, &p->receivers, &receive_kind, deadline);
   if (r == GREEN_CLOSED) return UV_EOF;
   if (r != GREEN_WOKEN) return green__result(h, r);
+  /* The waker has promised a message, so nobody else can have taken it. */
   *m = green_port_take_promised(h, p);
   return 0;
 }

@@ -252,6 +252,7 @@ static void at_exit(void) {
   if (!lock_at_exit()) return;
   if (dropped) tell_dropped();
   if (!writer) write_now();
+  /* As long as the reader takes something, it gets the rest. */
   seen = written;
   while (first && writer && now() < end && now() < stalled) {
     wait_until(stalled < end ? stalled : end);

@@ -223,14 +223,16 @@ static void let_go(struct green_hub *h, struct green__lookup *l) {
     green__lookup_free(l);
 }
 
-/* A look-up is back: hands the result over, keeps it, or disposes of it. */
+/* A look-up is back: hands the result over, keeps it, or disposes of it. While
+ * the hub closes, it has no resolver any more, and the buckets are dead: those
+ * beside it are freed by the threads that find nobody to send them to. */
 static void done(struct green_hub *h, void *arg) {
   struct green__lookup *l = arg;
   int waited_for = l->refs > 0;
   l->done = 1;
   green__trace(h, GREEN__ANSWERED, 0, GREEN__LOOKUP, (uintptr_t)l);
   if (!keep(h, l)) {
-    take_from_bucket((struct green__resolver *)l->task.lane->lanes, l);
+    if (h->resolver) take_from_bucket(h->resolver, l);
     if (!waited_for) {
       green__lookup_free(l);
       return;
@@ -277,8 +279,8 @@ void green__resolver_shutdown(struct green_hub *h) {
 
 /* --- asking --- */
 
-/* A service by name is looked for in a file; names in the hosts file are apart
- * only where they would have to wait. */
+/* A file answers for services by name, so they take the quick lane. Names in
+ * the hosts file take it only if they would have to wait in the other. */
 static struct green__lane *lane_for(struct green__resolver *res,
                                     const struct green__question *q) {
   char text[NI_MAXHOST];
@@ -337,7 +339,7 @@ static int look_up(struct green_hub *h, const struct green__question *q,
   uint32_t hash = hash_of(q);
   int error;
   *lookup = h->resolver ? find(h, q, hash) : NULL;
-  if (!*lookup || !(*lookup)->done) {
+  if (!*lookup || !(*lookup)->done) { /* there is something to wait for */
     if (green__passed(h, deadline)) return UV_ETIMEDOUT;
     if (!h->hot.current) return UV_EPERM;
   }

@@ -70,7 +70,8 @@ void green__start_batch(struct green_hub *h, uint32_t switches) {
   set_step(h, h->switches + 1);
   if (looks_always(h) || h->lag.turn == h->switches + 1) h->step = 0;
   h->tick = h->step + 1; /* the clock is read before that switch */
-  if (h->lag.most < h->hot.ready) h->lag.most = h->hot.ready;
+  green__lag_stretch(h, green__stamp(h));
+  if (h->lag.now.most < h->hot.ready) h->lag.now.most = h->hot.ready;
 }
 
 void green__look_soon(struct green_hub *h) {
@@ -266,6 +267,10 @@ uint64_t green_switches(const struct green_hub *h) {
 
 void **green_nested(struct green_hub *h) {
   return &h->on->nested;
+}
+
+void *green_nested_of(const struct green_thread *t) {
+  return t->stack ? t->stack->nested : NULL;
 }
 
 /* The thread registers no wait: it is running and stays so. */

@@ -162,7 +162,7 @@ int green_deliver(struct green_hub *h, enum green_strike strike,
 
 int green_kill(struct green_hub *h, struct green_thread *t) {
   if (!green__at_home(h)) return UV_EPERM;
-  if (t->state >= GREEN_DONE) return 0;
+  if (!t || t->state >= GREEN_DONE) return 0;
   if (green_unstart(h, t)) return 1;
   if (!(t->flags & GREEN_STRUCK)) {
     t->flags |= GREEN_STRUCK;
@@ -192,7 +192,7 @@ int green_end(struct green_hub *h, struct green_thread *t) {
 int green_throw(struct green_hub *h, struct green_thread *t, int error) {
   struct green__cold *cold;
   if (!green__at_home(h)) return UV_EPERM;
-  if (t->state >= GREEN_DONE) return UV_ESRCH;
+  if (!t || t->state >= GREEN_DONE) return UV_ESRCH;
   cold = green__cold(h, t);
   if (!cold) return UV_ENOMEM;
   if (cold->thrown) return UV_EALREADY;
@@ -276,6 +276,12 @@ int green_scope_open(struct green_hub *h, struct green_scope *s,
   return 0;
 }
 
+/* A scope has changed that neither strikes nor hides anything: a look at all
+ * others would make nested ones quadratic. */
+static void update_timed(struct green_thread *t) {
+  t->pending = (uint8_t)((t->pending & PENDING_STRIKE) | is_timed(t));
+}
+
 void green_scope_close(struct green_hub *h, struct green_scope *s) {
   struct green_thread *t = s->thread;
   if (!t) return;
@@ -284,7 +290,7 @@ void green_scope_close(struct green_hub *h, struct green_scope *s) {
   if (s->cancelled || s->kind == GREEN_SHIELD)
     green__interrupt(h, t);
   else if (t->pending)
-    t->pending = (uint8_t)((t->pending & PENDING_STRIKE) | is_timed(t));
+    update_timed(t);
 }
 
 void green__scopes_left(struct green_hub *h, struct green_thread *t,
@@ -305,13 +311,16 @@ void green_scope_cancel(struct green_hub *h, struct green_scope *s) {
 
 int green_scope_restart(struct green_hub *h, struct green_scope *s,
                         uint64_t deadline) {
-  int r;
+  int r, matters = s->cancelled || s->kind == GREEN_SHIELD;
   assert(s->thread);
   s->deadline = deadline;
   s->cancelled = 0;
   s->deliveries = 0;
   r = green_timer_start(h, &s->timer, deadline);
-  green__pending_update(h, s->thread);
+  if (matters)
+    green__pending_update(h, s->thread);
+  else
+    update_timed(s->thread);
   return r;
 }
 

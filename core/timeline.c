@@ -21,6 +21,7 @@
 
 /* --- what was under way at the first event --- */
 
+/* The first event of a thread tells what it did until then. */
 static void first_slice(struct green__drawing *d, uint32_t track,
                         const struct green__event *e) {
   switch (e->kind) {
@@ -279,7 +280,7 @@ static void draw(struct green__drawing *d, const struct green__event *e) {
 /* --- those that live now --- */
 
 /* A thread without an event in the ring has waited, or run, all the time. A
- * picture has room for so many of them. */
+ * picture has room for MOST_UNSEEN of them. */
 enum { MOST_UNSEEN = 1000 };
 
 static void draw_live(struct green_thread *t, void *arg) {

@@ -68,6 +68,7 @@ int green_wake(struct green_hub *h, struct green_thread *t,
 
 int green_wake_node(struct green_hub *h, struct green_node *node,
                     enum green_reason reason) {
+  /* One of many nodes: the end of the wait unlinks the others only. */
   if (node != &node->thread->node) green_list_remove(node);
   return green_wake(h, node->thread, reason);
 }
@@ -114,7 +115,8 @@ static int lap(struct green_hub *h) {
 static int interrupted(struct green_hub *h, enum green_strike strike,
                        struct green_scope *scope) {
   struct green_thread *t = h->hot.current;
-  if (green_deliver(h, strike, scope) != GREEN_AT_ONCE) lap(h);
+  if (green_deliver(h, strike, scope) != GREEN_AT_ONCE || --h->hot.budget < 0)
+    lap(h);
   return strike == GREEN_STRIKE_THROW ? green_take_throw(h, t) : UV_ECANCELED;
 }
 
@@ -137,6 +139,15 @@ int green__enter(struct green_hub *h) {
   return green__unlikely(--h->hot.budget < 0) ? lap(h) : 0;
 }
 
+int green__enter_to_wait(struct green_hub *h) {
+  struct green_scope *scope;
+  enum green_strike strike;
+  int r = may_block(h);
+  if (r < 0 || !h->hot.current->pending) return r;
+  strike = green_strikes(h, h->hot.current, &scope);
+  return strike ? interrupted(h, strike, scope) : 0;
+}
+
 int green__result(struct green_hub *h, int reason) {
   struct green_scope *scope;
   enum green_strike strike;
@@ -146,6 +157,7 @@ int green__result(struct green_hub *h, int reason) {
     case GREEN_CLOSED: return UV_EBADF;
     case GREEN_DEADLOCK: return GREEN_EDEADLK;
     case GREEN_INTERRUPT:
+      /* No strike: it was taken back before this thread ran. */
       strike = green_strikes(h, h->hot.current, &scope);
       return strike ? interrupted(h, strike, scope) : UV_ECANCELED;
     default: return reason < 0 ? reason : UV_ECANCELED;
@@ -212,9 +224,10 @@ static void forget(struct green_hub *h, struct green_thread *t, uint64_t id) {
 int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
                int *result) {
   struct join join = {t, 0, 0};
-  uint64_t id = t->id;
+  uint64_t id = t ? t->id : 0;
   int r = 0;
   if (!green__at_home(h)) return UV_EPERM;
+  if (!t) return UV_ESRCH;
   if (t == h->hot.current) return UV_EINVAL;
   if (deadline > 0 && (r = green__enter(h)) < 0) return r;
   if (t->id != id || !id) return UV_ESRCH; /* it ended, and nobody held it */
@@ -231,7 +244,7 @@ int green_join(struct green_hub *h, struct green_thread *t, uint64_t deadline,
 }
 
 void green_detach(struct green_hub *h, struct green_thread *t) {
-  if (green__at_home(h)) forget(h, t, t->id);
+  if (green__at_home(h) && t) forget(h, t, t->id);
 }
 
 int green_wait_others(struct green_hub *h, uint64_t deadline) {

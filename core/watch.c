@@ -19,8 +19,12 @@
 
 #include "internal.h"
 
-/* One wake-up in so many is timed: 50 ns of two looks at the clock, each. */
+/* One wake-up in EACH is timed: two looks at the clock cost it 50 ns. */
 enum { EACH = 64 };
+/* What happened lately are two stretches, the last of which goes on: so no
+ * reader forgets it for another. `luagreen top` repaints each second, and a
+ * reader that looks each ten seconds misses nothing. */
+static const uint64_t STRETCH_NS = UINT64_C(10000000000);
 
 /* --- watchers --- */
 
@@ -118,20 +122,36 @@ void green__watch_ready(struct green_hub *h, struct green_thread *t) {
   h->lag.tick = h->watching & (GREEN__TRACES | GREEN__ACCOUNTS) ? 1 : EACH;
 }
 
+void green__lag_stretch(struct green_hub *h, uint64_t now) {
+  struct green__lag *l = &h->lag;
+  if (now < l->began + STRETCH_NS) return;
+  l->before = l->now;
+  memset(&l->now, 0, sizeof l->now);
+  if (now >= l->began + 2 * STRETCH_NS) l->before = l->now;
+  l->began = now;
+}
+
 void green__lag_over(struct green_hub *h) {
   uint64_t now = green__stamp(h);
   uint64_t ns = now > h->lag.since ? now - h->lag.since : 0;
+  unsigned bucket = bucket_of(ns);
+  green__lag_stretch(h, now);
   h->lag.turn = 0;
-  h->lag.count[bucket_of(ns)]++;
+  h->lag.count[bucket]++;
+  h->lag.now.count[bucket]++;
   h->lag.sum += ns;
-  if (ns > h->lag.max) h->lag.max = ns;
+  if (ns > h->lag.now.max) h->lag.now.max = ns;
+}
+
+static uint64_t recent(const struct green__lag *l, unsigned bucket) {
+  return (uint64_t)l->before.count[bucket] + l->now.count[bucket];
 }
 
 /* The end of the bucket in which the n-th of the recent ones is. */
 static uint64_t nth(const struct green__lag *l, uint64_t n) {
   unsigned i;
   for (i = 0; i < GREEN__LAGS - 1; i++) {
-    uint64_t here = l->count[i] - l->told[i];
+    uint64_t here = recent(l, i);
     if (n <= here) break;
     n -= here;
   }
@@ -142,29 +162,36 @@ static uint64_t least(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
-static void tell(struct green__lag *l, struct green_lag *lag) {
+static uint64_t most(uint64_t a, uint64_t b) {
+  return a > b ? a : b;
+}
+
+static void tell(const struct green__lag *l, struct green_lag *lag) {
   unsigned i;
   for (i = 0; i < GREEN__LAGS; i++) {
     lag->count += l->count[i];
-    lag->recent += l->count[i] - l->told[i];
+    lag->recent += recent(l, i);
   }
   lag->sum = l->sum;
-  lag->max = l->max;
+  lag->max = most(l->before.max, l->now.max);
   if (lag->recent) {
-    lag->p50 = least(nth(l, (lag->recent + 1) / 2), l->max);
-    lag->p99 = least(nth(l, lag->recent - lag->recent / 100), l->max);
+    lag->p50 = least(nth(l, (lag->recent + 1) / 2), lag->max);
+    lag->p99 = least(nth(l, lag->recent - lag->recent / 100), lag->max);
   }
 }
 
 void green_lag_sized(struct green_hub *h, struct green_lag *lag, size_t size) {
-  struct green__lag *l = &h->lag;
   struct green_lag all;
   memset(&all, 0, sizeof all);
-  tell(l, &all);
+  green__lag_stretch(h, uv_hrtime());
+  tell(&h->lag, &all);
   green__give_sized(lag, size, &all, sizeof all);
-  memcpy(l->told, l->count, sizeof l->told);
-  l->max = 0;
-  l->most = 0;
+}
+
+uint32_t green__most_ready(struct green_hub *h) {
+  green__lag_stretch(h, uv_hrtime());
+  return (uint32_t)most(h->hot.ready,
+                        most(h->lag.before.most, h->lag.now.most));
 }
 
 uint64_t green_lag_below(struct green_hub *h, unsigned power) {

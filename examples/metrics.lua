@@ -76,7 +76,7 @@ local function main(where, seconds)
   local host, port = (where or "8125"):match "^(.-):?(%w+)$"
   local sock <close> = assert(green.udp(host ~= "" and host or "127.0.0.1",
     port))
-  -- What comes while we write waits in the kernel.
+  -- Samples that come while we write wait in the kernel.
   sock:setoption("recv-buffer-size", 4 << 20)
   print("metrics on UDP port " .. select(2, sock:getsockname()))
   io.stdout:flush()

@@ -124,11 +124,24 @@ function help.both(it, name, f)
   end
 end
 
---- Runs f with options set for its time.
-function help.with_config(options, f, ...)
+--- Sets options; returns what they were.
+local function configure(options)
   local former, before = green.config(), {}
   for name in pairs(options) do before[name] = former[name] end
   green.config(options)
+  return before
+end
+
+--- Has a block's `setup` set options, and its `teardown` put them back.
+function help.configured(setup, teardown, options)
+  local before
+  setup(function() before = configure(options) end)
+  teardown(function() green.config(before) end)
+end
+
+--- Runs f with options set for its time.
+function help.with_config(options, f, ...)
+  local before = configure(options)
   local results = table.pack(pcall(f, ...))
   green.config(before)
   if not results[1] then error(results[2], 0) end
@@ -181,6 +194,17 @@ function help.shuffled(list)
     list[i], list[j] = list[j], list[i]
   end
   return list
+end
+
+--- A name in /tmp for anything; what has it goes when the process ends.
+local names = setmetatable({}, {__gc = function(list)
+  for _, path in ipairs(list) do os.remove(path) end
+end})
+function help.name()
+  local path = os.tmpname()
+  os.remove(path)
+  names[#names + 1] = path
+  return path
 end
 
 --- A file that is removed when the variable goes out of scope.

@@ -161,11 +161,15 @@ end
 
 --- Nobody gets an object of these, or none as simply.
 local hidden = {["green.sentinel"] = true, ["unixdgram{connected}"] = true,
-  ["list of addresses"] = true, ["luagreen.addresses"] = true,
+  ["luagreen.addresses"] = true,
   ["what is asked"] = true, ["green.tls_text"] = true,
+  ["green.file"] = function()
+    return (core.file_enter(io.popen "true"))
+  end,
   ["green.opening"] = true, ["green.command"] = true,
   ["green.parcel"] = true, ["a job"] = true, ["luagreen.sandbox"] = true,
-  ["a descriptor that is waited for"] = true}
+  ["a descriptor that is waited for"] = true, ["luagreen.looker"] = true,
+  ["luagreen.coroutine"] = true}
 
 ----------------------------------------------------------------- the classes --
 

@@ -11,7 +11,7 @@
  * runs, of coroutines with a hook of the program's own, or of too many that
  * wait between their sample and their next instruction.
  *
- * Whoever sets another allocator in front of ours keeps us there: it then
+ * If another library sets an allocator in front of ours, ours stays: it then
  * passes everything on, and the next profile uses it again.
  *
  * The allocator runs on any stack, in the midst of Lua, and calls nothing of
@@ -26,6 +26,7 @@
 #include "bounds/stacks.h"
 #include "bounds/ticks.h"
 #include "runtime/object.h"
+#include "runtime/random.h"
 
 static const char KEY; /* in the registry */
 
@@ -40,7 +41,7 @@ struct lg_allocs {
   size_t every; /* on average */
   uint64_t random, unseen;
   struct {
-    lua_State *L; /* its hook is to take it; NULL: nobody's */
+    lua_State *L; /* its hook will take it; NULL: none */
     size_t bytes;
   } samples[SAMPLES];
   uint8_t on, busy, by_thread, in_front, next;
@@ -51,10 +52,7 @@ struct lg_allocs {
 
 /* From half of the average to one and a half. */
 static size_t next_due(struct lg_allocs *a) {
-  a->random ^= a->random << 13;
-  a->random ^= a->random >> 7;
-  a->random ^= a->random << 17;
-  return a->every / 2 + (size_t)(a->random % a->every);
+  return a->every / 2 + (size_t)(lg_random(&a->random) % a->every);
 }
 
 static int sample_of(const struct lg_allocs *a, const lua_State *L) {
@@ -98,7 +96,7 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize) {
 
 /* --- the hook --- */
 
-/* What this allocates does not count. */
+/* Its own allocations do not count. */
 static int act(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   struct lg_allocs *a = G->allocs;
   int i = a && a->on ? sample_of(a, L) : -1;

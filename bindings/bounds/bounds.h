@@ -42,9 +42,11 @@ void lg_watchdog_alert(struct green_hub *hub);
  * dumps. */
 void lg_stuck_set(struct lg *G);
 
-/* overrun.c: puts the limits of time in G->limits into force. 0, or why that is
- * impossible. lg_terms_off: before the hub goes. */
-const char *lg_terms_set(struct lg *G);
+/* overrun.c: puts the limits of time of *l into force, and into G->limits. 0;
+ * or UV_ENOMEM or UV_ENOTSUP and *why, and nothing has changed. lg_terms_off:
+ * before the hub goes. */
+int lg_terms_set(struct lg *G, const struct green_lua_limits *l,
+                 const char **why);
 void lg_terms_off(struct lg *G);
 /* Has it any, for some threads? */
 int lg_has_terms(const struct lg *G);
@@ -54,7 +56,8 @@ const char *lg_box_times_on(struct lg *G, struct lg_account *a);
 void lg_box_times_off(struct lg *G, struct lg_account *a);
 void lg_box_entered(struct lg *G, struct lg_account *a);
 
-/* fuel.c: when the state closes. */
+/* fuel.c: a coroutine is about to be made in L; the state closes. */
+void lg_fuel_coroutine(lua_State *L, struct lg *G);
 void lg_fuel_free(struct lg *G);
 
 /* alloc_profile.c: when the state closes. */

@@ -12,6 +12,7 @@
 #include "bounds/box.h"
 
 #include "bounds/bounds.h"
+#include "bounds/memory.h"
 
 #include "runtime/anchor.h"
 #include "runtime/counts.h"
@@ -50,24 +51,26 @@ static uint64_t time_at(lua_State *L, int index) {
 static void set_times(lua_State *L, struct lg *G, struct lg_boxed *box) {
   struct lg_account *a = box->account;
   const char *why;
-  a->slice = time_at(L, 6);
-  a->stretch = time_at(L, 7);
-  a->life = time_at(L, 8);
+  a->slice = time_at(L, 3 + LG_COUNTS);
+  a->stretch = time_at(L, 4 + LG_COUNTS);
+  a->life = time_at(L, 5 + LG_COUNTS);
   if (!a->slice && !a->stretch && !a->life) return;
   if ((why = lg_box_times_on(G, a)))
     luaL_error(L, "'sandbox': limits of time: %s", why);
   if (a->life) box->entered = lg_box_entered;
 }
 
-/* new_box(globals, threads, timers, descriptors, items, slice, stretch, life):
- * a sandbox, with these limits. */
+/* new_box(globals, threads, timers, descriptors, items, coroutines, slice,
+ * stretch, life): a sandbox, with these limits. */
 static int l_new_box(lua_State *L) {
   struct lg *G = lg_get(L);
   uint32_t most = limit_at(L, 2);
   struct lg_boxed *box;
   int i;
   luaL_checktype(L, 1, LUA_TTABLE);
+  if (lg_budget_need(L, G) < 0) luaL_error(L, "not enough memory");
   box = lua_newuserdatauv(L, sizeof *box, 0);
+  /* All fields before the class: its finalizer may run at the next step. */
   box->threads = 0;
   box->most = most ? most : UINT32_MAX;
   box->files = 0;
@@ -86,7 +89,8 @@ static int l_new_box(lua_State *L) {
   return 1;
 }
 
-/* box_counts(box): the threads, timers, descriptors and items in it. */
+/* box_counts(box): the threads, timers, descriptors, items and coroutines in
+ * it. */
 static int l_box_counts(lua_State *L) {
   const struct lg_boxed *box = lua_touserdata(L, 1);
   int i;

@@ -22,18 +22,24 @@
 /* How long a thread may compute in one call before the others get a turn. */
 enum { TURN_NS = 1000000 };
 
-/* Where it cannot give a turn, in a finalizer or a warn function, it may look
- * at the clock so often: a second or so. */
-enum { MOST_LOOKS = 20000 };
+/* How long it may where it cannot give a turn: in a finalizer, say. */
+enum { MOST_NS = 1000000000 };
 
-static void raise_strike(struct lg_effort *e) {
+/* Two looks at the clock are to be so far apart. Steps cost what the script
+ * likes: an index may go through 2,000 tables. */
+enum { SOON_NS = 25000, LATE_NS = 100000 };
+
+void lg_raise_strike(struct lg_effort *e) {
   lua_State *L = e->L;
   struct lg *G = e->G;
   struct green_scope *scope;
   enum green_strike strike = green_strikes(G->hub, lg_current(G), &scope);
   if (strike == GREEN_STRIKE_NONE) return;
-  if (green_deliver(G->hub, strike, scope) == GREEN_FORCE && !e->stays)
-    lg_force(L, G);
+  if (e->stays) {
+    e->struck = 1;
+    return;
+  }
+  if (green_deliver(G->hub, strike, scope) == GREEN_FORCE) lg_force(L, G);
   if (strike == GREEN_STRIKE_KILL) lg_watch_killed(L, G);
   lg_push_strike(L, G, strike, scope);
   lua_error(L);
@@ -48,26 +54,38 @@ static int rest(struct lg_effort *e, uint64_t ran) {
   luaL_checkstack(L, LUA_MINSTACK, "luagreen");
   if (!lua_getstack(L, 0, &ar)) return 0;
   if (lg_has_terms(G)) G->tick_acts[LG_TICK_END](L, G, &ar, ran);
-  raise_strike(e);
+  lg_raise_strike(e);
   if (lg_refusal(L, G)) return 0;
   if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);
   lg_make_yield(L, G, &ar, ran);
-  raise_strike(e);
+  lg_raise_strike(e);
   return 1;
+}
+
+static void adapt(struct lg_effort *e, uint64_t took) {
+  if (took > LATE_NS)
+    e->stride = e->stride * SOON_NS / (int64_t)took;
+  else if (took < SOON_NS && e->stride < LG_STEPS)
+    e->stride *= 4;
+  if (e->stride < 1) e->stride = 1;
 }
 
 void lg_rest(struct lg_effort *e) {
   struct lg *G = e->G;
   uint64_t now;
   e->left = LG_STEPS;
-  e->looks++;
-  if (!G->hub || !lg_current(G) || !lg_in_box(G, lg_current(G))) return;
+  if (!G || !G->hub || !lg_current(G) || !lg_in_box(G, lg_current(G))) return;
   now = uv_hrtime();
-  if (!e->since) e->since = now;
-  if (now - e->since < TURN_NS) return;
-  if (!rest(e, now - e->since) && e->looks > MOST_LOOKS)
-    luaL_error(e->L, "a call computes for too long here");
-  e->since = uv_hrtime();
+  if (!e->since) e->since = e->looked = now;
+  adapt(e, now - e->looked);
+  if (now - e->since >= TURN_NS) {
+    if (rest(e, now - e->since)) /* the others had a turn: time begins anew */
+      now = e->since = uv_hrtime();
+    else if (now - e->since > MOST_NS)
+      luaL_error(e->L, "a call computes for too long here");
+  }
+  e->looked = now;
+  e->left = e->stride;
 }
 
 void lg_make_space(lua_State *L, size_t bytes) {

@@ -1,10 +1,12 @@
 /* fuel.c - a number of instructions for a thread and all that it spawns.
  *
- * Fuel is counted by a standing hook, so it is the same in each run, and dear:
+ * A standing hook counts fuel, so it is the same in each run, and expensive:
  * limits of time cost nothing, but depend on the machine. A tank belongs to a
  * thread; its hook goes to each coroutine that it makes, and the coroutines of
  * green threads among them are entered for the same tank (fueled). Fuel goes in
- * steps: the work of a coroutine in its last step is free.
+ * steps, which a coroutine pays for when it begins them: the first one when a
+ * thread, or a coroutine of a sandbox, is made. So threads that spawn others
+ * and end are no way around it.
  *
  * A tick that finds this hook in its way asks it to do the work.
  *
@@ -16,6 +18,7 @@
 
 #include <stdlib.h>
 
+#include "runtime/force.h"
 #include "runtime/kill_note.h"
 #include "runtime/object.h"
 #include "thread/handle.h"
@@ -51,6 +54,7 @@ static struct tank *tank_of(struct lg *G, const lua_State *co) {
 }
 
 static void leave(struct tank *tank) {
+  assert(!tank || tank->users > 0);
   if (tank && --tank->users == 0) free(tank);
 }
 
@@ -72,35 +76,51 @@ static int enter(struct lg *G, const lua_State *co, struct tank *tank) {
 
 static void burn(lua_State *L, lua_Debug *ar);
 
-static void set_hook(lua_State *L, const struct tank *tank) {
-  int count = tank->left < STEP ? (int)tank->left : STEP;
-  lua_sethook(L, burn, LUA_MASKCOUNT, count > 0 ? count : 1);
+/* Pays for the next step: its instructions. */
+static int pay(struct tank *tank) {
+  int step = tank->left < STEP ? (int)tank->left : STEP;
+  tank->left -= (uint64_t)step;
+  return step;
 }
 
-/* The watch of killed threads takes the hook's place. */
+static void set_hook(lua_State *L, int step) {
+  lua_sethook(L, burn, LUA_MASKCOUNT, step > 0 ? step : 1);
+}
+
+/* The running thread's tank, or NULL. Its own coroutine has the hook, or once
+ * had it: an entry whose coroutine is gone may have this one's address. */
+static struct tank *tank_in_use(struct lg *G) {
+  struct green_thread *t = G && G->hub ? lg_current(G) : NULL;
+  if (!t || !lg_is_lua(t)) return NULL;
+  if (lua_gethook(t->user) != burn && !lg_is_watched(t->user)) return NULL;
+  return tank_of(G, t->user);
+}
+
+/* The watch of killed threads takes the hook's place, if the thread does not
+ * end here. */
 static void run_dry(lua_State *L, struct lg *G, struct green_thread *t) {
+  assert(lg_is_lua(t) && t->state == GREEN_RUNNING);
   lua_sethook(L, NULL, 0, 0);
   lua_sethook(t->user, NULL, 0, 0);
   if (t->user_flags & LG_HANDLED && !(t->flags & GREEN_STRUCK))
     lg_note_kill(G, t->id, "out of fuel");
   green_end(G->hub, t);
+  lg_end_in_hook(L, G);
 }
 
 static void burn(lua_State *L, lua_Debug *ar) {
   struct lg *G = lg_find(L);
-  struct green_thread *t = G && G->hub ? lg_current(G) : NULL;
-  struct tank *tank = t && lg_is_lua(t) ? tank_of(G, t->user) : NULL;
-  uint64_t step = (uint64_t)lua_gethookcount(L);
+  struct tank *tank = tank_in_use(G);
   if (!tank) {
     lua_sethook(L, NULL, 0, 0);
     return;
   }
-  tank->left -= step < tank->left ? step : tank->left;
+  assert(tank->users > 0);
   if (!tank->left) {
-    run_dry(L, G, t);
+    run_dry(L, G, lg_current(G));
     return;
   }
-  set_hook(L, tank);
+  set_hook(L, pay(tank));
   lg_tick_if_asked(L, G, ar);
 }
 
@@ -109,12 +129,16 @@ static void burn(lua_State *L, lua_Debug *ar) {
 /* A thread with fuel makes the coroutine of another one. It may be dying, with
  * another hook, which the new one must not have. */
 static int fueled(struct lg *G, lua_State *co) {
-  struct green_thread *t = lg_current(G);
-  struct tank *tank = t && lg_is_lua(t) ? tank_of(G, t->user) : NULL;
+  struct tank *tank = tank_in_use(G);
   if (!tank) return 1;
   if (!tank->left || !enter(G, co, tank)) return 0; /* or it would go on so */
-  set_hook(co, tank);
+  set_hook(co, pay(tank));
   return 1;
+}
+
+void lg_fuel_coroutine(lua_State *L, struct lg *G) {
+  struct tank *tank = lua_gethook(L) == burn ? tank_in_use(G) : NULL;
+  if (tank) (void)pay(tank);
 }
 
 int green_lua_fuel(lua_State *L, int index, uint64_t instructions) {
@@ -123,6 +147,7 @@ int green_lua_fuel(lua_State *L, int index, uint64_t instructions) {
   struct green_thread *t = h ? lg_live(h) : NULL;
   struct tank *tank;
   if (!G || !G->hub || !t || !lg_is_lua(t)) return UV_EINVAL;
+  if (green_elsewhere(G->hub)) return UV_EPERM;
   if (!G->fuel && !(G->fuel = calloc(1, sizeof *G->fuel))) return UV_ENOMEM;
   if (!(tank = calloc(1, sizeof *tank))) return UV_ENOMEM;
   tank->left = instructions;
@@ -133,7 +158,7 @@ int green_lua_fuel(lua_State *L, int index, uint64_t instructions) {
   G->fueled = fueled;
   G->burn = burn;
   lg_tick_shares(burn);
-  set_hook(t->user, tank);
+  set_hook(t->user, pay(tank));
   return 0;
 }
 

@@ -104,7 +104,7 @@ static int fits(const struct lg_match *m, const char *s, const char *p,
   }
 }
 
-/* A set is as many steps as it has bytes. */
+/* Matching a set takes as many steps as the set has bytes. */
 static void spend_item(struct lg_match *m, const char *p, const char *p_end) {
   lg_spend(&m->effort, p_end - p);
 }

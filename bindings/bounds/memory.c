@@ -20,6 +20,12 @@
  * whether it is a coroutine. In this way the allocator counts coroutines
  * without finalizers.
  *
+ * A call of what calls itself through its metatable, t.__call = t, is one
+ * instruction of Lua that takes 500 s: no hook comes between. But the stack
+ * grows with it. So in a thread of a sandbox an instruction that has computed
+ * for TOO_LONG_NS beyond its tick gets no larger stack, which is an error. It
+ * still gets other blocks: the collector may have taken the time.
+ *
  * The budget begins with the state's first block and is freed with its last.
  *
  * The allocator runs on any stack, in the midst of Lua, and calls nothing of
@@ -30,6 +36,7 @@
 #include "bounds/memory.h"
 
 #include "bounds/bounds.h"
+#include "bounds/ticks.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -43,15 +50,32 @@
 /* Forced collections in a row; and of one thread that gives no turn. */
 enum { MOST_FORCED = 16, MOST_OF_ONE = 64 };
 
+/* A stack larger than this is not for an instruction that takes too long. */
+enum { LARGE = 128 * 1024, TOO_LONG_NS = 50000000 };
+
+/* Of a coroutine's stack (ldo.c, lstate.h): the bytes of a slot, the slots
+ * beyond its size, and its most slots. */
+enum { SLOT = 16, EXTRA = 5, MOST_SLOTS = 1000000 };
+
+#define NO_SIZE SIZE_MAX
+
+/* Not inlined: its registers need not be saved on the common path. */
+#define APART __attribute__((noinline))
+
 /* What a state needs by itself to kill, close and report. */
 #define LEAST_RESERVE ((size_t)64 * 1024)
 
 struct memory {
   struct lg_budget b; /* first */
-  lua_Alloc alloc;    /* the host's */
+  /* A new block is fine as long as no more than `ceiling` is used with it; a
+   * block less, as long as no less than `floor` is. Both follow from what
+   * stands below. */
+  size_t ceiling, floor;
+  size_t asked;    /* of the C library, just now */
+  size_t co_size;  /* of blocks with a word more; NO_SIZE: none has */
+  lua_Alloc alloc; /* the host's */
   void *ud;
-  lua_State *L;   /* the main Lua thread; NULL: not made yet */
-  size_t co_size; /* of the blocks with a word more; 0: none has */
+  lua_State *L; /* the main Lua thread; NULL: not made yet */
   /* When used is beyond due, a collection is to begin. It began at `began` the
    * last time; below `low` it has freed something. */
   size_t due, began, low;
@@ -63,14 +87,13 @@ struct memory {
     uint64_t switches, since, ns;
     uint32_t forced;
   } hog;
-  uint64_t swept_at, swept_ns; /* the last whole collection of ours */
+  size_t stack; /* slots of the last large block, if that may be a stack */
   /* The request refused last; NULL and 0: Lua does not try it again. */
   struct {
     void *ptr;
     size_t size;
   } refused;
   struct green_timer timer; /* collects, or ends the state */
-  struct green_lua_limits limits;
 };
 
 static const char BUDGET[] = "luagreen.budget";
@@ -122,6 +145,25 @@ static int fits(const struct lg_budget *b, size_t more) {
   return b->used + more <= b->memory + open_reserve(b);
 }
 
+/* A stack doubles; from Lua 5.5 on it grows by a half. It has a few slots more,
+ * so no two tables or buffers have sizes like these. */
+static int grows_stack(const struct memory *m, size_t nsize) {
+  size_t slots = nsize / SLOT - EXTRA, former = m->stack;
+  return nsize % SLOT == 0 && former > 0 &&
+         (slots == 2 * former || slots == former + former / 2 ||
+          slots == MOST_SLOTS);
+}
+
+static void note_stack(struct memory *m, size_t nsize) {
+  m->stack = nsize % SLOT == 0 ? nsize / SLOT - EXTRA : 0;
+}
+
+static int takes_too_long(const struct lg_budget *b) {
+  struct lg *G = b->G;
+  struct green_thread *t = G && G->hub && G->boxes ? lg_current(G) : NULL;
+  return t && lg_tick_overdue(G) > TOO_LONG_NS && lg_account_of(G, t);
+}
+
 /* --- the end of a state --- */
 
 /* Forced at once: a kill that is raised needs memory for its object, and code
@@ -164,12 +206,13 @@ static int collect(lua_State *L) {
 static void collect_all(struct green_hub *hub, struct green_timer *timer) {
   struct memory *m =
       (struct memory *)((char *)timer - offsetof(struct memory, timer));
+  struct lg *G = m->b.G;
   uint64_t began = uv_hrtime();
-  if (!m->b.G || m->b.G->hub != hub || !m->L) return;
+  if (!G || G->hub != hub || !m->L) return;
   if (!lua_gc(m->L, LUA_GCISRUNNING)) return; /* the program wants none */
-  lg_protected(m->b.G, collect, NULL);
-  m->swept_at = uv_hrtime();
-  m->swept_ns = m->swept_at - began;
+  lg_protected(G, collect, NULL);
+  G->swept_at = uv_hrtime();
+  G->swept_ns = G->swept_at - began;
 }
 
 /* A collection that Lua is forced to runs no finalizers, so what has one is
@@ -178,7 +221,7 @@ static void collect_all(struct green_hub *hub, struct green_timer *timer) {
 static void collect_soon(struct memory *m) {
   struct lg *G = m->b.G;
   if (!G || !G->hub || m->timer.slot || m->b.ended) return;
-  if (m->forced_at - m->swept_at < 10 * m->swept_ns) return;
+  if (m->forced_at - G->swept_at < 10 * G->swept_ns) return;
   m->timer.fire = collect_all;
   green_timer_start(G->hub, &m->timer, 0);
 }
@@ -241,22 +284,57 @@ static void collected(struct memory *m) {
 
 /* --- the allocator --- */
 
+/* All failures and rare cases lie outside of the bounds below, so the common
+ * request is compared with one of them and is done. */
+static void set_bounds(struct memory *m) {
+  size_t most = m->due < m->b.memory ? m->due : m->b.memory;
+  m->ceiling = m->refused.size ? 0 : most;
+  m->floor = m->low ? m->low : 1;
+}
+
+/* The most that was used is noted when less is going to be. */
+static void set_used(struct memory *m, size_t used) {
+  if (m->b.used > m->b.most) m->b.most = m->b.used;
+  m->b.used = used;
+}
+
 /* Blocks of a coroutine's size have a word behind them. */
 static size_t real(const struct memory *m, size_t size) {
-  return size == m->co_size && size ? size + sizeof(size_t) : size;
+  return size == m->co_size ? size + sizeof(size_t) : size;
 }
 
 static int is_coroutine(const struct memory *m, const void *ptr, size_t size) {
   size_t word;
-  if (!ptr || !size || likely(size != m->co_size)) return 0;
+  if (!ptr || likely(size != m->co_size)) return 0;
   memcpy(&word, (const char *)ptr + size, sizeof word);
   return word == LUA_TTHREAD;
 }
 
 static void mark(const struct memory *m, void *ptr, size_t size, int kind) {
   size_t word = (size_t)kind;
-  if (unlikely(size == m->co_size && size))
+  if (unlikely(size == m->co_size))
     memcpy((char *)ptr + size, &word, sizeof word);
+}
+
+static void *c_library(void *ud, void *ptr, size_t osize, size_t nsize) {
+  (void)ud;
+  (void)osize;
+  if (nsize > 0) return realloc(ptr, nsize);
+  free(ptr);
+  return NULL;
+}
+
+static void *resize(struct memory *m, void *ptr, size_t osize, size_t nsize,
+                    int kind) {
+  size_t old = ptr ? real(m, osize) : (size_t)kind;
+  int was = is_coroutine(m, ptr, osize);
+  void *block = m->alloc(m->ud, ptr, old, real(m, nsize));
+  if (unlikely(!block)) return NULL;
+  mark(m, block, nsize, kind);
+  m->b.coroutines += (uint32_t)is_coroutine(m, block, nsize);
+  m->b.coroutines -= (uint32_t)was;
+  set_used(m, m->b.used + nsize - osize);
+  return block;
 }
 
 /* Lua collects, and asks once more for the same; then its caller raises. The
@@ -270,29 +348,8 @@ static void *refuse(struct memory *m, void *ptr, size_t nsize) {
   m->b.failures += (uint32_t)again;
   m->refused.ptr = ptr;
   m->refused.size = again ? 0 : nsize;
+  set_bounds(m);
   m->forced_began = uv_hrtime();
-  return NULL;
-}
-
-static void *resize(struct memory *m, void *ptr, size_t osize, size_t nsize,
-                    int kind) {
-  int was = is_coroutine(m, ptr, osize);
-  void *block = m->alloc(m->ud, ptr, real(m, osize), real(m, nsize));
-  if (unlikely(!block)) return NULL;
-  mark(m, block, nsize, kind);
-  m->b.coroutines += (uint32_t)is_coroutine(m, block, nsize);
-  m->b.coroutines -= (uint32_t)was;
-  m->b.used += nsize - osize;
-  return block;
-}
-
-static void *release(struct memory *m, void *ptr, size_t size) {
-  assert(m->b.used >= size);
-  m->b.coroutines -= (uint32_t)is_coroutine(m, ptr, size);
-  m->alloc(m->ud, ptr, real(m, size), 0);
-  m->b.used -= size;
-  if (unlikely(m->b.used < m->low)) collected(m);
-  if (unlikely(m->b.used == 0 && m->L)) free(m); /* lua_close() is done */
   return NULL;
 }
 
@@ -306,20 +363,115 @@ static void tried_again(struct memory *m, const void *ptr, size_t nsize) {
   m->refused.size = 0;
 }
 
-static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize) {
-  struct memory *m = ud;
-  int kind = ptr ? 0 : (int)osize;
-  size_t old = ptr ? osize : 0;
+static void *enlarge(struct memory *m, void *ptr, size_t old, size_t nsize,
+                     int kind) {
   void *block;
-  if (nsize == 0) return ptr ? release(m, ptr, old) : NULL;
-  if (nsize <= old) return resize(m, ptr, old, nsize, kind);
+  /* Lua collects garbage after a refusal, and tries once more. */
   if (unlikely(m->refused.size)) tried_again(m, ptr, nsize);
   if (unlikely(!fits(&m->b, nsize - old))) return refuse(m, ptr, nsize);
+  if (unlikely(nsize > LARGE && !kind)) {
+    if (grows_stack(m, nsize) && takes_too_long(&m->b))
+      return refuse(m, ptr, nsize);
+    note_stack(m, nsize);
+  }
   block = resize(m, ptr, old, nsize, kind);
   if (unlikely(!block)) return refuse(m, ptr, nsize);
   m->refused.size = 0;
-  if (m->b.used > m->b.most) m->b.most = m->b.used;
   if (unlikely(m->b.used > m->due)) begin_collection(m);
+  set_bounds(m);
+  return block;
+}
+
+/* Less is used than the floor. */
+static void sank(struct memory *m) {
+  if (m->b.used < m->low) collected(m);
+  set_bounds(m);
+  if (m->b.used == 0 && m->L) free(m); /* lua_close() is done */
+}
+
+static void *release(struct memory *m, void *ptr, size_t size) {
+  assert(m->b.used >= size);
+  m->b.coroutines -= (uint32_t)is_coroutine(m, ptr, size);
+  m->alloc(m->ud, ptr, real(m, size), 0);
+  set_used(m, m->b.used - size);
+  if (unlikely(m->b.used < m->floor)) sank(m);
+  return NULL;
+}
+
+/* Any request. The allocators below have the same arguments, so going on here
+ * is one jump. */
+APART static void *serve(void *ud, void *ptr, size_t osize, size_t nsize) {
+  struct memory *m = ud;
+  if (nsize == 0) return ptr ? release(m, ptr, osize) : NULL;
+  if (!ptr) return enlarge(m, NULL, 0, nsize, (int)osize);
+  if (nsize > osize) return enlarge(m, ptr, osize, nsize, 0);
+  return resize(m, ptr, osize, nsize, 0);
+}
+
+/* The common requests, by the C library. Each function below takes the same
+ * arguments, and keeps no more than one of them beyond its call, so that few
+ * registers are saved and one jump leads from each to the next. */
+
+APART static void *discard(void *ud, void *ptr, size_t osize, size_t nsize) {
+  struct memory *m = ud;
+  size_t used = m->b.used - osize;
+  if (unlikely(used < m->floor || osize == m->co_size))
+    return serve(ud, ptr, osize, nsize);
+  set_used(m, used);
+  free(ptr);
+  return NULL;
+}
+
+APART static void *no_memory(struct memory *m) {
+  m->b.used -= m->asked;
+  return refuse(m, NULL, m->asked);
+}
+
+/* It takes the C library 20 instructions to find out that a realloc() is a
+ * malloc(). */
+APART static void *obtain(void *ud, void *ptr, size_t osize, size_t nsize) {
+  struct memory *m = ud;
+  size_t used = m->b.used + nsize;
+  if (unlikely(used > m->ceiling || nsize == m->co_size || nsize > LARGE))
+    return serve(ud, ptr, osize, nsize);
+  m->b.used = used;
+  m->asked = nsize;
+  ptr = malloc(nsize);
+  return likely(ptr) ? ptr : no_memory(m);
+}
+
+APART static void *change(void *ud, void *ptr, size_t osize, size_t nsize) {
+  struct memory *m = ud;
+  size_t used = m->b.used + nsize - osize;
+  void *block;
+  if (unlikely(used > m->ceiling || osize == m->co_size ||
+               nsize == m->co_size || nsize > LARGE))
+    return serve(ud, ptr, osize, nsize);
+  block = realloc(ptr, nsize);
+  if (unlikely(!block)) return nsize > osize ? refuse(m, ptr, nsize) : NULL;
+  set_used(m, used);
+  return block;
+}
+
+static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize) {
+  if (!nsize) return discard(ud, ptr, osize, nsize);
+  if (ptr) return change(ud, ptr, osize, nsize);
+  return obtain(ud, ptr, osize, nsize);
+}
+
+/* The same by the host's allocator. */
+static void *allocate_by_host(void *ud, void *ptr, size_t osize,
+                              size_t nsize) {
+  struct memory *m = ud;
+  size_t old = ptr ? osize : 0, used = m->b.used + nsize - old;
+  void *block;
+  if (unlikely(used > m->ceiling || used < m->floor || old == m->co_size ||
+               nsize == m->co_size || nsize > LARGE))
+    return serve(ud, ptr, osize, nsize);
+  block = m->alloc(m->ud, ptr, osize, nsize);
+  if (unlikely(!block && nsize))
+    return nsize > old ? refuse(m, ptr, nsize) : NULL;
+  set_used(m, used);
   return block;
 }
 
@@ -354,9 +506,10 @@ static size_t coroutine_size(void) {
   return size;
 }
 
-/* --- limits --- */
+/* --- the limits --- */
 
-static void set_memory(struct memory *m, const struct green_lua_limits *l) {
+void lg_memory_limit(struct lg_budget *b, const struct green_lua_limits *l) {
+  struct memory *m = (struct memory *)b;
   size_t memory = l->memory ? l->memory : SIZE_MAX;
   size_t reserve = l->reserve ? l->reserve : memory / 8;
   if (reserve < LEAST_RESERVE) reserve = LEAST_RESERVE;
@@ -366,38 +519,7 @@ static void set_memory(struct memory *m, const struct green_lua_limits *l) {
   m->due = first_due(m);
   m->low = 0;
   m->row = 0;
-}
-
-/* Limits of a former version of the struct have fewer fields. */
-static struct green_lua_limits whole(const struct green_lua_limits *limits) {
-  struct green_lua_limits all;
-  size_t size = limits && limits->size ? limits->size : sizeof all;
-  memset(&all, 0, sizeof all);
-  if (limits) memcpy(&all, limits, size < sizeof all ? size : sizeof all);
-  return all;
-}
-
-/* Messages lie outside of Lua's memory. 0, or UV_ENOMEM. */
-static int set_purse(struct lg *G, const struct green_lua_limits *l) {
-  size_t most = l->messages ? l->messages : l->memory;
-  if (!most) most = SIZE_MAX;
-  if (G->purse)
-    green_purse_limit(G->purse, most);
-  else if (most < SIZE_MAX && !(G->purse = green_purse_new(most)))
-    return UV_ENOMEM;
-  return 0;
-}
-
-static void set_counts(struct lg *G, const struct green_lua_limits *l) {
-  G->limits = *l;
-  G->max_threads = l->threads ? l->threads : UINT32_MAX;
-  lg_account_limit(&G->account, LG_TIMERS, l->timers);
-  lg_account_limit(&G->account, LG_DESCRIPTORS, l->descriptors);
-  lg_account_limit(&G->account, LG_ITEMS, l->items);
-}
-
-static struct memory *memory_of(lua_State *L) {
-  return (struct memory *)lg_budget_of(L);
+  set_bounds(m);
 }
 
 struct lg_budget *lg_budget_of(lua_State *L) {
@@ -408,13 +530,8 @@ struct lg_budget *lg_budget_of(lua_State *L) {
   return b;
 }
 
-void lg_budget_open(lua_State *L, struct lg *G) {
-  struct memory *m = memory_of(L);
-  if (!m) return;
-  if (set_purse(G, &m->limits) < 0) luaL_error(L, "not enough memory");
-  G->budget = &m->b;
-  m->b.G = G;
-  set_counts(G, &m->limits);
+int lg_memory_tells_coroutines(const struct lg_budget *b) {
+  return ((const struct memory *)b)->co_size != NO_SIZE;
 }
 
 void lg_budget_close(struct lg *G) {
@@ -434,31 +551,15 @@ static uint32_t coroutines(const struct lg *G) {
   return G->budget->coroutines > own ? G->budget->coroutines - own : 0;
 }
 
-/* Garbage is collected first, but for no more than a tenth of the time. */
 void lg_check_coroutines(lua_State *L, struct lg *G) {
   uint32_t most = G->limits.coroutines;
-  struct memory *m = (struct memory *)G->budget;
-  uint64_t now;
-  if (likely(!most || !m || coroutines(G) < most)) return;
-  now = uv_hrtime();
-  if (now - m->swept_at > 10 * m->swept_ns && lua_gc(L, LUA_GCCOUNT) >= 0) {
-    lua_gc(L, LUA_GCCOLLECT);
-    m->swept_at = uv_hrtime();
-    m->swept_ns = m->swept_at - now;
-  }
+  if (likely(!most || !G->budget || coroutines(G) < most)) return;
+  lg_sweep(L, G);
   if (coroutines(G) >= most)
     luaL_error(L, "too many coroutines (the limit is %I)", (LUAI_UACINT)most);
 }
 
 /* --- a state --- */
-
-static void *plain(void *ud, void *ptr, size_t osize, size_t nsize) {
-  (void)ud;
-  (void)osize;
-  if (nsize > 0) return realloc(ptr, nsize);
-  free(ptr);
-  return NULL;
-}
 
 static int panic(lua_State *L) {
   const char *text = lua_tostring(L, -1);
@@ -479,18 +580,19 @@ static int keep_budget(lua_State *L, struct memory *m) {
   return lua_pcall(L, 1, 0, 0) == LUA_OK;
 }
 
-lua_State *green_lua_newstate(const struct green_lua_limits *limits,
+lua_State *lg_memory_newstate(const struct green_lua_limits *l,
                               lua_Alloc alloc, void *ud) {
-  struct green_lua_limits none = {0};
   struct memory *m = calloc(1, sizeof *m);
   lua_State *L;
   if (!m) return NULL;
-  m->alloc = alloc ? alloc : plain;
+  m->alloc = alloc ? alloc : c_library;
   m->ud = ud;
   m->co_size = coroutine_size();
-  m->limits = whole(limits ? limits : &none);
-  set_memory(m, &m->limits);
-  L = lg_newstate(allocate, m, (unsigned)(uv_hrtime() ^ (uintptr_t)m));
+  if (!m->co_size) m->co_size = NO_SIZE;
+  m->b.limits = *l;
+  lg_memory_limit(&m->b, l);
+  L = lg_newstate(alloc ? allocate_by_host : allocate, m,
+                  (unsigned)(uv_hrtime() ^ (uintptr_t)m));
   if (!L) {
     free(m);
     return NULL;
@@ -502,61 +604,32 @@ lua_State *green_lua_newstate(const struct green_lua_limits *limits,
   return NULL;
 }
 
-/* Puts the allocator in front of that of a state that has another. Coroutines
- * that live already cannot be told from other blocks. */
-static struct memory *wrap(lua_State *L) {
+/* Coroutines that live already cannot be told from other blocks. */
+struct lg_budget *lg_memory_wrap(lua_State *L) {
   struct memory *m = calloc(1, sizeof *m);
+  const struct lg *G = lg_find(L);
   if (!m) return NULL;
   if (!keep_budget(L, m)) {
     lua_pop(L, 1);
     free(m);
     return NULL;
   }
+  m->co_size = NO_SIZE;
   m->alloc = lua_getallocf(L, &m->ud);
   m->b.used =
       (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 + (size_t)lua_gc(L, LUA_GCCOUNTB);
+  if (G) m->b.used += G->blocks;
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   m->L = lua_tothread(L, -1);
   lua_pop(L, 1);
-  lua_setallocf(L, allocate, m);
-  return m;
+  lua_setallocf(L, allocate_by_host, m);
+  return &m->b;
 }
 
-int green_lua_limit(lua_State *L, const struct green_lua_limits *limits) {
-  struct green_lua_limits l = whole(limits);
-  struct memory *m = memory_of(L);
-  struct lg *G = lg_find(L);
-  if (l.coroutines && (m ? !m->co_size : 1)) return UV_ENOTSUP;
-  if (!m && l.memory && !(m = wrap(L))) return UV_ENOMEM;
-  if (G && G->hub && set_purse(G, &l) < 0) return UV_ENOMEM;
-  if (m) m->limits = l;
-  if (m) set_memory(m, &l);
-  if (G && G->hub) set_counts(G, &l);
-  if (G && G->hub && m) lg_budget_open(L, G);
-  return G && G->hub && lg_terms_set(G) ? UV_ENOTSUP : 0;
-}
-
-void green_lua_used(lua_State *L, struct green_lua_usage *usage, size_t size) {
-  struct green_lua_usage u;
-  struct lg_budget *b = lg_budget_of(L);
-  struct lg *G = lg_find(L);
-  memset(&u, 0, sizeof u);
-  u.memory = b ? b->used
-               : (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 +
-                     (size_t)lua_gc(L, LUA_GCCOUNTB);
-  if (b) {
-    u.most = b->most;
-    u.coroutines = b->coroutines;
-    u.forced = b->forced;
-    u.failures = b->failures;
-    u.ended = b->ended;
-  }
-  if (G && G->hub) {
-    u.threads = lg_live_count(G);
-    u.timers = lg_account_used(&G->account, LG_TIMERS);
-    u.descriptors = lg_account_used(&G->account, LG_DESCRIPTORS);
-    u.items = lg_account_used(&G->account, LG_ITEMS);
-    if (G->purse) u.messages = green_purse_used(G->purse);
-  }
-  memcpy(usage, &u, size < sizeof u ? size : sizeof u);
+void lg_memory_unwrap(lua_State *L, struct lg_budget *b) {
+  struct memory *m = (struct memory *)b;
+  lua_setallocf(L, m->alloc, m->ud);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, BUDGET); /* the key is there: no memory */
+  free(m);
 }

@@ -120,6 +120,7 @@ static void start_timer(struct lg_terms *terms) {
 }
 
 static void begin(struct lg_terms *terms) {
+  assert(terms->life && terms->G->hub);
   if (terms->timer.slot) return;
   terms->count = 0;
   note(terms);
@@ -215,26 +216,31 @@ static void drop_terms(struct lg *G, struct lg_terms *terms) {
   while (*at != terms) at = &(*at)->next;
   *at = terms->next;
   green_timer_stop(G->hub, &terms->timer);
+  assert(!terms->timer.slot && (!terms->box || terms->box->terms == terms));
   if (terms->box) terms->box->terms = NULL;
   free(terms);
 }
 
-static const char *set_life(struct lg *G) {
+/* `made` is for the case that the state had no limit before. */
+static void set_life(struct lg *G, uint64_t life, struct lg_terms *made) {
   struct lg_terms *terms = of_state(G);
-  if (!G->limits.life) {
+  if (made) {
+    made->next = G->terms;
+    terms = G->terms = made;
+  }
+  if (!life) {
     if (terms) drop_terms(G, terms);
     G->born = NULL;
-    return NULL;
+    return;
   }
-  if (!terms) {
-    if (!(terms = new_terms(G, 0))) return "not enough memory";
-    terms->next = G->terms;
-    G->terms = terms;
-  }
-  terms->life = G->limits.life;
   G->born = born;
+  if (terms->timer.slot && life != terms->life) {
+    green_timer_stop(G->hub, &terms->timer); /* it goes by the former life */
+    terms->life = life;
+    start_timer(terms);
+  }
+  terms->life = life;
   if (G->family.live > 0) begin(terms);
-  return NULL;
 }
 
 /* How often to look whether a thread must end. */
@@ -244,18 +250,32 @@ static uint64_t look_every(uint64_t stretch, uint64_t life) {
   return life && life < least ? life : least;
 }
 
-static const char *set_ticks(struct lg *G) {
-  const struct green_lua_limits *l = &G->limits;
+/* 0, or why nothing has changed. */
+static const char *set_ticks(struct lg *G, const struct green_lua_limits *l) {
+  uint64_t former = lg_ticks_get(G, LG_TICK_SLICE);
   uint64_t look = look_every(l->stretch, l->life);
   const char *why =
       lg_ticks_set(G, LG_TICK_SLICE, shorter(l->slice, G->box_slice));
   if (why) return why;
-  return lg_ticks_set(G, LG_TICK_END, shorter(look, G->box_look));
+  why = lg_ticks_set(G, LG_TICK_END, shorter(look, G->box_look));
+  if (why) lg_ticks_set(G, LG_TICK_SLICE, former);
+  return why;
 }
 
-const char *lg_terms_set(struct lg *G) {
-  const char *why = set_ticks(G);
-  return why ? why : set_life(G);
+int lg_terms_set(struct lg *G, const struct green_lua_limits *l,
+                 const char **why) {
+  struct lg_terms *made = NULL;
+  *why = "not enough memory";
+  if (l->life && !of_state(G) && !(made = new_terms(G, 0))) return UV_ENOMEM;
+  if ((*why = set_ticks(G, l))) {
+    free(made);
+    return UV_ENOTSUP;
+  }
+  set_life(G, l->life, made);
+  G->limits.slice = l->slice;
+  G->limits.stretch = l->stretch;
+  G->limits.life = l->life;
+  return 0;
 }
 
 void lg_terms_off(struct lg *G) {
@@ -272,11 +292,12 @@ int lg_has_terms(const struct lg *G) {
 const char *lg_box_times_on(struct lg *G, struct lg_account *a) {
   uint64_t slice = G->box_slice, look = G->box_look;
   const char *why = NULL;
+  assert(!a->timed && !a->terms);
   if (a->life && !(a->terms = new_terms(G, a->life)))
     return "not enough memory";
   G->box_slice = shorter(slice, a->slice);
   G->box_look = shorter(look, look_every(a->stretch, a->life));
-  if ((why = set_ticks(G))) {
+  if ((why = set_ticks(G, &G->limits))) {
     G->box_slice = slice;
     G->box_look = look;
     free(a->terms);
@@ -303,9 +324,10 @@ void lg_box_times_off(struct lg *G, struct lg_account *a) {
   if (!a->timed || !G->hub) return;
   a->timed = 0;
   if (a->terms) drop_terms(G, a->terms);
+  assert(!a->terms && G->timed_boxes > 0);
   if (--G->timed_boxes > 0) return;
   G->box_slice = G->box_look = 0;
-  set_ticks(G);
+  set_ticks(G, &G->limits);
 }
 
 /* --- for hosts --- */
@@ -313,6 +335,7 @@ void lg_box_times_off(struct lg *G, struct lg_account *a) {
 int green_lua_interruptible(lua_State *L) {
   struct lg *G = lg_find(L);
   if (!G || !G->hub) return UV_EINVAL;
+  if (green_elsewhere(G->hub)) return UV_EPERM;
   return lg_ticks_interruptible(G) ? UV_ENOTSUP : 0;
 }
 
@@ -322,6 +345,7 @@ int green_on_long(lua_State *L, uint64_t ns,
                   void *arg) {
   struct lg *G = lg_find(L);
   if (!G || !G->hub) return UV_EINVAL;
+  if (green_elsewhere(G->hub)) return UV_EPERM;
   if (lg_ticks_set(G, LG_TICK_LONG, f ? ns : 0)) return UV_ENOTSUP;
   if (!G->ticks || (!f && G->ticks->long_of != G)) return 0;
   G->ticks->long_of = f ? G : NULL;
@@ -338,6 +362,6 @@ void lg_open_overrun(lua_State *L) {
   G->tick_acts[LG_TICK_END] = end_running;
   G->tick_acts[LG_TICK_INTERRUPT] = interrupt;
   G->tick_acts[LG_TICK_SLICE] = slice;
-  if ((why = lg_terms_set(G)))
+  if (lg_terms_set(G, &G->limits, &why) < 0)
     luaL_error(L, "luagreen: the limits of time: %s", why);
 }

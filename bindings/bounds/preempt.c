@@ -23,14 +23,22 @@ enum { MOST_FRAMES = 500 };
 
 /* --- atomic --- */
 
-static int atomic_k(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  ((struct lg *)ctx)->atomics--;
-  return lua_gettop(L);
+/* __close of the object that stands in each call's frame. */
+static int atomic_over(lua_State *L) {
+  struct lg *G = lg_get(L);
+  if (G->atomics) G->atomics--;
+  return 0;
 }
 
-/* atomic(f, ...): its frame is what protects f, wherever f is resumed. An error
- * leaves the count too high, which costs a look at the frames. */
+static int atomic_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  return lua_gettop(L) - 1;
+}
+
+/* atomic(f, ...): its frame is what protects f, wherever f is resumed. The
+ * object ends the count however the call ends. A coroutine that is dropped in
+ * the midst of one leaves it too high, which costs looks at the frames. */
 static int l_atomic(lua_State *L) {
   struct lg *G = lg_get(L);
   if (!lua_isfunction(L, 1)) {
@@ -38,9 +46,13 @@ static int l_atomic(lua_State *L) {
       luaL_typeerror(L, 1, "function");
     lua_pop(L, 1);
   }
+  luaL_checkstack(L, 2, "luagreen");
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_insert(L, 1);
+  lua_toclose(L, 1);
   G->atomics++;
-  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, (lua_KContext)G, atomic_k);
-  return atomic_k(L, LUA_OK, (lua_KContext)G);
+  lua_callk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, atomic_k);
+  return atomic_k(L, LUA_OK, 0);
 }
 
 /* In the coroutine that runs, or in one that has resumed it. */
@@ -72,6 +84,7 @@ static void take_turn(lua_State *L, struct lg *G, uint64_t ran) {
   uint64_t *stretch, all = lg_stretch(G, t, ran);
   if (is_main) lg_main_blocks(L, G);
   if (green_keep_reserve(G->hub) < 0) return;
+  assert(t->state == GREEN_RUNNING && !G->refuse);
   if ((stretch = green_stretch(G->hub, t))) *stretch = all;
   green_preempt(G->hub, &kind, L);
   if (is_main && G->exiting) lg_exit(L, G);
@@ -92,6 +105,11 @@ static int preempt(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
 
 void lg_open_preempt(lua_State *L) {
   static const luaL_Reg functions[] = {{"atomic", l_atomic}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__close", atomic_over}, {NULL, NULL}};
   lg_find(L)->tick_acts[LG_TICK_PREEMPT] = preempt;
-  lg_setfuncs(L, functions, 0);
+  lua_newuserdatauv(L, 0, 0);
+  lua_createtable(L, 0, 1);
+  lg_setfuncs(L, meta, 0);
+  lua_setmetatable(L, -2);
+  lg_setfuncs(L, functions, 1);
 }

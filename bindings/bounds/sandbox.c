@@ -22,6 +22,7 @@
 #include "bounds/effort.h"
 #include "bounds/memory.h"
 #include "bounds/strings.h"
+#include "runtime/counts.h"
 #include "runtime/object.h"
 
 /* --- metatables --- */
@@ -80,6 +81,7 @@ static int l_setmetatable(lua_State *L) {
   luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2,
                    "nil or table");
   lua_settop(L, 2);
+  /* Metatables of the library and the program are not a script's to change. */
   if (lua_getmetatable(L, 1)) {
     if (!is_known(L) || has_field(L, 3, "__metatable"))
       return luaL_error(L, "cannot change a protected metatable");
@@ -135,6 +137,7 @@ static const char *read_text(lua_State *L, void *ud, size_t *size) {
   if (t->left == 0) return NULL;
   if (t->began) adapt_piece(t);
   lg_spend(&t->effort, LG_STEPS);
+  if (t->effort.struck) return NULL; /* as if the text ended here */
   t->began = uv_hrtime();
   *size = t->left < t->piece ? t->left : t->piece;
   t->s += *size;
@@ -178,14 +181,20 @@ static const char *honest(lua_State *L, const char *name) {
   return same ? "a chunk" : name;
 }
 
-/* Compiles, and gives the function its globals, at `env`. */
+/* Compiles, and gives the function its globals, at `env`. A strike ends the
+ * text, and is raised when the compiler has freed what it had. */
 static int load_text(lua_State *L, struct text *t, const char *name, int env) {
   int status;
   lg_effort_begin(L, &t->effort);
+  t->effort.G = lg_find(L); /* the caller may be a function of the host's */
   t->effort.stays = 1;
   t->piece = FIRST_PIECE;
   t->began = 0;
   status = lua_load(L, read_text, t, honest(L, name), "t");
+  if (unlikely(t->effort.struck)) {
+    t->effort.stays = 0;
+    lg_raise_strike(&t->effort);
+  }
   if (status != LUA_OK) return status;
   lua_pushvalue(L, env);
   if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
@@ -206,7 +215,7 @@ static int l_load(lua_State *L) {
   if (!is_text) luaL_checktype(L, 1, LUA_TFUNCTION);
   name = luaL_optstring(L, 2, is_text ? lua_tostring(L, 1) : "=(load)");
   lua_settop(L, 4);
-  if (own) {
+  if (own) { /* not for a nil that was given: load takes it, too */
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_replace(L, 4);
   }
@@ -251,16 +260,91 @@ static int l_new_random(lua_State *L) {
   return 1;
 }
 
+/* --- coroutines --- */
+
+/* From a sandbox's coroutines, weak keys, to their tokens, whose finalizers
+ * count them down. */
+static const char TOKENS[] = "coroutines of sandboxes";
+#define TOKEN "luagreen.coroutine"
+
+struct token {
+  struct lg_account *box; /* NULL: it is not counted */
+};
+
+static int token_gc(lua_State *L) {
+  struct token *token = lg_collected(L);
+  if (!token || !token->box) return 0;
+  token->box->left[LG_COROUTINES]++;
+  lg_account_leave(token->box);
+  token->box = NULL;
+  return 0;
+}
+
+/* The account of the thread's sandbox, with room for one more, or NULL. It
+ * lives as long as the thread. */
+static struct lg_account *with_room(lua_State *L, struct lg *G) {
+  struct lg_account *box = lg_account_of_box(G);
+  lg_account_leave(box); /* the thread's sandbox holds it, too */
+  if (!box || box->left[LG_COROUTINES] > 0) return box;
+  lg_sweep(L, G);
+  if (box->left[LG_COROUTINES] <= 0) lg_too_many(L, G, box, LG_COROUTINES);
+  return box;
+}
+
+/* Pushes the coroutine on top, or that of the function there (wrap): 1; or 0,
+ * and nothing. */
+static int push_coroutine(lua_State *L) {
+  int i;
+  if (lua_isthread(L, -1)) {
+    lua_pushvalue(L, -1);
+    return 1;
+  }
+  for (i = 1; lua_getupvalue(L, -1, i); i++) {
+    if (lua_isthread(L, -1)) return 1;
+    lua_pop(L, 1);
+  }
+  return 0;
+}
+
+/* The result of create or wrap is on top. */
+static void count_coroutine(lua_State *L, struct lg_account *box) {
+  struct token *token;
+  if (!push_coroutine(L)) return;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, TOKENS);
+  lua_insert(L, -2);
+  token = lua_newuserdatauv(L, sizeof *token, 0);
+  token->box = NULL;
+  luaL_setmetatable(L, TOKEN);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+  token->box = box; /* nothing raises any more */
+  box->users++;
+  box->left[LG_COROUTINES]--;
+}
+
 /* coroutine.create and wrap: upvalue 2 is the function that goes on. */
 static int l_coroutine(lua_State *L) {
   struct lg *G = lg_get(L);
+  struct lg_account *box;
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lg_check_coroutines(L, G);
+  box = with_room(L, G);
+  lg_fuel_coroutine(L, G);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 1);
+  if (box) count_coroutine(L, box);
   return 1;
 }
+
+static void open_tokens(lua_State *L) {
+  lg_ephemerons(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, TOKENS);
+  lg_new_box_class(L, TOKEN, token_gc);
+  lua_setfield(L, LUA_REGISTRYINDEX, TOKEN);
+}
+
+/* --- strings --- */
 
 /* The __index of strings: upvalues 2 and 3 are the bounded library and what was
  * there before. */
@@ -307,7 +391,7 @@ static int l_roomy(lua_State *L) {
   return wrap(L, lg_with_room);
 }
 
-/* bounded(): the libraries string and table of all sandboxes. */
+/* bounded(): the libraries string and table of all sandboxes, and utf8.len. */
 static int l_bounded(lua_State *L) {
   static const char STRINGS[] = "strings of sandboxes";
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, STRINGS) == LUA_TNIL) {
@@ -318,7 +402,8 @@ static int l_bounded(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, STRINGS);
   }
   lg_push_tables(L);
-  return 2;
+  lg_push_utf8_len(L);
+  return 3;
 }
 
 static const luaL_Reg confined[] = {{"getmetatable", l_getmetatable},
@@ -358,6 +443,7 @@ void lg_open_sandbox(lua_State *L) {
                                        {"roomy", l_roomy},
                                        {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
+  open_tokens(L);
   lg_open_boxes(L);
 }
 

@@ -17,7 +17,7 @@ void lg_stacks_begin(lua_State *L, const void *key) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
-/* "name;file:line f;...": the thread's coroutine, then the one that runs. */
+/* "name;file:line f;...": from the thread's coroutine to the one that runs. */
 static size_t put_stack(lua_State *L, struct lg *G, int by_thread,
                         char *text) {
   struct green_thread *t = lg_current(G);
@@ -25,11 +25,7 @@ static size_t put_stack(lua_State *L, struct lg *G, int by_thread,
       lg_is_lua(t) || t == green_main(G->hub) ? lg_own_state(G, t) : L;
   size_t at = lg_fold_name(G, t, by_thread, text);
   text[at++] = ';';
-  if (own != L) {
-    at += lg_fold(own, text + at, LG_FOLD_SIZE);
-    text[at++] = ';';
-  }
-  return at + lg_fold(L, text + at, LG_FOLD_SIZE);
+  return at + lg_fold_all(G, own, L, text + at, 2 * LG_FOLD_SIZE);
 }
 
 /* (text, its length, key, n): sums[text] = sums[text] + n. The string is made

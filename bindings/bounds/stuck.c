@@ -291,6 +291,7 @@ static void change(struct lg_ticks *T, uint64_t signals) {
       step_back(i);
   }
   if (signals || !T->stuck.made) return;
+  /* The last signal was given back, so the timer can go. */
   syscall(SYS_timer_delete, T->stuck.timer);
   memset(&T->stuck, 0, sizeof T->stuck);
 }
@@ -300,6 +301,7 @@ void lg_stuck_set(struct lg *G) {
   struct lg_ticks *T;
   if (signals && lg_ticks_interruptible(G)) return;
   if (!(T = lg_ticks_of(G->hub))) return;
+  assert(T->signal || !signals);
   G->wants_dump = wants_dump;
   pthread_mutex_lock(&lock);
   change(T, signals);

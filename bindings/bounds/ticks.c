@@ -77,6 +77,11 @@ void lg_tick_shares(lua_Hook hook) {
 
 enum armed { IN_THE_WAY, PENDING, ARMED };
 
+static void note_due(struct lg_ticks *T) {
+  T->due_switches = green_switches(atomic_load(&T->hub));
+  T->due = cpu_time();
+}
+
 /* Somebody else's hook stays. The watch of a killed thread has its own work,
  * which is due now: where instructions are slow, it counts for too long. */
 static enum armed leave_hook(struct lg_ticks *T, lua_State *L, lua_Hook hook) {
@@ -85,6 +90,7 @@ static enum armed leave_hook(struct lg_ticks *T, lua_State *L, lua_Hook hook) {
     return PENDING;
   }
   if (!lg_is_watched(L)) return IN_THE_WAY;
+  if (lua_gethookcount(L) > 1) note_due(T);
   lg_hurry_watch(L);
   return PENDING;
 }
@@ -99,6 +105,7 @@ static enum armed arm(struct lg_ticks *T, lua_State *L) {
   }
   if (hook && (hook != tick_hook || lua_gethookmask(L)))
     return leave_hook(T, L, hook);
+  note_due(T);
   lua_sethook(L, tick_hook, LUA_MASKCOUNT, 1);
   return ARMED;
 }
@@ -267,7 +274,17 @@ uint64_t lg_tick_delay(const struct lg_ticks *T) {
   return cpu_time() - T->armed;
 }
 
-/* Who holds up a hub concerns all of it; the rest is for a state's own code. */
+uint64_t lg_tick_overdue(const struct lg *G) {
+  const struct lg_ticks *T = G->ticks;
+  lua_State *L = running(G->hub);
+  if (!T || !L || T->due_switches != green_switches(G->hub)) return 0;
+  if (lua_gethookcount(L) != 1 || !lua_gethookmask(L)) return 0;
+  if (lua_gethook(L) != tick_hook && !lg_is_watched(L)) return 0;
+  return cpu_time() - T->due;
+}
+
+/* A thread that holds up a hub concerns all of it; other uses of ticks are for
+ * a state's own code. */
 static uint64_t wished(const struct lg_ticks *T, const struct lg *G, int use) {
   int shared = use == LG_TICK_WATCHDOG || use == LG_TICK_LONG;
   return shared ? T->uses[use] : G->tick_ns[use];

@@ -46,6 +46,8 @@ struct lg_ticks {
   volatile uint64_t since_wall;     /* the same moment, by uv_hrtime() */
   volatile uint64_t armed_switches; /* when it last set a hook, and the CPU */
   volatile uint64_t armed;          /* time at that moment */
+  volatile uint64_t due_switches; /* the same, for hooks that are to fire at */
+  volatile uint64_t due;          /* the next instruction, whoever's */
   volatile uint64_t skipped;
   volatile int asked; /* a hook that shares is to do it */
   /* The coroutine whose hook waits for the end of the library's code. */
@@ -80,6 +82,9 @@ const char *lg_ticks_interruptible(struct lg *G);
 lua_State *lg_tick_soon(struct lg *G);
 /* ns of CPU time since the hook was set. Async-signal-safe. */
 uint64_t lg_tick_delay(const struct lg_ticks *T);
+/* For how many ns has a hook been due in the green thread's coroutine that
+ * runs? It computes in one instruction or in C. In the midst of Lua, too. */
+uint64_t lg_tick_overdue(const struct lg *G);
 /* preempt.c: the thread goes to the end of the queue, if it may block; it has
  * run for `ran` ns. 1: not now, but soon. The second: how long it has computed
  * without a wait, through the turns that it was made to give. */

@@ -34,8 +34,8 @@
 
 /* The looks of the OS thread in the time that a thread may take. */
 enum { LOOKS = 4 };
-/* If the thread has had so much CPU time since it was overdue, ticks have come,
- * and no hook has fired: it is in C. */
+/* A thread that has used this much CPU time since it was overdue had ticks, and
+ * no hook has fired: it is in C. */
 enum { IN_C_NS = 50000000 };
 
 struct lg_watchdog {
@@ -58,17 +58,6 @@ struct lg_watchdog {
 };
 
 /* --- the report from the hook --- */
-
-static void push_traceback(lua_State *L, struct lg *G) {
-  struct green_thread *t = lg_current(G);
-  lua_State *own =
-      lg_is_lua(t) || t == green_main(G->hub) ? lg_own_state(G, t) : L;
-  luaL_traceback(L, L, NULL, 0);
-  if (own == L) return;
-  lua_pushliteral(L, "\n");
-  luaL_traceback(L, own, NULL, 0);
-  lua_concat(L, 3);
-}
 
 /* (seconds, what, traceback, where) */
 static int call_policy(lua_State *L) {
@@ -93,7 +82,7 @@ static void report(lua_State *L, struct lg *G, uint64_t ns, int in_c) {
   lua_pushcfunction(L, call_policy);
   lua_pushnumber(L, (lua_Number)ns / 1e9);
   lua_pushstring(L, in_c ? "in a C call" : "computing");
-  push_traceback(L, G);
+  lg_push_own_traceback(L, G, 0);
   lg_push_where(L, L, 0);
   lua_pcall(L, 4, 0, 0);
   lua_settop(L, top);
@@ -161,6 +150,7 @@ static int was_reported(struct lg_watchdog *w, const struct run *run) {
 }
 
 static void tell_from_here(struct lg_watchdog *w, struct run *run) {
+  assert(run->id && run->cpu); /* it is overdue */
   run->told = 1;
   __atomic_store_n(&w->stuck, run->switches + 1, __ATOMIC_RELAXED);
   if (__atomic_load_n(&w->quiet, __ATOMIC_RELAXED)) return;
@@ -304,6 +294,7 @@ static const char *start(struct lg *G, uint64_t ns) {
     free(w);
     return "no OS thread for it";
   }
+  assert(!G->ticks->watchdog);
   G->ticks->watchdog = w;
   green_tell_rest(G->hub, &w->rest);
   return NULL;
@@ -311,6 +302,7 @@ static const char *start(struct lg *G, uint64_t ns) {
 
 /* A forked child has no such thread, and its lock may be held for ever. */
 static void stop(struct lg *G, struct lg_watchdog *w) {
+  assert(w && G->ticks->watchdog == w && !w->quit);
   G->ticks->watchdog = NULL;
   if (green_elsewhere(G->hub)) return;
   green_tell_rest(G->hub, NULL);

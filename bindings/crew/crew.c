@@ -199,6 +199,7 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch) {
   struct lg *G = crew->object.G;
   if (is_first_failure(m)) {
     crew->failed = 1;
+    /* Without memory for the policy the members still end. */
     if (lg_protected(G, tell_failure, m) != LUA_OK) lg_crew_kill_all(crew);
   }
   assert(!m->over && crew->live > 0);
@@ -208,9 +209,9 @@ void lg_crew_fire(struct green_hub *hub, struct green_watch *watch) {
   crew->live--;
   if (m->has_slot) release(crew);
   if (!crew->collects)
-    free(m);
+    free(m); /* nobody will read it */
   else if (!crew->in_order)
-    collect(crew, m);
+    collect(crew, m); /* else it was collected when it was spawned */
   lg_crew_wake_reader(crew);
   if (crew->live > 0) return;
   if (crew->granted == 0) green_wake_all(hub, &crew->idle, GREEN_WOKEN);

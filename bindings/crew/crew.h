@@ -55,17 +55,19 @@ void lg_crew_delist(struct member *m);
 /* Kills all living members, without any memory. */
 void lg_crew_kill_all(struct crew *crew);
 void lg_crew_drop_anchor(const struct crew *crew);
-/* Slots: is one free; the first spawner that waits for one; hands out what is
- * free; passes on a granted slot that
- * nobody uses. */
+/* Is a slot free? */
 int lg_crew_has_slots(const struct crew *crew);
+/* The first spawner that waits for a slot, or NULL. */
 struct green_node *lg_crew_next_in_line(struct crew *crew);
+/* Hands the free slots out to the waiting spawners. */
 void lg_crew_grant(struct crew *crew);
+/* Passes on a granted slot that nobody uses. */
 void lg_crew_pass_on(struct crew *crew);
-/* The unread members: removes the first one, which was read; is there one to
- * read, or will there never be one; wakes the waiting reader if there is. */
+/* Removes the first unread member, which was read. */
 void lg_crew_uncollect(struct crew *crew);
+/* Is there a member to read, or will there never be one? */
 int lg_crew_is_readable(const struct crew *crew);
+/* Wakes the waiting reader if a read need not wait. */
 void lg_crew_wake_reader(struct crew *crew);
 
 /* Methods of Lua's: crew.c, spawn.c, results.c. */

@@ -10,7 +10,7 @@
 #include "runtime/closing.h"
 #include "runtime/scopes.h"
 
-static lua_Integer limit_arg(lua_State *L, int index) {
+static lua_Integer check_size(lua_State *L, int index) {
   lua_Number n = luaL_checknumber(L, index);
   luaL_argcheck(L, n >= 1, index, "limit of at least 1 expected");
   return n >= 9e15 ? -1 : luaL_checkinteger(L, index);
@@ -19,7 +19,7 @@ static lua_Integer limit_arg(lua_State *L, int index) {
 /* resize(n): running members beyond n go on. Never switches. */
 static int crew_resize(lua_State *L) {
   struct crew *crew = lg_self_crew(L);
-  crew->limit = limit_arg(L, 2);
+  crew->limit = check_size(L, 2);
   lg_crew_grant(crew);
   return 0;
 }
@@ -230,7 +230,7 @@ static int l_crew(lua_State *L) {
   enum { POOL, GROUP, CHILDREN, RESULTS, WATCHED };
   struct lg *G = lg_get(L);
   int kind = luaL_checkoption(L, 3, NULL, kinds);
-  lua_Integer limit = lua_isnoneornil(L, 2) ? -1 : limit_arg(L, 2);
+  lua_Integer limit = lua_isnoneornil(L, 2) ? -1 : check_size(L, 2);
   struct crew *crew = lua_newuserdatauv(L, sizeof *crew, 1);
   *crew = (struct crew){.object = {&lg_crew_class, G}, .limit = limit};
   green_list_init(&crew->spawners);

@@ -50,16 +50,16 @@ static int next_attempt(lua_State *L, struct lg *G, void *object, int at) {
   int n = 1, top = lua_gettop(L);
   (void)at;
   luaL_checkstack(L, 4, "luagreen");
-  skip_let_go(crew);
-  m = crew->unread;
-  if (!lg_crew_is_readable(crew)) return -1;
-  if (!m) {
-    lua_pushnil(L);
-    return 1;
-  }
-  if (unlikely(!prepare(L, G, crew, m))) {
-    lua_settop(L, top);
-    return next_attempt(L, G, object, at);
+  for (;;) {
+    skip_let_go(crew);
+    m = crew->unread;
+    if (!lg_crew_is_readable(crew)) return -1;
+    if (!m) {
+      lua_pushnil(L);
+      return 1;
+    }
+    if (likely(prepare(L, G, crew, m))) break;
+    lua_settop(L, top); /* a finalizer has read that member: look again */
   }
   if (crew->keeps && m->thread->state != GREEN_DONE)
     note_failed(L, G, m->thread);

@@ -56,6 +56,20 @@ static void unmake(lua_State *L, struct lg *G, struct green_thread *t,
   green_unstart(G->hub, t);
 }
 
+/* A member's slot; and one that was granted, before it is a member's. */
+enum { OWN_SLOT = 1, GRANTED_SLOT };
+
+/* For a member that is about to live: it may end before this returns to the
+ * spawner. */
+static void take_slot(struct crew *crew, struct member *lender) {
+  if (!lender) {
+    crew->used++;
+    return;
+  }
+  if (lender->has_slot == GRANTED_SLOT) crew->granted--;
+  lender->has_slot = 0;
+}
+
 /* Spawns, with a free slot or the lender's; leaves the handle on top. NULL:
  * there is no free slot any more. */
 static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
@@ -68,17 +82,15 @@ static struct green_thread *spawn_now(lua_State *L, struct crew *crew,
   lg_crew_reserve(L, crew);
   if (results) lg_crew_reserve(L, results);
   t = lg_make_thread(L, G, lua_gettop(L) - kind->f, kind->handle);
+  /* Making it may have run finalizers: look at the slots again. */
   if (unlikely(!lender && (crew->closed || !lg_crew_has_slots(crew)))) {
     unmake(L, G, t, kind);
     return NULL;
   }
   reserve_again(L, crew, t);
   if (results) reserve_again(L, results, t);
-  if (lender)
-    lender->has_slot = 0;
-  else
-    crew->used++;
-  lg_crew_attach(L, crew, 1, &t->joiners, t)->has_slot = 1;
+  take_slot(crew, lender);
+  lg_crew_attach(L, crew, 1, &t->joiners, t)->has_slot = OWN_SLOT;
   if (results) lg_crew_attach(L, results, kind->results, &t->joiners, t);
   lg_start_thread(L, G, t, 0);
   return t;
@@ -164,7 +176,9 @@ static int spawn_start(lua_State *L) {
   struct lg *G = lg_may_spawn(L);
   struct member *member;
   int r;
-  if (crew->limit >= 0 && (r = lg_enter(L, G, &kind->op)) >= 0) return r;
+  if (crew->limit >= 0 &&
+      (r = lg_enter_first(L, G, &kind->op, LG_MAY_WAIT)) >= 0)
+    return r;
   check_open(L, crew);
   if (lg_crew_has_slots(crew) && !lg_crew_next_in_line(crew)) {
     restore_values(L);
@@ -195,7 +209,8 @@ static int protected_spawn(lua_State *L) {
 /* Spawns with the granted slot; passes the slot on if that raises. */
 static int spawn_granted(lua_State *L, struct crew *crew,
                          const struct spawn_kind *kind) {
-  struct protected_spawn p = {.kind = kind, .lender = {.has_slot = 1}};
+  struct protected_spawn p = {.kind = kind,
+                              .lender = {.has_slot = GRANTED_SLOT}};
   int status;
   luaL_checkstack(L, 4, "luagreen");
   lua_pushvalue(L, 1); /* stays on this stack, which anchors it */
@@ -204,10 +219,9 @@ static int spawn_granted(lua_State *L, struct crew *crew,
   lua_insert(L, 2);
   lua_pushlightuserdata(L, &p);
   status = lua_pcall(L, lua_gettop(L) - 2, kind->handle, 0);
-  assert(crew->granted > 0 && crew->used >= crew->granted);
-  crew->granted--; /* it is the member's now, or free */
+  assert(crew->used >= crew->granted);
   if (status != LUA_OK) {
-    if (p.lender.has_slot) crew->used--;
+    if (p.lender.has_slot) crew->granted--, crew->used--;
     lg_crew_pass_on(crew);
     return lua_error(L);
   }

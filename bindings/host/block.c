@@ -218,7 +218,7 @@ static int start_signal(lua_State *L) {
   uint64_t deadline = deadline_on(L);
   int keep, r;
   if (!deadline) return go_on(L, -ON, UV_ETIMEDOUT);
-  if ((r = lg_enter(L, G, &signal_op)) >= 0) return r;
+  if ((r = lg_enter_first(L, G, &signal_op, LG_WAITS)) >= 0) return r;
   keep = lg_keep_or_yield(L, G, &signal_op);
   r = green_wait_begin(G->hub, &signal_op.kind, signal,
                        green_signal_list(signal), deadline);

@@ -2,7 +2,7 @@
  *
  * A packed message is the number of its values, then each of them: a tag, and
  * what belongs to it. It never leaves the process, so numbers lie there as the
- * machine has them, and what is read was written here.
+ * machine has them.
  *
  *   INTEGER, FLOAT    8 bytes
  *   SHORT, LONG       length (1 byte, 8 bytes), then the bytes
@@ -302,7 +302,7 @@ static int put_table(struct packer *p, int at, const struct level *outer,
     return cannot(p, at, outer, "a table with a metatable cannot be sent");
   }
   if (!put_tag(p, TABLE)) return 0;
-  place = p->size;
+  place = p->size; /* the counts are known after the fields */
   if (!put(p, counts, sizeof counts) ||
       !put_fields(p, at, &level, depth + 1, counts))
     return 0;
@@ -328,14 +328,15 @@ static int put_value(struct packer *p, int at, const struct level *level,
   }
 }
 
-static struct green_message *finish(struct packer *p) {
-  struct green_message *m = green_message_make(p->size, p->port_count, PACKED);
+static struct green_message *finish(struct packer *p, const char *data,
+                                    size_t size, uint32_t packed) {
+  struct green_message *m = green_message_make(size, p->port_count, packed);
   uint32_t i;
   if (!m) {
     fails(p, UV_ENOMEM, NULL);
     return NULL;
   }
-  memcpy(green_message_data(m), p->data, p->size);
+  memcpy(green_message_data(m), data, size);
   for (i = 0; i < p->port_count; i++)
     green_message_set_port(m, i, p->ports[i]);
   if (likely(!p->purse) || green_message_charge(m, p->purse) == 0) return m;
@@ -344,11 +345,33 @@ static struct green_message *finish(struct packer *p) {
   return NULL;
 }
 
+/* One string is sent as bytes, which arrive as a string: C code that has no
+ * Lua can read them. */
+static struct green_message *finish_string(struct packer *p, int at) {
+  size_t size;
+  const char *text = lua_tolstring(p->L, at, &size);
+  if (size <= p->most) return finish(p, text, size, 0);
+  is_too_long(p);
+  return NULL;
+}
+
+static struct green_message *pack_all(struct packer *p, int first, int n,
+                                      int *culprit) {
+  int i;
+  *culprit = 0;
+  if (n == 1 && p->code == 0 && lua_type(p->L, first) == LUA_TSTRING)
+    return finish_string(p, first);
+  for (i = 0; i < n && p->code == 0; i++) {
+    put_value(p, first + i, NULL, 0);
+    *culprit = i;
+  }
+  return p->code == 0 ? finish(p, p->data, p->size, PACKED) : NULL;
+}
+
 int lg_pack(lua_State *L, const struct lg *G, int first, int n,
             struct green_message **m, int *culprit) {
   struct packer p;
   uint32_t count = (uint32_t)n;
-  int i;
   p.L = L;
   p.purse = G ? G->purse : NULL;
   p.data = p.small;
@@ -366,9 +389,7 @@ int lg_pack(lua_State *L, const struct lg *G, int first, int n,
     fails(&p, UV_EINVAL, "a message has at most 100000 values");
   else
     p.most = limit(L);
-  for (i = 0; i < n && p.code == 0; i++) put_value(&p, first + i, NULL, 0);
-  *m = p.code == 0 ? finish(&p) : NULL;
-  *culprit = i > 0 ? i - 1 : 0;
+  *m = pack_all(&p, first, n, culprit);
   if (p.data != p.small) free(p.data);
   free(p.ports);
   if (p.code == UV_EINVAL)
@@ -380,67 +401,95 @@ int lg_pack(lua_State *L, const struct lg *G, int first, int n,
 
 /* --- reading --- */
 
+/* Messages were written here, but the host may have changed their bytes. So
+ * each step checks that as many bytes are left: a broken message is an error or
+ * other values, and nothing worse. */
 struct reader {
-  const char *at;
+  const char *at, *end;
   const struct green_message *m;
+  int depth, broken;
 };
 
-static void get(struct reader *r, void *data, size_t size) {
+static void breaks(lua_State *L, struct reader *r) {
+  r->broken = 1;
+  luaL_error(L, "the message is broken");
+}
+
+static void need(lua_State *L, struct reader *r, size_t size) {
+  if (unlikely((size_t)(r->end - r->at) < size)) breaks(L, r);
+}
+
+static void get(lua_State *L, struct reader *r, void *data, size_t size) {
+  need(L, r, size);
   memcpy(data, r->at, size);
   r->at += size;
+}
+
+static unsigned char get_byte(lua_State *L, struct reader *r) {
+  need(L, r, 1);
+  return (unsigned char)*r->at++;
 }
 
 static void get_value(lua_State *L, struct reader *r);
 
 static void get_string(lua_State *L, struct reader *r, size_t length) {
+  need(L, r, length);
   lua_pushlstring(L, r->at, length);
   r->at += length;
 }
 
 static void get_long(lua_State *L, struct reader *r) {
   size_t length;
-  get(r, &length, sizeof length);
+  get(L, r, &length, sizeof length);
   get_string(L, r, length);
 }
 
 static void get_integer(lua_State *L, struct reader *r) {
   lua_Integer i;
-  get(r, &i, sizeof i);
+  get(L, r, &i, sizeof i);
   lua_pushinteger(L, i);
 }
 
 static void get_float(lua_State *L, struct reader *r) {
   lua_Number n;
-  get(r, &n, sizeof n);
+  get(L, r, &n, sizeof n);
   lua_pushnumber(L, n);
 }
 
 static void get_pointer(lua_State *L, struct reader *r) {
   void *pointer;
-  get(r, &pointer, sizeof pointer);
+  get(L, r, &pointer, sizeof pointer);
   lua_pushlightuserdata(L, pointer);
 }
 
 static void get_port(lua_State *L, struct reader *r) {
+  struct green_port *port;
   uint32_t i;
-  get(r, &i, sizeof i);
-  lg_push_port(L, green_message_port(r->m, i));
+  get(L, r, &i, sizeof i);
+  if (!(port = green_message_port(r->m, i))) breaks(L, r);
+  lg_push_port(L, port);
 }
 
-static int at_most(uint32_t n) {
+/* Each field takes a byte at least, so no count makes a larger table. */
+static int at_most(const struct reader *r, uint32_t n) {
+  size_t left = (size_t)(r->end - r->at);
+  if (n > left) n = (uint32_t)left;
   return n < INT_MAX ? (int)n : INT_MAX;
 }
 
-static void get_table(lua_State *L, struct reader *r) {
-  uint32_t counts[2];
+/* Lua raises an error of its own for these. */
+static int may_be_key(lua_State *L, int at) {
+  if (lua_type(L, at) == LUA_TNUMBER) return lua_rawequal(L, at, at); /* NaN */
+  return !lua_isnil(L, at);
+}
+
+static void get_fields(lua_State *L, struct reader *r) {
   lua_Integer i = 0;
-  get(r, counts, sizeof counts);
-  luaL_checkstack(L, 6, "too many tables in one another");
-  lua_createtable(L, at_most(counts[0]), at_most(counts[1]));
-  while (*r->at != END) {
+  for (need(L, r, 1); *r->at != END; need(L, r, 1)) {
     if (*r->at == KEY) {
       r->at++;
       get_value(L, r);
+      if (unlikely(!may_be_key(L, -1))) breaks(L, r);
       get_value(L, r);
       lua_rawset(L, -3);
     } else {
@@ -449,41 +498,64 @@ static void get_table(lua_State *L, struct reader *r) {
     }
   }
   r->at++;
-  assert(i == (lua_Integer)counts[0]);
+}
+
+static void get_table(lua_State *L, struct reader *r) {
+  uint32_t counts[2];
+  get(L, r, counts, sizeof counts);
+  luaL_checkstack(L, 6, "too many tables in one another");
+  if (++r->depth > MOST_DEEP) breaks(L, r);
+  lua_createtable(L, at_most(r, counts[0]), at_most(r, counts[1]));
+  get_fields(L, r);
+  r->depth--;
 }
 
 static void get_value(lua_State *L, struct reader *r) {
-  enum tag tag = (enum tag) * r->at++;
+  unsigned char tag = get_byte(L, r);
   switch (tag) {
     case NIL: lua_pushnil(L); break;
     case FALSE_:
     case TRUE_: lua_pushboolean(L, tag == TRUE_); break;
     case INTEGER: get_integer(L, r); break;
     case FLOAT: get_float(L, r); break;
-    case SHORT: get_string(L, r, (unsigned char)*r->at++); break;
+    case SHORT: get_string(L, r, get_byte(L, r)); break;
     case LONG: get_long(L, r); break;
     case TABLE: get_table(L, r); break;
     case PORT: get_port(L, r); break;
     case POINTER: get_pointer(L, r); break;
-    case KEY:
-    case END: assert(!"a value was written");
+    default: breaks(L, r);
   }
 }
 
-int lg_unpack(lua_State *L, const struct green_message *m) {
-  struct reader r = {green_message_data((struct green_message *)m), m};
-  size_t size = green_message_size(m);
+static int read_all(lua_State *L, struct reader *r) {
   uint32_t i, n;
-  if (!green_message_packed(m)) {
-    lua_pushlstring(L, r.at, size);
-    return 1;
-  }
-  assert(green_message_packed(m) == PACKED);
-  get(&r, &n, sizeof n);
+  assert(green_message_packed(r->m) == PACKED);
+  get(L, r, &n, sizeof n);
+  if (n > MOST_VALUES) breaks(L, r);
   luaL_checkstack(L, (int)n + 6, "too many values");
-  for (i = 0; i < n; i++) get_value(L, &r);
-  assert(r.at == (const char *)green_message_data((void *)m) + size);
+  for (i = 0; i < n; i++) get_value(L, r);
+  if (r->at != r->end) breaks(L, r);
   return (int)n;
+}
+
+/* (reader) */
+static int unpack(lua_State *L) {
+  struct reader *r = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  if (green_message_packed(r->m)) return read_all(L, r);
+  lua_pushlstring(L, r->at, (size_t)(r->end - r->at));
+  return 1;
+}
+
+int lg_unpack(lua_State *L, const struct green_message *m) {
+  const char *data = green_message_data((struct green_message *)m);
+  struct reader r = {data, data + green_message_size(m), m, 0, 0};
+  int top = lua_gettop(L);
+  lua_pushcfunction(L, unpack);
+  lua_pushlightuserdata(L, &r);
+  if (likely(lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK))
+    return lua_gettop(L) - top;
+  return r.broken ? UV_EINVAL : UV_ENOMEM;
 }
 
 /* --- for hosts --- */
@@ -494,22 +566,12 @@ int green_lua_pack(lua_State *L, int first, int n, struct green_message **m) {
   return lg_pack(L, lg_find(L), lua_absindex(L, first), n, m, &culprit);
 }
 
-/* (message) */
-static int unpack(lua_State *L) {
-  const struct green_message *m = lua_touserdata(L, 1);
-  lua_settop(L, 0);
-  return lg_unpack(L, m);
-}
-
 int green_lua_unpack(lua_State *L, struct green_message *m) {
-  int top = lua_gettop(L);
+  int n;
   if (!lua_checkstack(L, 4)) return UV_ENOMEM;
-  lua_pushcfunction(L, unpack);
-  lua_pushlightuserdata(L, m);
-  if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) {
-    lua_settop(L, top);
-    return UV_ENOMEM;
-  }
-  green_message_free(m);
-  return lua_gettop(L) - top;
+  if ((n = lg_unpack(L, m)) < 0)
+    lua_pop(L, 1);
+  else
+    green_message_free(m);
+  return n;
 }

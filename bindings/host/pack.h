@@ -15,9 +15,10 @@
 int lg_pack(lua_State *L, const struct lg *G, int first, int n,
             struct green_message **m, int *culprit);
 
-/* Pushes the values, or the bytes as a string; returns how many there are. The
- * message stays the caller's. May raise: if only memory is short, protected
- * calls of it return LUA_ERRMEM. */
+/* Pushes the values, or the bytes as a string; returns how many there are. Or
+ * UV_ENOMEM; or UV_EINVAL, the bytes are not those that were packed: and pushes
+ * the error. The message stays the caller's. Never raises; needs two places on
+ * the stack. */
 int lg_unpack(lua_State *L, const struct green_message *m);
 
 #endif

@@ -175,24 +175,18 @@ static int put_link(struct lg *G, void *object, struct green_node *node,
 
 /* --- receiving --- */
 
-/* (message): its values. */
-static int unpack(lua_State *L) {
-  const struct green_message *m = lua_touserdata(L, 1);
-  lua_settop(L, 0);
-  return lg_unpack(L, m);
-}
-
-/* There is no memory: the message stays for the next receiver, unless it would
- * never fit, and nobody would ever get those behind it. */
+/* The message stays for the next receiver, but for one that nobody would ever
+ * get, nor those behind it. Raises the error on top. */
 static int cannot_push(lua_State *L, struct lg_port *p,
-                       struct green_message *m) {
+                       struct green_message *m, int code) {
   const struct lg_budget *b = p->object.G->budget;
   size_t size = green_message_size(m);
-  if (!b || size < b->memory) {
+  int is_too_large = b && size >= b->memory;
+  if (code == UV_ENOMEM && !is_too_large)
     green_port_put_back(hub_of(p), p->port, m);
-    return lua_error(L);
-  }
-  green_message_free(m);
+  else
+    green_message_free(m);
+  if (!is_too_large) return lua_error(L);
   return luaL_error(L,
                     "a message of %I bytes was dropped: the state may not "
                     "have so many",
@@ -201,13 +195,10 @@ static int cannot_push(lua_State *L, struct lg_port *p,
 
 static int push_message(lua_State *L, struct lg_port *p,
                         struct green_message *m) {
-  int top = lua_gettop(L);
-  lua_pushcfunction(L, unpack);
-  lua_pushlightuserdata(L, m);
-  if (unlikely(lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK))
-    return cannot_push(L, p, m);
+  int n = lg_unpack(L, m);
+  if (unlikely(n < 0)) return cannot_push(L, p, m, n);
   green_message_free(m);
-  return lua_gettop(L) - top;
+  return n;
 }
 
 static int get_attempt(lua_State *L, struct lg *G, void *object, int at) {

@@ -32,6 +32,7 @@ static int push_text(lua_State *L) {
       lua_tostring(L, 1); /* turns this copy into a string */
       break;
     case LUA_TSTRING: break;
+    case LUA_TNONE: lua_pushliteral(L, "nothing"); break;
     case LUA_TNIL: lua_pushliteral(L, "nil"); break;
     case LUA_TBOOLEAN:
       lua_pushstring(L, lua_toboolean(L, 1) ? "true" : "false");
@@ -44,14 +45,15 @@ static int push_text(lua_State *L) {
 const char *green_lua_text(lua_State *L, int index) {
   static const char FAILED[] = "(there was no memory for its text)";
   const char *text;
+  int n = index && !lua_isnone(L, index); /* a script may return nothing */
   index = lua_absindex(L, index);
   if (!lua_checkstack(L, 3)) {
     lua_pushnil(L);
     return FAILED;
   }
   lua_pushcfunction(L, push_text);
-  lua_pushvalue(L, index);
-  text = lua_pcall(L, 1, 1, 0) == LUA_OK ? lua_tostring(L, -1) : NULL;
+  if (n) lua_pushvalue(L, index);
+  text = lua_pcall(L, n, 1, 0) == LUA_OK ? lua_tostring(L, -1) : NULL;
   if (text) return text;
   lua_pop(L, 1);
   lua_pushnil(L);

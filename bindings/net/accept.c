@@ -8,46 +8,19 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* accept4 */
-#endif
 #include <poll.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/counts.h"
 
 static const struct lg_op accept_op;
-
-/* Errors of the listener itself, which last. All others are those of a
- * connection that broke before it was accepted (Linux hands out any error of
- * the network so, and a firewall's EPERM), or a lack that may pass. */
-static int lasts(int error) {
-  return error == EBADF || error == EINVAL || error == ENOTSOCK ||
-         error == EFAULT || error == ENOSYS;
-}
-
-static int is_lack(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-         error == ENOMEM;
-}
-
-/* So many broken connections in a row are passed over; an error that goes on
- * longer, that of a network that is down, is the caller's. */
-enum { BROKEN = 128 };
-
-static int accept_next(int fd) {
-  int r, tries = 0;
-  do r = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  while (r < 0 && (errno == EINTR || (errno != EAGAIN && !lasts(errno) &&
-                                      !is_lack(errno) && ++tries < BROKEN)));
-  return r < 0 ? -errno : r;
-}
 
 /* The kernel looks for a free descriptor before it looks for a connection:
  * without the second, the lack of the first is no error. */
 static int accept_one(int fd) {
   struct pollfd p = {fd, POLLIN, 0};
-  int r = accept_next(fd);
+  int r = green_accept_next(fd);
   if ((r == -EMFILE || r == -ENFILE) && poll(&p, 1, 0) == 0) return -EAGAIN;
   return r;
 }
@@ -87,7 +60,7 @@ static int fetch_one(lua_State *L, struct lg_socket *s) {
 }
 
 static int accept_fails(lua_State *L, struct lg_socket *s, int code) {
-  s->lasting = (uint8_t)lasts(-code);
+  s->lasting = (uint8_t)green_accept_lasts(-code);
   return lg_fail_text(L, lg_wait_error(s, code));
 }
 
@@ -116,6 +89,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
   c->fd = s->pending;
   lg_socket_count(c, 1);
   c->lingers = s->lingers; /* the kernel hands it on */
+  c->resets = s->resets;
   if (!s->kind->luasocket) c->max_line = s->head.G->net->max_client_line;
   s->pending = -1;
   lg_socket_become(L, -1, LG_CLIENT);

@@ -16,6 +16,12 @@
 
 /* --- from Lua --- */
 
+int lg_check_family(lua_State *L, int index) {
+  static const char *const names[] = {"any", "inet", "inet4", "inet6", NULL};
+  static const int families[] = {0, AF_INET, AF_INET, AF_INET6};
+  return families[luaL_checkoption(L, index, "any", names)];
+}
+
 /* C ends a string at its first zero byte: the rest of Lua's string must not be
  * passed over, or a program that has checked a name connects to another one. */
 static int has_zero(const char *s, size_t n) {
@@ -56,11 +62,16 @@ static int is_port(const char *s, size_t n) {
   return strspn(s, "0123456789") == n && number <= 65535;
 }
 
-const char *lg_inet_address(lua_State *L, int index, const char **host,
-                            const char **port) {
+/* To LuaSocket's objects, no text is port 0. */
+const char *lg_inet_address(lua_State *L, int index, const struct lg_socket *s,
+                            const char **host, const char **port) {
   size_t host_size, port_size;
   *host = luaL_checklstring(L, index, &host_size);
   *port = luaL_checklstring(L, index + 1, &port_size);
+  if (port_size == 0 && s->kind->luasocket) {
+    *port = "0";
+    port_size = 1;
+  }
   if (!is_name(*host, host_size)) return lg_lookup_error(UV_EAI_NONAME);
   if (!is_port(*port, port_size)) return lg_lookup_error(UV_EAI_SERVICE);
   return NULL;
@@ -76,7 +87,7 @@ static char *put_byte(char *to, unsigned n) {
   return to;
 }
 
-/* Each datagram has one, and inet_ntop() goes through printf. */
+/* Each datagram has an address, and inet_ntop() is slow: it uses printf. */
 static int push_inet4(lua_State *L, const struct sockaddr_in *a) {
   char text[INET_ADDRSTRLEN], *end = text;
   uint32_t address = ntohl(a->sin_addr.s_addr);

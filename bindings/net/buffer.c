@@ -148,20 +148,21 @@ int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
 
 /* --- giving back --- */
 
-/* The bytes lie behind n free ones, in a buffer of the socket's own: 0, no
- * memory. */
+/* The bytes lie behind n free ones at least, in a buffer of the socket's own:
+ * 0, no memory. As many more are free as there are bytes, or a parser that
+ * gives back one after the other would copy all of them each time. */
 static int open_front(struct lg_socket *s, size_t n) {
   struct lg_net *net = s->head.G->net;
-  size_t have = lg_buffered(s), room = n + have;
+  size_t have = lg_buffered(s), front = n + have, room = front + have;
   char *own = resize(s, NULL, 0, room);
   if (!own) return 0;
-  if (have) memcpy(own + n, s->buffer + s->at, have);
+  if (have) memcpy(own + front, s->buffer + s->at, have);
   if (net->holder == s)
     net->holder = NULL;
   else if (s->buffer)
     resize(s, s->buffer, s->room, 0);
   s->buffer = own;
-  s->at = n;
+  s->at = front;
   s->end = s->room = room;
   return 1;
 }

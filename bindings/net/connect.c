@@ -12,7 +12,8 @@
 #include <string.h>
 
 #include "net/lookup.h"
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/interrupt.h"
 
 /* --- looking up --- */
@@ -22,6 +23,7 @@ static const char *look_up(lua_State *L, struct lg_socket *s, const char *host,
                            struct addrinfo **list) {
   struct lg_query q = {
       .what = flags & AI_PASSIVE ? "bind" : "connect",
+      .socket = s,
       .host = host,
       .port = port,
       .family = s->family,
@@ -223,10 +225,11 @@ int lg_socket_connect(lua_State *L) {
   uint64_t deadline = lg_socket_deadline(s), by;
   const char *host, *port, *why = NULL;
   int r;
+  if (s->kind->local && s->kind->luasocket) lg_socket(L, LG_MASTER);
   if (s->kind->local)
     luaL_checkstring(L, 2);
   else
-    why = lg_inet_address(L, 2, &host, &port);
+    why = lg_inet_address(L, 2, s, &host, &port);
   if (!s->polls) {
     r = lg_enter(L, G, &connect_op);
     if (r >= 0) return r;
@@ -245,15 +248,13 @@ static const struct lg_op connect_from_op = {
     {"socket:connect", NULL, NULL}, lg_socket_connect_from, NULL, NULL};
 
 /* connect_from(sock, host, port, family, address...): the same for a socket
- * without a descriptor, of addresses of that family, "any" or not, from these
- * numbers, one of each family. */
+ * without a descriptor. It takes only addresses of `family`, unless that is
+ * "any", and binds to the numeric address of their family, if there is one. */
 int lg_socket_connect_from(lua_State *L) {
-  static const char *const names[] = {"any", "inet", "inet4", "inet6", NULL};
-  static const int families[] = {0, AF_INET, AF_INET, AF_INET6};
   struct lg_socket *s = lg_socket_awake(L, LG_MASTER);
   uint64_t deadline = lg_socket_deadline(s);
-  const char *host, *port, *why = lg_inet_address(L, 2, &host, &port);
-  int family = families[luaL_checkoption(L, 4, "any", names)], r;
+  const char *host, *port, *why = lg_inet_address(L, 2, s, &host, &port);
+  int family = lg_check_family(L, 4), r;
   if (why) return lg_fail_text(L, why);
   if (!s->polls) {
     r = lg_enter(L, s->head.G, &connect_from_op);
@@ -295,13 +296,22 @@ static int bind_unix(lua_State *L, struct lg_socket *s) {
   return bound(L, s, r);
 }
 
+static const struct lg_op bind_op = {
+    {"socket:bind", NULL, NULL}, lg_socket_bind, NULL, NULL};
+
 int lg_socket_bind(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_MASTER);
   const char *host, *port, *why;
   struct addrinfo *list;
   int r;
   if (s->kind->local) return bind_unix(L, s);
-  if ((why = lg_inet_address(L, 2, &host, &port))) return lg_fail_text(L, why);
+  if ((why = lg_inet_address(L, 2, s, &host, &port)))
+    return lg_fail_text(L, why);
+  /* It binds to a number at once, as listen() needs it of what it found. */
+  if (!s->polls && !lg_is_numeric(s->head.G, host)) {
+    r = lg_enter(L, s->head.G, &bind_op);
+    if (r >= 0) return r;
+  }
   if (!strcmp(host, "*")) host = NULL;
   s->closed = 0;
   why = lg_look_up(L, s, host, port, AI_PASSIVE, lg_socket_deadline(s), &list);

@@ -19,6 +19,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "net/calls.h"
 #include "net/copy.h"
 
 static const struct lg_op read_op, write_op, turn_op;
@@ -40,22 +41,15 @@ static int ends(lua_State *L, struct lg *G, struct lg_socket *to) {
   return lg_copy_ends(L);
 }
 
-static int fails(lua_State *L, struct lg *G, struct lg_socket *to, int side,
-                 const char *why) {
-  if (to) lg_write_end(G, to);
-  return lg_copy_fails(L, side, why);
-}
-
 /* --- writing --- */
 
 /* Writes some of what is buffered: > 0; -1: there are results in *results. The
  * turn is ours. */
-static int write_piece(lua_State *L, struct lg *G, struct lg_socket *from,
+static int write_piece(lua_State *L, struct lg_socket *from,
                        struct lg_socket *to, int *results) {
   size_t have = lg_buffered(from), left = lg_copy_left(L);
   ssize_t n =
       lg_write_some(to, from->buffer + from->at, have < left ? have : left);
-  int r;
   if (likely(n > 0)) {
     to->sent += (uint64_t)n;
     lg_copy_more(L, (size_t)n);
@@ -65,13 +59,10 @@ static int write_piece(lua_State *L, struct lg *G, struct lg_socket *from,
   if (n == 0 && !lg_layer_held(to)) return 1; /* what a layer held is sent */
   if (n < 0 && n != -EAGAIN) {
     lg_socket_failed(to, (int)-n);
-    *results = fails(L, G, to, LG_COPY_TO, lg_socket_error(to, (int)-n));
-  } else if (to->polls) {
-    *results = fails(L, G, to, LG_COPY_TO, "timeout");
-  } else {
-    r = lg_write_wait(L, G, to, &write_op, lg_copy_deadline(L, to));
     *results =
-        likely(r >= 0) ? r : fails(L, G, to, LG_COPY_TO, lg_wait_error(to, r));
+        lg_copy_fails_in_turn(L, to, LG_COPY_TO, lg_socket_error(to, (int)-n));
+  } else {
+    *results = lg_copy_wait_room(L, to, &write_op);
   }
   return -1;
 }
@@ -80,25 +71,17 @@ static int write_piece(lua_State *L, struct lg *G, struct lg_socket *from,
 static int write_all(lua_State *L, struct lg *G, struct lg_socket *from,
                      struct lg_socket *to, int *results) {
   const char *why;
-  int r;
   if (!to) return lg_copy_write_file(L, from, results);
   while ((lg_buffered(from) && lg_copy_left(L)) || lg_layer_held(to)) {
     if (unlikely(to->fd >= 0 && !lg_write_try(G, to))) {
-      if (to->polls) {
-        *results = lg_copy_fails(L, LG_COPY_TO, "timeout");
-      } else {
-        r = lg_write_turn(L, G, to, &turn_op, lg_copy_deadline(L, to));
-        *results = likely(r >= 0)
-                       ? r
-                       : lg_copy_fails(L, LG_COPY_TO, lg_wait_error(to, r));
-      }
+      *results = lg_copy_wait_turn(L, to, &turn_op);
       return -1;
     }
     if (unlikely((why = lg_copy_cannot_write(L, to)))) {
-      *results = fails(L, G, to, LG_COPY_TO, why);
+      *results = lg_copy_fails_in_turn(L, to, LG_COPY_TO, why);
       return -1;
     }
-    if (write_piece(L, G, from, to, results) < 0) return -1;
+    if (write_piece(L, from, to, results) < 0) return -1;
   }
   lg_write_end(G, to);
   return 0;
@@ -129,20 +112,23 @@ static int go(lua_State *L, struct lg *G) {
   for (rounds = 0;; rounds++) {
     if (write_all(L, G, from, to, &results) < 0) return results;
     if (!lg_copy_left(L)) return ends(L, G, to);
-    if (from->fd < 0) return fails(L, G, to, LG_COPY_FROM, "closed");
+    if (from->fd < 0)
+      return lg_copy_fails_in_turn(L, to, LG_COPY_FROM, "closed");
     got = rounds == GREEDY && lg_read_may_wait(from) ? -EAGAIN : fill(L, from);
     if (likely(got > 0)) continue;
     if (got == 0) return ends(L, G, to);
     if (got != -EAGAIN)
-      return fails(L, G, to, LG_COPY_FROM, lg_socket_error(from, (int)-got));
+      return lg_copy_fails_in_turn(L, to, LG_COPY_FROM,
+                                   lg_socket_error(from, (int)-got));
     if (!lg_read_may_wait(from))
-      return fails(L, G, to, LG_COPY_FROM, "timeout");
+      return lg_copy_fails_in_turn(L, to, LG_COPY_FROM, "timeout");
     break;
   }
   results = lg_read_wait(L, G, from, &read_op);
   return likely(results >= 0)
              ? results
-             : fails(L, G, to, LG_COPY_FROM, lg_wait_error(from, results));
+             : lg_copy_fails_in_turn(L, to, LG_COPY_FROM,
+                                     lg_wait_error(from, results));
 }
 
 static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
@@ -189,21 +175,17 @@ static int start(lua_State *L) {
 static int read_woken(lua_State *L, struct lg *G, int reason) {
   lg_read_woken(L, reason);
   if (reason != GREEN_CLOSED) return go(L, G);
-  return fails(L, G, destination(L), LG_COPY_FROM, "closed");
+  return lg_copy_fails_in_turn(L, destination(L), LG_COPY_FROM, "closed");
 }
 
 static int write_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
-  if (likely(reason == GREEN_WOKEN)) return go(L, G);
-  if (reason == GREEN_CLOSED) lg_socket_lost(to);
-  return fails(L, G, to, LG_COPY_TO,
-               reason == GREEN_CLOSED ? "closed" : "timeout");
+  int results = lg_copy_has_room(L, reason);
+  return likely(results < 0) ? go(L, G) : results;
 }
 
 static int turn_woken(lua_State *L, struct lg *G, int reason) {
-  if (likely(reason == GREEN_WOKEN)) return go(L, G);
-  return lg_copy_fails(L, LG_COPY_TO,
-                       reason == GREEN_CLOSED ? "closed" : "timeout");
+  int results = lg_copy_has_turn(L, reason);
+  return likely(results < 0) ? go(L, G) : results;
 }
 
 static const struct lg_op read_op = {

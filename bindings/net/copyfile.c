@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/calls.h"
 #include "net/copy.h"
 
 static const struct lg_op write_op, turn_op;
@@ -106,21 +107,6 @@ static ssize_t send_piece(lua_State *L, struct lg_socket *to, FILE *f,
 
 /* --- the call --- */
 
-static int fails(lua_State *L, struct lg *G, struct lg_socket *to, int side,
-                 const char *why) {
-  lg_write_end(G, to);
-  return lg_copy_fails(L, side, why);
-}
-
-/* Waits for room, or only lets the others have a turn. */
-static int waits(lua_State *L, struct lg *G, struct lg_socket *to) {
-  int r;
-  if (to->polls) return fails(L, G, to, LG_COPY_TO, "timeout");
-  r = lg_write_wait(L, G, to, &write_op, lg_copy_deadline(L, to));
-  return likely(r >= 0) ? r
-                        : fails(L, G, to, LG_COPY_TO, lg_wait_error(to, r));
-}
-
 /* The turn is ours. */
 static int go(lua_State *L, struct lg *G) {
   struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
@@ -130,16 +116,20 @@ static int go(lua_State *L, struct lg *G) {
     const char *why = lg_copy_cannot_write(L, to);
     off_t at = f ? ftello(f) : -1;
     ssize_t n;
-    if (why) return fails(L, G, to, LG_COPY_TO, why);
+    if (why) return lg_copy_fails_in_turn(L, to, LG_COPY_TO, why);
     if (at < 0)
-      return fails(L, G, to, LG_COPY_FROM, f ? strerror(errno) : "closed");
-    if (rounds == GREEDY && !to->polls) return waits(L, G, to);
+      return lg_copy_fails_in_turn(L, to, LG_COPY_FROM,
+                                   f ? strerror(errno) : "closed");
+    /* There is room, perhaps: then this wait only lets the others run. */
+    if (rounds == GREEDY && !to->polls)
+      return lg_copy_wait_room(L, to, &write_op);
     n = lg_copy_left(L) ? send_piece(L, to, f, at, lg_copy_left(L)) : 0;
     if (n == 0 && lg_layer_held(to)) n = lg_write_some(to, "", 0);
     if (n == 0) break;
-    if (n == -EAGAIN) return waits(L, G, to);
+    if (n == -EAGAIN) return lg_copy_wait_room(L, to, &write_op);
     if (n < 0)
-      return fails(L, G, to, LG_COPY_TO, lg_socket_error(to, (int)-n));
+      return lg_copy_fails_in_turn(L, to, LG_COPY_TO,
+                                   lg_socket_error(to, (int)-n));
     to->sent += (uint64_t)n;
     lg_copy_more(L, (size_t)n);
     fseeko(f, at + n, SEEK_SET);
@@ -150,13 +140,9 @@ static int go(lua_State *L, struct lg *G) {
 
 static int begin(lua_State *L, struct lg *G) {
   struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
-  int r;
   if (to->fd < 0) return lg_copy_fails(L, LG_COPY_TO, "closed");
   if (likely(lg_write_try(G, to))) return go(L, G);
-  if (to->polls) return lg_copy_fails(L, LG_COPY_TO, "timeout");
-  r = lg_write_turn(L, G, to, &turn_op, lg_copy_deadline(L, to));
-  return likely(r >= 0) ? r
-                        : lg_copy_fails(L, LG_COPY_TO, lg_wait_error(to, r));
+  return lg_copy_wait_turn(L, to, &turn_op);
 }
 
 static int not_open(lua_State *L, struct lg_socket *s, const char *why) {
@@ -183,17 +169,13 @@ int lg_copy_from_file(lua_State *L) {
 }
 
 static int write_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
-  if (likely(reason == GREEN_WOKEN)) return go(L, G);
-  if (reason == GREEN_CLOSED) lg_socket_lost(to);
-  return fails(L, G, to, LG_COPY_TO,
-               reason == GREEN_CLOSED ? "closed" : "timeout");
+  int results = lg_copy_has_room(L, reason);
+  return likely(results < 0) ? go(L, G) : results;
 }
 
 static int turn_woken(lua_State *L, struct lg *G, int reason) {
-  if (likely(reason == GREEN_WOKEN)) return go(L, G);
-  return lg_copy_fails(L, LG_COPY_TO,
-                       reason == GREEN_CLOSED ? "closed" : "timeout");
+  int results = lg_copy_has_turn(L, reason);
+  return likely(results < 0) ? go(L, G) : results;
 }
 
 static const struct lg_op write_op = {

@@ -1,7 +1,7 @@
 /* copying.c - the progress of a copy, on the Lua stack, where it outlasts
- * waits; and its end.
+ * waits; its end; and its waits for a connection that it writes to.
  *
- * Never switches.
+ * On green threads; with a limit of 0 nothing waits, and all may run anywhere.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -35,7 +35,14 @@ int lg_copy_fails(lua_State *L, int side, const char *why) {
   return 4;
 }
 
-uint64_t lg_copy_deadline(lua_State *L, const struct lg_socket *to) {
+int lg_copy_fails_in_turn(lua_State *L, struct lg_socket *to, int side,
+                          const char *why) {
+  if (to) lg_write_end(to->head.G, to);
+  return lg_copy_fails(L, side, why);
+}
+
+/* When a wait for the destination must end. */
+static uint64_t deadline(lua_State *L, const struct lg_socket *to) {
   return lg_earlier(lg_end_of(to->block),
                     (uint64_t)lua_tointeger(L, LG_COPY_END));
 }
@@ -45,6 +52,40 @@ const char *lg_copy_cannot_write(lua_State *L, const struct lg_socket *to) {
   if (likely(!to->sending || !to->done)) return NULL;
   return lua_pushfstring(L, "send was cut after %I bytes",
                          (lua_Integer)to->done);
+}
+
+int lg_copy_wait_turn(lua_State *L, struct lg_socket *to,
+                      const struct lg_op *op) {
+  int r;
+  if (to->polls) return lg_copy_fails(L, LG_COPY_TO, "timeout");
+  r = lg_write_turn(L, to->head.G, to, op, deadline(L, to));
+  return likely(r >= 0) ? r
+                        : lg_copy_fails(L, LG_COPY_TO, lg_wait_error(to, r));
+}
+
+int lg_copy_wait_room(lua_State *L, struct lg_socket *to,
+                      const struct lg_op *op) {
+  const char *why = "timeout";
+  if (!to->polls) {
+    int r = lg_write_wait(L, to->head.G, to, op, deadline(L, to));
+    if (likely(r >= 0)) return r;
+    why = lg_wait_error(to, r);
+  }
+  return lg_copy_fails_in_turn(L, to, LG_COPY_TO, why);
+}
+
+int lg_copy_has_turn(lua_State *L, int reason) {
+  if (likely(reason == GREEN_WOKEN)) return -1;
+  return lg_copy_fails(L, LG_COPY_TO,
+                       reason == GREEN_CLOSED ? "closed" : "timeout");
+}
+
+int lg_copy_has_room(lua_State *L, int reason) {
+  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
+  if (likely(reason == GREEN_WOKEN)) return -1;
+  if (reason == GREEN_CLOSED) lg_socket_lost(to);
+  return lg_copy_fails_in_turn(L, to, LG_COPY_TO,
+                               reason == GREEN_CLOSED ? "closed" : "timeout");
 }
 
 /* Bytes that were not written stay with the source: that stream is whole. */

@@ -7,7 +7,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "net/socket.h"
+#include "net/calls.h"
 
 #define DATAGRAM(prefix)                         \
   .name = prefix, .datagram = 1,                 \
@@ -81,36 +81,21 @@ static int l_open_luasocket_datagrams(lua_State *L) {
 
 /* --- functions --- */
 
-static int new_udp(lua_State *L, const struct lg_socket_kind *kind) {
-  static const char *const names[] = {"any", "inet", "inet4", "inet6", NULL};
-  static const int families[] = {0, AF_INET, AF_INET, AF_INET6};
-  int family = families[luaL_checkoption(L, 1, "any", names)];
-  struct lg_socket *s = lg_socket_new(L, lg_get(L), kind);
-  int r = family ? lg_socket_need_fd(L, s, family, 0) : 0;
-  return r ? lg_socket_fail(L, s, r) : 1;
-}
-
 /* udp([family]): without one, what comes first chooses it. */
 static int l_udp(lua_State *L) {
-  return new_udp(L, &udp);
+  return lg_socket_make(L, &udp, lg_check_family(L, 1));
 }
 
 static int l_luasocket_udp(lua_State *L) {
-  return new_udp(L, &their_udp);
-}
-
-static int new_unix(lua_State *L, const struct lg_socket_kind *kind) {
-  struct lg_socket *s = lg_socket_new(L, lg_get(L), kind);
-  int r = lg_socket_need_fd(L, s, AF_UNIX, 0);
-  return r ? lg_socket_fail(L, s, r) : 1;
+  return lg_socket_make(L, &their_udp, lg_check_family(L, 1));
 }
 
 static int l_unix_datagram(lua_State *L) {
-  return new_unix(L, &unixdgram);
+  return lg_socket_make(L, &unixdgram, AF_UNIX);
 }
 
 static int l_luasocket_unix_datagram(lua_State *L) {
-  return new_unix(L, &their_unixdgram);
+  return lg_socket_make(L, &their_unixdgram, AF_UNIX);
 }
 
 void lg_open_datagram(lua_State *L) {

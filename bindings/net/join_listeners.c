@@ -6,7 +6,7 @@
  */
 #include <sys/epoll.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
 #include "runtime/counts.h"
 
 /* Item i of the list at index 1, a listener; raises if it is something else. */

@@ -16,7 +16,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/interrupt.h"
 #include "runtime/park.h"
 
@@ -26,6 +27,7 @@ static const char ASK[] = "ask";
 /* --- asking the core --- */
 
 static const char *why_not(int code) {
+  if (code == UV_EBADF) return "closed"; /* the socket that asked */
   return code < 0 ? lg_lookup_error(code) : NULL;
 }
 
@@ -38,6 +40,25 @@ static struct addrinfo hints_of(const struct lg_query *q) {
   return hints;
 }
 
+/* Did something strike the thread? That is raised, whatever else happened. */
+static int is_strike(int code) {
+  return code == UV_ECANCELED || code == UV_EINTR || code == GREEN_ETHROWN ||
+         code == GREEN_EDEADLK;
+}
+
+/* It waits, with its C stack kept. */
+static int await_system(struct lg *G, const struct lg_query *q,
+                        const struct addrinfo *hints, struct addrinfo **list) {
+  struct lg_looker me;
+  int r;
+  lg_look_begin(&me, q->socket);
+  r = green_getaddrinfo(G->hub, q->host, q->port, hints, q->deadline, list);
+  if (!lg_look_end(&me)) return r;
+  green_freeaddrinfo(*list);
+  *list = NULL;
+  return is_strike(r) ? r : UV_EBADF;
+}
+
 /* A question that needs no waiting needs no permission to wait. */
 static int ask_system(lua_State *L, struct lg *G, const struct lg_query *q,
                       struct addrinfo **list) {
@@ -46,9 +67,8 @@ static int ask_system(lua_State *L, struct lg *G, const struct lg_query *q,
   if (r != UV_ETIMEDOUT && r != UV_EPERM) return r;
   if (!q->deadline) return UV_ETIMEDOUT;
   lg_may_keep(L, G, q->what);
-  r = green_getaddrinfo(G->hub, q->host, q->port, &hints, q->deadline, list);
-  if (lg_socket_scarce(L, -r))
-    r = green_getaddrinfo(G->hub, q->host, q->port, &hints, q->deadline, list);
+  r = await_system(G, q, &hints, list);
+  if (lg_socket_scarce(L, -r)) r = await_system(G, q, &hints, list);
   lg_kept(G);
   if (r < 0) lg_raise_code(L, G, r, q->what);
   return r;
@@ -56,7 +76,7 @@ static int ask_system(lua_State *L, struct lg *G, const struct lg_query *q,
 
 /* --- asking the program's resolver --- */
 
-static int is_numeric(struct lg *G, const char *host) {
+int lg_is_numeric(struct lg *G, const char *host) {
   struct addrinfo hints, *list;
   memset(&hints, 0, sizeof hints);
   hints.ai_flags = AI_NUMERICHOST;
@@ -80,10 +100,32 @@ static int find_port(lua_State *L, struct lg *G, const struct lg_query *q,
   return 0;
 }
 
-/* Calls ask(name, family, seconds): 1 and a list of addresses on top of the
- * stack; or 0 and why there is none. */
-static int call_resolver(lua_State *L, const struct lg_query *q) {
-  luaL_checkstack(L, 8, "luagreen");
+/* The resolver may raise, so the looker is a variable to be closed. */
+static const char LOOKER[] = "luagreen.looker";
+
+static int looker_close(lua_State *L) {
+  lg_look_end(lg_self(L));
+  return 0;
+}
+
+/* Of a stack that was left behind. */
+static int looker_gc(lua_State *L) {
+  struct lg_looker *l = lg_collected(L);
+  if (l) lg_look_end(l);
+  return 0;
+}
+
+static struct lg_looker *push_looker(lua_State *L, const struct lg_query *q) {
+  struct lg_looker *l = lua_newuserdatauv(L, sizeof *l, 0);
+  lg_look_begin(l, NULL); /* until it is to be closed */
+  luaL_setmetatable(L, LOOKER);
+  lua_toclose(L, -1);
+  lg_look_begin(l, q->socket);
+  return l;
+}
+
+/* Calls ask(name, family, seconds): two values on top of the stack. */
+static void call_ask(lua_State *L, const struct lg_query *q) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, ASK);
   lua_pushstring(L, q->host);
   if (q->family && !(q->flags & AI_V4MAPPED))
@@ -98,6 +140,23 @@ static int call_resolver(lua_State *L, const struct lg_query *q) {
         L, q->deadline > now ? (lua_Number)(q->deadline - now) / 1e9 : 0);
   }
   lua_call(L, 3, 2);
+}
+
+/* 1 and a list of addresses on top of the stack; or 0 and why there is none. */
+static int call_resolver(lua_State *L, const struct lg_query *q) {
+  struct lg_looker *looker;
+  int at = lua_gettop(L) + 1, closed;
+  luaL_checkstack(L, 9, "luagreen");
+  looker = push_looker(L, q);
+  call_ask(L, q);
+  closed = lg_look_end(looker);
+  lua_closeslot(L, at);
+  lua_remove(L, at);
+  if (closed) {
+    lua_settop(L, at - 1);
+    lua_pushliteral(L, "closed");
+    return 0;
+  }
   if (lua_istable(L, -2)) {
     lua_pop(L, 1);
     return 1;
@@ -150,7 +209,7 @@ const char *lg_getaddrinfo(lua_State *L, struct lg *G,
                            const struct lg_query *q, struct addrinfo **list) {
   *list = NULL;
   if (!G->net->has_resolver || q->system || !q->host ||
-      q->flags & AI_NUMERICHOST || is_numeric(G, q->host))
+      q->flags & AI_NUMERICHOST || lg_is_numeric(G, q->host))
     return why_not(ask_system(L, G, q, list));
   if (q->deadline) {
     lg_may_keep(L, G, q->what);
@@ -181,8 +240,6 @@ const char *lg_getnameinfo(lua_State *L, struct lg *G, const char *what,
 
 /* --- the same for Lua --- */
 
-static const char *const families[] = {"any", "inet", "inet4", "inet6", NULL};
-static const int family_of[] = {0, AF_INET, AF_INET, AF_INET6};
 static const char *const types[] = {"stream", "dgram", "any", NULL};
 static const int type_of[] = {SOCK_STREAM, SOCK_DGRAM, 0};
 
@@ -194,8 +251,6 @@ static const char *name_of_type(int type) {
   }
 }
 
-/* Lists that are held while something of Lua's is made lie in a box, whose
- * finalizer frees them if that raises. */
 static const char BOX[] = "luagreen.addresses";
 
 static int box_gc(lua_State *L) {
@@ -206,14 +261,14 @@ static int box_gc(lua_State *L) {
   return 0;
 }
 
-static struct addrinfo **new_box(lua_State *L) {
+struct addrinfo **lg_new_addresses(lua_State *L) {
   struct addrinfo **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, BOX);
   return box;
 }
 
-static void push_number(lua_State *L, const struct addrinfo *a) {
+void lg_push_number(lua_State *L, const struct addrinfo *a) {
   char text[NI_MAXHOST] = "";
   if (a->ai_family == AF_INET)
     inet_ntop(AF_INET, &((struct sockaddr_in *)a->ai_addr)->sin_addr, text,
@@ -238,7 +293,7 @@ static void push_entry(lua_State *L, const struct addrinfo *a) {
   lua_createtable(L, 0, 4);
   lua_pushstring(L, a->ai_family == AF_INET6 ? "inet6" : "inet");
   lua_setfield(L, -2, "family");
-  push_number(L, a);
+  lg_push_number(L, a);
   lua_setfield(L, -2, "addr");
   lua_pushinteger(L, port_of(a));
   lua_setfield(L, -2, "port");
@@ -268,7 +323,7 @@ static int flags_of(const char *letters) {
 /* A box on top of the stack, with the list; or NULL, and nil and why not. */
 static struct addrinfo **fetch(lua_State *L, struct lg *G,
                                const struct lg_query *q) {
-  struct addrinfo **box = new_box(L);
+  struct addrinfo **box = lg_new_addresses(L);
   const char *why = NULL;
   if ((q->host && !*q->host) || (!q->host && !q->port))
     why = lg_lookup_error(UV_EAI_NONAME);
@@ -284,23 +339,39 @@ static void empty(struct addrinfo **box) {
   *box = NULL;
 }
 
+/* Numbers and answers that were kept need no wait, so a loop of such look-ups
+ * would hold the others up, past every limit and kill. */
+static int l_getaddrinfo(lua_State *L);
+static int l_resolve(lua_State *L);
+static int l_getnameinfo(lua_State *L);
+
+static const struct lg_op getaddrinfo_op = {
+    {"getaddrinfo", NULL, NULL}, l_getaddrinfo, NULL, NULL};
+static const struct lg_op resolve_op = {
+    {"resolve", NULL, NULL}, l_resolve, NULL, NULL};
+static const struct lg_op getnameinfo_op = {
+    {"getnameinfo", NULL, NULL}, l_getnameinfo, NULL, NULL};
+
 /* getaddrinfo(what, host, service, family, type, s, letters): a list of tables;
  * or nil and why not. Letters: n, the host is a number; p, to be listened on;
  * c, with its canonical name; s, the system is asked. */
 static int l_getaddrinfo(lua_State *L) {
   const char *letters = luaL_optstring(L, 7, "");
+  struct lg *G = lg_get(L);
   struct lg_query q = {
       .what = luaL_checkstring(L, 1),
       .host = text_arg(L, 2),
       .port = text_arg(L, 3),
-      .family = family_of[luaL_checkoption(L, 4, "any", families)],
+      .family = lg_check_family(L, 4),
       .socktype = type_of[luaL_checkoption(L, 5, "stream", types)],
       .deadline = lg_limit(L, 6),
       .flags = flags_of(letters),
       .system = strchr(letters, 's') != NULL};
-  struct addrinfo **box = fetch(L, lg_get(L), &q), *a;
+  struct addrinfo **box, *a;
   lua_Integer n = 0;
-  if (!box) return 2;
+  int r;
+  if (q.deadline > 0 && (r = lg_enter(L, G, &getaddrinfo_op)) >= 0) return r;
+  if (!(box = fetch(L, G, &q))) return 2;
   lua_newtable(L);
   for (a = *box; a; a = a->ai_next) {
     if (!is_inet(a)) continue;
@@ -327,20 +398,23 @@ static int is_known(const struct addrinfo *list, const struct addrinfo *a) {
 /* resolve(what, host, family, s, letters): a list of numbers, each once; or nil
  * and why not. */
 static int l_resolve(lua_State *L) {
+  struct lg *G = lg_get(L);
   struct lg_query q = {
       .what = luaL_checkstring(L, 1),
       .host = text_arg(L, 2),
-      .family = family_of[luaL_checkoption(L, 3, "any", families)],
+      .family = lg_check_family(L, 3),
       .socktype = SOCK_STREAM,
       .deadline = lg_limit(L, 4),
       .system = strchr(luaL_optstring(L, 5, ""), 's') != NULL};
-  struct addrinfo **box = fetch(L, lg_get(L), &q), *a;
+  struct addrinfo **box, *a;
   lua_Integer n = 0;
-  if (!box) return 2;
+  int r;
+  if (q.deadline > 0 && (r = lg_enter(L, G, &resolve_op)) >= 0) return r;
+  if (!(box = fetch(L, G, &q))) return 2;
   lua_createtable(L, 1, 0);
   for (a = *box; a; a = a->ai_next) {
     if (!is_inet(a) || is_known(*box, a)) continue;
-    push_number(L, a);
+    lg_push_number(L, a);
     lua_rawseti(L, -2, ++n);
   }
   empty(box);
@@ -373,6 +447,9 @@ static int l_getnameinfo(lua_State *L) {
   memset(&hints, 0, sizeof hints);
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  if (deadline > 0 && (r = lg_enter(L, G, &getnameinfo_op)) >= 0) return r;
+  if (port && !*port && lua_rawlen(L, 2) > 0)
+    return lg_fail_text(L, lg_lookup_error(UV_EAI_SERVICE));
   r = green_getaddrinfo(G->hub, address ? address : "0.0.0.0",
                         port ? port : "0", &hints, 0, &list);
   if (r < 0) return lg_fail_text(L, lg_lookup_error(r));
@@ -433,6 +510,11 @@ static const luaL_Reg functions[] = {
     {"lookup_cache", l_lookup_cache}, {NULL, NULL}};
 
 void lg_open_lookup(lua_State *L) {
+  static const luaL_Reg looker[] = {
+      {"__close", looker_close}, {"__gc", looker_gc}, {NULL, NULL}};
+  static const luaL_Reg no_methods[] = {{NULL, NULL}};
+  lg_new_class(L, LOOKER, no_methods, looker);
+  lua_pop(L, 1);
   lg_new_box_class(L, BOX, box_gc);
   lua_setfield(L, LUA_REGISTRYINDEX, BOX);
   lg_setfuncs(L, functions, 0);

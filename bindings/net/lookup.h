@@ -11,8 +11,11 @@
 
 #include "runtime/state.h"
 
+struct lg_socket;
+
 struct lg_query {
-  const char *what; /* the calling function, for errors: "connect" */
+  const char *what;         /* the calling function, for errors: "connect" */
+  struct lg_socket *socket; /* its close() ends the look-up; or NULL */
   const char *host; /* a name or a number; NULL: as getaddrinfo(3) says */
   const char *port; /* the same, or NULL */
   int family, socktype;
@@ -33,6 +36,15 @@ const char *lg_getnameinfo(lua_State *L, struct lg *G, const char *what,
                            const struct sockaddr *a, socklen_t size, int flags,
                            uint64_t deadline, char *host, size_t host_size,
                            char *service, size_t service_size);
+
+/* Is the host an address, so that no look-up waits? Never switches. */
+int lg_is_numeric(struct lg *G, const char *host);
+
+/* Pushes a box for a list of addresses, empty at first. Its finalizer frees the
+ * list if something of Lua's that is made meanwhile raises. */
+struct addrinfo **lg_new_addresses(lua_State *L);
+/* Pushes the first address of a list as a number. */
+void lg_push_number(lua_State *L, const struct addrinfo *a);
 
 /* Pushes the program's resolver, or false. */
 void lg_push_resolver(lua_State *L);

@@ -6,7 +6,7 @@
  */
 #include <time.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
 
 static double seconds_of(clockid_t clock) {
   struct timespec t;

@@ -12,12 +12,20 @@
 #include <net/if.h>
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+
+/* A text as it is for C, which would look only at what stands before a zero
+ * byte: "" for one that has any, which is no address and no interface. */
+static const char *whole(lua_State *L, int index) {
+  size_t size;
+  const char *text = lua_tolstring(L, index, &size);
+  return strlen(text) == size ? text : "";
+}
 
 /* A field of the table at index 3, which stays on the stack as long as its text
  * is looked at: NULL if it is no string. */
 static const char *field(lua_State *L, const char *name) {
-  return lua_getfield(L, 3, name) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  return lua_getfield(L, 3, name) == LUA_TSTRING ? whole(L, -1) : NULL;
 }
 
 /* The group that is to be joined or left, in the table at index 3. */
@@ -36,12 +44,14 @@ static int number_of(lua_State *L, int index) {
   if (lua_isinteger(L, index))
     number = lg_int_or(lua_tonumber(L, index), -1);
   else if (lua_type(L, index) == LUA_TSTRING)
-    number = (int)if_nametoindex(lua_tostring(L, index));
+    number = (int)if_nametoindex(whole(L, index));
   return number;
 }
 
 socklen_t lg_multicast_address(lua_State *L, union lg_multicast *value) {
-  const char *text = luaL_checkstring(L, 3);
+  const char *text;
+  luaL_checkstring(L, 3);
+  text = whole(L, 3);
   if (strcmp(text, "*"))
     luaL_argcheck(L, inet_pton(AF_INET, text, &value->address) == 1, 3,
                   "ip expected");

@@ -1,8 +1,5 @@
 /* names.c - LuaSocket's socket.dns: names and addresses, as lists.
  *
- * A list of addresses lies in a box with a finalizer, so that whatever raises
- * meanwhile, a look-up or a lack of memory, loses none.
- *
  * Green threads only, where they wait.
  *
  * SPDX-License-Identifier: MIT
@@ -12,29 +9,10 @@
 #include <unistd.h>
 
 #include "net/lookup.h"
-#include "net/socket.h"
+#include "net/calls.h"
+#include "runtime/wait.h"
 
 enum { LONGEST = 1025 }; /* of a host's name: NI_MAXHOST */
-
-static const char BOX[] = "list of addresses"; /* key in the registry */
-
-/* --- lists in boxes --- */
-
-static int box_free(lua_State *L) {
-  struct addrinfo **box = lg_collected(L);
-  if (!box) return 0;
-  green_freeaddrinfo(*box);
-  *box = NULL;
-  return 0;
-}
-
-static struct addrinfo **new_box(lua_State *L) {
-  struct addrinfo **box = lua_newuserdatauv(L, sizeof *box, 0);
-  *box = NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, BOX);
-  lua_setmetatable(L, -2);
-  return box;
-}
 
 /* A host's name at that index that the resolver may be asked for, or NULL. */
 static const char *host_arg(lua_State *L, int at) {
@@ -57,29 +35,39 @@ static const char *look_up(lua_State *L, const char *host, const char *port,
   return lg_getaddrinfo(L, lg_get(L), &q, box);
 }
 
-static void numeric(const struct addrinfo *a, char *text, socklen_t size) {
-  if (getnameinfo(a->ai_addr, a->ai_addrlen, text, size, NULL, 0,
-                  NI_NUMERICHOST))
-    *text = '\0';
-}
+/* Numbers and answers that were kept need no wait: see lookup.c. */
+static int l_getaddrinfo(lua_State *L);
+static int l_toip(lua_State *L);
+static int l_tohostname(lua_State *L);
+static int l_getnameinfo(lua_State *L);
+
+static const struct lg_op getaddrinfo_op = {
+    {"look-up", NULL, NULL}, l_getaddrinfo, NULL, NULL};
+static const struct lg_op toip_op = {
+    {"look-up", NULL, NULL}, l_toip, NULL, NULL};
+static const struct lg_op tohostname_op = {
+    {"look-up", NULL, NULL}, l_tohostname, NULL, NULL};
+static const struct lg_op getnameinfo_op = {
+    {"look-up", NULL, NULL}, l_getnameinfo, NULL, NULL};
 
 /* --- getaddrinfo --- */
 
 /* getaddrinfo(name): a list of {family =, addr =} */
 static int l_getaddrinfo(lua_State *L) {
-  const char *host = host_arg(L, 1);
-  struct addrinfo **box = new_box(L), *a;
-  const char *why = look_up(L, host, NULL, AF_UNSPEC, 0, box);
-  char text[LONGEST];
+  const char *host = host_arg(L, 1), *why;
+  struct addrinfo **box, *a;
   lua_Integer i;
+  int r = lg_enter(L, lg_get(L), &getaddrinfo_op);
+  if (r >= 0) return r;
+  box = lg_new_addresses(L);
+  why = look_up(L, host, NULL, AF_UNSPEC, 0, box);
   if (why) return lg_fail_text(L, why);
   lua_newtable(L);
   for (a = *box, i = 1; a; a = a->ai_next, i++) {
     lua_createtable(L, 0, 2);
     lua_pushstring(L, a->ai_family == AF_INET6 ? "inet6" : "inet");
     lua_setfield(L, -2, "family");
-    numeric(a, text, sizeof text);
-    lua_pushstring(L, text);
+    lg_push_number(L, a);
     lua_setfield(L, -2, "addr");
     lua_rawseti(L, -2, i);
   }
@@ -91,7 +79,6 @@ static int l_getaddrinfo(lua_State *L) {
 /* Pushes {name =, alias = {}, ip = {the addresses}}. */
 static void push_resolved(lua_State *L, const struct addrinfo *a,
                           const char *name) {
-  char text[LONGEST];
   lua_Integer i;
   lua_createtable(L, 0, 3);
   lua_pushstring(L, name);
@@ -100,8 +87,7 @@ static void push_resolved(lua_State *L, const struct addrinfo *a,
   lua_setfield(L, -2, "alias");
   lua_newtable(L);
   for (i = 1; a; a = a->ai_next, i++) {
-    numeric(a, text, sizeof text);
-    lua_pushstring(L, text);
+    lg_push_number(L, a);
     lua_rawseti(L, -2, i);
   }
   lua_setfield(L, -2, "ip");
@@ -120,8 +106,8 @@ static const char *name_of(lua_State *L, const struct addrinfo *a, int flags,
                         flags, GREEN_FOREVER, name, LONGEST, NULL, 0);
 }
 
-/* The canonical name of the host; an address is looked up in reverse, as
- * LuaSocket does. */
+/* The canonical name of the host. Looks an address up in reverse, as LuaSocket
+ * does. */
 static const char *find_name(lua_State *L, const char *host,
                              const struct addrinfo *a, char *name) {
   struct in_addr address;
@@ -134,27 +120,32 @@ static const char *find_name(lua_State *L, const char *host,
 
 /* A name or an address at index 1: the first address, or the name, and all that
  * is known. */
-static int resolve(lua_State *L, int by_name) {
-  const char *host = host_arg(L, 1);
-  struct addrinfo **box = new_box(L);
-  char name[LONGEST], text[LONGEST];
-  const char *why = look_up(L, host, NULL, AF_INET, AI_CANONNAME, box);
+static int resolve(lua_State *L, const struct lg_op *op, int by_name) {
+  const char *host = host_arg(L, 1), *why;
+  struct addrinfo **box;
+  char name[LONGEST];
+  int r = lg_enter(L, lg_get(L), op);
+  if (r >= 0) return r;
+  box = lg_new_addresses(L);
+  why = look_up(L, host, NULL, AF_INET, AI_CANONNAME, box);
   if (!why) why = find_name(L, host, *box, name);
   if (why) return unknown(L, why);
-  numeric(*box, text, sizeof text);
-  lua_pushstring(L, by_name ? name : text);
+  if (by_name)
+    lua_pushstring(L, name);
+  else
+    lg_push_number(L, *box);
   push_resolved(L, *box, name);
   return 2;
 }
 
 /* toip(name | address) */
 static int l_toip(lua_State *L) {
-  return resolve(L, 0);
+  return resolve(L, &toip_op, 0);
 }
 
 /* tohostname(name | address) */
 static int l_tohostname(lua_State *L) {
-  return resolve(L, 1);
+  return resolve(L, &tohostname_op, 1);
 }
 
 /* --- getnameinfo --- */
@@ -163,23 +154,29 @@ static int l_tohostname(lua_State *L) {
  * the service's name */
 static int l_getnameinfo(lua_State *L) {
   const char *host = lua_isnoneornil(L, 1) ? NULL : host_arg(L, 1);
-  const char *port = luaL_optstring(L, 2, NULL), *why;
+  size_t size;
+  const char *port = luaL_optlstring(L, 2, NULL, &size), *why;
   char text[LONGEST];
   struct addrinfo **box, *a;
   lua_Integer i = 1;
-  int names;
+  int names, r;
   if (lua_isnoneornil(L, 1) && !port)
     return luaL_error(L, "host and service cannot both be nil");
+  if ((r = lg_enter(L, lg_get(L), &getnameinfo_op)) >= 0) return r;
   if (!host && !lua_isnoneornil(L, 1))
     return lg_fail_text(L, lg_lookup_error(UV_EAI_NONAME));
-  box = new_box(L);
+  if (port && strlen(port) != size)
+    return lg_fail_text(L, lg_lookup_error(UV_EAI_SERVICE));
+  box = lg_new_addresses(L);
   why = look_up(L, host, port, AF_UNSPEC, 0, box);
   if (why) return lg_fail_text(L, why);
   lua_newtable(L);
   names = lua_gettop(L);
   for (a = host ? *box : NULL; a; a = a->ai_next, i++) {
-    if (name_of(L, a, 0, text)) numeric(a, text, sizeof text);
-    lua_pushstring(L, text);
+    if (name_of(L, a, 0, text))
+      lg_push_number(L, a);
+    else
+      lua_pushstring(L, text);
     lua_rawseti(L, names, i);
     lua_settop(L, names); /* a text may lie above it */
   }
@@ -220,7 +217,5 @@ static int l_luasocket_dns(lua_State *L) {
 void lg_open_names(lua_State *L) {
   static const luaL_Reg make[] = {{"luasocket_dns", l_luasocket_dns},
                                   {NULL, NULL}};
-  lg_new_box_class(L, BOX, box_free);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, BOX);
   lg_setfuncs(L, make, 0);
 }

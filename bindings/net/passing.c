@@ -12,14 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/counts.h"
 #include "runtime/boxed.h"
 
 static const struct lg_op send_op, turn_op, recv_op;
 
-/* Bytes beside a descriptor, at most: the kernel takes so many at once, or
- * none. Descriptors that may come at once; all but the first are closed. */
+/* The most bytes beside a descriptor: the kernel takes that many at once, or
+ * none. The most descriptors that may come at once; all but the first are
+ * closed. */
 enum { MOST_DATA = 4096, MOST_FDS = 16 };
 
 enum { AT_END = 5 }; /* of sendfd's arguments, see lg_kept_end() */

@@ -9,7 +9,8 @@
  */
 #include <poll.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 
 static const struct lg_op peek_op;
 
@@ -127,8 +128,8 @@ static int l_abort(lua_State *L) {
   if (s->fd >= 0)
     setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   s->lingers = 0;
-  s->closed = 1;
-  lg_socket_shut(s);
+  s->resets = 1;
+  lg_socket_close(s);
   lua_pushinteger(L, 1);
   return 1;
 }

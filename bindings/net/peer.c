@@ -9,7 +9,7 @@
  */
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
 
 typedef int name_it(int fd, const struct sockaddr *address, socklen_t size);
 
@@ -54,7 +54,7 @@ static int name_by_path(lua_State *L, struct lg_socket *s, name_it *name) {
 /* Host and port at indices 2 and 3. 1 or 2 results. */
 static int name_by_host(lua_State *L, struct lg_socket *s, name_it *name,
                         int flags) {
-  const char *host, *port, *why = lg_inet_address(L, 2, &host, &port);
+  const char *host, *port, *why = lg_inet_address(L, 2, s, &host, &port);
   struct addrinfo *list;
   int r;
   if (why) return lg_fail_text(L, why);

@@ -21,7 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/park.h"
 
 /* Ns before the next attempt begins: RFC 8305's Connection Attempt Delay, and
@@ -152,6 +153,7 @@ static int begin(lua_State *L, struct race *r) {
   if (fd < 0) return -fd;
   error = lg_bind_from(fd, a->ai_family, r->from);
   if (!error && connect(fd, a->ai_addr, a->ai_addrlen) < 0) error = errno;
+  /* Interrupted by a signal, connect() goes on by itself. */
   if (error && error != EINPROGRESS && error != EINTR) {
     close(fd);
     return error;

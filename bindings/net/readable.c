@@ -9,7 +9,8 @@
  */
 #include <poll.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/waitable.h"
 
 /* --- the reader's place --- */

@@ -12,7 +12,8 @@
  */
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 
 /* Full reads in a row before the others get a turn. */
 enum { GREEDY = 16 };
@@ -41,7 +42,7 @@ ssize_t lg_read_some(lua_State *L, struct lg_socket *s, size_t n) {
     lg_buffer_filled(s, (size_t)got);
   else if (got < 0)
     lg_socket_failed(s, (int)-got);
-  else /* the end, or so it looks once the kernel has told of a break */
+  else /* the end; or a break, which the kernel reports once and then an end */
     got = -s->failed;
   return got;
 }
@@ -118,8 +119,8 @@ static const struct lg_op recv_op = {
 
 /* --- receive: LuaSocket's patterns --- */
 
-/* "*l" and "*a", and what begins so; where LuaSocket's ways are not kept to the
- * letter, also Lua's own "l", "a" and "L", a line with its end. */
+/* "*l" and "*a", and any text that begins with them, as in LuaSocket. Our own
+ * sockets also take Lua's "l", "a", and "L" for a line with its end. */
 static enum lg_pattern pattern_of(lua_State *L, const struct lg_socket *s) {
   const char *p = luaL_optstring(L, 2, "*l");
   int star = *p == '*', ours = !s->kind->luasocket;

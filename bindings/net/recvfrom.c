@@ -12,7 +12,8 @@
  */
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 
 static const struct lg_op receive_op, receivefrom_op;
 
@@ -157,7 +158,7 @@ static int go(lua_State *L, struct lg *G, struct lg_datagram *d,
   size_t n = size_arg(L, s), large;
   for (;;) {
     if (unlikely(s->fd < 0)) return lg_push_closed(L);
-    large = next_size(d, n);
+    large = next_size(d, n); /* less room would cut it */
     if (unlikely(large > LG_SCRATCH) &&
         (results = receive_large(L, d, large, with_sender)))
       return results;

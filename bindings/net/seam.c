@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "net/socket.h"
+#include "net/waiting.h"
 #include "runtime/boxed.h"
 
 static struct lg_socket *socket_at(lua_State *L, int index, int roles) {

@@ -18,7 +18,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/interrupt.h"
 
 /* The stack of a call. */

@@ -9,7 +9,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/interrupt.h"
 
 static const struct lg_op send_op, turn_op;
@@ -113,8 +114,8 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   return likely(r >= 0) ? r : send_ends(L, G, s, last, lg_wait_error(s, r));
 }
 
-/* The write side is ours. If a former send never ended, the stream is broken
- * in the middle of its bytes, for good. */
+/* This thread has the write side. If a former send never ended, the stream is
+ * broken in the middle of its bytes, for good. */
 static int send_begin(lua_State *L, struct lg *G, struct lg_socket *s,
                       const struct piece *p) {
   if (likely(!s->sending || !s->done)) return send_go(L, G, s, p, 0);

@@ -14,7 +14,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/interrupt.h"
 
 static const struct lg_op send_op, sendto_op, turn_op, turn_to_op;
@@ -78,10 +79,13 @@ static void keep_target(lua_State *L, const struct target *to) {
 /* May wait: keeps its C stack. NULL, or why not. */
 static const char *look_up(lua_State *L, struct lg_socket *s,
                            struct target *to) {
-  const char *host, *port, *why = lg_inet_address(L, 3, &host, &port);
+  const char *host, *port, *why = lg_inet_address(L, 3, s, &host, &port);
   uint64_t end = lg_call_end(s);
   struct addrinfo *list;
-  if (why) return s->kind->luasocket ? gai_strerror(EAI_NONAME) : why;
+  if (why && s->kind->luasocket)
+    return gai_strerror(why == lg_lookup_error(UV_EAI_SERVICE) ? EAI_SERVICE
+                                                               : EAI_NONAME);
+  if (why) return why;
   why = lg_look_up(L, s, host, port, lookup_flags(s), lg_wait_end(s, end),
                    &list);
   if (why) return s->kind->luasocket ? numeric_error(s->family, host) : why;
@@ -184,14 +188,20 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
   if (r != -EAGAIN) return send_fails(L, G, s, lg_socket_error(s, -r));
   if (s->polls) return send_fails(L, G, s, "timeout");
   if (lua_gettop(L) < AT_ADDRESS) keep_target(L, to);
-  if (s->kind->local && to->size) return send_paces(L, G, s, to);
+  if (s->kind->local && to->size) {
+    /* Nothing may watch the descriptor yet, and then there were no turns. */
+    if ((r = lg_socket_watch(G, s)) < 0)
+      return send_fails(L, G, s, lg_wait_error(s, r));
+    lg_write_try(G, s);
+    return send_paces(L, G, s, to);
+  }
   r = lg_write_wait(L, G, s, op, lg_kept_end(L, s, AT_END));
   return likely(r >= 0) ? r : send_fails(L, G, s, lg_wait_error(s, r));
 }
 
 /* --- the calls --- */
 
-/* Up to the point where the write side is the caller's. */
+/* The call until the caller has the write side; goes on if it has it now. */
 static int begin(lua_State *L, struct lg_socket *s, struct target *to,
                  const struct lg_op *op, const struct lg_op *turn) {
   struct lg *G = s->head.G;

@@ -11,9 +11,10 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
 #include "runtime/counts.h"
 
 static ssize_t serial_read(struct lg_socket *s, char *to, size_t n) {
@@ -48,12 +49,14 @@ static void ignore_sigpipe(void) {
 
 /* luasocket_serial(path) */
 static int l_serial(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  size_t size;
+  const char *path = luaL_checklstring(L, 1, &size);
   struct lg *G = lg_get(L);
   struct lg_socket *s = lg_socket_new(L, G, &serial);
   int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
   int fd = lg_may_open(L, G, 1);
   if (fd > 0) return lg_socket_fail(L, s, fd);
+  if (strlen(path) != size) return lg_socket_fail(L, s, ENOENT);
   fd = open(path, flags);
   if (fd < 0 && lg_socket_scarce(L, errno)) fd = open(path, flags);
   if (fd < 0) return lg_socket_fail(L, s, errno);

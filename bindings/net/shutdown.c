@@ -7,7 +7,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 
 static const struct lg_op shutdown_op, turn_op;
 

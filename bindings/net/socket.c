@@ -15,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/closing.h"
 #include "runtime/counts.h"
 
@@ -91,7 +92,7 @@ int lg_socket_misused(lua_State *L, int roles) {
 }
 
 struct lg_datagram *lg_datagram(lua_State *L, int roles) {
-  if (unlikely(!lg_is_socket(L, 1))) luaL_typeerror(L, 1, "udp{any}");
+  if (unlikely(!lg_is_socket(L, 1))) lg_socket_misused(L, roles);
   return (struct lg_datagram *)lg_socket_awake(L, roles);
 }
 
@@ -157,11 +158,19 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
   return 0;
 }
 
+int lg_socket_make(lua_State *L, const struct lg_socket_kind *kind,
+                   int family) {
+  struct lg_socket *s = lg_socket_new(L, lg_get(L), kind);
+  int r = family ? lg_socket_need_fd(L, s, family, 0) : 0;
+  return r ? lg_socket_fail(L, s, r) : 1;
+}
+
 void lg_socket_look_at_linger(struct lg_socket *s) {
   struct linger value = {0, 0};
   socklen_t size = sizeof value;
   getsockopt(lg_named_fd(s, 0), SOL_SOCKET, SO_LINGER, &value, &size);
   s->lingers = value.l_onoff && value.l_linger > 0;
+  s->resets = value.l_onoff && !s->lingers;
 }
 
 void lg_socket_adopt(struct lg_socket *s, int fd) {
@@ -171,7 +180,8 @@ void lg_socket_adopt(struct lg_socket *s, int fd) {
   s->fd = fd;
   lg_socket_count(s, fd >= 0);
   s->failed = 0;
-  s->drained = s->sending = s->resume = s->closed = s->lingers = s->spent = 0;
+  s->drained = s->sending = s->resume = s->closed = s->spent = 0;
+  s->lingers = s->resets = 0;
   if (fd < 0) return;
   if (getsockname(fd, (struct sockaddr *)&a, &size) == 0)
     s->family = a.ss_family;
@@ -253,7 +263,7 @@ void lg_socket_strip(struct lg_socket *s, int polite) {
 void lg_socket_shut(struct lg_socket *s) {
   struct green_hub *hub = s->head.G->hub;
   struct green_thread *reader = hub ? lg_socket_reader(s) : NULL;
-  lg_socket_strip(s, s->fd >= 0 && !is_lost(s));
+  lg_socket_strip(s, s->fd >= 0 && !is_lost(s) && !s->resets);
   /* Before the descriptor: a process that replaces a file on which nobody
    * listens must not find it, or it would be the new one that is removed. */
   lg_file_remove(s->file);
@@ -263,7 +273,8 @@ void lg_socket_shut(struct lg_socket *s) {
   if (s->pending >= 0) close_now(s->pending, s->lingers);
   s->pending = -1;
   s->failed = 0;
-  s->sending = s->resume = s->drained = s->lingers = s->spent = 0;
+  s->sending = s->resume = s->drained = s->spent = 0;
+  s->lingers = s->resets = 0;
   if (!reader) lg_buffer_drop(s); /* else its partial result */
 }
 
@@ -294,7 +305,7 @@ void lg_sockets_shut(lua_State *L, struct lg *G) {
   lg_buffer_close(G->net);
 }
 
-void lg_socket_open(lua_State *L) {
+void lg_open_net(lua_State *L) {
   struct lg *G = lg_find(L);
   struct lg_net *net = lua_newuserdatauv(L, sizeof *net, 0);
   memset(net, 0, sizeof *net);

@@ -11,7 +11,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
 
 enum shape {
   FLAG,
@@ -173,8 +173,8 @@ static int set_linger(lua_State *L, struct lg_socket *s,
   luaL_argcheck(L, lua_getfield(L, 3, "on") == LUA_TBOOLEAN, 3,
                 "boolean 'on' field expected");
   value.l_onoff = lua_toboolean(L, -1);
-  luaL_argcheck(L, lua_getfield(L, 3, "timeout") == LUA_TNUMBER, 3,
-                "number 'timeout' field expected");
+  lua_getfield(L, 3, "timeout");
+  luaL_argcheck(L, lua_isnumber(L, -1), 3, "number 'timeout' field expected");
   value.l_linger = number_arg(L, s, lua_gettop(L));
   results = set(L, s, o, &value, sizeof value);
   if (s->fd >= 0) lg_socket_look_at_linger(s);

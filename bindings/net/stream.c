@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
 #include "runtime/boxed.h"
 
 #define STREAM(prefix)                                                      \
@@ -56,8 +56,7 @@ static int socket_gettimeout(lua_State *L) {
 
 static int socket_close(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  s->closed = 1;
-  lg_socket_shut(s);
+  lg_socket_close(s);
   lua_pushinteger(L, 1);
   return 1;
 }
@@ -99,8 +98,9 @@ static int socket_getfamily(lua_State *L) {
 
 /* LuaSocket counts for its clients alone. */
 static struct lg_socket *counted(lua_State *L) {
-  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  return s->kind->luasocket ? lg_socket(L, LG_CLIENT) : s;
+  struct lg_socket *s = lua_touserdata(L, 1);
+  int ours = lg_is_socket(L, 1) && !s->kind->luasocket;
+  return lg_socket(L, ours ? LG_ANY_ROLE : LG_CLIENT);
 }
 
 /* A socket of a state that has been closed grows no older. */
@@ -248,35 +248,22 @@ static int l_open_luasocket(lua_State *L) {
   return open_kinds(L, &their_tcp, &their_unixstream);
 }
 
-static int new_tcp(lua_State *L, const struct lg_socket_kind *kind) {
-  static const char *const names[] = {"any", "inet", "inet4", "inet6", NULL};
-  static const int families[] = {0, AF_INET, AF_INET, AF_INET6};
-  struct lg *G = lg_get(L);
-  int family = families[luaL_checkoption(L, 1, "any", names)];
-  struct lg_socket *s = lg_socket_new(L, G, kind);
-  int r = family ? lg_socket_need_fd(L, s, family, 0) : 0;
-  return r ? lg_socket_fail(L, s, r) : 1;
-}
-
 /* tcp([family]): without one, the descriptor is made by connect or bind. */
 static int l_tcp(lua_State *L) {
-  return new_tcp(L, &tcp);
+  return lg_socket_make(L, &tcp, lg_check_family(L, 1));
 }
 
 static int l_luasocket_tcp(lua_State *L) {
-  return new_tcp(L, &their_tcp);
+  return lg_socket_make(L, &their_tcp, lg_check_family(L, 1));
 }
 
 static int l_unix(lua_State *L) {
-  lg_socket_new(L, lg_get(L), &unixstream);
-  return 1;
+  return lg_socket_make(L, &unixstream, 0);
 }
 
 /* These have their descriptor at once. */
 static int l_luasocket_unix(lua_State *L) {
-  struct lg_socket *s = lg_socket_new(L, lg_get(L), &their_unixstream);
-  int r = lg_socket_need_fd(L, s, AF_UNIX, 0);
-  return r ? lg_socket_fail(L, s, r) : 1;
+  return lg_socket_make(L, &their_unixstream, AF_UNIX);
 }
 
 static const luaL_Reg functions[] = {{"open_streams", l_open_streams},
@@ -296,7 +283,6 @@ static const luaL_Reg functions[] = {{"open_streams", l_open_streams},
                                      {NULL, NULL}};
 
 void lg_open_socket(lua_State *L) {
-  lg_socket_open(L);
   lg_setfuncs(L, functions, 0);
   lg_open_seam(L);
 }

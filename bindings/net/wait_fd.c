@@ -10,7 +10,8 @@
 #include <poll.h>
 #include <signal.h>
 
-#include "net/socket.h"
+#include "net/calls.h"
+#include "net/waiting.h"
 #include "runtime/interrupt.h"
 #include "runtime/park.h"
 

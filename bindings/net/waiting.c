@@ -9,7 +9,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "net/socket.h"
+#include "net/waiting.h"
 #include "runtime/closing.h"
 #include "runtime/interrupt.h"
 #include "runtime/refusal.h"
@@ -55,6 +55,11 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
     lg_interrupt(L, G, op);
     return op->start(L); /* it was taken back; the socket may be closed, too */
   }
+  /* The caller did not ask the system, as a wait would find what has come. */
+  if (s->drained && !lua_isyieldable(L) && lg_refusal(L, G)) {
+    s->drained = 0;
+    return op->start(L);
+  }
   if (unlikely(s->woken) && lg_socket_doubt(s)) return UV_EBADF;
   s->woken = 0;
   if (unlikely((r = lg_socket_watch(G, s)) < 0)) return cannot(L, s, op, r);
@@ -64,8 +69,8 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
                           lg_wait_end(s, s->read_end), &op->kind);
   if (r == UV_EBUSY) return lg_second_reader(L, G, green_fd_reader(s->f));
   if (unlikely(r < 0)) return cannot(L, s, op, r);
-  /* Bytes that a layer holds make no descriptor readable: the turn of the
-   * others, for which a long read waits, is all. */
+  /* Bytes that a layer holds make no descriptor readable. This read only waits
+   * to give the others a turn, so it is woken at once. */
   if (lg_layer_readable(s)) green_wake(G->hub, lg_current(G), GREEN_WOKEN);
   /* A collected socket closes its descriptor, which ends the wait. */
   return lg_park_unmarked(L, G, op, keep);

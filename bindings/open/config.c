@@ -2,7 +2,9 @@
  * each, and green.stats.
  *
  * A row knows how to read and to set its option. The value to set is on top of
- * the stack; one that does not fit raises an error and changes nothing.
+ * the stack; one that does not fit raises an error. A call sets all its options
+ * or none: if a row raises, those that the call names get their former values
+ * again.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -77,6 +79,11 @@ static void set_net(lua_State *L, struct lg *G, const struct row *row) {
 
 /* --- options that are more than a field --- */
 
+/* Rounded, or 1.001 s were less than 1,001 ms. */
+static uint64_t units(lua_Number s, double each) {
+  return (uint64_t)(s * each + 0.5);
+}
+
 static void get_grace(lua_State *L, struct lg *G, const struct row *row) {
   (void)row;
   lua_pushnumber(L, (lua_Number)green_config(G->hub)->grace / 1e9);
@@ -87,7 +94,7 @@ static void set_grace(lua_State *L, struct lg *G, const struct row *row) {
   if (!lua_isnumber(L, -1) || !(s > 0) || s > 1e6)
     luaL_error(L, "bad value for '%s' in 'config' (seconds expected)",
                row->name);
-  green_config(G->hub)->grace = (uint64_t)(s * 1e9);
+  green_config(G->hub)->grace = units(s, 1e9);
 }
 
 static void set_max_stacks(lua_State *L, struct lg *G, const struct row *row) {
@@ -108,7 +115,7 @@ static void set_max_threads(lua_State *L, struct lg *G,
   G->max_threads = most > 0 ? most : UINT32_MAX;
 }
 
-/* What is counted: `at` is which. */
+/* A limit of a count; `at` tells of which. */
 static void get_limit(lua_State *L, struct lg *G, const struct row *row) {
   lua_pushinteger(L, G->account.most[row->at]);
 }
@@ -152,7 +159,7 @@ static void set_ms(lua_State *L, struct lg *G, const struct row *row) {
   if (!lua_isnumber(L, -1) || !(s >= 0) || s > row->to)
     luaL_error(L, "bad value for '%s' in 'config' (seconds expected)",
                row->name);
-  *in_options(G, row) = s > 0 && s < 1e-3 ? 1 : (uint32_t)(s * 1e3);
+  *in_options(G, row) = s > 0 && s < 1e-3 ? 1 : (uint32_t)units(s, 1e3);
 }
 
 static void get_resolver(lua_State *L, struct lg *G, const struct row *row) {
@@ -195,7 +202,7 @@ static void set_tick(lua_State *L, struct lg *G, const struct row *row) {
                "bad value for '%s' in 'config' (seconds from 0.0001, or false "
                "expected)",
                row->name);
-  ns = off ? 0 : (uint64_t)(s * 1e9);
+  ns = off ? 0 : units(s, 1e9);
   why = row->at == LG_TICK_WATCHDOG
             ? lg_watchdog_set(G, ns)
             : lg_ticks_set(G, (enum lg_tick_use)row->at, ns);
@@ -227,22 +234,62 @@ static const struct row rows[] = {
     {"budget", get_option, set_option, OPTION(budget), 1, MOST},
     {"recycle", get_flag, set_flag, FIELD(recycle), 0, 0},
     {"sigint", get_flag, set_flag, FIELD(sigint), 0, 0},
-    {"accounting", get_accounting, set_accounting, 0, 0, 0},
-    {"dump_signal", get_dump_signal, set_dump_signal, 0, 0, 0},
     {"watchdog", get_tick, set_tick, LG_TICK_WATCHDOG, 0, 0},
     {"preempt", get_tick, set_tick, LG_TICK_PREEMPT, 0, 0},
+    /* Another program would notice that these were set and put back. */
+    {"dump_signal", get_dump_signal, set_dump_signal, 0, 0, 0},
+    {"accounting", get_accounting, set_accounting, 0, 0, 0},
     {NULL, NULL, NULL, 0, 0, 0}};
 
-/* The key below the value on top of the stack names an option: sets it. */
-static void set(lua_State *L, struct lg *G) {
-  const struct row *row = rows;
-  const char *name;
-  if (lua_type(L, -2) != LUA_TSTRING)
-    luaL_argerror(L, 1, "names of options expected");
-  name = lua_tostring(L, -2);
-  while (row->name && strcmp(row->name, name) != 0) row++;
-  if (!row->name) luaL_error(L, "unknown option '%s' in 'config'", name);
-  row->set(L, G, row);
+/* Each key of the table there names an option. */
+static void check_names(lua_State *L, int at) {
+  for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
+    const struct row *row = rows;
+    const char *name;
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_argerror(L, at, "names of options expected");
+    name = lua_tostring(L, -2);
+    while (row->name && strcmp(row->name, name) != 0) row++;
+    if (!row->name) luaL_error(L, "unknown option '%s' in 'config'", name);
+  }
+}
+
+static int given(lua_State *L, int at, const struct row *row) {
+  lua_pushstring(L, row->name);
+  return lua_rawget(L, at) != LUA_TNIL;
+}
+
+static void set_all(lua_State *L, struct lg *G, int at) {
+  const struct row *row;
+  for (row = rows; row->name; row++) {
+    if (given(L, at, row)) row->set(L, G, row);
+    lua_pop(L, 1);
+  }
+}
+
+/* (former values, error or nil) */
+static int put_back(lua_State *L) {
+  if (!lua_isnoneornil(L, 2)) set_all(L, lg_find(L), 1);
+  return 0;
+}
+
+/* Pushes those that the table there names; if an error passes, they are set
+ * again. */
+static void push_former(lua_State *L, struct lg *G, int at) {
+  const struct row *row;
+  lua_newtable(L);
+  for (row = rows; row->name; row++) {
+    int wanted = given(L, at, row);
+    lua_pop(L, 1);
+    if (!wanted) continue;
+    row->get(L, G, row);
+    lua_setfield(L, -2, row->name);
+  }
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, put_back);
+  lua_setfield(L, -2, "__close");
+  lua_setmetatable(L, -2);
+  lua_toclose(L, -1);
 }
 
 static int l_config(lua_State *L) {
@@ -250,7 +297,10 @@ static int l_config(lua_State *L) {
   const struct row *row;
   if (!lua_isnoneornil(L, 1)) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) set(L, G);
+    check_names(L, 1);
+    push_former(L, G, 1);
+    set_all(L, G, 1);
+    lua_pop(L, 1);
   }
   lua_createtable(L, 0, sizeof rows / sizeof *rows);
   for (row = rows; row->name; row++) {
@@ -294,7 +344,7 @@ static void push_counts(lua_State *L, const struct green_lua_usage *usage) {
   field(L, "messages", usage->messages);
 }
 
-static void push_figures(lua_State *L) {
+static int l_stats(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_lua_usage usage;
   struct green_stats s;
@@ -329,25 +379,13 @@ static void push_figures(lua_State *L) {
   lua_setfield(L, -2, "gc");
   text_field(L, "guard", green_guard_name(G->hub));
   text_field(L, "switch", green_switch_name());
-}
-
-/* figures(): without the lag, which is counted anew when it was asked for. */
-static int l_figures(lua_State *L) {
-  push_figures(L);
-  return 1;
-}
-
-static int l_stats(lua_State *L) {
-  push_figures(L);
-  lg_push_lag(L, lg_get(L));
+  lg_push_lag(L, G);
   lua_setfield(L, -2, "lag");
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"config", l_config},
-                                     {"stats", l_stats},
-                                     {"figures", l_figures},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"config", l_config}, {"stats", l_stats}, {NULL, NULL}};
 
 void lg_open_config(lua_State *L) {
   lg_setfuncs(L, functions, 0);

@@ -2,7 +2,8 @@
  * green_lua_open().
  *
  * Builds the front table of C functions, to which each file of the floors below
- * adds its own.
+ * adds its own: some when the library is opened, the others when the first of
+ * theirs is asked for.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -11,7 +12,7 @@
 #include "host/host.h"
 #include "host/port.h"
 #include "net/lookup.h"
-#include "net/socket.h"
+#include "net/calls.h"
 #include "open/open.h"
 #include "os/os.h"
 #include "runtime/frames.h"
@@ -64,8 +65,58 @@ static void hide_fields(lua_State *L) {
   lua_remove(L, -2);
 }
 
-static void open_core(lua_State *L) {
+/* The fields of which a state may never need any: a fifth of its memory, for
+ * sockets, io, pictures and tests. */
+static void open_late(lua_State *L) {
+  lg_open_socket(L);
+  lg_open_datagram(L);
+  lg_open_passing(L);
+  lg_open_peek(L);
+  lg_open_lookup(L);
+  lg_open_os(L);
+  lg_open_select_fds(L);
+  lg_open_names(L);
+  lg_open_serial(L);
+  lg_open_luasocket(L);
+  lg_open_cpu_profile(L);
+  lg_open_alloc_profile(L);
+  lg_open_trace(L);
+  lg_open_figures(L);
+  lg_open_profile(L);
+  lg_open_test(L);
+}
+
+/* (fields, name): __index of the fields, called for the first that is not
+ * there. The others come in a table of their own, which takes its place when it
+ * is complete: if memory runs out before, nothing has happened. */
+static int late_field(lua_State *L) {
+  lua_settop(L, 2);
   lua_newtable(L);
+  open_late(L);
+  if (!lua_getmetatable(L, 1)) return 0;
+  lua_pushvalue(L, 3);
+  lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, 2);
+  lua_rawget(L, 3);
+  return 1;
+}
+
+/* The fields are on top of the stack. init.lua asks for these two before it
+ * sets them. */
+static void come_late(lua_State *L) {
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "face");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "face_is_complete");
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, late_field);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+}
+
+static void open_core(lua_State *L) {
+  lua_createtable(L, 0, 100); /* so many fields come here */
+  lg_open_net(L);
   lg_open_tools(L);
   lg_open_config(L);
   lg_open_closing(L);
@@ -90,33 +141,18 @@ static void open_core(lua_State *L) {
   lg_open_lock(L);
   lg_open_waitgroup(L);
   lg_open_ticker(L);
-  lg_open_socket(L);
-  lg_open_datagram(L);
-  lg_open_passing(L);
-  lg_open_peek(L);
-  lg_open_lookup(L);
   lg_open_wait_fd(L);
-  lg_open_os(L);
   lg_open_port(L);
-  lg_open_select_fds(L);
-  lg_open_names(L);
-  lg_open_serial(L);
-  lg_open_luasocket(L);
   lg_open_sigint(L);
   lg_open_ticks(L);
   lg_open_preempt(L);
   lg_open_overrun(L);
-  lg_open_cpu_profile(L);
-  lg_open_alloc_profile(L);
-  lg_open_trace(L);
   lg_open_watchdog(L);
-  lg_open_figures(L);
-  lg_open_profile(L);
   lg_open_block(L);
   lg_open_sandbox(L);
   lg_open_fuel(L);
   lg_open_offload(L);
-  lg_open_test(L);
+  come_late(L);
   hide_fields(L);
 }
 
@@ -189,13 +225,27 @@ struct search {
   int found;
 };
 
+static int is_of(const struct lg *G, lua_State *L) {
+  return L && lg_same_state(L, G->main);
+}
+
 /* Does the thread wait in code of the state? Its stack would go on in a state
- * that is closed. */
+ * that is closed. It is known where it waits in a call of the library's for
+ * Lua; in one of the core's, which a function of the program's has called, only
+ * the coroutine is known that was resumed last. */
 static void find_inside(struct green_thread *t, void *arg) {
   struct search *s = arg;
-  lua_State *note = green_kept_note(t);
-  if (note && t != lg_running(s->G) && lg_same_state(note, s->G->main))
+  if (t == lg_running(s->G)) return;
+  if (is_of(s->G, green_kept_note(t)) || is_of(s->G, green_nested_of(t)))
     s->found = 1;
+}
+
+/* Somebody is in the main Lua thread: not the caller, if that is another green
+ * thread than main. */
+static int is_occupied(const struct lg *G, const struct green_thread *caller) {
+  lua_Debug ar;
+  return caller && caller != green_main(G->hub) &&
+         lua_getstack(G->main, 0, &ar);
 }
 
 static int may_close(struct lg *G) {
@@ -205,6 +255,7 @@ static int may_close(struct lg *G) {
   if (G->calls_back) return UV_EBUSY;
   t = lg_running(G);
   if (t && lg_is_lua(t) && lg_of(t) == G) return UV_EPERM;
+  if (is_occupied(G, t)) return UV_EBUSY;
   green_each_of(G->hub, NULL, find_inside, &s); /* main, and those of C */
   return s.found ? UV_EBUSY : 0;
 }

@@ -12,9 +12,10 @@
 struct lg *lg_new_state(lua_State *L, struct green_hub *hub);
 void lg_close_hub(lua_State *L, struct lg *G);
 
-/* part.c: package.preload has the Lua part; a call of C's into it loads it if
- * the program has not. */
+/* part.c: package.preload has the Lua part, or the last of package.searchers;
+ * a call of C's into it loads it if the program has not. */
 void lg_preload_part(lua_State *L);
+void lg_search_part(lua_State *L);
 void lg_late_policy(lua_State *L);
 
 /* Each lg_open_ function adds its file's functions to the table on top of the

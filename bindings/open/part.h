@@ -8,7 +8,8 @@
 
 #include <stddef.h>
 
-#define LG_INIT "@luagreen/green/init.lua"
+#define LG_ROOT "@luagreen/green/"
+#define LG_INIT LG_ROOT "init.lua"
 
 struct lg_part {
   const char *module; /* "green.net.net"; NULL: the end */

@@ -13,7 +13,7 @@
 #include "bounds/memory.h"
 #include "bounds/bounds.h"
 #include "host/host.h"
-#include "net/socket.h"
+#include "net/calls.h"
 #include "open/open.h"
 #include "runtime/counts.h"
 #include "runtime/closing.h"
@@ -32,6 +32,7 @@
 /* The state is on the hub no more. */
 static void leave_hub(struct lg *G, struct green_hub *hub) {
   struct lg *other;
+  assert(G->hub == hub && G->drained);
   green_family_close(&G->family);
   G->hub = NULL;
   other = (struct lg *)green_families(hub);
@@ -43,6 +44,7 @@ static void leave_hub(struct lg *G, struct green_hub *hub) {
 
 void lg_close_hub(lua_State *L, struct lg *G) {
   struct green_hub *hub = G->hub;
+  assert(hub);
   lg_drain(L, G);
   lg_fuel_free(G);
   lg_terms_off(G);
@@ -53,6 +55,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_ticks_off(G);
   lg_sockets_shut(L, G);
   lg_profile_drop(G);
+  lg_figures_drop(G);
   lg_scopes_leave(G);
   lg_locks_drop(G);
   lg_scripts_end(G);
@@ -63,6 +66,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
     G->hub = NULL; /* and the hub stays as it is */
   else
     leave_hub(G, hub);
+  assert(!G->hub && !G->profile && !G->fuel && !G->terms);
   lg_selectors_drop(G);
 }
 
@@ -86,6 +90,10 @@ static int hub_gc(lua_State *L) {
   G->purse = NULL;
   free(G->free_slots);
   G->free_slots = NULL;
+  free(G->pool);
+  G->pool = NULL;
+  G->pool_count = G->pool_room = 0;
+  G->recycle = 0;
   return 0;
 }
 
@@ -124,6 +132,7 @@ static void make_tables(lua_State *L, struct lg *G) {
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, 1); /* it has room for one value from now on */
   lua_xmove(L, G->tables, 1);
+  assert(lua_gettop(G->tables) == 6); /* as state.h numbers them */
   lg_weak_table(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.alive");
 }
@@ -145,6 +154,7 @@ static int open_own(lua_State *L, struct green_hub **hub) {
 
 static void open_hub(lua_State *L, struct lg *G, struct green_hub *hub) {
   int r = 0;
+  assert(!G->hub && G->tables && G->helper);
   G->own = hub == NULL;
   if (!hub) r = open_own(L, &hub);
   if (r < 0) luaL_error(L, "luagreen: no hub: %s", green_strerror(r));
@@ -169,6 +179,7 @@ struct lg *lg_new_state(lua_State *L, struct green_hub *hub) {
   G->recycle = 1;
   G->sigint = 1;
   G->seed = (uint64_t)(uintptr_t)G ^ green_now();
+  /* hub_gc() knows a state by its metatable: programs may call it by hand. */
   lua_createtable(L, 0, 1);
   lua_pushvalue(L, -1);
   lua_pushcclosure(L, hub_gc, 1);

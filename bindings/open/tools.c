@@ -30,7 +30,7 @@ static int l_set_policy(lua_State *L) {
 
 /* set_home(file): the sources of the library's own modules begin with the
  * caller's source without that name at its end. Returns whether that is the
- * source that is linked in. */
+ * source that is linked in; if not, modules without a file are found in it. */
 static int l_set_home(lua_State *L) {
   size_t tail, length;
   const char *file = luaL_checklstring(L, 1, &tail);
@@ -43,6 +43,7 @@ static int l_set_home(lua_State *L) {
     lua_pushliteral(L, "="); /* a host has it as a string */
   lua_setfield(L, LUA_REGISTRYINDEX, "luagreen.home");
   lua_pushboolean(L, !strcmp(ar.source, LG_INIT));
+  if (!lua_toboolean(L, -1)) lg_search_part(L);
   return 1;
 }
 
@@ -67,6 +68,11 @@ static int l_loaded(lua_State *L) {
 
 /* --- places --- */
 
+static int stands_in_front(lua_CFunction f) {
+  return f == lg_either || f == lg_opens || f == lg_file_call ||
+         f == lg_file_print || f == lg_file_next;
+}
+
 /* Is the function at that level one of the library's own, or a C function that
  * one of them has called? */
 static int is_inside(lua_State *L, int level, lua_Debug *ar) {
@@ -75,7 +81,7 @@ static int is_inside(lua_State *L, int level, lua_Debug *ar) {
   lua_getinfo(L, "fSl", ar);
   f = lua_tocfunction(L, -1);
   lua_pop(L, 1);
-  if (f == lg_either || f == lg_opens) return 1;
+  if (stands_in_front(f)) return 1;
   if (*ar->what != 'C') return lg_is_ours(L, ar->source);
   return is_inside(L, level + 1, ar);
 }

@@ -7,7 +7,8 @@
  *
  * opens(original, decide, ours) does so for a function that may open a file:
  * what the original opens counts as a descriptor of the state until it is
- * closed. Its `closef`, which the io library calls then, is remembered by file.
+ * closed, and of the sandbox whose thread opened it. Its `closef`, which the io
+ * library calls then, is remembered by file.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,12 +31,11 @@ static int is_ours(lua_State *L, int n) {
 }
 
 /* A C function that has upvalues, or one in Lua, needs a frame of its own. */
-static lua_CFunction plain_function(lua_State *L) {
-  if (lua_getupvalue(L, lua_upvalueindex(ORIGINAL), 1)) {
-    lua_pop(L, 1);
-    return NULL;
-  }
-  return lua_tocfunction(L, lua_upvalueindex(ORIGINAL));
+lua_CFunction lg_plain_function(lua_State *L, int index) {
+  lua_CFunction f = lua_tocfunction(L, index);
+  if (!f || !lua_getupvalue(L, index, 1)) return f;
+  lua_pop(L, 1);
+  return NULL;
 }
 
 static int call(lua_State *L, int n, int which) {
@@ -47,40 +47,50 @@ static int call(lua_State *L, int n, int which) {
 
 int lg_either(lua_State *L) {
   int n = lua_gettop(L), ours = is_ours(L, n);
-  lua_CFunction f = ours ? NULL : plain_function(L);
+  lua_CFunction f =
+      ours ? NULL : lg_plain_function(L, lua_upvalueindex(ORIGINAL));
   return f ? f(L) : call(L, n, ours ? OURS : ORIGINAL);
 }
 
 /* --- files that are opened --- */
 
-/* Key in the registry: the functions that close them, weak keys. */
+/* Key in the registry: the functions that close them, weak keys. Of a file that
+ * a sandbox has, the function's upvalue is the sandbox's account. */
 static const char CLOSERS[] = "closers of files";
 
 static int close_counted(lua_State *L) {
   lua_CFunction f;
+  struct lg_account *box = NULL;
   lua_rawgetp(L, LUA_REGISTRYINDEX, CLOSERS);
   lua_pushvalue(L, 1);
   lua_rawget(L, -2);
   f = lua_tocfunction(L, -1);
+  if (lua_getupvalue(L, -1, 1)) box = lua_touserdata(L, -1);
   lua_settop(L, 1);
   assert(f);
-  lg_count(lg_find(L), NULL, LG_DESCRIPTORS, -1);
+  lg_count(lg_find(L), box, LG_DESCRIPTORS, -1);
+  lg_account_leave(box);
   return f(L);
 }
 
 /* The file at that index is open. */
 static void count_file(lua_State *L, struct lg *G, int index) {
   luaL_Stream *p = luaL_testudata(L, index, LUA_FILEHANDLE);
+  struct lg_account *box;
   if (!p || !p->closef || p->closef == close_counted) return;
   luaL_checkstack(L, 4, "luagreen");
   lua_pushvalue(L, index);
   lua_rawgetp(L, LUA_REGISTRYINDEX, CLOSERS);
   lua_insert(L, -2);
-  lua_pushcfunction(L, p->closef);
+  box = lg_account_of_box(G);
+  lg_account_leave(box); /* the thread's sandbox has it, too */
+  if (box) lua_pushlightuserdata(L, box);
+  lua_pushcclosure(L, p->closef, box != NULL);
   lua_rawset(L, -3); /* may raise: the file is garbage, and closed, then */
   lua_pop(L, 1);
   p->closef = close_counted;
-  lg_count(G, NULL, LG_DESCRIPTORS, 1);
+  if (box) box->users++;
+  lg_count(G, box, LG_DESCRIPTORS, 1);
 }
 
 /* A default input that is a file already, or lines() of it, open nothing. */
@@ -105,7 +115,9 @@ int lg_opens(lua_State *L) {
   if (is_ours(L, n)) return call(L, n, OURS);
   error = opens && G->hub ? lg_may_open(L, G, 1) : 0;
   if (error) return refuse_file(L, error);
-  n = (f = plain_function(L)) ? f(L) : call(L, n, ORIGINAL);
+  n = (f = lg_plain_function(L, lua_upvalueindex(ORIGINAL)))
+          ? f(L)
+          : call(L, n, ORIGINAL);
   first = lua_gettop(L) - n + 1;
   for (i = 0; opens && i < n; i++) count_file(L, G, first + i);
   return n;

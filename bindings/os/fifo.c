@@ -48,19 +48,28 @@ static int l_gc(lua_State *L) {
   return 0;
 }
 
+/* The io library sees the file alone. */
+struct handle {
+  luaL_Stream file;
+  struct lg_account *box; /* where else it is counted, or NULL */
+};
+
 static int close_file(lua_State *L) {
-  luaL_Stream *p = luaL_checkudata(L, 1, LUA_FILEHANDLE);
-  lg_count(lg_find(L), NULL, LG_DESCRIPTORS, -1);
-  return luaL_fileresult(L, fclose(p->f) == 0, NULL);
+  struct handle *h = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  lg_count(lg_find(L), h->box, LG_DESCRIPTORS, -1);
+  lg_account_leave(h->box);
+  h->box = NULL;
+  return luaL_fileresult(L, fclose(h->file.f) == 0, NULL);
 }
 
-/* A handle that is closed still, as __gc takes no notice of such a one. */
-static luaL_Stream *new_handle(lua_State *L) {
-  luaL_Stream *p = lua_newuserdatauv(L, sizeof *p, 0);
-  p->f = NULL;
-  p->closef = NULL;
+/* A handle that is still closed, because __gc ignores a closed one. */
+static struct handle *new_handle(lua_State *L) {
+  struct handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+  h->file.f = NULL;
+  h->file.closef = NULL;
+  h->box = NULL;
   luaL_setmetatable(L, LUA_FILEHANDLE);
-  return p;
+  return h;
 }
 
 static struct opening *start(const char *path, const char *mode) {
@@ -85,7 +94,7 @@ static struct opening *start(const char *path, const char *mode) {
 static int l_open_fifo(lua_State *L) {
   struct lg *G = lg_get(L);
   const char *path = luaL_checkstring(L, 1), *mode = luaL_checkstring(L, 2);
-  luaL_Stream *p = new_handle(L);
+  struct handle *h = new_handle(L);
   struct opening **o = lua_newuserdatauv(L, sizeof *o, 0);
   *o = NULL;
   luaL_setmetatable(L, OPENING);
@@ -94,11 +103,12 @@ static int l_open_fifo(lua_State *L) {
   if (!*o) return luaL_fileresult(L, 0, path);
   lg_errand_wait(L, G, &(*o)->errand, "open");
   if (!(*o)->error) {
-    p->f = fdopen((*o)->fd, mode);
-    if (!p->f) return luaL_fileresult(L, 0, path);
-    (*o)->fd = -1;
-    p->closef = close_file;
-    lg_count(G, NULL, LG_DESCRIPTORS, 1);
+    h->file.f = fdopen((*o)->fd, mode);
+    if (!h->file.f) return luaL_fileresult(L, 0, path);
+    (*o)->fd = -1; /* the handle closes it from now on */
+    h->file.closef = close_file;
+    h->box = lg_account_of_box(G);
+    lg_count(G, h->box, LG_DESCRIPTORS, 1);
     lua_pushvalue(L, -2);
     return 1;
   }

@@ -1,6 +1,7 @@
 /* os.h - what the files of os/ share: files, children, and OS threads that
  * wait.
  *
+ *   files.c                  the io library's functions, when patched
  *   popen.c                  io.popen's handles; os.execute's commands
  *   child.c fifo.c stdio.c   children of the process, FIFOs, Lua's files
  *   errand.c                 an OS thread that does one thing that blocks
@@ -52,8 +53,9 @@ void lg_errand_release(struct lg_errand *e);
 /* Is the result there? */
 int lg_errand_finished(struct lg_errand *e);
 
-/* Blocks the calling green thread until the result is there. Raises what
- * interrupts it, and then the caller's reference must be somebody's. */
+/* Blocks the calling green thread until the result is there. Raises an
+ * interruption, so the caller's reference must belong to an object that
+ * releases it. */
 void lg_errand_wait(lua_State *L, struct lg *G, struct lg_errand *e,
                     const char *what);
 
@@ -70,6 +72,12 @@ int lg_file_wait(lua_State *L, struct lg *G, int fd, int event,
 int lg_file_flush(FILE *f);
 /* The file of the handle at that index, which is open; else raises. */
 FILE *lg_file(lua_State *L, int index);
+
+/* Bytes that getc() returns without reading; of these, the ones at *from. */
+size_t lg_file_buffered(FILE *f, const char **from);
+/* Bytes that the buffer keeps before it must be written. */
+size_t lg_file_room(FILE *f);
+int lg_is_ready(int fd, short event);
 
 /* --- child.c --- */
 
@@ -92,12 +100,23 @@ int lg_child_result(lua_State *L, const struct lg_child *c);
 /* The function that stands in front: no place of its own in an error. */
 int lg_either(lua_State *L);
 int lg_opens(lua_State *L);
+/* The function there if it is one of C without upvalues, which may run in
+ * another one's frame; else NULL. */
+lua_CFunction lg_plain_function(lua_State *L, int index);
+
+/* --- files.c --- */
+
+/* Functions in front, too. */
+int lg_file_call(lua_State *L);
+int lg_file_print(lua_State *L);
+int lg_file_next(lua_State *L);
 
 /* --- for the front table --- */
 
 void lg_open_either(lua_State *L);
 void lg_open_popen(lua_State *L);
 void lg_open_fifo(lua_State *L);
+void lg_open_files(lua_State *L);
 void lg_open_stdio(lua_State *L);
 void lg_open_os(lua_State *L);
 

@@ -21,6 +21,7 @@ struct handle {
   luaL_Stream file;
   struct lg_child **child;
   struct lg *G;
+  struct lg_account *box; /* where else it is counted, or NULL */
 };
 
 static struct lg_child **new_child(lua_State *L) {
@@ -66,7 +67,9 @@ static int close_handle(lua_State *L) {
   if (lg_may_wait(L, h->G)) flush(L, h);
   if (h->G->hub) green_fd_forget(h->G->hub, fileno(h->file.f));
   fclose(h->file.f);
-  lg_count(h->G, NULL, LG_DESCRIPTORS, -1);
+  lg_count(h->G, h->box, LG_DESCRIPTORS, -1);
+  lg_account_leave(h->box);
+  h->box = NULL;
   c = *h->child;
   if (c && (lg_may_wait(L, h->G) || lg_errand_finished(&c->errand)))
     return result(L, h->G, c, "close");
@@ -88,7 +91,8 @@ static int join(struct handle *h, const char *command, int reads, int ours,
   if (f && *h->child) {
     h->file.f = f;
     h->file.closef = close_handle;
-    lg_count(h->G, NULL, LG_DESCRIPTORS, 1);
+    h->box = lg_account_of_box(h->G);
+    lg_count(h->G, h->box, LG_DESCRIPTORS, 1);
     return 0;
   }
   if (f)
@@ -104,6 +108,7 @@ static struct handle *new_handle(lua_State *L, struct lg *G) {
   h->file.f = NULL;
   h->file.closef = NULL; /* it counts as closed */
   h->G = G;
+  h->box = NULL;
   luaL_setmetatable(L, LUA_FILEHANDLE);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_setiuservalue(L, -2, 1);
@@ -159,4 +164,5 @@ void lg_open_os(lua_State *L) {
   lg_open_stdio(L);
   lg_open_fifo(L);
   lg_open_popen(L);
+  lg_open_files(L);
 }

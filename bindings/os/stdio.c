@@ -9,8 +9,8 @@
  *   take     from what is buffered
  *   give     back to the buffer, when a read was interrupted
  *   put      into the buffer while there is room, else to the descriptor,
- *            if that is writable, at most PIPE_BUF bytes at once: so many a
- *            pipe takes without blocking when poll() says that it is writable
+ *            if that is writable, at most PIPE_BUF bytes at once: a pipe
+ *            takes that many without blocking when poll() reports it writable
  *
  * The flag O_NONBLOCK is left alone: other processes share the descriptor's.
  * A process that reads or writes the same pipe at the same moment can make a
@@ -21,7 +21,6 @@
 #include <limits.h>
 #include <stdio_ext.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "os/os.h"
 #include "runtime/interrupt.h"
@@ -33,7 +32,7 @@
 
 /* Bytes that getc() returns without reading; of these, the ones at *from. */
 #ifdef __GLIBC__
-static size_t buffered(FILE *f, const char **from) {
+size_t lg_file_buffered(FILE *f, const char **from) {
   if (f->_IO_write_ptr > f->_IO_write_base) return 0;
   *from = f->_IO_read_ptr;
   return (size_t)(f->_IO_read_end - f->_IO_read_ptr);
@@ -42,9 +41,12 @@ static size_t buffered(FILE *f, const char **from) {
 static int has_more(FILE *f) {
   return (f->_flags & 0x100) && f->_IO_save_end > f->_IO_save_base;
 }
+static int is_unbuffered(FILE *f) {
+  return (f->_flags & 2) != 0; /* _IO_UNBUFFERED */
+}
 #else /* musl */
 const char *__freadptr(FILE *f, size_t *n);
-static size_t buffered(FILE *f, const char **from) {
+size_t lg_file_buffered(FILE *f, const char **from) {
   size_t n = 0;
   *from = __freadptr(f, &n);
   return *from ? n : 0;
@@ -52,6 +54,9 @@ static size_t buffered(FILE *f, const char **from) {
 static int has_more(FILE *f) {
   (void)f;
   return 0;
+}
+static int is_unbuffered(FILE *f) {
+  return !__fbufsize(f);
 }
 #endif
 
@@ -64,7 +69,7 @@ FILE *lg_file(lua_State *L, int index) {
   return p->f;
 }
 
-static int is_ready(int fd, short event) {
+int lg_is_ready(int fd, short event) {
   struct pollfd p = {fd, event, 0};
   return poll(&p, 1, 0) > 0;
 }
@@ -93,19 +98,6 @@ static int l_may_block(lua_State *L) {
   return 1;
 }
 
-/* file_waits(file): is it one that may have to wait: a pipe, a FIFO, a
- * terminal, a socket? */
-static int l_file_waits(lua_State *L) {
-  int fd = fileno(lg_file(L, 1));
-  struct stat st;
-  int waits = 0;
-  if (fd >= 0 && fstat(fd, &st) == 0)
-    waits = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
-            (S_ISCHR(st.st_mode) && isatty(fd));
-  lua_pushboolean(L, waits);
-  return 1;
-}
-
 static int l_file_number(lua_State *L) {
   lua_pushinteger(L, fileno(lg_file(L, 1)));
   return 1;
@@ -113,17 +105,26 @@ static int l_file_number(lua_State *L) {
 
 /* --- reading --- */
 
+/* What stands on the terminal's line, a question perhaps, is shown before one
+ * waits for the answer; glibc's getc() does so, which comes too late here. */
+static void show_line(FILE *f) {
+  if (__flbf(stdout) && isatty(fileno(f))) lg_file_flush(stdout);
+}
+
 /* file_fill(file): true, there are bytes; false, it is at its end; nil, wait;
  * or nil, message, errno. */
 static int l_file_fill(lua_State *L) {
   FILE *f = lg_file(L, 1);
   const char *from;
   int c, end;
-  if (buffered(f, &from) > 0) {
+  if (lg_file_buffered(f, &from) > 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  if (__freadable(f) && !has_more(f) && !is_ready(fileno(f), POLLIN)) return 0;
+  if (__freadable(f) && !has_more(f) && !lg_is_ready(fileno(f), POLLIN)) {
+    show_line(f);
+    return 0;
+  }
   clearerr(f); /* the end of a terminal's input is not the last one */
   errno = 0;
   c = getc(f);
@@ -147,7 +148,7 @@ static int take(lua_State *L, FILE *f, const char *from, size_t n) {
   luaL_Buffer b;
   char *to = luaL_buffinitsize(L, &b, n ? n : 1);
   const char *now;
-  size_t left = buffered(f, &now);
+  size_t left = lg_file_buffered(f, &now);
   if (left < n) n = left; /* a finalizer has read from it */
   (void)from;
   n = fread(to, 1, n, f);
@@ -160,7 +161,7 @@ static int l_file_take(lua_State *L) {
   FILE *f = lg_file(L, 1);
   lua_Number most = luaL_checknumber(L, 2);
   const char *from;
-  size_t n = buffered(f, &from);
+  size_t n = lg_file_buffered(f, &from);
   if (!n) return 0;
   if ((lua_Number)n > most) n = (size_t)most;
   return take(L, f, from, n);
@@ -171,7 +172,7 @@ static int l_file_take(lua_State *L) {
 static int l_file_line(lua_State *L) {
   FILE *f = lg_file(L, 1);
   const char *from, *at;
-  size_t n = buffered(f, &from);
+  size_t n = lg_file_buffered(f, &from);
   if (!n) return 0;
   at = memchr(from, '\n', n);
   if (at) n = (size_t)(at - from) + 1;
@@ -193,21 +194,33 @@ static int l_file_give(lua_State *L) {
 
 /* --- writing --- */
 
-/* A pipe that is writable takes so many bytes; a terminal takes its time. */
+/* A writable pipe takes PIPE_BUF bytes at once; a terminal takes its time. */
 static size_t step(int fd) {
   return isatty(fd) ? 256 : PIPE_BUF;
 }
 
+/* glibc makes the buffer of a FILE at its first byte. Until then it seems to
+ * have none, and each write would go to the descriptor. */
+static void make_buffer(FILE *f) {
+  int lines;
+  if (__fbufsize(f) || is_unbuffered(f)) return;
+  lines = __flbf(f) || isatty(fileno(f));
+  setvbuf(f, NULL, _IOFBF, 0);
+  if (lines) setvbuf(f, NULL, _IOLBF, 0);
+}
+
 /* fflush() must not have more to write at once than a pipe takes. */
-static size_t room(FILE *f) {
-  size_t size = __fbufsize(f), held = __fpending(f);
+size_t lg_file_room(FILE *f) {
+  size_t size, held = __fpending(f);
+  make_buffer(f);
+  size = __fbufsize(f);
   if (size > PIPE_BUF) size = PIPE_BUF;
   return held < size ? size - held : 0;
 }
 
 int lg_file_flush(FILE *f) {
   if (!__fpending(f)) return 1;
-  if (!is_ready(fileno(f), POLLOUT)) return 0;
+  if (!lg_is_ready(fileno(f), POLLOUT)) return 0;
   return fflush(f) == 0 ? 1 : -1;
 }
 
@@ -227,9 +240,21 @@ static int l_file_flush(lua_State *L) {
 
 /* Does the buffer keep these bytes until it is full? */
 static int keeps(FILE *f, const char *data, size_t n) {
-  if (!__fwritable(f)) return 1; /* it says so, rather than wait for ever */
-  if (n >= room(f)) return 0;
+  if (!__fwritable(f)) return 1; /* fwrite() fails; a wait would not end */
+  if (n >= lg_file_room(f)) return 0;
   return !(__flbf(f) && memchr(data, '\n', n));
+}
+
+static ssize_t keep(FILE *f, const char *data, size_t n) {
+  return fwrite(data, 1, n, f) == n ? (ssize_t)n : -1;
+}
+
+/* What the buffer does not keep is written behind what it had. */
+static ssize_t write_some(FILE *f, const char *data, size_t n) {
+  if (n > step(fileno(f))) n = step(fileno(f));
+  if (lg_is_ready(fileno(f), POLLOUT)) return write(fileno(f), data, n);
+  errno = EAGAIN;
+  return -1;
 }
 
 /* file_put(file, data, i): writes from the i-th byte on. The index that comes
@@ -244,27 +269,26 @@ static int l_file_put(lua_State *L) {
   luaL_argcheck(L, i >= 1 && (size_t)i <= n + 1, 3, "out of range");
   data += i - 1;
   n -= (size_t)i - 1;
-  if (n && keeps(f, data, n)) {
-    if (fwrite(data, 1, n, f) != n) return failed(L);
-    lua_pushinteger(L, i + (lua_Integer)n);
-    return 1;
+  if (!keeps(f, data, n)) {
+    r = lg_file_flush(f);
+    if (r < 0) return failed(L);
+    if (!r) return 0;
   }
-  r = lg_file_flush(f);
-  if (r < 0) return failed(L);
-  if (!r || (n && !is_ready(fileno(f), POLLOUT))) return 0;
-  if (n > step(fileno(f))) n = step(fileno(f));
-  written = n ? write(fileno(f), data, n) : 0;
+  written = keeps(f, data, n) ? keep(f, data, n) : write_some(f, data, n);
   if (written < 0) return failed(L);
   lua_pushinteger(L, i + written);
   return 1;
 }
 
 void lg_open_stdio(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"may_block", l_may_block},     {"file_waits", l_file_waits},
-      {"file_fill", l_file_fill},     {"file_take", l_file_take},
-      {"file_line", l_file_line},     {"file_give", l_file_give},
-      {"file_flush", l_file_flush},   {"file_put", l_file_put},
-      {"file_number", l_file_number}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"may_block", l_may_block},
+                                       {"file_fill", l_file_fill},
+                                       {"file_take", l_file_take},
+                                       {"file_line", l_file_line},
+                                       {"file_give", l_file_give},
+                                       {"file_flush", l_file_flush},
+                                       {"file_put", l_file_put},
+                                       {"file_number", l_file_number},
+                                       {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
 }

@@ -1,5 +1,5 @@
 /* account.h - what is counted of a state, or of a sandbox in it, beside its
- * threads, coroutines and memory.
+ * threads and memory.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,6 +12,7 @@ enum lg_count {
   LG_TIMERS,      /* timeouts in force */
   LG_DESCRIPTORS, /* of sockets, pipes and files of the library's */
   LG_ITEMS,       /* values in queues that are counted */
+  LG_COROUTINES,  /* of a sandbox's; those of a state are its allocator's */
   LG_COUNTS
 };
 

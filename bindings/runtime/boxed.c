@@ -58,6 +58,7 @@ int lg_push_box_of_function(lua_State *L, int index) {
   luaL_checkstack(L, 4, "luagreen");
   for (i = 1; i <= MOST_UPVALUES; i++) {
     if (!(name = lua_getupvalue(L, index, i))) break;
+    /* A script's functions have the globals of its sandbox. */
     if (!strcmp(name, "_ENV") && lua_istable(L, -1)) {
       if (push_box_of_globals(L)) {
         lua_replace(L, top + 1);

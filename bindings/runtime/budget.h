@@ -11,7 +11,8 @@
 #include "runtime/state.h"
 
 struct lg_budget {
-  size_t used, most;      /* bytes now, and at most so far */
+  size_t used;            /* bytes now */
+  size_t most;            /* at most, until less was used than before */
   size_t memory, reserve; /* the limits; SIZE_MAX: none */
   uint32_t coroutines;    /* that live, those of green threads among them */
   uint32_t working;       /* calls of the library that may take the reserve */
@@ -20,6 +21,7 @@ struct lg_budget {
   uint8_t ended;          /* it did nothing but collect garbage: its threads
                              are killed, and it spawns no more */
   struct lg *G;           /* NULL: not opened yet, or closed */
+  struct green_lua_limits limits; /* as they were set, for its opening */
 };
 
 /* From begin to end allocations may take the reserve, too. Between them nothing

@@ -18,7 +18,7 @@
 /* The last state on a hub of its own ends everything there. */
 static int drain(struct lg *G) {
   int alone = green_families(G->hub) == &G->family && !G->family.next;
-  return G->own && alone ? green_drain(G->hub)
+  return G->own && alone ? green_drain_above_main(G->hub)
                          : green_family_drain(&G->family);
 }
 

@@ -74,6 +74,15 @@ struct lg_account *lg_account_of_box(struct lg *G) {
   return a;
 }
 
+size_t lg_heap(lua_State *L, struct lg *G) {
+  int kilobytes = lua_gc(L, LUA_GCCOUNT);
+  size_t bytes;
+  if (kilobytes < 0) return G ? G->heap : 0;
+  bytes = (size_t)kilobytes * 1024 + (size_t)lua_gc(L, LUA_GCCOUNTB);
+  if (G) G->heap = bytes;
+  return bytes;
+}
+
 int lg_sweep(lua_State *L, struct lg *G) {
   uint64_t now = uv_hrtime();
   if (now - G->swept_at <= 10 * G->swept_ns) return 0;
@@ -87,7 +96,7 @@ int lg_sweep(lua_State *L, struct lg *G) {
 int lg_too_many(lua_State *L, struct lg *G, const struct lg_account *box,
                 enum lg_count what) {
   static const char *const names[] = {"timeouts", "descriptors",
-                                      "values in queues"};
+                                      "values in queues", "coroutines"};
   int own = !box || G->account.left[what] <= box->left[what];
   const struct lg_account *a = own ? &G->account : box;
   return luaL_error(L, "too many %s%s (the limit is %I)", names[what],

@@ -40,6 +40,11 @@ static inline void lg_count(struct lg *G, struct lg_account *box,
   if (unlikely(box)) box->left[what] -= n;
 }
 
+/* Bytes of the state's heap. Lua does not tell in a finalizer, nor while the
+ * state closes: then as many as there were when it was last asked. G is NULL
+ * where the library is not open. */
+size_t lg_heap(lua_State *L, struct lg *G);
+
 /* Garbage may hold what is scarce: collects it, but for no more than a tenth of
  * the time. Was it collected? Runs finalizers. */
 int lg_sweep(lua_State *L, struct lg *G);

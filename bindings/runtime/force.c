@@ -33,6 +33,7 @@
 #include "runtime/frames.h"
 #include "runtime/object.h"
 #include "runtime/park.h"
+#include "runtime/random.h"
 #include "runtime/refusal.h"
 #include "runtime/site.h"
 #include "runtime/strike.h"
@@ -42,8 +43,9 @@
  * the instructions of a loop around a pcall that computes for ever. */
 enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 
-/* How long it may compute before the others get a turn. */
-enum { TURN_NS = 100000000 };
+/* How long it may compute before the others get a turn; while all of them end,
+ * a part of the grace, which they share. */
+enum { TURN_NS = 100000000, TURNS = 16 };
 
 static void watch(lua_State *L, lua_Debug *ar);
 
@@ -52,10 +54,7 @@ static void set_watch(lua_State *L, int count) {
 }
 
 static uint32_t random_period(struct lg *G) {
-  G->seed ^= G->seed << 13;
-  G->seed ^= G->seed >> 7;
-  G->seed ^= G->seed << 17;
-  return 1 + (uint32_t)(G->seed % MOST_PERIOD);
+  return 1 + (uint32_t)(lg_random(&G->seed) % MOST_PERIOD);
 }
 
 static int is_resetting(const struct green_thread *t) {
@@ -149,6 +148,11 @@ static int force_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
   return 0;
 }
 
+void lg_end_in_hook(lua_State *L, struct lg *G) {
+  struct green_thread *t = lg_current(G);
+  if (t->flags & GREEN_FORCED) force_in_hook(L, G, t);
+}
+
 /* Past the base nobody would catch the error, so the thread ends as it would
  * then. Below a handler of the program's the watch must do it. */
 static int kill_in_hook(lua_State *L, struct lg *G, struct green_thread *t) {
@@ -175,6 +179,11 @@ int lg_strike_in_hook(lua_State *L, struct lg *G) {
 
 /* --- the watch --- */
 
+static uint64_t turn_ns(struct lg *G) {
+  uint64_t part = green_config(G->hub)->grace / TURNS;
+  return part < TURN_NS && lg_draining(G) ? part : TURN_NS;
+}
+
 /* Has the running thread computed for so long, in real time, that the others
  * must have a turn? Shorter runs are never interrupted, killed or not. */
 static int overruns(struct lg *G) {
@@ -185,7 +194,7 @@ static int overruns(struct lg *G) {
     G->watched_switches = stats.switches;
     G->watched_since = now;
   }
-  return now - G->watched_since >= TURN_NS;
+  return now - G->watched_since >= turn_ns(G);
 }
 
 /* If it must not switch here, the watch looks again after a random time: a
@@ -273,7 +282,7 @@ void lg_watch_reset(struct lg *G, lua_State *co) {
   struct green_thread *t = lg_current(G);
   if (t->flags & GREEN_STRUCK)
     set_watch(co, WATCH_COUNT);
-  else
+  else if (lua_gethook(co) != G->burn) /* its handlers take fuel, too */
     lua_sethook(co, NULL, 0, 0);
 }
 

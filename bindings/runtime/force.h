@@ -29,6 +29,9 @@ int lg_was_left(const struct green_thread *t);
  * Otherwise returns 1 if the thread will yield for good when the hook returns,
  * which it must do soon, or 0 if the watch must deal with the thread. */
 int lg_strike_in_hook(lua_State *L, struct lg *G);
+/* For the same: green_end() was called for the running thread. Ends it here, if
+ * that can be; the hook returns at once. */
+void lg_end_in_hook(lua_State *L, struct lg *G);
 
 /* Is it a coroutine whose hook is the watch? The second has it look at the next
  * instruction. In a signal handler, too. */

@@ -12,6 +12,7 @@
  */
 #include "runtime/frames.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "runtime/object.h"
@@ -38,7 +39,6 @@ static lua_CFunction field(lua_State *L, const char *name) {
   return f;
 }
 
-/* In a fresh state, whose library functions nobody has replaced. */
 static int find_functions(lua_State *L) {
   struct lg_functions *known = lua_touserdata(L, 1);
   if (open_base) {
@@ -62,15 +62,31 @@ static int find_functions(lua_State *L) {
   return 0;
 }
 
-void lg_open_frames(lua_State *L) {
-  struct lg *G = lg_find(L);
+/* In a fresh state, whose library functions nobody has replaced. 0: there was
+ * no memory. */
+static int find_stock(struct lg_functions *known) {
   lua_State *fresh = luaL_newstate();
-  if (!fresh) luaL_error(L, "not enough memory");
+  int r;
+  if (!fresh) return 0;
   lua_pushcfunction(fresh, find_functions);
-  lua_pushlightuserdata(fresh, &G->known);
-  if (lua_pcall(fresh, 1, 0, 0) != LUA_OK)
-    memset(&G->known, 0, sizeof G->known);
+  lua_pushlightuserdata(fresh, known);
+  r = lua_pcall(fresh, 1, 0, 0);
   lua_close(fresh);
+  return r == LUA_OK;
+}
+
+/* Once in a process, since a fresh state costs a tenth of what opening does. */
+void lg_open_frames(lua_State *L) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static struct lg_functions stock;
+  static int found;
+  int ok;
+  pthread_mutex_lock(&lock);
+  if (!found) found = find_stock(&stock);
+  lg_find(L)->known = stock;
+  ok = found;
+  pthread_mutex_unlock(&lock);
+  if (!ok) luaL_error(L, "not enough memory");
 }
 
 int lg_push_stock_coroutines(lua_State *L) {
@@ -149,6 +165,20 @@ static lua_State *target(lua_State *L, struct lg *G, lua_Debug *ar) {
 lua_State *lg_resumed(lua_State *L, struct lg *G) {
   lua_Debug ar;
   return lua_getstack(L, 0, &ar) ? target(L, G, &ar) : NULL;
+}
+
+int lg_coroutines(struct lg *G, lua_State *own, lua_State *inner,
+                  lua_State **chain) {
+  lua_State *co = own;
+  int n = 0;
+  for (; co && co != inner; co = lg_resumed(co, G)) {
+    if (n == LG_CHAIN - 1)
+      memmove(chain + 1, chain + 2, (size_t)(--n - 1) * sizeof *chain);
+    chain[n++] = co;
+  }
+  chain[n++] = inner;
+  assert(n <= LG_CHAIN);
+  return n;
 }
 
 lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar) {

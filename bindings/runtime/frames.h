@@ -19,6 +19,13 @@ enum lg_catcher lg_catcher(lua_State *L, struct lg *G);
 lua_State *lg_resumed(lua_State *L, struct lg *G);
 /* The same for a call that a hook of L reports. */
 lua_State *lg_called(lua_State *L, struct lg *G, lua_Debug *ar);
+/* The coroutines that run inside of each other, from the thread's own one (or
+ * NULL) to the innermost: fills the chain and returns how many there are. Of a
+ * longer one some in the middle are left out, and so is what another library
+ * resumes. */
+enum { LG_CHAIN = 16 };
+int lg_coroutines(struct lg *G, lua_State *own, lua_State *inner,
+                  lua_State **chain);
 
 /* Does no coroutine run further down: is the function on top of L one of Lua,
  * or the library's own? */

@@ -13,6 +13,7 @@
 #include "runtime/force.h"
 #include "runtime/frames.h"
 #include "runtime/interrupt.h"
+#include "runtime/park.h"
 #include "runtime/refusal.h"
 #include "runtime/strike.h"
 #include "runtime/wait.h"
@@ -71,6 +72,11 @@ void lg_interrupt(lua_State *L, struct lg *G, const struct lg_op *op) {
       scope->deliveries == MOST_SWALLOWED)
     report_swallowed(L, scope, G);
   if (how == GREEN_FORCE) lg_force(L, G);
+  /* A strike that was swallowed before starves nobody, nor do new ones in a
+   * row, as of limits that have passed before they begin. */
+  if (how == GREEN_AT_ONCE && --green_hot(G->hub)->budget < 0 &&
+      (lg_may_yield(L, t) || green_keep_reserve(G->hub) == 0))
+    how = GREEN_LAP_FIRST;
   if (how != GREEN_AT_ONCE && !lg_refusal(L, G)) lap_first(L, G, op);
   raise_visible(L, G);
 }
@@ -111,7 +117,7 @@ void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what) {
     lg_push_thrown(L, G, code);
     lua_error(L);
   }
-  if (code != UV_ECANCELED) return;
+  if (code != UV_ECANCELED) return; /* an outcome, which the caller reports */
   if (lg_below_hook(L)) {
     lg_strike_in_hook(L, G);
     return;

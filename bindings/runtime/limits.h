@@ -12,8 +12,8 @@
 
 /* A limit in seconds at `index`: a deadline; 0: try once. Raises on NaN. */
 uint64_t lg_limit(lua_State *L, int index);
-/* On the clock of the green thread that runs, and on a hub's, also where none
- * does. */
+/* By the clock of the green thread that runs; by that of a hub, on which no
+ * thread need run. */
 uint64_t lg_deadline(double seconds);
 uint64_t lg_deadline_of(struct green_hub *hub, double seconds);
 int lg_push_timeout(lua_State *L); /* nil, "timeout": 2 */

@@ -54,6 +54,12 @@ void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra) {
   luaL_setfuncs(L, funcs, 1 + extra);
 }
 
+static int number_of(const luaL_Reg *funcs) {
+  int n = 0;
+  while (funcs[n].name) n++;
+  return n;
+}
+
 void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
                   const luaL_Reg *meta) {
   luaL_newmetatable(L, name);
@@ -63,7 +69,7 @@ void lg_new_class(lua_State *L, const char *name, const luaL_Reg *methods,
     lg_setfuncs(L, meta, 1);
     lua_pop(L, 1);
   }
-  lua_newtable(L);
+  lua_createtable(L, 0, number_of(methods));
   lua_pushvalue(L, -2);
   lg_setfuncs(L, methods, 1);
   lua_setfield(L, -2, "__index");
@@ -112,6 +118,26 @@ void *lg_self_error(lua_State *L) {
       L, 1,
       lua_pushfstring(L, "%s expected, got %s", name, luaL_typename(L, 1)));
   return NULL;
+}
+
+void *lg_block(struct lg *G, void *block, size_t old, size_t size) {
+  void *ud, *fresh;
+  lua_Alloc allocate = lua_getallocf(G->main, &ud);
+  if (!block) old = 0;
+  fresh = allocate(ud, block, old, size);
+  if (!fresh && size > 0) return NULL;
+  assert(G->blocks >= old);
+  G->blocks += size - old;
+  return fresh;
+}
+
+void *lg_new_block(lua_State *L, struct lg *G, size_t size) {
+  void *block = lg_block(G, NULL, 0, size);
+  if (likely(block)) return block;
+  if (lua_gc(L, LUA_GCCOUNT) >= 0) lua_gc(L, LUA_GCCOLLECT);
+  if (!(block = lg_block(G, NULL, 0, size)))
+    luaL_error(L, "not enough memory");
+  return block;
 }
 
 static void push_weak(lua_State *L, const char *mode) {

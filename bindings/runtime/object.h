@@ -16,6 +16,14 @@ void lg_keep_state(lua_State *L);
 void lg_weak_table(lua_State *L); /* pushes one of weak values */
 void lg_ephemerons(lua_State *L); /* of weak keys, which keep the values */
 
+/* A block of memory for C that counts as Lua's, within the state's limit: as
+ * realloc(), from `old` bytes to `size`. Runs no finalizers. NULL: there is
+ * none, or size is 0. */
+void *lg_block(struct lg *G, void *block, size_t old, size_t size);
+/* A new one; if there is none, garbage is collected: finalizers may run. May
+ * raise. */
+void *lg_new_block(lua_State *L, struct lg *G, size_t size);
+
 void lg_setfuncs(lua_State *L, const luaL_Reg *funcs, int extra);
 /* Makes a metatable `name` with __index = methods, whose functions have the
  * upvalues G and the metatable; pushes it. */

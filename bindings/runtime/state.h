@@ -37,10 +37,18 @@ struct lg;
 typedef int lg_tick_act(lua_State *L, struct lg *G, lua_Debug *ar,
                         uint64_t ran);
 
+/* A coroutine that waits for a thread, with its slot in the anchors table. */
+struct lg_pooled {
+  lua_State *co;
+  int slot;
+};
+
 struct lg {
   struct green_family family; /* its threads; first: lg_of() relies on it */
   struct green_hub *hub;      /* NULL once closed */
   struct lg_budget *budget;   /* of its memory; NULL: it is not counted */
+  size_t heap;                /* as it was last known, in bytes */
+  size_t blocks;              /* bytes of lg_block(), unknown to Lua */
   struct green_lua_limits limits;
   struct lg_account account;   /* of what is counted: see counts.h */
   struct green_purse *purse;   /* pays for its messages; NULL: no limit yet */
@@ -63,9 +71,8 @@ struct lg {
   struct lg_guest *guests;   /* main and C's threads, where it knows them */
   struct lg_script *scripts; /* of the host's, whose end it is to be told */
   struct lg_kill_note *kill_notes, **last_kill_note;
-  int pool_count;
-  lua_State *pool[LG_POOL]; /* finished coroutines, for reuse */
-  int pool_slot[LG_POOL];
+  struct lg_pooled *pool; /* finished coroutines, for reuse */
+  int pool_count, pool_room;
   int handle_class; /* their metatable in the registry */
   /* Called at the end of each thread: see lg_at_thread_end(). */
   void (*duties[LG_DUTIES])(struct lg *G, struct green_thread *t);
@@ -96,7 +103,7 @@ struct lg {
   uint32_t timed_boxes;
   uint64_t box_slice, box_look;
   lg_tick_act *tick_acts[LG_TICKS]; /* by use: see bounds/ticks.h */
-  uint32_t atomics; /* calls of green.atomic under way, or ended by an error */
+  uint32_t atomics;                 /* calls of green.atomic under way */
   struct lg_functions known;
   struct {
     lua_Hook hook;

@@ -184,7 +184,8 @@ static int lap_and_restart(lua_State *L, struct lg *G,
   return op->start(L);
 }
 
-int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op) {
+static int enter(lua_State *L, struct lg *G, const struct lg_op *op,
+                 int debt) {
   struct green_hub_hot *hot = green_hot(G->hub);
   if (!lg_current(G)) return -1;
   if (hot->current == green_main(G->hub) && !lg_refusal(L, G))
@@ -193,6 +194,22 @@ int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op) {
     lg_interrupt(L, G, op);
     hot->budget--; /* lg_enter() did not get so far */
   }
-  if (hot->budget >= 0 || lg_refusal(L, G)) return -1;
+  if (hot->budget >= -debt || lg_refusal(L, G)) return -1;
+  /* A turn that needs a stack which cannot be had is not worth an error. */
+  if (!lg_may_yield(L, hot->current) && green_keep_reserve(G->hub) < 0)
+    return -1;
   return lap_and_restart(L, G, op);
+}
+
+int lg_enter_slow(lua_State *L, struct lg *G, const struct lg_op *op) {
+  return enter(L, G, op, 0);
+}
+
+int lg_enter_first(lua_State *L, struct lg *G, const struct lg_op *op,
+                   int debt) {
+  struct green_hub_hot *hot = green_hot(G->hub);
+  if (likely(hot->current && !hot->current->pending && --hot->budget >= 0 &&
+             L != G->main))
+    return -1;
+  return enter(L, G, op, debt);
 }

@@ -31,6 +31,14 @@ static inline int lg_enter(lua_State *L, struct lg *G,
   return lg_enter_slow(L, G, op);
 }
 
+/* The same for a call that waits for what happens once, as a signal or the end
+ * of a thread, whose error goes to those that wait: it takes a lap only if the
+ * budget is overdrawn by more than `debt` calls. */
+int lg_enter_first(lua_State *L, struct lg *G, const struct lg_op *op,
+                   int debt);
+/* Debts: of a call that waits in any case, and of one that may not have to. */
+enum { LG_WAITS = INT32_MAX, LG_MAY_WAIT = 8 };
+
 /* Parks, after lg_keep_or_yield() and after the wait was begun. The caller
  * returns its result at once. */
 int lg_park(lua_State *L, struct lg *G, const struct lg_op *op, int keep);

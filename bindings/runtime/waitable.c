@@ -16,7 +16,11 @@ int lg_wait_one(lua_State *L, const struct lg_waitable *w,
   uint64_t deadline = lg_limit(L, 2);
   int r;
   lua_settop(L, 2);
-  if (deadline > 0 && (r = lg_enter(L, G, &w->op)) >= 0) return r;
+  if (deadline > 0) {
+    r = w->waits ? lg_enter_first(L, G, &w->op, LG_WAITS)
+                 : lg_enter(L, G, &w->op);
+    if (r >= 0) return r;
+  }
   if ((r = w->attempt(L, G, object, 1)) >= 0) return r;
   if (deadline == 0) return lg_push_timeout(L);
   return lg_wait(L, G, &w->op, object, w->list(object), deadline);
@@ -72,6 +76,7 @@ const struct lg_waitable *lg_operation(lua_State *L, struct lg *G, int at,
     *object = p;
     return put ? p->klass->put : p->klass->waitable;
   }
+  /* Objects that do not begin so have it in their metatable. */
   if (put || luaL_getmetafield(L, at, "__waitable") == LUA_TNIL) return NULL;
   if (lua_type(L, -1) == LUA_TLIGHTUSERDATA) w = lua_touserdata(L, -1);
   lua_pop(L, 1);

@@ -58,6 +58,8 @@ struct lg_waitable {
   int (*settled)(const void *object);
   /* The thread, if this is the end of a green thread. */
   struct green_thread *(*thread_of)(void *object);
+  /* attempt() never succeeds: what happens before the wait is not seen. */
+  int waits;
 };
 
 /* The single call, with the object at index 1 and its limit at index 2, for an

@@ -40,7 +40,8 @@ static const struct lg_waitable wait_waitable = {
     .attempt = attempt,
     .list = waiters,
     .fetch = lg_fetch_true,
-    .undo = signal_next};
+    .undo = signal_next,
+    .waits = 1};
 
 static const struct lg_class condition_class = {"green.condition",
                                                 &wait_waitable, NULL};

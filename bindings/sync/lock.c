@@ -12,15 +12,15 @@
  * object on their stacks; an owned lock that the program has forgotten leaves
  * the list when it is collected. With no memory left Lua may not be able to run
  * that finalizer, and frees the object all the same: so what the list points
- * to, the lock, has memory of its own. The state knows all of them, to free
- * those that are left at its end.
+ * to, the lock, has memory of its own, which counts as Lua's. The state knows
+ * all of them, to free those that are left at its end.
  *
  * SPDX-License-Identifier: MIT
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "runtime/closing.h"
+#include "runtime/object.h"
 #include "runtime/waitable.h"
 #include "sync/sync.h"
 #include "thread/end.h"
@@ -36,8 +36,8 @@ struct lock {
   struct lg *G;
   struct green_list waiters;
   struct green_thread *owner;
-  void *next,
-      **link; /* struct lock: of its owner's; what points to this one */
+  void *next;  /* struct lock: the next lock of the same owner */
+  void **link; /* the pointer that points to this one */
   struct lock *after, **before; /* of all locks of the state */
   lua_Integer depth;
   enum state state;
@@ -130,7 +130,7 @@ static void unmake(struct lock *l) {
   assert(!l->owner && *l->before == l);
   *l->before = l->after;
   if (l->after) l->after->before = l->before;
-  free(l);
+  lg_block(l->G, l, sizeof *l, 0);
 }
 
 /* The remaining locks belong to objects whose finalizers could not run. */
@@ -143,9 +143,12 @@ void lg_locks_drop(struct lg *G) {
 
 /* --- its memory --- */
 
-static int make(struct object *o) {
-  struct lock *l = malloc(sizeof *l);
-  if (!l) return 0;
+static void make(lua_State *L, struct object *o) {
+  struct lock *l = lg_new_block(L, o->head.G, sizeof *l);
+  if (o->lock) { /* a finalizer was faster */
+    lg_block(o->head.G, l, sizeof *l, 0);
+    return;
+  }
   *l = (struct lock){.G = o->head.G, .reentrant = o->reentrant};
   green_list_init(&l->waiters);
   l->before = &o->head.G->locks;
@@ -153,7 +156,6 @@ static int make(struct object *o) {
   if (l->after) l->after->before = &l->after;
   *l->before = l;
   o->lock = l;
-  return 1;
 }
 
 /* Of the object at `at`, whose metatable is on top and is popped. */
@@ -170,7 +172,7 @@ static void watch(lua_State *L, const struct object *o, int at) {
 static void revive(lua_State *L, struct object *o, int at) {
   lua_getmetatable(L, at);
   watch(L, o, at);
-  if (!make(o)) luaL_error(L, "not enough memory");
+  make(L, o);
 }
 
 /* If the hub is gone, so are all locks. */
@@ -335,7 +337,7 @@ static int l_lock(lua_State *L) {
   lua_setiuservalue(L, -2, 1);
   lua_pushvalue(L, lua_upvalueindex(2));
   watch(L, o, lua_absindex(L, -2));
-  if (!make(o)) return luaL_error(L, "not enough memory");
+  make(L, o);
   return 1;
 }
 

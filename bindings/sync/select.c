@@ -253,7 +253,8 @@ static int l_select(lua_State *L) {
   luaL_checktype(L, CASES, LUA_TTABLE);
   deadline = lg_limit(L, LIMIT);
   lua_settop(L, LIMIT);
-  if (deadline > 0 && (r = lg_enter(L, G, &select_op)) >= 0) return r;
+  if (deadline > 0 && (r = lg_enter_first(L, G, &select_op, LG_MAY_WAIT)) >= 0)
+    return r;
   n = (int)lua_rawlen(L, CASES);
   luaL_checkstack(L, 2 * n + 10, "too many cases");
   for (i = 0; i < n; i++) {

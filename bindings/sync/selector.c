@@ -29,6 +29,7 @@
 #include "runtime/closing.h"
 #include "runtime/interrupt.h"
 #include "runtime/limits.h"
+#include "runtime/object.h"
 #include "sync/case.h"
 #include "sync/sync.h"
 #include "thread/thread.h"
@@ -53,6 +54,7 @@ struct selector {
   struct one **cases;          /* by number; NULL where one was removed */
   uint64_t *marks;             /* one bit for each of `room` */
   struct one *volatile_first;
+  struct one *spare; /* for the next case; NULL: to be made */
   uint64_t deadline; /* of the wait */
   int n, room;
   int marked;    /* marks of cases that are not volatile */
@@ -326,7 +328,8 @@ static int selector_select(lua_State *L) {
   int r;
   lua_settop(L, LIMIT);
   luaL_checkstack(L, 10, "luagreen");
-  if (deadline > 0 && (r = lg_enter(L, G, &select_op)) >= 0) return r;
+  if (deadline > 0 && (r = lg_enter_first(L, G, &select_op, LG_MAY_WAIT)) >= 0)
+    return r;
   if (!s || s->closed) return lg_push_closed(L);
   check_alone(L, G, s);
   ask_anew(s, lg_running(G));
@@ -338,19 +341,42 @@ static int selector_select(lua_State *L) {
 
 /* --- its cases --- */
 
-/* Room for one more, in both arrays or in none. */
-static void reserve(lua_State *L, struct selector *s) {
-  int room = s->room ? s->room * 2 : WORD;
-  struct one **cases;
+/* The arrays are of as many cases, or marks, as fit into `room`. */
+static int set_room(struct selector *s, int room) {
+  size_t had = (size_t)s->room, has = (size_t)room;
+  struct one **cases =
+      lg_block(s->G, s->cases, had * sizeof *cases, has * sizeof *cases);
   uint64_t *marks;
-  if (s->n < s->room) return;
-  cases = realloc(s->cases, (size_t)room * sizeof *cases);
-  if (cases) s->cases = cases;
-  marks = cases ? realloc(s->marks, (size_t)room / 8) : NULL;
-  if (!marks) luaL_error(L, "not enough memory");
-  memset((char *)marks + s->room / 8, 0, (size_t)(room - s->room) / 8);
+  if (!cases) return 0;
+  s->cases = cases;
+  if (!(marks = lg_block(s->G, s->marks, had / 8, has / 8))) {
+    s->cases = lg_block(s->G, cases, has * sizeof *cases, had * sizeof *cases);
+    return 0;
+  }
+  memset((char *)marks + had / 8, 0, (has - had) / 8);
   s->marks = marks;
   s->room = room;
+  return 1;
+}
+
+/* Room for one more, and its struct. 0: there is no memory. */
+static int prepare(struct selector *s) {
+  if (s->n == s->room && !set_room(s, s->room ? s->room * 2 : WORD)) return 0;
+  if (!s->spare) s->spare = lg_block(s->G, NULL, 0, sizeof *s->spare);
+  return s->spare != NULL;
+}
+
+/* Finalizers may run, and append, too. */
+static void reserve(lua_State *L, struct selector *s) {
+  if (prepare(s)) return;
+  if (lua_gc(L, LUA_GCCOUNT) >= 0) lua_gc(L, LUA_GCCOLLECT);
+  if (!prepare(s)) luaL_error(L, "not enough memory");
+}
+
+static struct one *take_spare(struct selector *s) {
+  struct one *one = s->spare;
+  s->spare = NULL;
+  return one;
 }
 
 static void enlist(struct selector *s, struct one *one) {
@@ -383,12 +409,12 @@ static void append(lua_State *L, struct selector *s, int at, int arg) {
   w = lg_case_operation(L, G, arg, s->n, top, &object);
   lua_getiuservalue(L, at, OBJECTS);
   do {
+    reserve(L, s);
     i = s->n; /* a finalizer may append, too, while the table grows */
     lua_pushvalue(L, top);
     lua_rawseti(L, -2, i + 1);
   } while (s->n != i);
-  reserve(L, s);
-  if (!(one = malloc(sizeof *one))) luaL_error(L, "not enough memory");
+  one = take_spare(s);
   *one = (struct one){.w = w, .object = object, .index = s->n};
   one->is_volatile = w->link || w->due;
   green_case_init(&s->choice, &one->c);
@@ -422,7 +448,7 @@ static void drop(struct lg *G, struct selector *s, int i) {
   unmark(s, one);
   delist(one);
   s->cases[i] = NULL;
-  free(one);
+  lg_block(G, one, sizeof *one, 0);
 }
 
 /* remove(i): the other cases keep their numbers. True if there was one. Never
@@ -444,9 +470,11 @@ static int selector_remove(lua_State *L) {
 }
 
 static void drop_all(struct lg *G, struct selector *s) {
+  size_t room = (size_t)s->room;
   while (s->n > 0) drop(G, s, --s->n);
-  free(s->cases);
-  free(s->marks);
+  lg_block(G, take_spare(s), sizeof *s->spare, 0);
+  lg_block(G, s->cases, room * sizeof *s->cases, 0);
+  lg_block(G, s->marks, room / 8, 0);
   s->cases = NULL;
   s->marks = NULL;
   s->room = 0;
@@ -468,7 +496,7 @@ static void unmake(struct selector *s) {
   drop_all(s->G, s);
   *s->before = s->after;
   if (s->after) s->after->before = s->before;
-  free(s);
+  lg_block(s->G, s, sizeof *s, 0);
 }
 
 /* A waiting thread keeps it alive, so if one waits the state is closing. */
@@ -490,9 +518,8 @@ void lg_selectors_drop(struct lg *G) {
   while (G->selectors) unmake(G->selectors);
 }
 
-static int make(struct object *o) {
-  struct selector *s = malloc(sizeof *s);
-  if (!s) return 0;
+static void make(lua_State *L, struct object *o) {
+  struct selector *s = lg_new_block(L, o->head.G, sizeof *s);
   *s = (struct selector){.G = o->head.G, .fired = -1};
   green_choice_init(&s->choice, ready);
   s->before = &s->G->selectors;
@@ -500,7 +527,6 @@ static int make(struct object *o) {
   if (s->after) s->after->before = &s->after;
   *s->before = s;
   o->selector = s;
-  return 1;
 }
 
 static int selector_len(lua_State *L) {
@@ -527,7 +553,7 @@ static int l_selector(lua_State *L) {
   lua_setiuservalue(L, -2, OBJECTS);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setmetatable(L, -2);
-  if (!make(o)) luaL_error(L, "not enough memory");
+  make(L, o);
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, i);
     append(L, o->selector, 2, 1);

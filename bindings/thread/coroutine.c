@@ -8,6 +8,8 @@
  */
 #include "thread/coroutine.h"
 
+#include <stdlib.h>
+
 #include "runtime/anchor.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
@@ -126,24 +128,36 @@ void lg_open_coroutine(lua_State *L) {
 
 /* --- getting and giving back --- */
 
-static int is_welcome(const struct lg *G, lua_State *co) {
+/* A state that runs a thread at a time has no use for the whole pool. */
+static int pool_grows(struct lg *G) {
+  int room = G->pool_room ? G->pool_room * 2 : LG_POOL / 16;
+  struct lg_pooled *pool;
+  if (G->pool_room == LG_POOL) return 0;
+  pool = realloc(G->pool, (size_t)room * sizeof *pool);
+  if (!pool) return 0;
+  G->pool = pool;
+  G->pool_room = room;
+  return 1;
+}
+
+static int is_welcome(struct lg *G, lua_State *co) {
   lua_Hook hook = lua_gethook(co);
   if (unlikely(hook && hook == G->tick)) lua_sethook(co, hook = NULL, 0, 0);
-  return G->recycle && G->pool_count < LG_POOL && !hook;
+  return G->recycle && !hook &&
+         (likely(G->pool_count < G->pool_room) || pool_grows(G));
 }
 
 /* Only a coroutine that returned normally, or never ran, is reusable: before
  * Lua 5.4.8 a reset coroutine keeps the message handler slot of the xpcall it
  * was reset in. */
-static int is_reusable(const struct lg *G, const struct green_thread *t) {
+static int is_reusable(struct lg *G, const struct green_thread *t) {
   return (t->state == GREEN_DONE || !(t->user_flags & LG_STARTED)) &&
          !(t->user_flags & LG_EXPOSED) && is_welcome(G, t->user);
 }
 
 static void add_to_pool(struct lg *G, lua_State *co, int slot) {
-  assert(G->pool_count < LG_POOL && lua_gettop(co) == LG_TRIPWIRE);
-  G->pool[G->pool_count] = co;
-  G->pool_slot[G->pool_count++] = slot;
+  assert(G->pool_count < G->pool_room && lua_gettop(co) == LG_TRIPWIRE);
+  G->pool[G->pool_count++] = (struct lg_pooled){co, slot};
 }
 
 void lg_give_back(struct lg *G, lua_State *co, int slot) {
@@ -208,8 +222,8 @@ lua_State *lg_get_coroutine(lua_State *L, struct lg *G, int *slot) {
   lua_Hook hook = lua_gethook(L); /* a new coroutine would inherit it */
   if (likely(G->pool_count && (!hook || hook == G->tick))) {
     lg_need_slots(L, G, 1);
-    *slot = G->pool_slot[--G->pool_count];
-    return G->pool[G->pool_count];
+    *slot = G->pool[--G->pool_count].slot;
+    return G->pool[G->pool_count].co;
   }
   co = lua_newthread(L); /* the last step that may run finalizers */
   if (unlikely(hook && G->fueled && !G->fueled(G, co)))

@@ -123,12 +123,14 @@ static int find_name(const char *s) {
 }
 
 void lg_dump_signal_set(lua_State *L, struct lg *G) {
-  int name, r;
+  int name = -1, r;
   if (lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1)) {
     lg_dump_signal_off(G);
     return;
   }
-  name = lua_type(L, -1) == LUA_TSTRING ? find_name(lua_tostring(L, -1)) : -1;
+  if (lua_type(L, -1) == LUA_TSTRING && /* no zero byte is part of a name */
+      strlen(lua_tostring(L, -1)) == lua_rawlen(L, -1))
+    name = find_name(lua_tostring(L, -1));
   if (name < 0)
     luaL_error(L,
                "bad value for 'dump_signal' in 'config' "

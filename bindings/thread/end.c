@@ -151,6 +151,7 @@ void lg_thread_ended(struct green_hub *hub, struct green_thread *t,
   assert(G->hub);
   give_up_all(G, t);
   if (unlikely(t->user_flags & LG_RARE)) links = give_up_rare(G, t);
+  /* An error that nobody else got goes to green.on_error. */
   if (t->state == GREEN_FAILED && !links && !awaited && !is_owned(G, t))
     report_error(G, t);
   if (unlikely(t->user_flags & LG_RARE || G->boxes)) drop_fields(G, t);

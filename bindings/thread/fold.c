@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/frames.h"
 #include "thread/name.h"
 #include "thread/thread.h"
 
@@ -65,15 +66,25 @@ size_t lg_fold(lua_State *L, char *text, size_t size) {
   return at;
 }
 
+/* Half of the room that is left is for those further in. */
+size_t lg_fold_all(struct lg *G, lua_State *own, lua_State *inner, char *text,
+                   size_t size) {
+  lua_State *chain[LG_CHAIN];
+  int n = lg_coroutines(G, own, inner, chain), i;
+  size_t at = 0, room, length;
+  for (i = 0; i < n; i++) {
+    room = i == n - 1 ? size - at : (size - at) / 2;
+    if (room < 2) continue;
+    length = lg_fold(chain[i], text + at + (at > 0), room - (at > 0));
+    if (length && at) text[at++] = ';';
+    at += length;
+  }
+  assert(at <= size);
+  return at;
+}
+
 size_t lg_fold_thread(struct lg *G, struct green_thread *t, char *text,
                       size_t size) {
-  lua_State *from = lg_waiting_state(G, t), *own;
-  size_t at = 0;
-  if (!from) return 0;
-  own = lg_own_state(G, t);
-  if (own && own != from) {
-    at = lg_fold(own, text, size / 2);
-    if (at) text[at++] = ';';
-  }
-  return at + lg_fold(from, text + at, size - at);
+  lua_State *from = lg_waiting_state(G, t);
+  return from ? lg_fold_all(G, lg_own_state(G, t), from, text, size) : 0;
 }

@@ -9,6 +9,7 @@
 
 #include "runtime/anchor.h"
 #include "runtime/boxed.h"
+#include "runtime/frames.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
 #include "thread/handle.h"
@@ -141,26 +142,35 @@ int lg_thread_stats(lua_State *L) {
   return 1;
 }
 
-/* (from, own): the traceback of the first coroutine, and that of the second, if
- * there is one. */
+/* The tracebacks of the coroutines, the innermost first: without the first
+ * frames of that one. */
+static void push_tracebacks(lua_State *L, lua_State *const *chain, int n,
+                            int level) {
+  int i;
+  luaL_checkstack(L, 2 * n + LUA_MINSTACK, "luagreen");
+  for (i = n; i-- > 0; level = 0) {
+    luaL_traceback(L, chain[i], NULL, level);
+    if (i) lua_pushliteral(L, "\n");
+  }
+  lua_concat(L, 2 * n - 1);
+}
+
+/* (chain, n) */
 static int traceback(lua_State *L) {
-  lua_State *from = lua_touserdata(L, 1), *own = lua_touserdata(L, 2);
-  luaL_traceback(L, from, NULL, 0);
-  if (!own) return 1;
-  lua_pushliteral(L, "\n");
-  luaL_traceback(L, own, NULL, 0);
-  lua_concat(L, 3);
+  push_tracebacks(L, lua_touserdata(L, 1), (int)lua_tointeger(L, 2), 0);
   return 1;
 }
 
 /* Lua reads frames between two checks for garbage, and a finalizer could close
  * the coroutine there. So there are no finalizers. */
-void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own) {
+void lg_push_traceback(lua_State *L, struct lg *G, lua_State *from,
+                       lua_State *own) {
+  lua_State *chain[LG_CHAIN];
   int status, held;
   luaL_checkstack(L, 3, "luagreen");
   lua_pushcfunction(L, traceback);
-  lua_pushlightuserdata(L, from);
-  lua_pushlightuserdata(L, own);
+  lua_pushlightuserdata(L, (void *)chain);
+  lua_pushinteger(L, lg_coroutines(G, own, from, chain));
   held = lg_hold_collector(L);
   status = lua_pcall(L, 2, 1, 0);
   lg_release_collector(L, held, status);
@@ -172,28 +182,30 @@ static lua_State *own_state(struct lg *G, const struct green_thread *t) {
   return t == green_main(G->hub) || lg_is_lua(t) ? lg_own_state(G, t) : NULL;
 }
 
+/* A coroutine that runs is not closed. */
+void lg_push_own_traceback(lua_State *L, struct lg *G, int level) {
+  lua_State *chain[LG_CHAIN];
+  int n = lg_coroutines(G, own_state(G, lg_current(G)), L, chain);
+  push_tracebacks(L, chain, n, level);
+}
+
 /* stack_text(t): the Lua stack of a live thread, or the place that raised the
  * error of an ended one; nil if there is none. */
 int lg_thread_stack_text(lua_State *L) {
   struct lg *G = lg_get(L);
   struct green_thread *t = lg_live(lg_self_handle(L));
-  lua_State *from, *own;
+  lua_State *from;
   if (!t) {
     if (!lg_handle_rare(L, G, 1, 0)) return 0;
     lua_rawgeti(L, -1, RARE_TRACEBACK);
     return 1;
   }
   if (t == lg_current(G)) {
-    luaL_traceback(L, L, NULL, 1); /* a running coroutine is not closed */
-    if ((own = own_state(G, t)) == L || !own) return 1;
-    lua_pushliteral(L, "\n");
-    luaL_traceback(L, own, NULL, 0);
-    lua_concat(L, 3);
+    lg_push_own_traceback(L, G, 1);
     return 1;
   }
   if (!(from = lg_waiting_state(G, t))) return 0;
-  own = own_state(G, t);
-  lg_push_traceback(L, from, own == from ? NULL : own);
+  lg_push_traceback(L, G, from, own_state(G, t));
   return 1;
 }
 

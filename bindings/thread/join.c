@@ -88,7 +88,7 @@ static int wait_for(lua_State *L, const struct lg_op *op,
   if (t && t == lg_current(G)) return raise_itself(L);
   lua_settop(L, 2);
   if (deadline > 0) {
-    int r = lg_enter(L, G, op);
+    int r = t ? lg_enter_first(L, G, op, LG_WAITS) : lg_enter(L, G, op);
     if (r >= 0) return r;
   }
   if (!(t = lg_live(h))) return finish(L, G);
@@ -96,8 +96,10 @@ static int wait_for(lua_State *L, const struct lg_op *op,
   return lg_wait(L, G, op, t, &t->joiners, deadline);
 }
 
+/* A wait on behalf of a socket ends when the socket is closed. */
 static int join_woken(lua_State *L, struct lg *G, int reason) {
   if (reason == GREEN_TIMEOUT) return lg_push_timeout(L);
+  if (reason == GREEN_CLOSED) return lg_push_closed(L);
   return finish_join(L, G);
 }
 

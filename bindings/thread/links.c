@@ -189,6 +189,29 @@ static void leave_box(struct lg *G, const struct link *link) {
   lg_take_rare(G, link->slot);
 }
 
+/* What a link will run with: a coroutine with room for n values, a record, and
+ * a place in the box. NULL: the thread of the handle has ended, by a finalizer;
+ * no more of them run until the link is in place. Raises if memory is short,
+ * and has given all back then. */
+static lua_State *hire(lua_State *L, struct lg *G, const struct lg_handle *h,
+                       struct lg_boxed *box, int n, int *slot) {
+  lua_State *co = get_coroutine(L, G, slot);
+  if (!lg_live(h)) {
+    lg_give_back(G, co, *slot);
+    return NULL;
+  }
+  if (!lua_checkstack(co, n + LG_BASE + 4) || green_reserve(&G->family) < 0) {
+    lg_give_back(G, co, *slot);
+    luaL_error(L, "not enough memory for a link");
+  }
+  if (!enter_box(L, G, box, *slot)) {
+    green_unreserve(&G->family);
+    lg_give_back(G, co, *slot);
+    lua_error(L);
+  }
+  return co;
+}
+
 /* link(f, ...): f(t, ...) will run when t ends. */
 int lg_thread_link(lua_State *L) {
   struct lg *G = lg_may_spawn(L);
@@ -212,20 +235,7 @@ int lg_thread_link(lua_State *L) {
   lua_insert(L, 1);
   lua_insert(L, 1); /* map, link, t, f, t, args, rare things */
   lua_setiuservalue(L, 2, 1);
-  co = get_coroutine(L, G, &slot);
-  if (!lg_live(h)) { /* by a finalizer; no more finalizers run below */
-    lg_give_back(G, co, slot);
-    return run_now(L, G, n);
-  }
-  if (!lua_checkstack(co, n + LG_BASE + 4) || green_reserve(&G->family) < 0) {
-    lg_give_back(G, co, slot);
-    return luaL_error(L, "not enough memory for a link");
-  }
-  if (!enter_box(L, G, box, slot)) {
-    green_unreserve(&G->family);
-    lg_give_back(G, co, slot);
-    return lua_error(L);
-  }
+  if (!(co = hire(L, G, h, box, n, &slot))) return run_now(L, G, n);
   enlist(L, links, link);
   lua_pushvalue(L, 4);
   lua_xmove(L, co, 1);

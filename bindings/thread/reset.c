@@ -46,7 +46,7 @@ static int take_traceback(lua_State *L) {
   struct green_thread *t = lua_touserdata(L, 2);
   lg_make_rare(L, G, t);
   if (was_noted(L, t->user)) return 0;
-  lg_push_traceback(L, t->user, NULL);
+  lg_push_traceback(L, G, t->user, NULL);
   lua_rawseti(L, -2, RARE_TRACEBACK);
   return 0;
 }

@@ -37,15 +37,31 @@ static int l_running(lua_State *L) {
   return stock(L);
 }
 
+/* --- who pays --- */
+
+/* A coroutine that others have made, or run, burns the fuel of the thread that
+ * runs it now. Not one of a green thread's, which others cannot run. */
+static void pay_for_slow(lua_State *L, struct lg *G, lua_State *co) {
+  lua_Hook hook = lua_gethook(co);
+  if (!L || lua_gethook(L) != G->burn || (hook && hook != G->tick)) return;
+  if (!lg_thread_in(G, co)) lua_sethook(co, G->burn, LUA_MASKCOUNT, 1);
+}
+
+static inline void pay_for(lua_State *L, struct lg *G, lua_State *co) {
+  if (unlikely(G->burn != NULL)) pay_for_slow(L, G, co);
+}
+
 /* --- which coroutine is the innermost --- */
 
 /* A tick (bounds/ticks.c) may come at any instruction and must find the
- * coroutine that runs. So what resumes one notes it with the C stack, on which
- * all of its code will run. Nothing raises between the two notes. */
+ * coroutine that runs. So each function that resumes one notes it with the C
+ * stack, on which all of its code will run. Nothing raises between the two
+ * notes. */
 static int resume_noted(lua_State *L, struct lg *G, lua_State *co, int nargs,
                         int *nresults) {
   void **nested = green_nested(G->hub), *outer = *nested;
   int status;
+  pay_for(L, G, co);
   *nested = co;
   status = lua_resume(co, L, nargs, nresults);
   if (likely(G->hub)) *nested = outer; /* else its stacks are gone */
@@ -170,13 +186,14 @@ static void close_running(lua_State *L, struct lg *G) {
   if (t && t->user == L) lg_keep_name(G, t);
 }
 
-/* Handlers run only in a coroutine that has yielded or failed, and closing
- * such a one raises nothing. */
+/* Only a coroutine that has yielded or failed runs handlers when it is closed,
+ * and closing it raises nothing. */
 static int stock_close(lua_State *L, struct lg *G) {
   lua_State *co = lua_tothread(L, 1);
   void **nested, *outer;
   int n;
   if (!G->hub || !co || lua_status(co) == LUA_OK) return stock(L);
+  pay_for(L, G, co);
   nested = green_nested(G->hub);
   outer = *nested;
   *nested = co;

@@ -35,10 +35,13 @@ int lg_l_starved(lua_State *L);
 /* inspect.c */
 /* "#7 fetch", for messages; leaves it on the stack. May raise. */
 const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
-/* Pushes the traceback of a coroutine that does not run, and of another one
- * below it, if own is not NULL. Raises if memory is short; runs no
- * finalizers. */
-void lg_push_traceback(lua_State *L, lua_State *from, lua_State *own);
+/* Pushes the traceback of a coroutine that does not run, and of those inside of
+ * which it does, from a thread's own one on, if that is not NULL. Raises if
+ * memory is short; runs no finalizers. */
+void lg_push_traceback(lua_State *L, struct lg *G, lua_State *from,
+                       lua_State *own);
+/* The same of the running thread, without the first `level` frames of L. */
+void lg_push_own_traceback(lua_State *L, struct lg *G, int level);
 int lg_thread_status(lua_State *L);
 int lg_thread_blocked(lua_State *L);
 int lg_thread_stats(lua_State *L);

@@ -26,6 +26,7 @@ enum { MOST_HELD = 256 << 10 };
 
 static int take_early(struct tls *t, char *to, int n) {
   size_t have = t->early_end - t->early_at;
+  assert(have > 0); /* none is freed at its last byte */
   if ((size_t)n > have) n = (int)have;
   memcpy(to, t->early + t->early_at, (size_t)n);
   t->early_at += (size_t)n;
@@ -73,6 +74,7 @@ static int flush_to(struct tls *t, int fd) {
   while (tls_held(t)) {
     ssize_t sent = send_now(fd, t->out + t->out_at, tls_held(t));
     if (sent < 0) return (int)sent;
+    assert((size_t)sent <= tls_held(t));
     t->out_at += (size_t)sent;
   }
   if (t->out) { /* idle connections are small */
@@ -114,6 +116,7 @@ static int hold(struct tls *t, const char *data, size_t n) {
   }
   memcpy(t->out + t->out_end, data, n);
   t->out_end += n;
+  assert(t->out_at < t->out_end && t->out_end <= t->out_room);
   return 0;
 }
 
@@ -122,7 +125,7 @@ static int bio_write(BIO *b, const char *data, int n) {
   ssize_t sent = 0;
   BIO_clear_retry_flags(b);
   if (n <= 0) return 0;
-  if (!tls_held(t)) {
+  if (!tls_held(t)) { /* else these bytes would overtake those */
     sent = send_now(t->socket->fd, data, (size_t)n);
     if (sent == -EAGAIN) sent = 0;
   }
@@ -133,7 +136,7 @@ static int bio_write(BIO *b, const char *data, int n) {
     else
       tls_seam->when_room(t->socket, &t->room);
   }
-  if (sent >= 0) return n;
+  if (sent >= 0) return n; /* OpenSSL never hears that there was no room */
   t->error = (int)-sent;
   return -1;
 }

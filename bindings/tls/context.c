@@ -11,7 +11,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "tls/tls.h"
 
@@ -64,45 +63,11 @@ static int choose_alpn(SSL *ssl, const unsigned char **out,
   return SSL_TLSEXT_ERR_OK;
 }
 
-/* "*.a.example" stands for one label more. */
-static int matches(const char *pattern, const char *name) {
-  if (pattern[0] == '*' && pattern[1] == '.') {
-    name = strchr(name, '.');
-    return name && strcasecmp(pattern + 1, name) == 0;
-  }
-  return strcasecmp(pattern, name) == 0;
-}
-
-static struct tls_context *context_for(const struct tls_extra *e,
-                                       const char *name) {
-  size_t i;
-  for (i = 0; i < e->name_count; i++)
-    if (strcasecmp(e->names[i].name, name) == 0) return e->names[i].context;
-  for (i = 0; i < e->name_count; i++)
-    if (matches(e->names[i].name, name)) return e->names[i].context;
-  return NULL;
-}
-
-static int choose_name(SSL *ssl, int *alert, void *arg) {
-  const struct tls_extra *e = arg;
-  const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  struct tls_context *c = name ? context_for(e, name) : NULL;
-  if (c && c->ctx)
-    return SSL_set_SSL_CTX(ssl, c->ctx) ? SSL_TLSEXT_ERR_OK
-                                        : SSL_TLSEXT_ERR_ALERT_FATAL;
-  if (!e->strict) return SSL_TLSEXT_ERR_OK;
-  *alert = SSL_AD_UNRECOGNIZED_NAME;
-  return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
 /* --- making one --- */
 
 static void set_server(SSL_CTX *ctx, struct tls_extra *e) {
-  static const unsigned char id[] = "luagreen";
   SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, e);
-  SSL_CTX_set_tlsext_servername_callback(ctx, choose_name);
-  SSL_CTX_set_tlsext_servername_arg(ctx, e);
-  SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1);
+  tls_choose_by_name(ctx);
   SSL_CTX_set_dh_auto(ctx, 1);
   /* A client makes few connections at once: Go and others send one, too. */
   SSL_CTX_set_num_tickets(ctx, 1);
@@ -135,8 +100,10 @@ SSL_CTX *tls_new_ctx(int server) {
 /* --- the object --- */
 
 void tls_context_release(struct tls_context *c) {
+  assert(!c || c->count > 0);
   if (!c || --c->count) return;
   SSL_CTX_free(c->ctx);
+  free(c->groups);
   free(c);
 }
 
@@ -191,10 +158,13 @@ static int l_swap(lua_State *L) {
   if (c == other) return 0;
   if (c->server) keep_ticket_keys(c->ctx, other->ctx);
   SSL_CTX_free(c->ctx);
+  free(c->groups);
   c->ctx = other->ctx;
+  c->groups = other->groups;
   c->limit = other->limit;
   c->checks = other->checks;
   other->ctx = NULL;
+  other->groups = NULL;
   return 0;
 }
 

@@ -1,9 +1,9 @@
 /* info.c - what a program may ask a connection.
  *
- * All of it is gathered into memory of OpenSSL's first, as names and values
- * with zero bytes between them, and becomes one string then: making something
- * of Lua's may run finalizers, which may close the connection. A value that
- * holds a zero byte itself is left out.
+ * It first writes all of it into memory of OpenSSL's, as names and values with
+ * zero bytes between them, and makes one string of that: a step that makes a
+ * value of Lua's may run finalizers, which may close the connection. It leaves
+ * out a value that holds a zero byte itself.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -118,7 +118,7 @@ static void put_certificate(BIO *b, X509 *x) {
   put_printed(b, "pem", pem);
 }
 
-/* A server's chain is without its client's own certificate. */
+/* On a server, OpenSSL's chain lacks the client's own certificate. */
 static void put_peer(BIO *b, const SSL *ssl) {
   X509 *own = SSL_get0_peer_certificate(ssl);
   STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);

@@ -23,6 +23,7 @@ enum { MOST_AT_ONCE = 16 * RECORD };
 /* --- errors --- */
 
 static int broken(struct tls *t, const char *why) {
+  assert(!t->failed); /* the first reason is the one that is told */
   snprintf(t->why, sizeof t->why, "%s", why);
   ERR_clear_error();
   return -(t->failed = LG_LAYERED);
@@ -30,6 +31,7 @@ static int broken(struct tls *t, const char *why) {
 
 static int not_verified(struct tls *t, long result) {
   const char *why = X509_verify_cert_error_string(result);
+  assert(!t->failed);
   if (*t->host)
     snprintf(t->why, sizeof t->why, "certificate verify failed: %s (%s)", why,
              t->host);
@@ -128,6 +130,7 @@ static ssize_t read_layer(struct lg_socket *s, char *to, size_t n) {
 
 static ssize_t write_records(struct tls *t, const char *data, size_t n) {
   size_t done = 0, took;
+  assert(t->open && !t->failed && !t->write_failed);
   if (n > MOST_AT_ONCE) n = MOST_AT_ONCE;
   ERR_clear_error();
   while (done < n && !tls_held(t)) {
@@ -214,6 +217,7 @@ static void free_tls(struct tls *t) {
 
 static void close_layer(struct lg_socket *s, int polite) {
   struct tls *t = s->layered;
+  assert(t->socket == s);
   s->layered = NULL;
   if (polite && tls_flush(t) == 0) notify(t);
   tls_seam->when_room(s, NULL);
@@ -255,6 +259,7 @@ static SSL *new_ssl(struct tls *t, const struct tls_context *c) {
   }
   SSL_set_bio(ssl, bio, bio);
   SSL_set_app_data(ssl, t);
+  if (c->server) tls_set_identity(ssl, "");
   if (c->server)
     SSL_set_accept_state(ssl);
   else
@@ -270,11 +275,13 @@ int tls_attach(struct lg_socket *s, const struct tls_context *c,
   t->extra = tls_extra(c->ctx);
   t->ssl = new_ssl(t, c);
   ERR_clear_error();
+  /* Bytes that arrived before are records: OpenSSL reads them first. */
   if (!t->ssl || take_buffered(t, s) < 0) {
     free_tls(t);
     return -ENOMEM;
   }
   if (lg_buffered(s)) tls_seam->drop_buffered(s);
+  assert(!s->layered && !lg_buffered(s));
   s->layer = &tls_connection;
   s->layered = t;
   s->opening = 1;
@@ -302,6 +309,7 @@ const struct lg_layer tls_listener = {.accepted = accepted,
 void tls_listen(struct lg_socket *s, struct tls_context *c) {
   c->count++;
   tls_seam->strip(s, 0);
+  assert(!s->layered);
   s->layer = &tls_listener;
   s->layered = c;
 }

@@ -91,7 +91,8 @@ static int use_chain(SSL_CTX *ctx, BIO *in, struct password *p) {
 
 static int use_key(SSL_CTX *ctx, BIO *in, struct password *p) {
   EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, give_password, p);
-  int ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+  int ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 &&
+           SSL_CTX_check_private_key(ctx) == 1; /* of another type: no error */
   EVP_PKEY_free(key);
   return ok;
 }
@@ -103,6 +104,14 @@ static int load(SSL_CTX *ctx, const char *source, size_t size,
   int ok = in && use(ctx, in, p);
   BIO_free(in);
   return ok;
+}
+
+/* Other parts of OpenSSL have other reasons of the same number. */
+static int is_mismatch(unsigned long error) {
+  int lib = ERR_GET_LIB(error), reason = ERR_GET_REASON(error);
+  if (lib == ERR_LIB_SSL) return reason == SSL_R_NO_CERTIFICATE_ASSIGNED;
+  return lib == ERR_LIB_X509 && (reason == X509_R_KEY_VALUES_MISMATCH ||
+                                 reason == X509_R_KEY_TYPE_MISMATCH);
 }
 
 /* context:certificate(certificate, key [, password]) */
@@ -118,8 +127,7 @@ static int l_certificate(lua_State *L) {
   if (!load(ctx, chain, size, &none, use_chain))
     return not_loaded(L, "certificate", chain);
   if (load(ctx, key, key_size, &p, use_key)) return done(L);
-  if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH ||
-      ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_TYPE_MISMATCH)
+  if (is_mismatch(ERR_peek_last_error()))
     return tls_refuse(L, "private key does not match the certificate");
   return not_loaded(L, "private key", key);
 }
@@ -270,11 +278,15 @@ static int l_ciphersuites(lua_State *L) {
 }
 
 static int l_curves(lua_State *L) {
-  SSL_CTX *ctx = tls_to_context(L, 1)->ctx;
+  struct tls_context *c = tls_to_context(L, 1);
   const char *list = luaL_checkstring(L, 2);
-  if (SSL_CTX_set1_groups_list(ctx, list)) return done(L);
-  return tls_refuse(
-      L, lua_pushfstring(L, "unknown elliptic curve in \"%s\"", list));
+  if (!SSL_CTX_set1_groups_list(c->ctx, list))
+    return tls_refuse(
+        L, lua_pushfstring(L, "unknown elliptic curve in \"%s\"", list));
+  free(c->groups);
+  c->groups = strdup(list);
+  if (!c->groups) return luaL_error(L, "not enough memory");
+  return done(L);
 }
 
 static int use_dh(SSL_CTX *ctx, BIO *in, struct password *none) {

@@ -58,6 +58,7 @@ struct tls_extra {
 struct tls_context {
   size_t count;
   SSL_CTX *ctx;
+  char *groups; /* its curves; NULL: OpenSSL's own */
   int server;
   int checks;     /* a client's: the peer's certificate is verified */
   uint64_t limit; /* of a handshake, ns; 0: none */
@@ -115,6 +116,13 @@ struct tls_context *tls_to_context(lua_State *L, int index);
 void tls_open_context(lua_State *L, const luaL_Reg *settings);
 /* Keeps an SSL_CTX and its extra together: NULL is out of memory. */
 SSL_CTX *tls_new_ctx(int server);
+
+/* --- names.c --- */
+
+/* A client's hello chooses among the contexts of this one's names. */
+void tls_choose_by_name(SSL_CTX *ctx);
+/* From now on its sessions are those of that name; "" is a server without. */
+int tls_set_identity(SSL *ssl, const char *name);
 
 /* --- make.c --- */
 

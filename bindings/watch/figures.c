@@ -127,12 +127,15 @@ static void note(struct green_thread *t, void *arg) {
   row->length = lg_name_text(rows->G, t, row->name, sizeof row->name);
 }
 
-/* The state's threads and the hub's own, main among them. */
+/* The state's threads and the hub's own, main among them. The second upvalue
+ * is the metatable by which these userdata are known. */
 static const struct rows *note_all(lua_State *L, struct lg *G) {
   struct rows *rows;
   uint32_t room = green_live(G->hub) + 16;
   for (;;) {
     rows = lua_newuserdatauv(L, sizeof *rows + room * sizeof *rows->at, 0);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_setmetatable(L, -2);
     rows->G = G;
     rows->count = 0;
     rows->room = room;
@@ -164,15 +167,22 @@ static void tell(lua_State *L, const struct row *row) {
   lua_setfield(L, -2, "name");
 }
 
-/* thread_rows(): a list of what is known of each live thread. */
-static int l_thread_rows(lua_State *L) {
+/* note_rows(): notes what is known of each live thread at this moment, and
+ * returns that and how many there are. */
+static int l_note_rows(lua_State *L) {
   const struct rows *rows = note_all(L, lg_get(L));
-  uint32_t i;
-  lua_createtable(L, (int)rows->count, 0);
-  for (i = 0; i < rows->count; i++) {
-    tell(L, &rows->at[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
+  lua_pushinteger(L, rows->count);
+  return 2;
+}
+
+/* tell_row(noted, i): the i-th of these, as a table. */
+static int l_tell_row(lua_State *L) {
+  const struct rows *rows = lua_touserdata(L, 1);
+  lua_Integer i = luaL_checkinteger(L, 2);
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(2)))
+    return luaL_typeerror(L, 1, "noted rows");
+  luaL_argcheck(L, i >= 1 && i <= rows->count, 2, "no such row");
+  tell(L, &rows->at[i - 1]);
   return 1;
 }
 
@@ -210,21 +220,28 @@ static void count_ended(struct lg *G, struct green_thread *t) {
   s->sum[4] += a.queued;
 }
 
-/* count_ended(on): from now on, sums of threads that end by their names, or no
- * more. */
-static int l_count_ended(lua_State *L) {
-  struct lg *G = lg_get(L);
+void lg_figures_drop(struct lg *G) {
+  if (!G->tally) return;
+  green_measure(G->hub, 0);
   G->watch_end = NULL;
   lg_tally_free(G->tally);
   G->tally = NULL;
+}
+
+/* measure(on): from now on accounting is on, and there are sums of threads that
+ * end by their names; or no more. */
+static int l_measure(lua_State *L) {
+  struct lg *G = lg_get(L);
+  lg_figures_drop(G);
   if (!lua_toboolean(L, 1)) return 0;
   G->tally = lg_tally_new(MOST_NAMES);
   if (!G->tally) return luaL_error(L, "not enough memory");
   G->watch_end = count_ended;
+  green_measure(G->hub, 1);
   return 0;
 }
 
-/* ended_rows(): what has been counted so far, as thread_rows(). */
+/* ended_rows(): a list of what has been counted so far. */
 static int l_ended_rows(lua_State *L) {
   struct lg *G = lg_get(L);
   const struct lg_sums *s;
@@ -305,14 +322,15 @@ static int l_process(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"lag_bounds", l_lag_bounds},
-                                     {"thread_rows", l_thread_rows},
-                                     {"thread_states", l_thread_states},
-                                     {"count_ended", l_count_ended},
-                                     {"ended_rows", l_ended_rows},
-                                     {"process", l_process},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"lag_bounds", l_lag_bounds}, {"thread_states", l_thread_states},
+    {"measure", l_measure},       {"ended_rows", l_ended_rows},
+    {"process", l_process},       {NULL, NULL}};
 
 void lg_open_figures(lua_State *L) {
+  static const luaL_Reg of_rows[] = {
+      {"note_rows", l_note_rows}, {"tell_row", l_tell_row}, {NULL, NULL}};
   lg_setfuncs(L, functions, 0);
+  lua_newtable(L);
+  lg_setfuncs(L, of_rows, 1);
 }

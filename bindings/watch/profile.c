@@ -102,6 +102,7 @@ static int l_begin(lua_State *L) {
   p->runs = lua_toboolean(L, 1);
   p->by_thread = lua_toboolean(L, 2);
   lg_profile_drop(G);
+  assert(!G->profile && p->tally);
   G->profile = p;
   green_watch_waits(G->hub, waited, ran);
   return 0;
@@ -147,6 +148,7 @@ static int l_end(lua_State *L) {
   tally = G->profile->tally;
   G->profile->tally = NULL;
   lg_profile_drop(G);
+  assert(tally && !G->profile);
   lua_pushlightuserdata(L, tally);
   status = lua_pcall(L, 1, 1, 0);
   lg_tally_free(tally);

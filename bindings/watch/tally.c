@@ -56,6 +56,7 @@ struct lg_sums *lg_tally_at(struct lg_tally *tally, const char *text,
   static const char others[] = "(others)";
   uint32_t bucket = hash(text, length);
   struct lg_sums *s = tally->buckets[bucket];
+  assert(tally->count <= tally->most);
   while (s && (s->length != length || memcmp(s->text, text, length) != 0))
     s = s->in_bucket;
   if (s) return s;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/counts.h"
 #include "runtime/object.h"
 #include "thread/fold.h"
 #include "thread/name.h"
@@ -45,16 +46,12 @@ static size_t tell_stack(struct green_hub *hub, struct green_thread *t,
   return G ? lg_fold_thread(G, t, text, size) : 0;
 }
 
-static uint64_t bytes_of(lua_State *L) {
-  return (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024 +
-         (uint64_t)lua_gc(L, LUA_GCCOUNTB);
-}
-
 /* Of all states on the hub. */
 static uint64_t tell_memory(struct green_hub *hub) {
-  const struct green_family *f = green_families(hub);
+  struct green_family *f = green_families(hub);
   uint64_t bytes = 0;
-  for (; f; f = f->next) bytes += bytes_of(((const struct lg *)f)->main);
+  for (; f; f = f->next)
+    bytes += lg_heap(((struct lg *)f)->main, (struct lg *)f);
   return bytes;
 }
 
@@ -168,10 +165,24 @@ static const char *args_of(lua_State *L, struct json *j) {
 
 /* --- entries of the program --- */
 
+/* C's texts end at a zero: in its place stands a byte that no text has, and the
+ * picture shows it as such. Most names have none. */
+enum { MOST_NAME = 1000 };
+static const char *name_arg(lua_State *L, char *copy) {
+  size_t length, i;
+  const char *name = luaL_checklstring(L, 1, &length);
+  if (!memchr(name, 0, length)) return name;
+  if (length > MOST_NAME) length = MOST_NAME;
+  for (i = 0; i < length; i++) copy[i] = name[i] ? name[i] : '\xff';
+  copy[length] = 0;
+  return copy;
+}
+
 /* mark(name [, args]) */
 static int l_mark(lua_State *L) {
   struct lg *G = lg_get(L);
-  const char *name = luaL_checkstring(L, 1);
+  char copy[MOST_NAME + 1];
+  const char *name = name_arg(L, copy);
   struct json json;
   if (green_trace_running(G->hub))
     green_trace_mark(G->hub, name, args_of(L, &json));
@@ -181,7 +192,8 @@ static int l_mark(lua_State *L) {
 /* trace_mark_thread(name, args, id) */
 static int l_mark_thread(lua_State *L) {
   struct lg *G = lg_get(L);
-  const char *name = luaL_checkstring(L, 1);
+  char copy[MOST_NAME + 1];
+  const char *name = name_arg(L, copy);
   uint64_t id = (uint64_t)luaL_checkinteger(L, 3);
   struct json json;
   if (green_trace_running(G->hub))
@@ -192,7 +204,8 @@ static int l_mark_thread(lua_State *L) {
 /* counter(name, value) */
 static int l_counter(lua_State *L) {
   struct lg *G = lg_get(L);
-  const char *name = luaL_checkstring(L, 1);
+  char copy[MOST_NAME + 1];
+  const char *name = name_arg(L, copy);
   green_trace_counter(G->hub, name, luaL_checknumber(L, 2));
   return 0;
 }
@@ -241,7 +254,8 @@ static struct span *push_span(lua_State *L, struct lg *G) {
  * span:close(). Upvalues: the metatable, the span of no trace. */
 static int l_span(lua_State *L) {
   struct lg *G = lg_get(L);
-  const char *name = luaL_checkstring(L, 1);
+  char copy[MOST_NAME + 1];
+  const char *name = name_arg(L, copy);
   struct json json;
   struct span *s;
   if (!green_trace_running(G->hub)) {
@@ -251,6 +265,7 @@ static int l_span(lua_State *L) {
   luaL_checkstack(L, 6, "luagreen");
   lua_pushvalue(L, lua_upvalueindex(2));
   s = push_span(L, G); /* first: it runs finalizers */
+  assert(s == lua_touserdata(L, -1) && !s->span);
   s->span = green_trace_span(G->hub, name, args_of(L, &json));
   return 1;
 }
@@ -326,6 +341,7 @@ static void put_in_text(void *arg, const char *bytes, size_t length) {
     t->bytes = more;
     t->room = room;
   }
+  assert(t->room - t->length >= length);
   memcpy(t->bytes + t->length, bytes, length);
   t->length += length;
 }

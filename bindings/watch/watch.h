@@ -33,6 +33,8 @@ void lg_profile_drop(struct lg *G);
 /* figures.c: what stats() has of them, pushed as a table. */
 void lg_push_lag(lua_State *L, struct lg *G);
 void lg_push_gc(lua_State *L);
+/* The state ends, perhaps in the midst of a measurement. */
+void lg_figures_drop(struct lg *G);
 
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */

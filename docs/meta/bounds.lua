@@ -9,9 +9,10 @@ local green = {}
 ---@class green.options
 ---@field preempt? number|false  seconds of CPU time, from 0.0001, after which a
 --- thread that computes goes to the end of the queue of ready threads. Holds
---- for the hub; the kernel rounds it up to its own ticks, 1 to 10 ms. It makes
---- no wake-ups while nobody computes. It needs a signal, SIGURG unless the host
---- chose another; raises where there is none. Off by default: false
+--- for the threads of this state; the kernel rounds it up to its own ticks, 1
+--- to 10 ms. It makes no wake-ups while nobody computes. It needs a signal,
+--- SIGURG unless the host chose another; raises where there is none. Off by
+--- default: false
 ---@field watchdog? number|false  seconds, from 0.0001: a thread that runs so
 --- long without letting others run is reported, see green.on_blocked. An OS
 --- thread and a signal serve it; neither wakes while nothing runs. Raises where

@@ -7,11 +7,12 @@
 local green = {}
 
 --- `local g <close> = green.group()`: the end of the block waits for the
---- children. If an error or an interruption ends the block, it kills and joins
---- them. A failing child kills the others and interrupts the body, whose calls
---- raise a green.child_failed from then on; the end of the block raises the
---- child's own error. The first error counts, later ones go to green.on_error.
---- A killed child is not a failure. select can wait for a group.
+--- children. If an error or an interruption ends the block, or is pending at
+--- its end, which then raises it, it kills and joins them. A failing child
+--- kills the others and interrupts the body, whose calls raise a
+--- green.child_failed from then on; the end of the block raises the child's own
+--- error. The first error counts, later ones go to green.on_error. A killed
+--- child is not a failure. select can wait for a group.
 ---@class green.group
 local Group = {}
 

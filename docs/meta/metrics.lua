@@ -10,9 +10,11 @@ local green = {}
 --- Counters, gauges and histograms, and their text for a scraper. Those of the
 --- runtime and the process are there by themselves and cost nothing until
 --- somebody asks: `luagreen_lag_seconds` tells an overloaded program. Labels
---- are for what has few values. Beyond 1,000 combinations a metric counts all
---- others as "overflow", and reports that once. Making a metric again gives the
---- same one, and raises if its kind, labels or buckets are others.
+--- are for what has few values; bytes that are not UTF-8 are shown as `\xff`.
+--- Beyond 1,000 combinations a metric counts all others as "overflow", and
+--- reports that once. Making a metric again gives the same one, and raises if
+--- its kind, labels or buckets are others. The names of a histogram's lines,
+--- such as name_sum, no other metric may have.
 ---@class green.metrics
 ---@field content_type string  what an answer over HTTP says of the text
 local metrics = {}
@@ -42,8 +44,9 @@ function metrics.histogram(name, help, buckets, labels) end
 
 --- Has f(emit) called at each scrape, for what is counted elsewhere. It calls
 --- emit(name, value [, labels [, help]]), labels being a table of values by
---- name; a name that ends in "_total" is a counter, another a gauge. An error
---- of f is reported. Never switches. Raises unless f is callable.
+--- name; a name that ends in "_total" is a counter, another a gauge. If it
+--- calls with a name and labels again, the last value counts. An error of f is
+--- reported. Never switches. Raises unless f is callable.
 ---@param f fun(emit: function)
 function metrics.collect(f) end
 

@@ -45,8 +45,8 @@ local green = {}
 --- io: popen, read, lines, write, flush, close, input, output and open of a
 --- FIFO, print, and the methods of files wait for pipes, FIFOs, terminals and
 --- sockets; files on disk stay as they are. A handle is one of Lua's own files.
---- Threads that read or write the same file take turns. What a read had got
---- when it was interrupted is read again. A command goes on when the close of
+--- Threads that read or write the same file take turns. The bytes of a read
+--- that is interrupted are read again. A command goes on when the close of
 --- its handle is interrupted, and leaves no zombie. Where blocking is refused,
 --- as in a finalizer, the stock functions do it.
 ---

@@ -7,8 +7,9 @@
 local green = {}
 
 --- At most n threads at once. The end of its block waits for them; if an error
---- or an interruption ends the block, it kills and joins them. select can wait
---- for a pool, and green.serve takes one.
+--- or an interruption ends the block, or is pending at its end, which then
+--- raises it, it kills and joins them. select can wait for a pool, and
+--- green.serve takes one.
 ---@class green.pool
 local Pool = {}
 

@@ -72,7 +72,7 @@ function Port:get(s) end
 function Port:items() end
 
 --- Refuses further messages, on all sides; waiting senders get nil, "closed".
---- What is inside can still be received. Never switches.
+--- Messages inside can still be received. Never switches.
 function Port:close() end
 
 --- How many threads of this hub wait. Never switches.

@@ -8,7 +8,8 @@
 local green = {}
 
 --- Stacks with their weights: `name;file:line f;file:line g;[what] 12`, the
---- outermost function first, each by the line where it begins, at most 32.
+--- outermost function first, each by the line where it begins, at most 32 of a
+--- coroutine, and coroutines inside of each other one after the other.
 --- flamegraph.pl, speedscope and inferno take that. A weight is microseconds,
 --- or bytes. `blocked` and `wall` use no signal, and look at a stack only at
 --- the end of waits of a millisecond or more.

@@ -34,8 +34,8 @@ local green = {}
 ---@field sigint? boolean  Ctrl-C is raised in main, once; set before main first
 --- blocks, and only on a loop of the library's own; true
 
---- Sets the options that are given. Never switches. Raises for an unknown
---- option or a bad value.
+--- Sets the options that are given, all or none. Never switches. Raises for an
+--- unknown option or a bad value.
 ---@param options? green.options
 ---@return green.options  the values in force
 function green.config(options) end
@@ -55,7 +55,8 @@ function green.config(options) end
 ---@field states integer       Lua states on the hub
 ---@field memory integer       bytes that the library has from the system, for
 --- all states of the process: not Lua's, not libuv's, not C stacks
----@field heap integer         bytes of this Lua state, as Lua counts them
+---@field heap integer         bytes of this Lua state, as Lua counts them; in a
+--- finalizer, as they were last known
 ---@field heap_limit integer   at most; 0: no limit (set from C)
 ---@field buffered integer     bytes that sockets received and nobody read yet
 ---@field guard string         how stacks are guarded

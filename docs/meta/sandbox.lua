@@ -32,10 +32,13 @@ local green = {}
 ---@field threads? integer  that live in it at once, and links of theirs that
 --- have not run yet. No limit
 ---@field timers? integer   timeouts in force: one more raises. No limit
----@field descriptors? integer  open sockets that its threads made: one more is
---- nil, "too many open files". No limit
+---@field descriptors? integer  open sockets that its threads made, and files
+--- and pipes where io is patched: one more is nil, "too many open files". No
+--- limit
 ---@field items? integer    values in all queues that its threads made: one more
 --- raises, in whatever thread. No limit
+---@field coroutines? integer  that its threads made by coroutine.create and
+--- wrap and that are not garbage: one more raises. No limit
 ---@field slice? number     seconds of CPU time that a thread computes before it
 --- is made to yield. No limit but config.preempt
 ---@field stretch? number   seconds that a thread computes without a wait, in
@@ -43,8 +46,9 @@ local green = {}
 ---@field life? number      seconds from a thread's start until it is ended,
 --- whatever it does; up to an eighth more. No limit
 ---@field fuel? integer     instructions of Lua for each thread that
---- Sandbox:spawn makes, with all that it spawns: the same in each run, but its
---- code takes 1.6 to 2.1 times as long. No limit
+--- Sandbox:spawn makes, with all that it spawns: the end is at the same place
+--- in each run, but the code takes 1.6 to 2.1 times as long. Each thread and
+--- coroutine takes 100 when it is made. No limit
 ---@field output? number    bytes of print a second; 16384. After a pause four
 --- seconds' worth may come at once, or 64 KB. What is beyond is dropped
 
@@ -57,6 +61,14 @@ local green = {}
 --- they give the others turns, and a kill strikes within. Loops in Lua do so if
 --- `slice` is set, or config.preempt. Memory is the whole state's: a program
 --- that wants a limit on it sets one from C, green_lua_limit().
+---
+--- Bounds are those of the thread, whoever wrote what it runs. If it calls a
+--- function of another sandbox, or goes on in a coroutine of it, its own time,
+--- fuel and kill hold. What it makes (threads, timeouts, sockets, queues,
+--- coroutines) counts in its own sandbox, whoever has that later. Powers are
+--- those of the function: it can do what it can name, and who hands one out
+--- hands these out. A thread of the program that calls a function of a script
+--- has no bounds.
 ---@class green.sandbox
 ---@field env table  the globals. A program that reads them may find anything:
 --- metatables with functions of the script, which run in the reader's thread.
@@ -80,7 +92,8 @@ function green.sandbox(options) end
 function Sandbox:load(text, name) end
 
 --- Spawns a text, or a function, with arguments, as a thread of the sandbox;
---- its children are in it, too. Raises for a text with an error in its syntax,
+--- its children are in it, too. A thread of another sandbox that calls this
+--- spawns in its own: that one's limits hold. Raises for an error of syntax,
 --- and when there are too many threads. Never switches.
 ---@param f string|function
 ---@param ... any
@@ -101,8 +114,10 @@ function Sandbox:kill(reason) end
 ---@class green.sandbox.stats
 ---@field threads integer  alive
 ---@field timers integer   timeouts in force
----@field descriptors integer  open sockets
+---@field descriptors integer  open sockets, and files and pipes where io is
+--- patched
 ---@field items integer    values in its queues
+---@field coroutines integer  not collected yet
 ---@field dropped integer  bytes of print that came too fast
 
 --- Figures. Never switches.

@@ -15,10 +15,10 @@ local green = {}
 --- are reset; no bound
 ---@field idle? number  seconds that nothing may move on a connection which its
 --- handler waits for; 60; math.huge: no limit
----@field handshake? number  seconds for a PROXY header; 10
+---@field handshake? number  seconds for a PROXY header, and TLS behind it; 10
 ---@field tls? table  as for green.listen, for addresses that it opens
 ---@field proxy? boolean|string[]  each connection begins with a PROXY header:
---- true, or the hosts that may send one
+--- true, or the addresses of those who may send one; "unix" for Unix sockets
 
 --- Whom a handler talks to.
 ---@class green.peer

@@ -12,8 +12,8 @@ local green = {}
 ---
 --- Connections have LuaSec's methods, results and words: a limit that is over
 --- gives "wantread" or "wantwrite". One thread reads at a time; writers take
---- turns. What was received stays when the call is interrupted; a send that was
---- interrupted midway is told by the next: nil, "send was cut". As LuaSec does,
+--- turns. Bytes of an interrupted receive stay; after a send that was
+--- interrupted midway the next one returns nil, "send was cut". As LuaSec does,
 --- it checks no host name.
 ---@class green.ssl
 ---@field config table  what LuaSec and OpenSSL can do

@@ -1,5 +1,5 @@
 ---@meta
--- Threads: to make, wait for, end and look at them.
+-- Threads: create, wait, end, inspect.
 --
 -- SPDX-License-Identifier: MIT
 

@@ -11,7 +11,7 @@ local green = {}
 ---@field by? "cpu"|"switches"|"blocked"|"wait"  what comes first: the most time
 --- running, the most switches, the most time waiting, the longest wait under
 --- way; "cpu"
----@field n? integer  at most so many rows; 20
+---@field n? integer  the most rows; 20
 
 ---@class green.top_row
 ---@field id? integer         of a thread that lives
@@ -41,18 +41,19 @@ function green.top(opts) end
 
 ---@class green.stats
 ---@field lag green.lag       how long ready threads wait for their turn
----@field run_queue_max integer  most ready threads at a poll, since stats() was
---- called last
+---@field run_queue_max integer  most ready threads at a poll, in the last 10 to
+--- 20 seconds
 ---@field poll_time number    seconds in polls that did not sleep; 0 on a host's
 --- loop
 ---@field gc green.collections
 
 --- Each 64th wake-up is timed, from the moment when the thread became ready to
---- the one when it ran. The figures are seconds, since stats() was called last.
+--- the one when it ran. The figures are those of the last 10 to 20 seconds, the
+--- same for all that look; luagreen_lag_seconds of green.metrics counts all.
 ---@class green.lag
 ---@field count integer  wake-ups that were timed
----@field p50 number     half of them took at most that long; up to a fifth too
---- much, as the next
+---@field p50 number     seconds: half of them took at most that long; up to a
+--- fifth too much, as the next
 ---@field p99 number
 ---@field max number
 

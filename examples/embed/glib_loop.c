@@ -31,11 +31,8 @@ struct hub_source {
 };
 
 static gboolean prepare(GSource *source, gint *timeout) {
-  struct green_hub *hub = ((struct hub_source *)source)->hub;
-  uint64_t next = green_next(hub), now = green_time(hub);
-  uint64_t ms = next <= now ? 0 : (next - now + 999999) / 1000000;
-  *timeout = next == GREEN_FOREVER ? -1 : ms > 60000 ? 60000 : (gint)ms;
-  return ms == 0;
+  *timeout = green_next_ms(((struct hub_source *)source)->hub);
+  return *timeout == 0;
 }
 
 static gboolean dispatch(GSource *source, GSourceFunc f, gpointer data) {

@@ -34,15 +34,6 @@ static void ended(lua_State *L, int status, int nresults, void *arg) {
   *(int *)arg = 1;
 }
 
-/* How long poll() may sleep: -1 for ever. */
-static int timeout_ms(struct green_hub *hub) {
-  uint64_t next = green_next(hub), now = green_time(hub);
-  if (next == GREEN_FOREVER) return -1;
-  if (next <= now) return 0;
-  if (next - now > 60000000000) return 60000; /* an int would overflow */
-  return (int)((next - now + 999999) / 1000000);
-}
-
 int main(void) {
   struct green_options options = {.drive = GREEN_DRIVE_STEP};
   struct green_hub *hub;
@@ -57,7 +48,7 @@ int main(void) {
   fds[0].fd = green_poll_fd(hub);
   fds[0].events = POLLIN;
   while (!done) {
-    poll(fds, 1, timeout_ms(hub));
+    poll(fds, 1, green_next_ms(hub));
     green_step(hub, 0);
   }
   green_lua_close(L);

@@ -55,7 +55,7 @@ static int fail(lua_State *L, struct db *db) {
 
 /* --- connecting --- */
 
-/* Whatever raises here, the userdata has the connection. */
+/* If a call here raises, the userdata already has the connection. */
 static int l_connect(lua_State *L) {
   const char *info = luaL_checkstring(L, 1);
   struct db *db = lua_newuserdatauv(L, sizeof *db, 0);

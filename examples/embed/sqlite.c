@@ -11,6 +11,11 @@
  * job at its next step whether to go on, and also while it waits for a lock. A
  * connection runs one query at a time: open one for each thread.
  *
+ * Some 25 lines are for luagreen. The others are what any such module has:
+ * parameters and columns of all types, with zero bytes in texts, rows by the
+ * names of their columns, waits for the locks of others, connections that are
+ * closed while a query of theirs runs, and an error for each thing that fails.
+ *
  * needs: sqlite3
  * It is a module, too:
  *   cc -shared -fPIC -Wl,-z,nodelete sqlite.c -o sqlite.so \
@@ -61,21 +66,22 @@ struct cell {
 struct query {
   struct db *db;
   int wants_rows;
-  char *sql, *error;
-  struct cell *params, *cells; /* of the names first, then of all rows */
+  char *sql, *error, **names;
+  struct cell *params;
+  sqlite3_value **cells; /* of all rows */
   int count, columns, n, room;
 };
 
-static void free_cells(struct cell *cells, int n) {
-  while (n-- > 0)
-    if (cells[n].type == SQLITE_TEXT) free(cells[n].text);
-  free(cells);
-}
-
 static void dispose(void *arg) {
   struct query *q = arg;
-  free_cells(q->params, q->count);
-  free_cells(q->cells, q->n);
+  while (q->count-- > 0)
+    if (q->params[q->count].type == SQLITE_TEXT)
+      free(q->params[q->count].text);
+  while (q->n-- > 0) sqlite3_value_free(q->cells[q->n]);
+  while (q->names && q->columns-- > 0) free(q->names[q->columns]);
+  free(q->params);
+  free(q->cells);
+  free(q->names);
   free(q->sql);
   free(q->error);
   release(q->db);
@@ -118,49 +124,34 @@ static int bind_all(sqlite3_stmt *s, const struct query *q) {
   return r;
 }
 
-/* Room for another row of cells. */
-static struct cell *add(struct query *q) {
-  struct cell *row;
-  if (q->n + q->columns > q->room) {
-    int room = (q->n + q->columns) * 2;
-    struct cell *cells = realloc(q->cells, (size_t)room * sizeof *cells);
-    if (!cells) return NULL;
+static int add_names(struct query *q, sqlite3_stmt *s) {
+  int i;
+  q->columns = sqlite3_column_count(s);
+  q->names = calloc((size_t)q->columns + 1, sizeof *q->names);
+  for (i = 0; q->names && i < q->columns; i++) {
+    const char *name = sqlite3_column_name(s, i);
+    if (!name || !(q->names[i] = strdup(name))) return SQLITE_NOMEM;
+  }
+  return q->names ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+static int add_cell(struct query *q, sqlite3_value *value) {
+  if (q->n == q->room) {
+    int room = q->room ? q->room * 2 : 16;
+    sqlite3_value **cells = realloc(q->cells, (size_t)room * sizeof *cells);
+    if (!cells) return SQLITE_NOMEM;
     q->cells = cells;
     q->room = room;
   }
-  row = memset(&q->cells[q->n], 0, (size_t)q->columns * sizeof *row);
-  q->n += q->columns;
-  return row;
-}
-
-static int add_names(struct query *q, sqlite3_stmt *s) {
-  struct cell *row;
-  int i, r = SQLITE_OK;
-  q->columns = sqlite3_column_count(s);
-  if (!q->columns) return r;
-  if (!(row = add(q))) return SQLITE_NOMEM;
-  for (i = 0; i < q->columns && r == SQLITE_OK; i++) {
-    const char *name = sqlite3_column_name(s, i);
-    r = name ? copy(&row[i], name, (int)strlen(name)) : SQLITE_NOMEM;
-  }
-  return r;
+  q->cells[q->n] = sqlite3_value_dup(value);
+  return q->cells[q->n] ? q->n++, SQLITE_OK : SQLITE_NOMEM;
 }
 
 static int add_row(struct query *q, sqlite3_stmt *s) {
-  struct cell *row = add(q);
   int i, r = SQLITE_OK;
-  for (i = 0; row && i < q->columns && r == SQLITE_OK; i++) {
-    int type = row[i].type = sqlite3_column_type(s, i);
-    if (type == SQLITE_INTEGER)
-      row[i].integer = sqlite3_column_int64(s, i);
-    else if (type == SQLITE_FLOAT)
-      row[i].number = sqlite3_column_double(s, i);
-    else if (type == SQLITE_BLOB || type == SQLITE_TEXT) {
-      const void *bytes = sqlite3_column_blob(s, i);
-      r = copy(&row[i], bytes, sqlite3_column_bytes(s, i));
-    }
-  }
-  return row ? r : SQLITE_NOMEM;
+  for (i = 0; i < q->columns && r == SQLITE_OK; i++)
+    r = add_cell(q, sqlite3_column_value(s, i));
+  return r;
 }
 
 static int ask(sqlite3 *h, struct query *q) {
@@ -168,7 +159,7 @@ static int ask(sqlite3 *h, struct query *q) {
   int r = sqlite3_prepare_v2(h, q->sql, -1, &s, NULL);
   if (r == SQLITE_OK) r = bind_all(s, q);
   if (r == SQLITE_OK) r = add_names(q, s);
-  while (r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW)
+  while (s && r == SQLITE_OK && (r = sqlite3_step(s)) == SQLITE_ROW)
     r = add_row(q, s);
   if (r != SQLITE_OK && r != SQLITE_DONE)
     q->error =
@@ -194,12 +185,17 @@ static int run(struct green_job *job, void *arg) {
 
 /* --- Lua's side, on the hub --- */
 
-static void push_cell(lua_State *L, const struct cell *c) {
-  switch (c->type) {
-    case SQLITE_INTEGER: lua_pushinteger(L, c->integer); break;
-    case SQLITE_FLOAT: lua_pushnumber(L, c->number); break;
-    case SQLITE_TEXT: lua_pushlstring(L, c->text, (size_t)c->size); break;
-    default: lua_pushnil(L);
+static void push_cell(lua_State *L, sqlite3_value *v) {
+  int type = sqlite3_value_type(v);
+  const void *bytes = NULL;
+  switch (type) {
+    case SQLITE_INTEGER: lua_pushinteger(L, sqlite3_value_int64(v)); break;
+    case SQLITE_FLOAT: lua_pushnumber(L, sqlite3_value_double(v)); break;
+    case SQLITE_NULL: lua_pushnil(L); break;
+    default:
+      bytes = type == SQLITE_TEXT ? (const void *)sqlite3_value_text(v)
+                                  : sqlite3_value_blob(v);
+      lua_pushlstring(L, bytes, bytes ? (size_t)sqlite3_value_bytes(v) : 0);
   }
 }
 
@@ -208,18 +204,14 @@ static int finish(lua_State *L, int result, void *arg) {
   int i;
   if (result < 0)
     return luaL_error(L, "%s", q->error ? q->error : "not enough memory");
-  if (!q->wants_rows) {
-    lua_pushinteger(L, result);
-    return 1;
-  }
+  lua_pushinteger(L, result);
+  if (!q->wants_rows) return 1;
   lua_newtable(L);
-  for (i = q->columns; i < q->n; i++) {
+  for (i = 0; i < q->n; i++) {
     if (i % q->columns == 0) lua_createtable(L, 0, q->columns);
-    push_cell(L, &q->cells[i % q->columns]);
-    push_cell(L, &q->cells[i]);
-    lua_rawset(L, -3);
-    if ((i + 1) % q->columns == 0)
-      lua_rawseti(L, -2, (i + 1) / q->columns - 1);
+    push_cell(L, q->cells[i]);
+    lua_setfield(L, -2, q->names[i % q->columns]);
+    if ((i + 1) % q->columns == 0) lua_rawseti(L, -2, (i + 1) / q->columns);
   }
   return 1;
 }

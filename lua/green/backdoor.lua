@@ -92,7 +92,7 @@ function helpers.ps()
   print "   id  state         for  waits for         name, and where it waits"
   local now = green.now()
   for i, t in ipairs(green.threads()) do
-    if i % 100 == 0 then green.sleep(0) end
+    if i % 100 == 0 then core.turn() end
     local w = t:blocked()
     print(("%5d  %-8s  %7s  %-16s  %s%s"):format(t.id, t:status(),
       w and ("%.1f s"):format(now - w.since) or "-", awaited(w),
@@ -468,7 +468,7 @@ end
 function backdoor.server(listener, opts)
   opts = check_options(opts, "server")
   if not check.has(listener, "getsockname") then
-    check.bad(1, "server", "listener expected, got %s", type(listener))
+    check.wrong(1, "server", "listener", listener)
   end
   local safe, host = is_local(listener)
   if not safe and not opts.anywhere then

@@ -16,9 +16,8 @@
 --- and as pcall returns them because a failure need not end the others. A task
 --- that needs neither calls results:wait(), which returns a table or raises.
 ---
---- Each loop has a queue of its own, into which a node puts itself when it is
---- decided. So no result is lost when the loop's thread is interrupted: the
---- next call returns it.
+--- crew/dag_nodes.lua has the nodes and the loops over results; here are the
+--- tasks and the methods of a graph.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -26,287 +25,41 @@ local _ENV <const> = require "green.runtime.std"
 local green = require "green"
 local check = require "green.runtime.check"
 local core = require "green.core"
+local nodes = require "green.crew.dag_nodes"
 local text = require "green.runtime.text"
-local error, ipairs, math, pairs, rawget, rawset, select, setmetatable, table,
-  tostring, type =
-  error, ipairs, math, pairs, rawget, rawset, select, setmetatable, table,
-  tostring, type
+local ipairs, pairs, select, setmetatable, table, type =
+  ipairs, pairs, select, setmetatable, table, type
 
-local CAUSE <const>, OWNED <const> = core.keys.cause, core.keys.owned
-
------------------------------------------------------------------- the error --
-
-local error_mt = core.metatable "green.dag_error"
-
-function error_mt:__tostring()
-  check.self(self, error_mt, "__tostring")
-  local names = {}
-  for i, key in ipairs(self.chain) do names[i] = text.of(key) end
-  return ("dag: %s failed: %s"):format(table.concat(names, " <- "),
-    text.of(self.cause))
-end
-
-text.declare(error_mt.__tostring, function(err)
-  for _, key in ipairs(err.chain) do
-    if not text.is_safe(key) then return key end
-  end
-  return err.cause
-end)
-
-function error_mt.__concat(a, b)
-  return tostring(a) .. tostring(b)
-end
-
---- The keys from the failed one on, the last of which has the cause. An error
---- knows only the one it came from, so that a long chain of tasks needs no list
---- for each of them.
-local function chain_of(err)
-  local chain = {}
-  while err do
-    chain[#chain + 1] = err.key
-    err = err.from
-  end
-  return chain
-end
-
---- chain is made when somebody asks for it.
-function error_mt:__index(name)
-  if name ~= "chain" or rawget(self, "key") == nil then return nil end
-  local chain = chain_of(self)
-  rawset(self, name, chain)
-  return chain
-end
-
------------------------------------------------------------------ arguments --
-
-local function bad(n, what, expected, got)
-  check.bad(n, what, "%s expected, got %s", expected,
-    got ~= got and "NaN" or type(got))
-end
-
-local function check_key(key, what)
-  if key == nil or key ~= key then bad(1, what, "key", key) end
-end
-
-local function check_keys(keys, n, what)
-  if keys == nil then return end
-  if type(keys) ~= "table" then bad(n, what, "table", keys) end
-  for _, key in ipairs(keys) do
-    if key ~= key then bad(n, what, "keys", key) end
-  end
-end
-
-local function check_graph(graph)
-  if type(graph) ~= "table" then bad(1, "spawn_many", "table", graph) end
-  for _, keys in pairs(graph) do
-    if type(keys) ~= "table" then bad(1, "spawn_many", "lists", keys) end
-    for _, key in ipairs(keys) do
-      if key ~= key then bad(1, "spawn_many", "keys", key) end
-    end
-  end
-end
-
---------------------------------------------------------------------- nodes --
+local OWNED <const> = core.keys.owned
 
 local Dag = {}
 local dag_mt = core.metatable "green.dag"
 dag_mt.__index = Dag
 
---- A loop that waits for a node stands in the node's list by a link, which
---- leaves it at once, wherever it stands: {its queue, the node, previous and
---- next link}. All fields of links and nodes are made with them, so that
---- nothing that happens later allocates, and neither can fail nor be overtaken
---- by a finalizer.
-local QUEUE <const>, NODE <const>, PREV <const>, NEXT <const> = 1, 2, 3, 4
+----------------------------------------------------------------- arguments --
 
-local function is_listed(link) return link[NEXT] ~= false end
+local wrong <const> = check.wrong
 
-local function enlist(link)
-  local head = link[NODE].listeners
-  local last = head[PREV]
-  link[PREV], link[NEXT] = last, head
-  last[NEXT], head[PREV] = link, link
+local function check_key(key, what)
+  if key == nil or key ~= key then wrong(1, what, "key", key) end
 end
 
-local function delist(link)
-  link[PREV][NEXT], link[NEXT][PREV] = link[NEXT], link[PREV]
-  link[PREV], link[NEXT] = false, false
-end
-
---- The node of a key, made if need be.
-local function node_of(dag, key)
-  local node = dag.nodes[key]
-  if node then return node end
-  local head = {false, false, false, false}
-  head[PREV], head[NEXT] = head, head
-  node = {key = key, listeners = head, outcome = false, order = 0,
-    task = false, thread = false, wanted = false}
-  if dag.nodes[key] then return dag.nodes[key] end -- by a finalizer
-  dag.nodes[key] = node
-  dag.known = dag.known + 1
-  return node
-end
-
---- All nodes. Finalizers that run while the list grows may add some, which
---- spoils the traversal.
-local function all_nodes(dag)
-  local list, known
-  repeat
-    list, known = {}, dag.known
-    for _, node in pairs(dag.nodes) do list[#list + 1] = node end
-  until dag.known == known
-  return list
-end
-
---- Gives the node its outcome, which was made before, and tells all loops that
---- wait for it, in the order in which they came.
-local function decide(dag, node, outcome)
-  dag.decided = dag.decided + 1
-  node.outcome, node.order, node.task = outcome, dag.decided, false
-  local head = node.listeners
-  while head[NEXT] ~= head and node.outcome == outcome do
-    local link = head[NEXT]
-    delist(link)
-    link[QUEUE]:put(link, 0) -- there is room: results_of()
-  end
-end
-
---- true and the values, or false and the error.
-local function unpack_outcome(outcome)
-  if outcome.ok then return true, table.unpack(outcome, 1, outcome.n) end
-  return false, outcome.failure
-end
-
-local function success(...)
-  local outcome = table.pack(...)
-  outcome.ok = true
-  return outcome
-end
-
---- The outcome of a task that fails is made with the task; only its cause is
---- missing.
-local function new_failure(key)
-  local err = setmetatable({key = key, cause = false, from = false}, error_mt)
-  return {ok = false, failure = err, thread = false}
-end
-
---- If the error came from another node, the chain gets longer.
-local function set_cause(outcome, err)
-  local failure = outcome.failure
-  if core.type(err) == "dag_error" then
-    failure.cause, failure.from = err.cause, err
-  else
-    failure.cause = err
-  end
-end
-
---- Raises a node's failure; green.traceback follows it to the task's thread.
-local function raise(outcome)
-  local rare = core.rare()
-  if rare and outcome.thread then
-    rare[CAUSE] = {outcome.failure, outcome.thread}
-  end
-  error(outcome.failure, 0)
-end
-
---- Decided nodes, in order of being decided.
-local function decided(dag)
-  local list = {}
-  for _, node in ipairs(all_nodes(dag)) do
-    if node.outcome then list[#list + 1] = node end
-  end
-  table.sort(list, function(a, b) return a.order < b.order end)
-  return list
-end
-
-------------------------------------------------------------------- results --
-
---- The results of some keys, one by one: an object that is also an iterator for
---- the generic for.
-local Results = {}
-local results_mt = core.metatable "green.dag_results"
-results_mt.__index = Results
-
---- One for each different key.
-local function nodes_of(dag, keys)
-  local list, seen = {}, {}
+local function check_keys(keys, n, what)
+  if keys == nil then return end
+  if type(keys) ~= "table" then wrong(n, what, "table", keys) end
   for _, key in ipairs(keys) do
-    if not seen[key] then list[#list + 1] = node_of(dag, key) end
-    seen[key] = true
+    if key ~= key then wrong(n, what, "keys", key) end
   end
-  return list
 end
 
---- A queue in which n values have room: putting them needs no memory.
-local function queue_for(n)
-  local queue = core.queue()
-  for _ = 1, n do queue:put(false, 0) end
-  queue:clear()
-  return queue
-end
-
-local function results_of(dag, keys)
-  local nodes, links, there = nodes_of(dag, keys), {}, {}
-  local queue = queue_for(#nodes)
-  for i, node in ipairs(nodes) do
-    local link = {queue, node, false, false}
-    links[i] = link
-    if node.outcome then there[#there + 1] = link else enlist(link) end
-  end
-  table.sort(there, function(a, b) return a[NODE].order < b[NODE].order end)
-  for _, link in ipairs(there) do queue:put(link, 0) end
-  return setmetatable({queue = queue, left = #nodes, links = links,
-    values = {}}, results_mt)
-end
-
---- The next node and its outcome; nil at the end, nil and "timeout" at the
---- deadline.
-local function next_node(results, deadline)
-  while results.left > 0 do
-    local link, err = core.result_get(results.queue,
-      deadline and deadline - core.now())
-    if not link then return nil, err end
-    local node = link[NODE]
-    if node.outcome then
-      results.left = results.left - 1
-      return node, node.outcome
+local function check_graph(graph)
+  if type(graph) ~= "table" then wrong(1, "spawn_many", "table", graph) end
+  for _, keys in pairs(graph) do
+    if type(keys) ~= "table" then wrong(1, "spawn_many", "lists", keys) end
+    for _, key in ipairs(keys) do
+      if key ~= key then wrong(1, "spawn_many", "keys", key) end
     end
-    enlist(link) -- killed in the meantime
   end
-end
-
-function results_mt:__call()
-  check.self(self, results_mt, "__call")
-  if self.left == 0 then core.checkpoint() end
-  local node, outcome = next_node(self)
-  if node then return node.key, unpack_outcome(outcome) end
-end
-
---- Takes a loop that is left early off the nodes it waited for.
-function results_mt:__close()
-  check.self(self, results_mt, "__close")
-  for _, link in ipairs(self.links) do
-    if is_listed(link) then delist(link) end
-  end
-end
-
---- The first values, by key; raises the first failure when it happens. Results
---- that arrived before a limit or an interruption are there at the next call.
---- Interruptible. May switch.
----@param s? number  time limit in seconds
----@return table?, "timeout"?
-function Results:wait(s)
-  check.self(self, results_mt, "wait")
-  s = check.limit(s, 1, "wait")
-  local deadline = s and (s > 0 and core.now() + s or -math.huge)
-  if self.left == 0 and deadline ~= -math.huge then core.checkpoint() end
-  while self.left > 0 do
-    local node, outcome = next_node(self, deadline)
-    if not node then return nil, outcome end
-    if not outcome.ok then raise(outcome) end
-    self.values[node.key] = outcome[1]
-  end
-  return self.values
 end
 
 --------------------------------------------------------------------- tasks --
@@ -317,17 +70,17 @@ local Task = {}
 
 --- It belongs to no node if start() could not end.
 function Task:__close(err)
-  if self.results then results_mt.__close(self.results) end
+  if self.results then nodes.leave(self.results) end
   if not self.node or self.node.task ~= self then return end
   if err == nil then err = core.interrupted() or "closed by foreign code" end
-  set_cause(self.failure, err)
-  decide(self.dag, self.node, self.failure)
+  nodes.set_cause(self.failure, err)
+  nodes.decide(self.dag, self.node, self.failure)
 end
 
 local function finish(task, ...)
   if task.node.task ~= task then return end
-  local outcome = success(...)
-  if task.node.task == task then decide(task.dag, task.node, outcome) end
+  local outcome = nodes.success(...)
+  if task.node.task == task then nodes.decide(task.dag, task.node, outcome) end
 end
 
 --- The task was killed, or thrown into, before it ran.
@@ -355,10 +108,10 @@ end
 --- All that may fail comes first; a thread of no node ends at once.
 local function start(dag, key, depends, f, ...)
   local task = setmetatable({dag = dag, depends = depends, node = false,
-    results = false, failure = new_failure(key)}, Task)
+    results = false, failure = nodes.new_failure(key)}, Task)
   local t = green.spawn(run, task, f, ...)
-  local node = node_of(dag, key)
-  task.results = results_of(dag, depends)
+  local node = nodes.of(dag, key)
+  task.results = nodes.results(dag, depends)
   t.name = "dag " .. text.of(key)
   core.rare(t)[OWNED] = true
   t:link(never_ran, task)
@@ -366,7 +119,7 @@ local function start(dag, key, depends, f, ...)
     t:cancel()
     return nil, taken(key)
   end
-  for _, link in ipairs(task.results.links) do link[NODE].wanted = true end
+  nodes.want(task.results)
   task.node, task.failure.thread = node, t
   node.task, node.thread = task, t
   return t
@@ -451,7 +204,7 @@ end
 
 --- All keys that have been named.
 local function all_keys(dag)
-  local keys = all_nodes(dag)
+  local keys = nodes.all(dag)
   for i, node in ipairs(keys) do keys[i] = node.key end
   return keys
 end
@@ -465,7 +218,7 @@ function Dag:wait(keys, s)
   check.self(self, dag_mt, "wait")
   check_keys(keys, 1, "wait")
   check.limit(s, 2, "wait")
-  local results <close> = results_of(self, keys or all_keys(self))
+  local results <close> = nodes.results(self, keys or all_keys(self))
   local values, err = results:wait(s)
   return values, err
 end
@@ -475,7 +228,7 @@ end
 function Dag:wait_each(keys)
   check.self(self, dag_mt, "wait_each")
   check_keys(keys, 1, "wait_each")
-  local results = results_of(self, keys or all_keys(self))
+  local results = nodes.results(self, keys or all_keys(self))
   return results, nil, nil, results
 end
 
@@ -487,13 +240,13 @@ end
 function Dag:post(key, value, replace)
   check.self(self, dag_mt, "post")
   check_key(key, "post")
-  local node, outcome = node_of(self, key), success(value)
+  local node, outcome = nodes.of(self, key), nodes.success(value)
   local mine = node.task and node.thread == green.current()
   if node.task and not mine or node.outcome and not replace then
     check.misuse("%s", taken(key))
   end
   if mine then core.rare(node.thread)[OWNED] = nil end
-  decide(self, node, outcome)
+  nodes.decide(self, node, outcome)
 end
 
 --- The values of a key; raises its failure. Never switches.
@@ -505,8 +258,8 @@ function Dag:get(key)
   local node = self.nodes[key]
   local outcome = node and node.outcome
   if not outcome then return nil, "timeout" end
-  if not outcome.ok then raise(outcome) end
-  return select(2, unpack_outcome(outcome))
+  if not outcome.ok then nodes.raise(outcome) end
+  return select(2, nodes.unpack_outcome(outcome))
 end
 
 --- Kills the key's task and forgets its result: the key may be spawned or
@@ -531,7 +284,7 @@ end
 ---@return any[]
 function Dag:keys()
   check.self(self, dag_mt, "keys")
-  local list = decided(self)
+  local list = nodes.decided(self)
   for i, node in ipairs(list) do list[i] = node.key end
   return list
 end
@@ -540,11 +293,11 @@ end
 --- Never switches.
 function Dag:items()
   check.self(self, dag_mt, "items")
-  local list, outcomes, i = decided(self), {}, 0
+  local list, outcomes, i = nodes.decided(self), {}, 0
   for n, node in ipairs(list) do outcomes[n] = node.outcome end
   return function()
     repeat i = i + 1 until outcomes[i] ~= false -- killed by a finalizer
-    if list[i] then return list[i].key, unpack_outcome(outcomes[i]) end
+    if list[i] then return list[i].key, nodes.unpack_outcome(outcomes[i]) end
   end
 end
 
@@ -579,7 +332,7 @@ function Dag:waiting_for(key)
     return node and node.task and open_ones(self, node.task.depends) or {}
   end
   local lists = {}
-  for _, node in ipairs(all_nodes(self)) do
+  for _, node in ipairs(nodes.all(self)) do
     local open = node.task and open_ones(self, node.task.depends) or {}
     if #open > 0 then lists[node.key] = open end
   end
@@ -602,7 +355,7 @@ return function(preload)
   if preload ~= nil then check.value(preload, "table", 1, "dag") end
   local dag = setmetatable({nodes = {}, known = 0, decided = 0}, dag_mt)
   for key, value in pairs(preload or {}) do
-    decide(dag, node_of(dag, key), success(value))
+    nodes.decide(dag, nodes.of(dag, key), nodes.success(value))
   end
   return dag
 end

@@ -10,8 +10,8 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local ipairs, math, pairs, table, tostring = ipairs, math, pairs, table,
-  tostring
+local as_text = require "green.runtime.text".patient
+local ipairs, math, pairs, table = ipairs, math, pairs, table
 
 local health = {}
 
@@ -52,9 +52,9 @@ local function examine(one)
   if joined == nil then
     ok, why = false, "timeout"
   elseif joined then
-    why = not ok and (why ~= nil and tostring(why) or "failed") or nil
+    why = not ok and (why ~= nil and as_text(why) or "failed") or nil
   else
-    ok, why = false, tostring(ok)
+    ok, why = false, as_text(ok)
   end
   result.ok, result.why = ok and true or false, why
   result.seconds = green.now() - from
@@ -100,8 +100,9 @@ function health.text()
   local ok, results = health.run()
   local lines = {}
   for name, result in pairs(results) do
-    lines[#lines + 1] = ("%s: %s (%.3f s)\n"):format(name,
+    local line = ("%s: %s (%.3f s)"):format(name,
       result.ok and "ok" or result.why, result.seconds)
+    lines[#lines + 1] = line:gsub("[\r\n]+", " ") .. "\n"
   end
   table.sort(lines)
   lines[#lines + 1] = ok and "ok\n" or "failed\n"

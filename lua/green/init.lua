@@ -87,18 +87,20 @@ for _, module in ipairs(late) do
   for i = 2, #module do home[module[i]] = "green." .. module[1] end
 end
 
+local load_module <const> = require "green.runtime.late"
+
 local function load_all()
-  for _, module in ipairs(late) do require("green." .. module[1]) end
+  for _, module in ipairs(late) do load_module("green." .. module[1]) end
 end
 
 setmetatable(green, {
   __index = function(_, name)
     if home[name] then
-      require(home[name])
+      load_module(home[name])
       return rawget(green, name)
     end
     if not modules[name] then return nil end
-    local module = require(modules[name] == true and "green." .. name
+    local module = load_module(modules[name] == true and "green." .. name
       or modules[name])
     green[name] = module
     return module

@@ -2,7 +2,7 @@
 --- (0.0.4) of them.
 ---
 --- A metric has a series for each combination of labels that it was called
---- with; its text is made once. What comes from a peer may be any text, so a
+--- with; its text is made once. A label from a peer may be any text, so a
 --- metric has at most MOST series: all others count as one, "overflow".
 ---
 --- SPDX-License-Identifier: MIT
@@ -13,6 +13,7 @@ local green = require "green"
 local check = require "green.runtime.check"
 local report = require "green.runtime.report"
 local builtin = require "green.watch.builtin"
+local as_text = require "green.runtime.text".of
 local error, ipairs, math, pairs, pcall, setmetatable, table, tonumber,
   tostring, type, utf8 = error, ipairs, math, pairs, pcall, setmetatable, table,
   tonumber, tostring, type, utf8
@@ -33,19 +34,31 @@ local BUCKETS <const> = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 ---@field labels string[]
 ---@field known table<string, boolean>  the names of its labels
 ---@field series table[]     in the order of their beginnings
----@field by_key table<string, table>
+---@field by_key table<string, table>   by the values of the labels
+---@field by_text table<string, table>  by the text of the labels
 ---@field buckets? number[]
 
 --- All families by name, and in order.
 local families, in_order = {}, {}
 
+--- The lines of a histogram have other names than itself.
+local SUFFIXES <const> = {"_bucket", "_sum", "_count"}
+--- The names of such lines: true of each.
+local line_names = {}
+for _, suffix in ipairs(SUFFIXES) do
+  line_names[builtin.histogram .. suffix] = true
+end
+
 ----------------------------------------------------------------------- text --
 
 local ESCAPES <const> = {["\\"] = "\\\\", ["\n"] = "\\n", ['"'] = '\\"'}
 
---- The form must be UTF-8; other bytes are shown as a terminal would.
+--- The form must be UTF-8, and its readers stop at a zero; other bytes are
+--- shown as a terminal would.
 local function clean(text)
-  if not utf8.len(text) then text = core.printable(text) end
+  if not utf8.len(text) or text:find("\0", 1, true) then
+    return core.printable(text)
+  end
   return text
 end
 
@@ -80,8 +93,14 @@ end
 
 --------------------------------------------------------------------- series --
 
-local function new_series(family, values)
-  local series = {labels = label_text(family.labels, values)}
+--- Different values may have one text, since bytes that are no UTF-8 are shown
+--- as others: they are one series.
+local function series_with(family, names, values)
+  local text = label_text(names, values)
+  local series = family.by_text[text]
+  if series then return series end
+  series = {labels = text}
+  family.by_text[text] = series
   if family.buckets then
     series.counts, series.sum, series.count = {}, 0, 0
     for i = 1, #family.buckets do series.counts[i] = 0 end
@@ -98,12 +117,18 @@ local function overflow(family)
       family.name, MOST)
     local values = {}
     for i = 1, #family.labels do values[i] = "overflow" end
-    family.rest = new_series(family, values)
+    family.rest = series_with(family, family.labels, values)
   end
   return family.rest
 end
 
 local NONE <const> = {}
+
+local function value_text(value)
+  if value == nil then return "" end
+  local text = tostring(value)
+  return text:find("\0", 1, true) and clean(text) or text
+end
 
 --- The series of those labels: a table by name. Labels that are left out are
 --- empty.
@@ -117,16 +142,24 @@ local function series_of(family, labels, n, what)
     end
   end
   for i, name in ipairs(names) do
-    local value = labels and labels[name]
-    values[i] = value == nil and "" or tostring(value)
+    values[i] = value_text(labels and labels[name])
   end
   local key = table.concat(values, "\0")
   local series = family.by_key[key]
   if series then return series end
   if #family.series >= MOST and #names > 0 then return overflow(family) end
-  series = new_series(family, values)
-  family.by_key[key] = series
+  local before = #family.series
+  series = series_with(family, names, values)
+  -- Another text of a series has no key, or a peer could make any number.
+  if #family.series > before then family.by_key[key] = series end
   return series
+end
+
+--- Lua's integers wrap around, which would make a counter fall.
+local function sum(a, b)
+  local result = a + b
+  if (result >= a) == (b >= 0) then return result end
+  return a + 0.0 + b
 end
 
 local function amount(value, n, what)
@@ -146,7 +179,7 @@ function Counter:inc(n, labels)
   n = amount(n, 1, "inc")
   if n < 0 then check.bad(1, "inc", "a counter never falls") end
   local series = series_of(self.family, labels, 2, "inc")
-  series.value = series.value + n
+  series.value = sum(series.value, n)
 end
 
 local Gauge = {}
@@ -156,7 +189,7 @@ Gauge.__name = "green.gauge"
 local function change(self, n, labels, what, sign)
   check.self(self, Gauge, what)
   local series = series_of(self.family, labels, 2, what)
-  series.value = series.value + sign * amount(n, 1, what)
+  series.value = sum(series.value, sign * amount(n, 1, what))
 end
 
 function Gauge:inc(n, labels) change(self, n, labels, "inc", 1) end
@@ -180,7 +213,7 @@ local function observe(family, value, labels, n, what)
       break
     end
   end
-  series.sum = series.sum + value
+  series.sum = sum(series.sum, value)
   series.count = series.count + 1
 end
 
@@ -243,18 +276,35 @@ local function former(family, kind, labels, buckets)
   check.misuse("the metric %s exists and is another one", family.name)
 end
 
+--- Has no metric of the runtime that name, nor a line of a histogram?
+local function is_free(name)
+  return name:find "^[%a_:][%w_:]*$" and not builtin.names[name]
+    and not line_names[name]
+end
+
+--- The names of a histogram's lines must be its own.
+local function take_line_names(name)
+  for _, suffix in ipairs(SUFFIXES) do
+    if not is_free(name .. suffix) or families[name .. suffix] then
+      check.bad(1, "histogram", "the metric %s%s exists", name, suffix)
+    end
+  end
+  for _, suffix in ipairs(SUFFIXES) do line_names[name .. suffix] = true end
+end
+
 local function register(class, kind, name, help, labels, buckets)
   check.value(name, "string", 1, kind)
   check.value(help, "string", 2, kind)
-  if not name:find "^[%a_:][%w_:]*$" or builtin.names[name] then
+  if not is_free(name) then
     check.bad(1, kind, "name of a metric expected, got %q", name)
   end
   local names, known = check_labels(labels, buckets and 4 or 3, kind)
   if families[name] then
     return former(families[name], kind, names, buckets)
   end
+  if buckets then take_line_names(name) end
   local family = {name = name, kind = kind, help = help, labels = names,
-    known = known, buckets = buckets, series = {}, by_key = {}}
+    known = known, buckets = buckets, series = {}, by_key = {}, by_text = {}}
   family.object = setmetatable({family = family}, class)
   families[name] = family
   in_order[#in_order + 1] = family
@@ -324,7 +374,7 @@ end
 local function pause(out)
   if #out - out.paused < TURN then return end
   out.paused = #out
-  if green.current() then green.sleep(0) end
+  core.turn()
 end
 
 local function family_lines(out, family)
@@ -346,28 +396,32 @@ local function sorted_names(labels)
   return names
 end
 
+local function check_emit(name, value, labels, help)
+  check.value(name, "string", 1, "emit")
+  check.value(value, "number", 2, "emit")
+  if not is_free(name) or families[name] then
+    check.bad(1, "emit", "name of another metric expected, got %q", name)
+  end
+  if labels ~= nil then check.value(labels, "table", 3, "emit") end
+  if help ~= nil then check.value(help, "string", 4, "emit") end
+end
+
 --- Returns emit(name, value [, labels [, help]]), which gathers by name: the
---- form has all lines of a name together.
+--- form has all lines of a name together, and no line twice.
 local function emitter(gathered)
   return function(name, value, labels, help)
-    check.value(name, "string", 1, "emit")
-    check.value(value, "number", 2, "emit")
-    if not name:find "^[%a_:][%w_:]*$" or families[name]
-      or builtin.names[name] then
-      check.bad(1, "emit", "name of another metric expected, got %q", name)
-    end
-    local names, values = check_labels(sorted_names(labels or {}), 3, "emit"),
+    check_emit(name, value, labels, help)
+    local names, values = check_labels(sorted_names(labels or NONE), 3, "emit"),
       {}
-    for i, key in ipairs(names) do values[i] = tostring(labels[key]) end
+    for i, key in ipairs(names) do values[i] = value_text(labels[key]) end
     local family = gathered[name]
     if not family then
-      family = {name = name, help = help or "", series = {},
+      family = {name = name, help = help or "", series = {}, by_text = {},
         kind = name:find "_total$" and "counter" or "gauge"}
       gathered[name] = family
       table.insert(gathered, family)
     end
-    table.insert(family.series, {labels = label_text(names, values),
-      value = value})
+    series_with(family, names, values).value = value
   end
 end
 
@@ -379,7 +433,7 @@ local function gather()
     if not ok then
       local kind = green.type(err)
       if kind == "killed" or kind == "timeout" then error(err, 0) end
-      report.line("a collector of metrics failed: %s", tostring(err))
+      report.line("a collector of metrics failed: %s", as_text(err))
     end
   end
   return gathered

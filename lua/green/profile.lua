@@ -40,12 +40,12 @@ kinds.wall = {
 local known <const> = {what = "string", by = "string", hz = "number",
                        bytes = "integer"}
 
-local function one_of(value, allowed, name)
+local function one_of(value, allowed, name, what)
   if allowed[value] then return value end
   local names = {}
   for key in pairs(allowed) do names[#names + 1] = key end
   table.sort(names)
-  check.misuse("bad value for '%s' in 'start' (%s expected, got %s)", name,
+  check.misuse("bad value for '%s' in '%s' (%s expected, got %s)", name, what,
     table.concat(names, ", "), check.shown(value))
 end
 
@@ -53,8 +53,8 @@ end
 ---@param opts? {what: string, by: string, hz: number, bytes: integer}
 function profile.start(opts)
   opts = check.options(opts, known, 1, "start")
-  local what = one_of(opts.what or "cpu", kinds, "what")
-  one_of(opts.by or "name", {name = true, thread = true}, "by")
+  local what = one_of(opts.what or "cpu", kinds, "what", "start")
+  one_of(opts.by or "name", {name = true, thread = true}, "by", "start")
   if opts.hz and not (opts.hz >= 1 and opts.hz <= 1000) then
     check.misuse("'hz' in 'start' is from 1 to 1000")
   end
@@ -122,12 +122,12 @@ end
 
 local function write_file(path, text)
   if not io then return nil, "the library 'io' is not loaded" end
-  local file <close>, err = io.open(path, "w")
+  local file, err = io.open(path, "w")
   if not file then return nil, err end
-  local ok
-  ok, err = file:write(text)
-  if ok then return true end
-  return nil, err
+  local ok, why = file:write(text)
+  local closed, late = file:close() -- it writes what the file has kept
+  if ok and closed then return true end
+  return nil, path .. ": " .. (why or late)
 end
 
 --- Ends the profile: to the file of that name, or as a string.
@@ -139,7 +139,7 @@ function profile.stop(file, format)
   if file ~= nil and type(file) ~= "string" then
     check.value(file, "string", 1, "stop")
   end
-  format = one_of(format or "folded", formats, "format")
+  format = one_of(format or "folded", formats, "format", "stop")
   if not running then check.misuse "no profile is on" end
   local list, unit, divisor = running.finish()
   running = nil

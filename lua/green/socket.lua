@@ -14,8 +14,8 @@ local check = require "green.runtime.check"
 local except = require "green.net.except"
 local extend = require "green.net.streams"
 local add_pumps = require "green.net.pumps"
-local ipairs, select, setmetatable, tonumber, tostring =
-  ipairs, select, setmetatable, tonumber, tostring
+local ipairs, math, select, setmetatable, tonumber, tostring, type =
+  ipairs, math, select, setmetatable, tonumber, tostring, type
 local sleep <const>, tcp <const> = green.sleep, core.luasocket_tcp
 
 extend(core.open_luasocket())
@@ -42,8 +42,13 @@ function socket.__unload() end
 --- All arguments but the first n.
 ---@param n integer
 function socket.skip(n, ...)
-  n = check.value(tonumber(n), "number", 1, "skip")
-  if n < select("#", ...) then return select(n + 1, ...) end
+  local count = math.tointeger(tonumber(n))
+  if not count then
+    check.bad(1, "skip", tonumber(n) and "number has no integer representation"
+      or "number expected, got %s", type(n))
+  end
+  count = math.max(count, 0)
+  if count < select("#", ...) then return select(count + 1, ...) end
 end
 
 --- Blocks the calling green thread. 0 or less: one turn for all others.
@@ -93,6 +98,12 @@ local function give_up(sock, err)
   return nil, err
 end
 
+--- What C takes for a string.
+local function check_text(value, n)
+  if type(value) == "string" or type(value) == "number" then return end
+  check.bad(n, "connect", "string expected, got %s", type(value))
+end
+
 --- Connects to the first address of the host that answers. Interruptible. May
 --- switch.
 ---@param host string
@@ -103,6 +114,10 @@ end
 ---@return userdata? sock
 ---@return string? err
 function socket.connect(host, port, local_host, local_port, family)
+  check_text(host, 1)
+  check_text(port, 2)
+  if local_host ~= nil then check_text(local_host, 3) end
+  if local_port ~= nil then check_text(local_port, 4) end
   if family ~= nil and not families[family] then
     check.bad(5, "connect", "invalid option '%s'", tostring(family))
   end
@@ -175,21 +190,6 @@ local function datagram() return core.luasocket_unix_datagram() end
 socket.unix = setmetatable({
   stream = stream, tcp = stream, dgram = datagram, udp = datagram,
 }, {__call = stream})
-
---- A socket for datagrams, whose descriptor is made when sendto, setpeername or
---- setsockname has chosen a family.
----@return userdata sock
-function socket.udp() return core.luasocket_udp() end
-
---- The same for IPv4 alone; it has a descriptor at once.
----@return userdata? sock
----@return string? err
-function socket.udp4() return core.luasocket_udp("inet") end
-
---- The same for IPv6.
----@return userdata? sock
----@return string? err
-function socket.udp6() return core.luasocket_udp("inet6") end
 
 ------------------------------------------------------------ serial lines --
 

@@ -575,4 +575,7 @@ ends("wrong arguments for everything", [[
   end
   return true]])
 
+dofile "spec/bounds/more_attacks.lua" (attack, memory, connects, ends)
+dofile "spec/bounds/other_attacks.lua" (attack, memory, connects, ends)
+
 return attacks

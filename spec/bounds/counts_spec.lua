@@ -4,6 +4,7 @@
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 
 local function counts()
   return green.stats().counts
@@ -385,7 +386,7 @@ describe("descriptors", function()
   end)
 
   it("of files are counted where io is patched", function()
-    local path = os.tmpname()
+    local path = help.name()
     local f <close> = assert(io.open(path, "w"))
     f:write "one\ntwo\n"
     f:flush()
@@ -440,7 +441,39 @@ describe("descriptors", function()
       for _ in io.lines(path) do n = n + 1 end
       assert.equal(2, n)
     end)
-    os.remove(path)
+  end)
+
+  it("of io are limited in a sandbox, beside those of others", function()
+    local plain, path = io.popen, help.name()
+    green.monkey_patch {io = true}
+    if io.popen == plain then return end
+    local mine <close> = assert(io.open(path, "w"))
+    assert.equal("file", io.type(mine))
+    local box = green.sandbox {grants = {"io"}, limits = {descriptors = 3}}
+    local before = counts().descriptors
+    local ok, n = box:spawn([[
+      local path = ...
+      local a, b = assert(io.open(path)), assert(io.popen "exec cat")
+      local c, err = assert(io.open(path))
+      local d
+      d, err = io.open(path)
+      assert(not d and err:find "[Tt]oo many open files", err)
+      d, err = io.popen "true"
+      assert(not d and err:find "[Tt]oo many open files", err)
+      assert(not pcall(io.lines, path))
+      a:close()
+      kept = assert(io.open(path))
+      c:close()
+      b:close()
+      return green.current() and 1]], path):join()
+    assert.is_true(ok, tostring(n))
+    assert.equal(1, box:stats().descriptors)
+    assert.equal(before + 1, counts().descriptors)
+    box.env.kept = nil
+    collectgarbage()
+    collectgarbage()
+    assert.equal(0, box:stats().descriptors)
+    assert.equal(before, counts().descriptors)
   end)
 
   it("are limited in a sandbox, beside those of others", function()
@@ -460,5 +493,71 @@ describe("descriptors", function()
     collectgarbage()
     assert.equal(0, box:stats().descriptors)
     l:close()
+  end)
+end)
+
+describe("coroutines", function()
+  local function box_of(limits)
+    return green.sandbox {grants = {"coroutine"}, limits = limits}
+  end
+
+  it("are limited in a sandbox, beside those of others", function()
+    local mine = coroutine.create(print)
+    local box = box_of {coroutines = 3}
+    local ok, err = box:spawn([[
+      kept = {}
+      for i = 1, 2 do kept[i] = coroutine.create(function() end) end
+      kept[3] = coroutine.wrap(function() end)
+      for _, f in ipairs {coroutine.create, coroutine.wrap} do
+        local ok, err = pcall(f, function() end)
+        assert(not ok)
+        assert(err == "too many coroutines in the sandbox (the limit is 3)",
+          err)
+      end]]):join()
+    assert.is_true(ok, tostring(err))
+    assert.equal(3, box:stats().coroutines)
+    assert.equal("suspended", coroutine.status(mine))
+    assert.equal(0, box_of({}):stats().coroutines)
+    box.env.kept = nil
+    collectgarbage()
+    assert.equal(0, box:stats().coroutines)
+  end)
+
+  it("of garbage make room", function()
+    local box = box_of {coroutines = 10}
+    local ok, err = box:spawn([[
+      local n, failed = 0, 0
+      while n < 100 do
+        if pcall(coroutine.wrap, function() end) then
+          n = n + 1
+        else
+          failed = failed + 1
+          green.sleep(0.001)
+        end
+      end]]):join(30)
+    assert.is_true(ok, tostring(err))
+  end)
+
+  it("count while they are known, wrapped or not", function()
+    local box = box_of {coroutines = 10}
+    local ok, err = box:spawn([[
+      coroutine.wrap(function() kept = coroutine.running() end)()]]):join()
+    assert.is_true(ok, tostring(err))
+    collectgarbage()
+    assert.equal(1, box:stats().coroutines)
+  end)
+
+  it("outlive their sandbox", function()
+    local function made()
+      return select(2, box_of {coroutines = 10}
+        :spawn("return coroutine.create(function() end)"):join())
+    end
+    local list = {made()}
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(coroutine.resume(list[1]))
+    list[1] = nil
+    collectgarbage()
+    assert.same({}, list)
   end)
 end)

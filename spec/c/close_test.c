@@ -163,6 +163,19 @@ static void test_bounded(enum green_drive drive, const char *sentence) {
   if (drive == GREEN_DRIVE_LOOP && !loop_is_free()) abort();
 }
 
+/* The bug: a machine that stood still for as long as the grace left behind
+ * threads that only slept. */
+static void test_sleepers(enum green_drive drive, const char *sentence) {
+  struct green_hub *h = open_hub(drive, 1);
+  for (int i = 0; i < 3000; i++) green_spawn(h, NULL, sleeps, NULL);
+  if (drive == GREEN_DRIVE_MAIN)
+    green_sleep(h, 0);
+  else
+    while (green_step(h, 0)) continue;
+  CHECK(green_close(h) == 0, sentence);
+  if (drive == GREEN_DRIVE_LOOP && !loop_is_free()) abort();
+}
+
 static void test_frozen(void) {
   struct green_hub *h = open_hub(GREEN_DRIVE_MAIN, 10 * MS);
   green_set_runtime(h, &runtime);
@@ -276,6 +289,9 @@ int main(void) {
   test_bounded(GREEN_DRIVE_MAIN, "closing takes the grace twice, no longer");
   test_bounded(GREEN_DRIVE_LOOP, "on a host's loop, too");
   test_bounded(GREEN_DRIVE_STEP, "and in steps");
+  test_sleepers(GREEN_DRIVE_MAIN, "threads that sleep end without a grace");
+  test_sleepers(GREEN_DRIVE_LOOP, "on a host's loop");
+  test_sleepers(GREEN_DRIVE_STEP, "and in steps");
   test_frozen();
   test_retired();
   test_drained();

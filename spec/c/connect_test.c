@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -135,6 +136,11 @@ static void test_try(void) {
   CHECK(green_accept(hub, fd, GREEN_FOREVER) == UV_EINVAL,
         "nor is a socket that does not listen");
   green_close_fd(hub, fd);
+  fd = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK(
+      green_accept(hub, fd, GREEN_FOREVER) == -EOPNOTSUPP && errors_left == 0,
+      "nor one of datagrams");
+  green_close_fd(hub, fd);
   green_close_fd(hub, p.fd);
 }
 
@@ -160,8 +166,10 @@ static void test_full_queue(void) {
 }
 
 static void test_broken(void) {
+  static const int kinds[] = {EPERM, ETIMEDOUT, ENONET, ECONNRESET, EPROTO};
   struct place p;
   int fd, r;
+  size_t i;
   listen_at(&p, 10);
   fd = dial(&p, GREEN_FOREVER);
   fail_with(ECONNABORTED, 3);
@@ -170,6 +178,14 @@ static void test_broken(void) {
         "connections that broke in the queue are passed over");
   green_close_fd(hub, r);
   green_close_fd(hub, fd);
+  for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    fd = dial(&p, GREEN_FOREVER);
+    fail_with(kinds[i], 1);
+    r = green_accept(hub, p.fd, GREEN_FOREVER);
+    CHECK(r >= 0 && errors_left == 0, "whatever the kernel says of them");
+    if (r >= 0) green_close_fd(hub, r);
+    green_close_fd(hub, fd);
+  }
   accepts = 0;
   fail_with(ENETDOWN, 80);
   CHECK(green_accept(hub, p.fd, 0) == UV_ENETDOWN && accepts < 80,

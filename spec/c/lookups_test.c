@@ -2,9 +2,10 @@
  * run, and those that nobody waits for any more delay nobody.
  *
  * getaddrinfo(3) is replaced: names that begin with "slow" are held at a gate
- * until the test opens it, and answered by the loopback address; "bad" ones are
- * unknown, and of "busy" ones no server can tell. It counts its runs, and how
- * many go on at once. getnameinfo(3) does the same for 10.0.0.0/8.
+ * until the test opens it, and answered by the loopback address, those that
+ * begin with "first" at another gate; "bad" ones are unknown, and of "busy"
+ * ones no server can tell. It counts its runs, and how many go on at once.
+ * getnameinfo(3) does the same for 10.0.0.0/8.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,7 +23,13 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
-static int is_open, runs, held, most_held;
+static int is_open, first_is_open, runs, held, most_held;
+
+static void wait_at_gate(const int *gate) {
+  if (++held > most_held) most_held = held;
+  while (!*gate) pthread_cond_wait(&opened, &lock);
+  held--;
+}
 
 int getaddrinfo(const char *node, const char *service,
                 const struct addrinfo *hints, struct addrinfo **list) {
@@ -34,9 +41,10 @@ int getaddrinfo(const char *node, const char *service,
   pthread_mutex_lock(&lock);
   runs++;
   if (!strncmp(node, "slow", 4)) {
-    if (++held > most_held) most_held = held;
-    while (!is_open) pthread_cond_wait(&opened, &lock);
-    held--;
+    wait_at_gate(&is_open);
+    node = "127.0.0.1";
+  } else if (!strncmp(node, "first", 5)) {
+    wait_at_gate(&first_is_open);
     node = "127.0.0.1";
   }
   pthread_mutex_unlock(&lock);
@@ -49,9 +57,7 @@ int getaddrinfo(const char *node, const char *service,
 static void hold_at_gate(void) {
   pthread_mutex_lock(&lock);
   runs++;
-  if (++held > most_held) most_held = held;
-  while (!is_open) pthread_cond_wait(&opened, &lock);
-  held--;
+  wait_at_gate(&is_open);
   pthread_mutex_unlock(&lock);
 }
 
@@ -77,18 +83,22 @@ static int get(int *n) {
   return value;
 }
 
-static void open_gate(void) {
+static void open_one(int *gate) {
   pthread_mutex_lock(&lock);
-  is_open = 1;
+  *gate = 1;
   pthread_cond_broadcast(&opened);
   pthread_mutex_unlock(&lock);
+}
+
+static void open_gate(void) {
+  open_one(&is_open);
 }
 
 /* When all that were held there are through. */
 static void close_gate(void) {
   while (get(&held)) usleep(1000);
   pthread_mutex_lock(&lock);
-  is_open = runs = most_held = 0;
+  is_open = first_is_open = runs = most_held = 0;
   pthread_mutex_unlock(&lock);
 }
 
@@ -443,6 +453,83 @@ static void test_close(void) {
   CHECK(1, "a hub may be closed while look-ups hang");
 }
 
+/* --- a hub closes while two look-ups of one bucket end --- */
+
+/* The first in the bucket in which that name is; NULL: it is in none. */
+static struct green__lookup *bucket_of(struct green_hub *h, const char *name) {
+  for (int i = 0; i < GREEN__BUCKETS; i++) {
+    struct green__lookup *l = h->resolver->buckets[i];
+    for (; l; l = l->equal)
+      if (!strcmp(l->question.node, name)) return h->resolver->buckets[i];
+  }
+  return NULL;
+}
+
+/* Sets names[0] to a name that gets into the same bucket. */
+static int find_neighbour(const char *name) {
+  struct green_options options = {.lookup_ttl = 60000, .lookup_cache = 10000};
+  struct green__lookup *l;
+  struct green_hub *h;
+  int i, found = 0;
+  close_gate();
+  open_gate();
+  open_one(&first_is_open);
+  if (green_open(&h, &options) < 0) abort();
+  resolve(h, name, GREEN_FOREVER);
+  for (i = 0; i < 5000 && !found; i++) {
+    snprintf(names[0], sizeof names[0], "slow%d", i);
+    resolve(h, names[0], GREEN_FOREVER);
+    l = bucket_of(h, name);
+    found = l && l->equal;
+  }
+  green_close(h);
+  return found;
+}
+
+/* Nobody waits for it any more, but a thread asks. */
+static void leave_behind(struct green_hub *h, char *name) {
+  int now = get(&held);
+  green_spawn(h, &threads[0], looks_up, name);
+  wait_for(h, &held, now + 1);
+  green_kill(h, threads[0]);
+  join_many(h, 1, UV_ECANCELED);
+}
+
+static uint32_t count_threads(struct green__lanes *lanes, int idle) {
+  struct green__lane *lane;
+  uint32_t n = 0;
+  pthread_mutex_lock(&lanes->lock);
+  for (lane = lanes->first; lane; lane = lane->sibling)
+    n += idle ? lane->idle : lane->threads;
+  pthread_mutex_unlock(&lanes->lock);
+  return n;
+}
+
+/* Runs while the hub closes: too late for the second one to come back, so its
+ * thread frees it. */
+static void end_second(struct green_hub *h, void *arg) {
+  (void)h;
+  open_gate();
+  while (count_threads(arg, 0)) usleep(1000);
+}
+
+static void test_close_between(void) {
+  static char name[] = "first";
+  struct green__lanes *lanes;
+  struct green_hub *h;
+  int found = find_neighbour(name);
+  h = open_hub();
+  close_gate();
+  leave_behind(h, name);
+  leave_behind(h, names[0]);
+  CHECK(found && bucket_of(h, name)->equal, "two look-ups share a bucket");
+  lanes = &h->resolver->lanes;
+  if (green_post_send(lanes->post, end_second, lanes) < 0) abort();
+  open_one(&first_is_open);
+  while (!count_threads(lanes, 1)) usleep(1000); /* the first is back */
+  CHECK(green_close(h) == 0, "and end while the hub closes");
+}
+
 int main(void) {
   int before = count_os_threads_before();
   alarm(120);
@@ -459,6 +546,7 @@ int main(void) {
   test_names();
   test_local_names();
   test_close();
+  test_close_between();
   wait_for_os_threads(before);
   return test_end();
 }

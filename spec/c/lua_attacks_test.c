@@ -187,6 +187,7 @@ int main(int argc, char **argv) {
     return test_end();
   }
   if (!freopen("/dev/null", "w", stderr)) return 1; /* the floods */
+  luaL_openlibs(L);
   if (luaL_dofile(L, "spec/bounds/attacks.lua")) {
     printf("not ok - %s\n", lua_tostring(L, -1));
     return 1;

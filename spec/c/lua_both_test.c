@@ -5,13 +5,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 /* ------------------------------------------------------------- fixtures -- */
 
@@ -117,17 +113,11 @@ static const luaL_Reg functions[] = {
     {"c_name", c_name},     {"c_forget", c_forget}, {NULL, NULL}};
 
 static void test(const char *body, const char *sentence) {
-  lua_State *L = luaL_newstate();
+  lua_State *L = own_state();
   char code[4000];
   int failed;
-  luaL_openlibs(L);
   lua_pushglobaltable(L);
   luaL_setfuncs(L, functions, 0);
-  lua_pop(L, 1);
-  /* The core that this program has, and not one beside it. */
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_green_core);
-  lua_setfield(L, -2, "green.core");
   lua_pop(L, 1);
   snprintf(code, sizeof code,
            "local green = require 'green'\n"

@@ -5,15 +5,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 /* ------------------------------------------------------------- fixtures -- */
 
@@ -80,22 +76,14 @@ static int nap(lua_State *L) {
 }
 
 static lua_State *open_state(void) {
-  lua_State *L = saved = luaL_newstate();
-  if (!L || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) abort();
-  luaL_openlibs(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_green_core);
-  lua_setfield(L, -2, "green.core");
-  lua_pop(L, 1);
+  lua_State *L = saved = own_state();
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) abort();
   lua_register(L, "call_back", call_back);
   lua_register(L, "call_saved", call_saved);
   lua_register(L, "read_line", read_line);
   lua_register(L, "write_text", write_text);
   lua_register(L, "nap", nap);
-  if (luaL_dostring(L, "green = require 'green' green.config{grace = 0.5}")) {
-    printf("# %s\n", lua_tostring(L, -1));
-    abort();
-  }
+  if (!run(L, "green = require 'green' green.config{grace = 0.5}")) abort();
   return L;
 }
 

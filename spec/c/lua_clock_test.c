@@ -131,6 +131,34 @@ static void test_pause(void) {
   CHECK(noted("net"), "in a pause sockets work, and sleepers sleep");
 }
 
+static int close_state(struct green_hub *h, void *arg) {
+  (void)h;
+  return green_lua_close(arg);
+}
+
+/* The bug: a thread that closes a state waited for the grace by the clock of
+ * the host's. */
+static void test_close_by_thread(void) {
+  lua_State *other = luaL_newstate(), *mine = L;
+  struct green_thread *closer;
+  uint64_t began = uv_hrtime();
+  luaL_openlibs(other);
+  green_lua_open(other, hub);
+  L = other;
+  green_config(hub)->grace = SECOND / 10;
+  if (!run("green = require 'green' return true")) abort();
+  begin("green.spawn(function() green.shield(1000, green.sleep, 1000) end)");
+  if (green_spawn(hub, &closer, close_state, other) < 0) abort();
+  while (strcmp(green_status(closer), "done") != 0 &&
+         uv_hrtime() - began < 20 * SECOND)
+    settle();
+  CHECK(strcmp(green_status(closer), "done") == 0,
+        "a thread of C closes a state in a pause, within the grace twice");
+  green_detach(hub, closer);
+  L = mine;
+  lua_close(other);
+}
+
 int main(void) {
   struct green_options o = {.drive = GREEN_DRIVE_STEP};
   o.clock = read_clock;
@@ -145,6 +173,7 @@ int main(void) {
   test_limits();
   test_lives();
   test_pause();
+  test_close_by_thread();
   CHECK(green_lua_close(L) == 0, "a paused game can be closed");
   lua_close(L);
   CHECK(green_close(hub) == 0, "and its hub");

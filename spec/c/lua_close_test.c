@@ -5,15 +5,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 /* ------------------------------------------------------------- fixtures -- */
 
@@ -22,14 +18,6 @@ static int closed; /* counted in C, to be seen when the state is gone */
 static int note_close(lua_State *L) {
   closed += (int)luaL_optinteger(L, 1, 1);
   return 0;
-}
-
-static void run(lua_State *L, const char *chunk) {
-  if (luaL_dostring(L, chunk)) {
-    printf("not ok - the script runs: %s\n", lua_tostring(L, -1));
-    test_failures++;
-    lua_pop(L, 1);
-  }
 }
 
 static const char PRELUDE[] =
@@ -43,15 +31,9 @@ static const char PRELUDE[] =
     "end\n";
 
 static lua_State *open_state(void) {
-  lua_State *L = luaL_newstate();
-  if (!L) abort();
-  luaL_openlibs(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_green_core);
-  lua_setfield(L, -2, "green.core");
-  lua_pop(L, 1);
+  lua_State *L = own_state();
   lua_register(L, "closed", note_close);
-  run(L, PRELUDE);
+  must_run(L, PRELUDE);
   return L;
 }
 
@@ -59,7 +41,7 @@ static lua_State *open_state(void) {
 static void test_kind(const char *chunk, int wanted, const char *sentence) {
   lua_State *L = open_state();
   closed = 0;
-  run(L, chunk);
+  must_run(L, chunk);
   lua_close(L);
   if (!CHECK(closed == wanted, sentence))
     printf("# closed %d instead of %d\n", closed, wanted);
@@ -164,7 +146,8 @@ static void test_inside(const char *main_waits, const char *sentence) {
   if ((pid = fork()) == 0) {
     lua_State *L = open_state();
     lua_register(L, "close_state", close_state);
-    run(L,
+    must_run(
+        L,
         "for _ = 1, 2 do green.spawn(function()\n"
         "  local g <close> = guard() green.sleep(1e9) end) end\n"
         "green.spawn(function()\n"
@@ -174,7 +157,7 @@ static void test_inside(const char *main_waits, const char *sentence) {
         "event = green.event()\n"
         "green.spawn(function() pcall(green.sleep, 1e9) event:send() end)\n"
         "green.spawn(function() close_state() end)");
-    run(L, main_waits);
+    must_run(L, main_waits);
     _exit(77); /* main must never run again */
   }
   waitpid(pid, &status, 0);
@@ -196,17 +179,17 @@ static void test_in_child(void) {
   int status;
   pid_t pid;
   closed = 0;
-  run(L,
-      "green.spawn(function() local g <close> = guard()\n"
-      "  green.sleep(1e9) end)\n"
-      "green.sleep(0)");
+  must_run(L,
+           "green.spawn(function() local g <close> = guard()\n"
+           "  green.sleep(1e9) end)\n"
+           "green.sleep(0)");
   fflush(stdout);
   if ((pid = fork()) == 0) {
     lua_close(L);
     _exit(closed);
   }
   waitpid(pid, &status, 0);
-  run(L, "green.sleep(0.001)");
+  must_run(L, "green.sleep(0.001)");
   lua_close(L);
   CHECK(status == 0 && closed == 1,
         "a forked child may close its copy of the state; nothing runs there");
@@ -240,7 +223,7 @@ static int strangers(lua_State *L, const char *place) {
   int n;
   lua_pushstring(L, place);
   lua_setglobal(L, "place");
-  run(L, refused_there);
+  must_run(L, refused_there);
   lua_getglobal(L, "strangers");
   n = (int)lua_tointeger(L, -1);
   lua_pop(L, 1);
@@ -257,9 +240,9 @@ static void test_elsewhere(void) {
   void *found;
   int status;
   pid_t pid;
-  run(L,
-      "victim = green.spawn(green.sleep, 60)\n"
-      "green.sleep(0)");
+  must_run(L,
+           "victim = green.spawn(green.sleep, 60)\n"
+           "green.sleep(0)");
   if (pthread_create(&thread, NULL, on_foreign_thread, L) != 0) abort();
   pthread_join(thread, &found);
   CHECK(!found, "on another OS thread every call is refused, and says why");
@@ -273,20 +256,16 @@ static void test_elsewhere(void) {
   }
   waitpid(pid, &status, 0);
   CHECK(status == 0, "and in a forked child");
-  run(L, "assert(victim:kill())");
+  must_run(L, "assert(victim:kill())");
   lua_close(L);
 }
 
 /* --------------------------------------------------- loading, reloading -- */
 
 static void test_require(void) {
-  lua_State *L = luaL_newstate();
-  luaL_openlibs(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_green_core);
-  lua_setfield(L, -2, "green.core");
-  lua_pop(L, 1);
-  run(L,
+  lua_State *L = own_state();
+  must_run(
+      L,
       "local co = coroutine.wrap(function()\n"
       "  local green = require 'green'\n"
       "  local t = green.spawn(function() green.sleep(0.001) return 3 end)\n"
@@ -303,17 +282,17 @@ static void test_require(void) {
 
 static void test_again(void) {
   lua_State *L = open_state();
-  run(L,
-      "local id = green.current().id\n"
-      "local t = green.spawn(function() green.sleep(1e9) end)\n"
-      "green.sleep(0)\n"
-      "for name in pairs(package.loaded) do\n"
-      "  if name:find '^green' then package.loaded[name] = nil end\n"
-      "end\n"
-      "local other = require 'green'\n"
-      "local u = other.find_thread(t.id)\n"
-      "same = other == green and u == t and other.current().id == id\n"
-      "u:kill() u:join()");
+  must_run(L,
+           "local id = green.current().id\n"
+           "local t = green.spawn(function() green.sleep(1e9) end)\n"
+           "green.sleep(0)\n"
+           "for name in pairs(package.loaded) do\n"
+           "  if name:find '^green' then package.loaded[name] = nil end\n"
+           "end\n"
+           "local other = require 'green'\n"
+           "local u = other.find_thread(t.id)\n"
+           "same = other == green and u == t and other.current().id == id\n"
+           "u:kill() u:join()");
   lua_getglobal(L, "same");
   CHECK(lua_toboolean(L, -1),
         "package.loaded cleared and required again: the same face and hub");
@@ -325,25 +304,54 @@ static void test_sequence(void) {
   for (int i = 0; i < 5; i++) {
     lua_State *L = open_state();
     closed = 0;
-    run(L,
-        "green.spawn(function() local g <close> = guard()\n"
-        "  green.sleep(1e9) end)\n"
-        "green.sleep(0.001)");
+    must_run(L,
+             "green.spawn(function() local g <close> = guard()\n"
+             "  green.sleep(1e9) end)\n"
+             "green.sleep(0.001)");
     lua_close(L);
     good &= closed == 1;
   }
   CHECK(good, "five states one after the other in one process");
   lua_State *a = open_state(), *b = open_state();
-  run(a, "green.spawn(function() green.sleep(1e9) end) green.sleep(0)");
-  run(b, "n = green.spawn(function() green.sleep(0) return 1 end):wait()");
+  must_run(a, "green.spawn(function() green.sleep(1e9) end) green.sleep(0)");
+  must_run(b,
+           "n = green.spawn(function() green.sleep(0) return 1 end):wait()");
   lua_close(a);
-  run(b, "n = n + green.spawn(function() green.sleep(0) return 1 end):wait()");
+  must_run(
+      b, "n = n + green.spawn(function() green.sleep(0) return 1 end):wait()");
   lua_getglobal(b, "n");
   CHECK(lua_tointeger(b, -1) == 2, "two at once, each with its own hub");
   lua_close(b);
 }
 
+/* The bug: threads whose <close> handlers computed for ever had turns as long
+ * as the grace, and those that only slept had none. */
+static void test_turns(void) {
+  enum { LOOPS = 10 };
+  struct green_options o = {.drive = GREEN_DRIVE_STEP, .grace = 200000000};
+  struct green_hub *hub;
+  lua_State *L = luaL_newstate();
+  int i, left;
+  if (green_open(&hub, &o) < 0) abort();
+  luaL_openlibs(L);
+  if (green_lua_open(L, hub) != LUA_OK) abort();
+  must_run(L,
+           "local green = require 'green'\n"
+           "local function loop() while true do end end\n"
+           "for i = 1, 10 do green.spawn(function()\n"
+           "  local _ <close> = setmetatable({}, {__close = loop})\n"
+           "  green.sleep(100) end) end\n"
+           "for i = 1, 50 do green.spawn(green.sleep, 100) end");
+  for (i = 0; i < 10; i++) green_step(hub, 0);
+  left = green_lua_close(L);
+  lua_close(L);
+  if (!CHECK(left <= LOOPS, "threads that sleep end beside those that loop"))
+    printf("# %d left\n", left);
+  green_close(hub);
+}
+
 int main(void) {
+  test_turns();
   test_kinds();
   test_kinds_that_resist();
   test_from_thread();

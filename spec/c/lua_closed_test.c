@@ -1,8 +1,7 @@
 /* lua_closed_test.c - what a program may still call when green_lua_close() has
  * been called, as finalizers do: each method of each object, and each function
- * of the library, returns or raises. Nothing waits, nothing is read that was
- * given back (run it under ASan or valgrind), and the other state on the hub
- * goes on.
+ * of the library, returns or raises. None waits or reads freed memory (run it
+ * under ASan or valgrind), and the other state on the hub goes on.
  *
  * LUA_PATH must lead to lua/green.
  *

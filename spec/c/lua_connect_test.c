@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../bindings/net/socket.h"
+#include "../../bindings/net/calls.h"
 #include "test.h"
 
 typedef int look_up(const char *, const char *, const struct addrinfo *,

@@ -205,6 +205,31 @@ static void test_by_memory(void) {
   CHECK(close_host(&host), "the state can be closed");
 }
 
+/* Nobody could ever receive it, nor those behind it. */
+static void test_too_large(void) {
+  struct green_lua_limits limits = {.memory = 2 << 20};
+  struct green_message *m = green_message_new(NULL, 4 << 20);
+  struct green_port *p;
+  struct host host;
+  open_host(&host, &limits);
+  if (!m || green_port_open(host.hub, 0, &p) < 0) exit(1);
+  green_lua_push_port(host.L, p);
+  lua_setglobal(host.L, "p");
+  CHECK(green_lua_unpack(host.L, m) == UV_ENOMEM && lua_gettop(host.L) == 0,
+        "a message may be too large for a state: it stays the host's");
+  if (green_port_send(p, m) < 0 ||
+      green_port_send(p, green_message_new("next", 4)) < 0)
+    exit(1);
+  CHECK(is(run(&host,
+               "local ok, err = pcall(p.receive, p)\n"
+               "assert(not ok and err:find '4194304 bytes was dropped', err)\n"
+               "return p:receive()"),
+           "next"),
+        "a script gets an error in its place, once");
+  green_port_release(p);
+  CHECK(close_host(&host), "the state can be closed");
+}
+
 /* ------------------------------------------------- of another OS thread -- */
 
 struct taker {
@@ -284,6 +309,7 @@ int main(void) {
   test_old_limits();
   test_messages();
   test_by_memory();
+  test_too_large();
   test_elsewhere();
   test_no_memory();
   return test_failures > 0;

@@ -4,29 +4,18 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
 #include <signal.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
-
-static void run_lua(lua_State *L, const char *text) {
-  if (luaL_dostring(L, text) == LUA_OK) return;
-  printf("# %s\n", lua_tostring(L, -1));
-  lua_pop(L, 1);
-}
+#include "lua_test.h"
 
 static lua_State *open_state(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  luaL_openlibs(L);
-  green_lua_open(L, hub);
-  run_lua(L,
-          "green = require 'green' dumped = 0"
-          " io.stderr = {write = function(_, text)"
-          "   if text:find 'dump of' then dumped = dumped + 1 end end}"
-          " green.config {dump_signal = 'USR1'}");
+  lua_State *L = open_on(hub);
+  run(L,
+      "dumped = 0"
+      " io.stderr = {write = function(_, text)"
+      "   if text:find 'dump of' then dumped = dumped + 1 end end}"
+      " green.config {dump_signal = 'USR1'}");
   return L;
 }
 
@@ -75,7 +64,7 @@ static void test_host(void) {
   raise(SIGUSR1);
   turn(&loop);
   /* without anything alive, uv_run() looks at nothing */
-  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  run(L, "green.spawn(green.sleep, 0.01)");
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(dumped(L) == 1, "a signal makes the host's program write a dump");
   CHECK(!is_default(SIGUSR1), "the signal is watched until the state closes");
@@ -100,7 +89,7 @@ static void test_two(void) {
   close_all(hub[0], L[0], &loop[0]);
   CHECK(!is_default(SIGUSR1), "another state's signal stays watched");
   raise(SIGUSR1);
-  run_lua(L[1], "green.spawn(green.sleep, 0.01)");
+  run(L[1], "green.spawn(green.sleep, 0.01)");
   for (i = 0; i < 3; i++) uv_run(&loop[1], UV_RUN_DEFAULT);
   CHECK(dumped(L[1]) == 1, "and makes it write a dump");
   close_all(hub[1], L[1], &loop[1]);
@@ -115,7 +104,7 @@ static void compute_until(lua_State *L, const char *name) {
            "local stop = os.clock() + 20 "
            "while %s == 0 and os.clock() < stop do os.time() end",
            name);
-  run_lua(L, chunk);
+  run(L, chunk);
 }
 
 static void test_callback(void) {
@@ -125,15 +114,15 @@ static void test_callback(void) {
   raise(SIGUSR1);
   compute_until(L, "dumped");
   CHECK(dumped(L) == 1, "Lua code of the host's that computes writes a dump");
-  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  run(L, "green.spawn(green.sleep, 0.01)");
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(dumped(L) == 1, "the loop writes no second one");
   raise(SIGUSR1);
-  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  run(L, "green.spawn(green.sleep, 0.01)");
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(dumped(L) == 2, "the next signal is the loop's again");
   raise(SIGUSR1);
-  run_lua(L, "green.spawn(function() end)");
+  run(L, "green.spawn(function() end)");
   close_all(hub, L, &loop);
   CHECK(is_default(SIGUSR1), "a state may close while a dump is due");
 }
@@ -148,10 +137,10 @@ static void test_beside(void) {
   uv_loop_t loop;
   struct green_hub *hub = open_hub(&loop);
   lua_State *L = open_state(hub), *other = open_state(hub);
-  run_lua(other,
-          "green.config {dump_signal = false}"
-          " t = green.spawn(function() local stop = os.clock() + 20"
-          " while told() == 0 and os.clock() < stop do os.time() end end)");
+  run(other,
+      "green.config {dump_signal = false}"
+      " t = green.spawn(function() local stop = os.clock() + 20"
+      " while told() == 0 and os.clock() < stop do os.time() end end)");
   lua_pushlightuserdata(other, L);
   lua_pushcclosure(other, tell, 1);
   lua_setglobal(other, "told");
@@ -174,7 +163,7 @@ static void test_no_signals(void) {
   if (green_open(&hub, &o) < 0) return;
   L = open_state(hub);
   raise(SIGUSR1);
-  run_lua(L, "green.spawn(green.sleep, 0.01)");
+  run(L, "green.spawn(green.sleep, 0.01)");
   while (green_live(hub) > 0) green_step(hub, 0);
   CHECK(dumped(L) == 1, "without a signal for ticks the loop writes dumps");
   green_lua_close(L);

@@ -5,13 +5,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 struct host {
   uv_loop_t loop;
@@ -19,30 +15,13 @@ struct host {
   lua_State *L;
 };
 
-static void run(lua_State *L, const char *chunk) {
-  if (luaL_dostring(L, chunk)) {
-    printf("not ok - the script runs: %s\n", lua_tostring(L, -1));
-    test_failures++;
-    lua_pop(L, 1);
-  }
-}
-
-static void open_library(lua_State *L, struct green_hub *hub) {
-  luaL_openlibs(L);
-  green_lua_open(L, hub);
-  run(L, "green = require 'green'");
-}
-
 static void open_host(struct host *host) {
   struct green_options o;
   memset(&o, 0, sizeof o);
   o.drive = GREEN_DRIVE_LOOP;
   o.loop = &host->loop;
-  host->L = luaL_newstate();
-  if (uv_loop_init(&host->loop) < 0 || green_open(&host->hub, &o) < 0 ||
-      !host->L)
-    exit(1);
-  open_library(host->L, host->hub);
+  if (uv_loop_init(&host->loop) < 0 || green_open(&host->hub, &o) < 0) exit(1);
+  host->L = open_on(host->hub);
 }
 
 /* The order: the state's threads, the state, the hub; then the loop. */
@@ -75,9 +54,9 @@ static void test_outcome(void) {
   open_host(&host);
   L = host.L;
   CHECK(green_lua_hub(L) == host.hub, "the state knows the host's hub");
-  run(L,
-      "function good(a, b) green.sleep(0.002) return a, b, nil end\n"
-      "function bad() green.sleep(0) error('no luck', 0) end");
+  must_run(L,
+           "function good(a, b) green.sleep(0.002) return a, b, nil end\n"
+           "function bad() green.sleep(0) error('no luck', 0) end");
   lua_getglobal(L, "good");
   lua_pushinteger(L, 4);
   lua_pushliteral(L, "five");
@@ -87,7 +66,7 @@ static void test_outcome(void) {
             n == 0 && lua_gettop(L) == 2,
         "a spawned function runs when the loop does, not before");
   /* Somebody must own the error, or it is reported. */
-  run(L, "green.on_error(function() end)");
+  must_run(L, "green.on_error(function() end)");
   uv_run(&host.loop, UV_RUN_DEFAULT);
   CHECK(green_lua_outcome(L, 1, &n) == LUA_OK && n == 3 &&
             lua_tointeger(L, -3) == 4 &&
@@ -105,9 +84,9 @@ static void test_outcome(void) {
 
 static void on_timer(uv_timer_t *timer) {
   lua_State *L = timer->data;
-  run(L,
-      "ticks = (ticks or 0) + 1\n"
-      "if ticks == 2 then event:send(ticks) end");
+  must_run(L,
+           "ticks = (ticks or 0) + 1\n"
+           "if ticks == 2 then event:send(ticks) end");
   if (global_is(L, "ticks", 3)) uv_close((uv_handle_t *)timer, NULL);
 }
 
@@ -120,10 +99,10 @@ static void test_blocking(void) {
                    "would block the host's loop; spawn a thread"),
         "blocking on the main Lua thread is refused: it would block the loop");
   lua_settop(host.L, 0);
-  run(host.L,
-      "event = green.event()\n"
-      "green.spawn(function() got = event:wait() end)\n"
-      "green.spawn_after(0.004, function() after = 1 end)");
+  must_run(host.L,
+           "event = green.event()\n"
+           "green.spawn(function() got = event:wait() end)\n"
+           "green.spawn_after(0.004, function() after = 1 end)");
   uv_timer_init(&host.loop, &timer);
   timer.data = host.L;
   uv_timer_start(&timer, on_timer, 1, 1);
@@ -162,7 +141,7 @@ static void test_close(void) {
   struct host host;
   int left;
   open_host(&host);
-  run(host.L, LIVE);
+  must_run(host.L, LIVE);
   start_all(&host);
   left = green_lua_close(host.L);
   CHECK(left == 0 && global_is(host.L, "closed", 5),
@@ -182,7 +161,7 @@ static void test_close_state_only(void) {
   struct host host;
   int left;
   open_host(&host);
-  run(host.L, LIVE);
+  must_run(host.L, LIVE);
   start_all(&host);
   lua_close(host.L);
   left = green_close(host.hub);
@@ -197,8 +176,8 @@ static void test_two(void) {
   struct host a, b;
   open_host(&a);
   open_host(&b);
-  run(a.L, "green.spawn(function() green.sleep(0.001) n = 1 end)");
-  run(b.L, "green.spawn(function() green.sleep(0.001) n = 2 end)");
+  must_run(a.L, "green.spawn(function() green.sleep(0.001) n = 1 end)");
+  must_run(b.L, "green.spawn(function() green.sleep(0.001) n = 2 end)");
   uv_run(&b.loop, UV_RUN_DEFAULT);
   CHECK(global_is(b.L, "n", 2) && !global_is(a.L, "n", 1),
         "two states on two hubs are apart");
@@ -220,10 +199,11 @@ static void test_open_twice(void) {
 /* A hub of the host's that is not on a loop: main is a green thread. */
 static void test_main_drive(void) {
   struct green_hub *hub;
-  lua_State *L = luaL_newstate();
+  lua_State *L;
   if (green_open(&hub, NULL) < 0) exit(1);
-  open_library(L, hub);
-  run(L,
+  L = open_on(hub);
+  must_run(
+      L,
       "local t = green.spawn(function() green.sleep(0.001) return 6 end)\n"
       "n = t:wait()");
   CHECK(global_is(L, "n", 6),
@@ -260,15 +240,14 @@ static void test_next_state(void) {
   open_host(&host);
   CHECK(green_close(host.hub) == UV_EBUSY,
         "a hub cannot be closed before its state");
-  run(host.L, "green.spawn(function() green.sleep(0.001) n = 6 end)");
+  must_run(host.L, "green.spawn(function() green.sleep(0.001) n = 6 end)");
   uv_run(&host.loop, UV_RUN_DEFAULT);
   CHECK(global_is(host.L, "n", 6), "nor does that do it any harm");
   CHECK(green_lua_close(host.L) == 0, "a state can be closed");
   lua_close(host.L);
   CHECK(!refusal(host.hub), "and another one opened");
-  host.L = luaL_newstate();
-  open_library(host.L, host.hub);
-  run(host.L, "green.spawn(function() green.sleep(0.001) n = 7 end)");
+  host.L = open_on(host.hub);
+  must_run(host.L, "green.spawn(function() green.sleep(0.001) n = 7 end)");
   uv_run(&host.loop, UV_RUN_DEFAULT);
   CHECK(global_is(host.L, "n", 7), "with which the hub works");
   CHECK(close_host(&host), "until both are closed");
@@ -313,7 +292,7 @@ static void test_left_behind(void) {
   int ticks = 0, left, factor = RUNNING_ON_VALGRIND || SANITIZED ? 20 : 1;
   uint64_t began;
   open_host(&host);
-  run(host.L, mules);
+  must_run(host.L, mules);
   for (int i = 0; i < 5; i++) uv_run(&host.loop, UV_RUN_NOWAIT);
   if (!freopen("/dev/null", "w", stderr)) exit(1); /* the reports */
   began = uv_hrtime();

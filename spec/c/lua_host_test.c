@@ -40,11 +40,8 @@ static const char *const LOOK =
     "end\n";
 
 static lua_State *open_state(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
-  green_lua_open(L, hub);
-  CHECK(run(L, "green = require 'green'"), "a state opens on the host's hub");
+  lua_State *L = open_on(hub);
+  CHECK(green_lua_hub(L) == hub, "a state opens on the host's hub");
   return L;
 }
 

@@ -57,6 +57,12 @@ static int end(struct green_thread *t, struct caller *c) {
   return r;
 }
 
+static int calls_known(struct green_hub *h, void *arg) {
+  struct caller *c = arg;
+  (void)h;
+  return green_lua_pcall(c->co, lua_gettop(c->co) - 1, 0, 0);
+}
+
 static void run(const char *code) {
   if (luaL_dostring(L, code)) {
     printf("# %s\n", lua_tostring(L, -1));
@@ -242,6 +248,38 @@ static void test_many(void) {
   CHECK(good == MANY, "a hundred of them at once do not mix");
 }
 
+/* A blocking function in C, of the shape that calls the core. */
+static int l_nap(lua_State *co) {
+  green_lua_check(co, green_sleep(hub, green_in(20 * (uint64_t)MS)));
+  return 0;
+}
+
+/* While others are in it. */
+static int closes(struct green_hub *h, void *arg) {
+  (void)h, (void)arg;
+  return green_lua_close(L);
+}
+
+static void test_closing(void) {
+  struct green_thread *t, *closer;
+  struct caller c;
+  int r = -1;
+  lua_register(L, "nap", l_nap);
+  memset(&c, 0, sizeof c);
+  c.co = lua_newthread(L);
+  c.ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (luaL_loadstring(c.co, "nap() nap()") != LUA_OK) abort();
+  if (green_spawn(hub, &t, calls_known, &c) < 0) abort();
+  green_yield(hub);
+  CHECK(green_lua_close(L) == UV_EBUSY,
+        "a state is not closed below a thread of C that sleeps in it");
+  CHECK(end(t, &c) == LUA_OK, "and the thread goes on");
+  if (green_spawn(hub, &closer, closes, NULL) < 0) abort();
+  run("nap()");
+  CHECK(green_join(hub, closer, GREEN_FOREVER, &r) == 0 && r == UV_EBUSY,
+        "nor is it below main");
+}
+
 int main(void) {
   if (green_open(&hub, NULL) < 0) return 1;
   L = luaL_newstate();
@@ -258,6 +296,7 @@ int main(void) {
   test_throw();
   test_current();
   test_many();
+  test_closing();
   CHECK(green_lua_close(L) == 0, "the state can be closed");
   lua_close(L);
   CHECK(green_close(hub) == 0, "and the hub");

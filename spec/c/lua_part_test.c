@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "../../bindings/open/part.h"
@@ -10,9 +11,7 @@
 
 /* Nothing that is on a disk can be found. */
 static lua_State *open_state(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
+  lua_State *L = new_state();
   run(L, "package.path, package.cpath = '', ''");
   if (green_lua_open(L, hub) != LUA_OK) exit(1);
   return L;
@@ -84,6 +83,57 @@ static void test_text(void) {
   }
   CHECK(same && n > 40, "what is linked in is what the files say");
   lua_close(L);
+}
+
+/* -------------------------------------------------------- its bytecode -- */
+
+/* How often a state asks for memory while it loads the first modules. */
+static long calls_to_load(struct green_hub *hub) {
+  struct memory memory = {0};
+  lua_State *L = lg_newstate(allocate, &memory, 1);
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  if (green_lua_open(L, hub) != LUA_OK) exit(1);
+  lua_gc(L, LUA_GCSTOP);
+  memory.calls = 0;
+  run(L, "require 'green'");
+  green_lua_close(L);
+  lua_close(L);
+  return memory.calls;
+}
+
+/* No state was open before. */
+static void test_once(struct green_hub *hub) {
+  long first = calls_to_load(hub), second = calls_to_load(hub);
+  printf("# %ld calls, then %ld\n", first, second);
+  CHECK(second < first / 4 * 3, "a module is compiled once in a process");
+}
+
+/* All others. */
+static void *load_all(void *arg) {
+  struct green_options o = {.drive = GREEN_DRIVE_STEP};
+  struct green_hub *hub;
+  lua_State *L;
+  (void)arg;
+  if (green_open(&hub, &o) < 0) exit(1);
+  L = open_state(hub);
+  run(L, "for _ in pairs(require 'green') do end");
+  green_lua_close(L);
+  lua_close(L);
+  return green_close(hub) < 0 ? arg : NULL;
+}
+
+static void test_at_once(void) {
+  pthread_t threads[4];
+  void *failed = NULL, *result;
+  int i;
+  for (i = 0; i < 4; i++)
+    if (pthread_create(&threads[i], NULL, load_all, threads)) exit(1);
+  for (i = 0; i < 4; i++) {
+    pthread_join(threads[i], &result);
+    if (result) failed = result;
+  }
+  CHECK(!failed, "hubs on several OS threads load it at once");
 }
 
 /* -------------------------------------------------------------- its use -- */
@@ -208,16 +258,59 @@ static void test_cost(struct green_hub *hub) {
   lua_close(L);
 }
 
+/* --- the C functions that come late --- */
+
+/* Returns whether the first try met the failure; the second must work. */
+static int try_twice(struct green_hub *hub, const char *chunk, long at) {
+  struct memory memory = {0};
+  lua_State *L = lg_newstate(allocate, &memory, 1);
+  int met;
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  if (green_lua_open(L, hub) != LUA_OK) exit(1);
+  run(L, "green = require 'green'");
+  if (luaL_loadstring(L, chunk) != LUA_OK) exit(1);
+  memory_lasts(&memory, at);
+  memory.last = memory.first + 2;
+  lua_pushvalue(L, -1);
+  lua_pcall(L, 0, 0, 0);
+  met = memory.refused > 0;
+  memory_lasts(&memory, -1);
+  lua_settop(L, 1);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+    printf("not ok - at %ld: %s\n", at, lua_tostring(L, -1));
+    test_failures++;
+  }
+  green_lua_close(L);
+  lua_close(L);
+  return met;
+}
+
+static void test_late(struct green_hub *hub) {
+  static const char *const chunks[] = {
+      "local a, b = green.socketpair() a:close() b:close()",
+      "pcall(green.trace.start) green.trace.stop '/dev/null'",
+      "assert(green.stats().buffered == 0 and green.config())"};
+  size_t i;
+  long at;
+  for (i = 0; i < sizeof chunks / sizeof *chunks; i++)
+    for (at = 1; try_twice(hub, chunks[i], at); at += 37) continue;
+  CHECK(1, "a first use that fails for memory does no harm to the next");
+}
+
 int main(void) {
   struct green_options o = {.drive = GREEN_DRIVE_STEP};
   struct green_hub *hub;
   if (green_open(&hub, &o) < 0) return 1;
   test_text();
+  test_once(hub);
+  test_at_once();
   test_lazy(hub);
   test_globals(hub);
   test_names(hub);
   test_unrequired(hub);
   test_cost(hub);
+  test_late(hub);
   CHECK(green_close(hub) == 0, "all is closed");
   return test_end();
 }

@@ -1,6 +1,6 @@
 /* lua_permit_test.c - a resource pool loses no permit where memory is short for
  * a moment while an item is destroyed: neither the thread that destroys it nor
- * its link may get to run then.
+ * its link may get to run then; nor while a lease is got or closed.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,6 +25,45 @@ static const char script[] =
     "  assert(pool:close(5))\n"
     "end\n";
 
+/* A block with a lease ends where there is no memory from some allocation on:
+ * the first in lease(), or one in the close. */
+static const char blocks[] =
+    "local green = require 'green'\n"
+    "green.on_error(function() end)\n"
+    "local nothing = function() end\n"
+    "local function try(kind, in_thread, n)\n"
+    "  local pool = green.resource_pool {max = 1, destroy = nothing,\n"
+    "    create = function() return {} end,\n"
+    "    reset = kind == 'reset' and nothing or nil}\n"
+    "  local ended = false\n"
+    "  local function block()\n"
+    "    local lease <close> = pool:lease(1)\n"
+    "    if kind == 'discard' then lease:discard() end\n"
+    "    if kind == 'error' then error 'an error' end\n"
+    "  end\n"
+    "  local function body()\n"
+    "    if in_thread then green.spawn(block):join() else block() end\n"
+    "    ended = true\n"
+    "  end\n"
+    "  short_after(n)\n"
+    "  pcall(body)\n"
+    "  pcall(green.sleep, 0)\n"
+    "  short_after(-1)\n"
+    "  green.sleep(0)\n"
+    "  local lease = pool:lease(5)\n"
+    "  if not lease then\n"
+    "    error(kind .. ': lost after ' .. n .. ' allocations', 0)\n"
+    "  end\n"
+    "  getmetatable(lease).__close(lease)\n"
+    "  assert(pool:close(5))\n"
+    "end\n"
+    "for _, kind in ipairs {'plain', 'discard', 'error', 'reset'} do\n"
+    "  for n = 0, 60 do\n"
+    "    try(kind, false, n)\n"
+    "    try(kind, true, n)\n"
+    "  end\n"
+    "end\n";
+
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
   lua_State *L = lg_newstate(allocate, &memory, 0);
@@ -32,6 +71,7 @@ int main(void) {
   lua_register(L, "short_after", short_after);
   preload_core(L);
   CHECK(run(L, script), "each pool goes on when memory is there again");
+  CHECK(run(L, blocks), "whatever of a block with a lease had no memory");
   lua_close(L);
   return test_end();
 }

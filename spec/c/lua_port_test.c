@@ -1,9 +1,10 @@
-/* lua_port_test.c - packed values at random and where memory is short, and
- * messages between C and Lua, states of one hub, and states in OS threads.
+/* lua_port_test.c - packed values at random, broken, and where memory is short;
+ * and messages between C and Lua, states of one hub, and states in OS threads.
  *
  * SPDX-License-Identifier: MIT
  */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +45,17 @@ static void push_global_port(lua_State *L, struct green_port *p,
 
 static void eval(lua_State *L, const char *script) {
   if (!run(L, script)) abort();
+}
+
+/* A port that the script makes and knows by this name. */
+static struct green_port *open_global(lua_State *L, const char *name) {
+  struct green_port *p;
+  lua_pushfstring(L, "%s = require 'green'.port()", name);
+  eval(L, lua_tostring(L, -1));
+  lua_getglobal(L, name);
+  if (!(p = green_lua_to_port(L, -1))) abort();
+  lua_pop(L, 2);
+  return p;
 }
 
 static struct green_port *open_port(struct green_hub *h, uint32_t size) {
@@ -126,6 +138,85 @@ static void test_values(void) {
     if (bad) printf("# %s\n", lua_tostring(L, -1));
   }
   CHECK(!bad, "random values come out as they went in");
+  close_state(L);
+  green_close(h);
+}
+
+/* --------------------------------------------------------- broken bytes -- */
+
+static const char every_type[] =
+    "local green = require 'green'\n"
+    "return nil, true, false, 7, 2.5, 'short', ('long'):rep(100), "
+    "green.port(),\n"
+    "  {1, {2, {3, x = 'y'}}, nil, 4, [0.5] = {}, [green.port()] = 'port',\n"
+    "  [true] = {['k'] = ('v'):rep(300)}}";
+
+/* What came of unpacking a message some of whose bytes were changed. */
+static int unpack_changed(lua_State *L, struct green_message *m, int values) {
+  int top = lua_gettop(L), r = green_lua_unpack(L, m);
+  int fine = r >= 0
+                 ? lua_gettop(L) == top + r
+                 : lua_gettop(L) == top && (r == UV_EINVAL || r == UV_ENOMEM);
+  if (r < 0) green_message_free(m);
+  lua_settop(L, values);
+  return fine;
+}
+
+static struct green_message *pack_all(lua_State *L, int values) {
+  struct green_message *m;
+  if (green_lua_pack(L, 1, values, &m) != 0) abort();
+  return m;
+}
+
+static int each_byte(lua_State *L, int values, size_t size) {
+  static const unsigned char to[] = {0, 1,  2,  3,  4,  5,    6,    7,   8,
+                                     9, 10, 11, 12, 13, 0x7f, 0x80, 0xff};
+  size_t i, k, bad = 0;
+  for (i = 0; i < size; i++) {
+    for (k = 0; k < sizeof to; k += RUNNING_ON_VALGRIND ? 5 : 1) {
+      struct green_message *m = pack_all(L, values);
+      ((unsigned char *)green_message_data(m))[i] = to[k];
+      bad += !unpack_changed(L, m, values);
+    }
+  }
+  return bad == 0;
+}
+
+static int some_bytes(lua_State *L, int values, size_t size) {
+  int i, k, bad = 0;
+  for (i = 0; i < (RUNNING_ON_VALGRIND ? 300 : 10000); i++) {
+    struct green_message *m = pack_all(L, values);
+    for (k = rand() % 8; k >= 0; k--)
+      ((unsigned char *)green_message_data(m))[(size_t)rand() % size] =
+          (unsigned char)(rand() % 2 ? rand() % 16 : rand() % 256);
+    bad += !unpack_changed(L, m, values);
+  }
+  return bad == 0;
+}
+
+/* The maker may write to its data; then it is a value or a code. */
+static void test_broken(void) {
+  struct green_hub *h = open_hub();
+  lua_State *L = open_state(h);
+  struct green_message *m;
+  unsigned seed = (unsigned)green_now();
+  int values;
+  printf("# seed %u\n", seed);
+  srand(seed);
+  if (luaL_dostring(L, every_type)) abort();
+  values = lua_gettop(L);
+  m = pack_all(L, values);
+  CHECK(each_byte(L, values, green_message_size(m)),
+        "bytes of packed values that were changed are a value or a code");
+  CHECK(some_bytes(L, values, green_message_size(m)),
+        "so are several of them");
+  ((unsigned char *)green_message_data(m))[4] = 99;
+  CHECK(green_port_send(open_global(L, "p"), m) == 0 &&
+            run(L,
+                "local ok, err = pcall(p.receive, p)\n"
+                "assert(not ok and err:find 'the message is broken')\n"
+                "p:put(1) assert(p:receive() == 1)"),
+        "in Lua it is an error of the receiver's, once");
   close_state(L);
   green_close(h);
 }
@@ -294,6 +385,29 @@ static void test_c_to_lua(void) {
         "a C thread feeds a Lua thread of its hub");
   green_join(h, t, GREEN_FOREVER, &result);
   CHECK(result == 0, "and neither waits for ever");
+  close_state(L);
+  green_port_release(p);
+  green_close(h);
+}
+
+/* A program without Lua could not read packed values. */
+static void test_lua_to_c(void) {
+  struct green_hub *h = open_hub();
+  lua_State *L = open_state(h);
+  struct green_port *p = open_port(h, 0);
+  struct green_message *m = NULL;
+  push_global_port(L, p, "p");
+  CHECK(run(L, "p:put('a\\0text')") && green_port_receive(h, p, 0, &m) == 0 &&
+            green_message_size(m) == 6 &&
+            memcmp(green_message_data(m), "a\0text", 6) == 0,
+        "a single string of Lua's is bytes for C");
+  CHECK(green_port_send(p, m) == 0 &&
+            run(L, "assert(p:receive() == 'a\\0text')"),
+        "and bytes of C's are a string for Lua");
+  CHECK(run(L,
+            "p:put('') p:send('x', nil)\n"
+            "assert(p:receive() == '' and select('#', p:receive()) == 2)"),
+        "an empty one, too");
   close_state(L);
   green_port_release(p);
   green_close(h);
@@ -540,9 +654,11 @@ static void test_last_holder(void) {
 
 int main(void) {
   test_values();
+  test_broken();
   test_memory();
   test_pack();
   test_c_to_lua();
+  test_lua_to_c();
   test_two_states();
   test_os_threads();
   test_leaving();

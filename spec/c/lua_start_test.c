@@ -459,8 +459,13 @@ static void test_memory(long times, const char *sentence) {
 
 /* ---------------------------------------------------------------- texts -- */
 
+/* The bug: the text of a script that had returned nothing was that of a
+ * function of the library's. */
 static void text_of(lua_State *L, int status, int n, void *arg) {
-  (void)status, (void)n;
+  const char *last = green_lua_text(L, n);
+  (void)status;
+  if (n == 0 && strcmp(last, "nothing") != 0) abort();
+  lua_pop(L, 1);
   snprintf(arg, 100, "%s", green_lua_text(L, 1));
 }
 
@@ -487,6 +492,7 @@ static void test_text(void) {
       {"return 12", "12"},
       {"return 1.5, 2", "1.5"},
       {"return nil", "nil"},
+      {"return", "nothing"},
       {"return false", "false"},
       {"error('why', 0)", "why"},
       {"green.current():kill('enough') green.sleep(1)", "killed: enough"},

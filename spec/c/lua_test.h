@@ -59,12 +59,27 @@ static inline int short_after(lua_State *L) {
   return 0;
 }
 
-/* For states that require "green" without a hub of the host's. */
+/* A state with Lua's own libraries. */
+static inline lua_State *new_state(void) {
+  lua_State *L = luaL_newstate();
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  return L;
+}
+
+/* For states that require "green" without a hub of the host's: they find the
+ * core of this program, and not one beside it. */
 static inline void preload_core(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_green_core);
   lua_setfield(L, -2, "green.core");
   lua_pop(L, 1);
+}
+
+static inline lua_State *own_state(void) {
+  lua_State *L = new_state();
+  preload_core(L);
+  return L;
 }
 
 /* Runs a chunk; true if it did not raise. An error is printed. */
@@ -75,11 +90,16 @@ static inline int run(lua_State *L, const char *chunk) {
   return 0;
 }
 
+/* Runs a chunk; an error is a failure of the test. */
+static inline void must_run(lua_State *L, const char *chunk) {
+  if (run(L, chunk)) return;
+  printf("not ok - the script runs\n");
+  test_failures++;
+}
+
 /* A state with luagreen on the host's hub, as the global `green`. */
 static inline lua_State *open_on(struct green_hub *hub) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
+  lua_State *L = new_state();
   if (green_lua_open(L, hub) != LUA_OK || !run(L, "green = require 'green'"))
     exit(1);
   return L;

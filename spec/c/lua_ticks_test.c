@@ -6,13 +6,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 #define MS UINT64_C(1000000)
 
@@ -22,7 +18,6 @@ static struct green_hub *hub;
  * state has had a turn, or for 2 s; where it must not, 20 ms tell. They call
  * os.time() all the while, as TSan holds signals back until such a call. */
 static const char PROLOGUE[] =
-    "green = require 'green'\n"
     "function spin(s) local stop = os.clock() + s\n"
     "  while os.clock() < stop do os.time() end end\n"
     "function turned(s) local had = false\n"
@@ -34,16 +29,10 @@ static const char PROLOGUE[] =
     "function hear() green.on_blocked(function(info) heard = heard + 1\n"
     "  where, what = info.where, info.what end) end\n";
 
-static int run(lua_State *L, const char *chunk) {
-  lua_settop(L, 0);
-  if (!luaL_dostring(L, chunk)) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  return 0;
-}
-
 static int is(lua_State *L, const char *expression) {
   char chunk[400];
   snprintf(chunk, sizeof chunk, "return %s", expression);
+  lua_settop(L, 0);
   return run(L, chunk) && lua_toboolean(L, 1);
 }
 
@@ -54,10 +43,8 @@ static void open_hub(enum green_drive drive) {
 }
 
 static lua_State *open_state(void) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
-  if (green_lua_open(L, hub) != LUA_OK || !run(L, PROLOGUE)) exit(1);
+  lua_State *L = open_on(hub);
+  if (!run(L, PROLOGUE)) exit(1);
   return L;
 }
 
@@ -106,9 +93,10 @@ static void watchdogs(void) {
   open_hub(GREEN_DRIVE_MAIN);
   a = open_state();
   b = open_state();
-  run(a, "hear() green.config {watchdog = 0.02}");
+  run(a, "hear()"); /* which takes longer than the limit under valgrind */
   run(b, "hear()");
-  run(a, "spin(0.3)");
+  run(a, "green.config {watchdog = 0.02}");
+  run(a, "green.sleep(0.001) spin(0.3)");
   CHECK(is(a, "heard == 1 and what == 'computing' and where:find ':%d+'"),
         "the watchdog sees main compute in one state");
   run(b, "green.sleep(0.001) spin(0.3)");
@@ -129,14 +117,15 @@ static void watchdogs(void) {
 
 /* --- profiles --- */
 
+/* Under load the kernel's ticks of CPU time come up to 250 ms apart. */
 static void profiles(void) {
   lua_State *a, *b;
   const char *const start = "green.profile.start {hz = 500}";
   open_hub(GREEN_DRIVE_MAIN);
   a = open_state();
   b = open_state();
-  run(a, "function in_a() spin(0.15) end spin(0.3)");
-  run(b, "function in_b() spin(0.15) end");
+  run(a, "function in_a() spin(0.45) end spin(0.9)");
+  run(b, "function in_b() spin(0.45) end");
   run(a, start);
   run(b, start);
   run(b, "in_b()");
@@ -147,7 +136,7 @@ static void profiles(void) {
             is(b, "text:find 'in_b' and not text:find 'in_a'"),
         "a profile shows the code of its own state");
   run(a, "sum = 0 for n in text:gmatch '(%d+)\\n' do sum = sum + n end");
-  CHECK(is(a, "sum > 60000 and sum < 290000"),
+  CHECK(is(a, "sum > 180000 and sum < 870000"),
         "and no time from before its beginning");
   close_state(b);
   close_state(a);
@@ -226,6 +215,22 @@ static int in_main(struct green_hub *h, void *arg) {
   return run(arg, "spin(0.3)");
 }
 
+/* Does the state hear once, as that expression says, of a thread of C's that
+ * computes? A virtual machine may stand still for longer than a tick may be
+ * late; the thread is taken for one in a call of C then, so there are more
+ * tries. */
+static int hears_of(lua_State *L, green_fn f, const char *expression) {
+  int tries;
+  for (tries = 0; tries < 5; tries++) {
+    run(L, "heard = 0");
+    if (green_spawn(hub, NULL, f, L) < 0) exit(1);
+    while (green_live(hub) > 0) green_step(hub, 0);
+    if (is(L, expression)) return 1;
+    run(L, "print('# heard', heard, what, where)");
+  }
+  return 0;
+}
+
 static void c_threads(void) {
   lua_State *a, *b;
   open_hub(GREEN_DRIVE_STEP);
@@ -233,9 +238,7 @@ static void c_threads(void) {
   b = open_state();
   run(a, "hear() green.config {watchdog = 0.02}");
   run(b, "hear()");
-  if (green_spawn(hub, NULL, in_main, b) < 0) exit(1);
-  while (green_live(hub) > 0) green_step(hub, 0);
-  CHECK(is(b, "heard == 1 and what == 'computing'"),
+  CHECK(hears_of(b, in_main, "heard == 1 and what == 'computing'"),
         "code that a thread of C's runs is seen");
   close_state(a);
   close_state(b);
@@ -284,10 +287,8 @@ static void resumed(void) {
   while (green_live(hub) > 0) green_step(hub, 0);
   CHECK(is(L, "heard == 1 and what == 'in a C call'"),
         "else it is a call of C for the watchdog");
-  run(L, "heard = 0");
-  if (green_spawn(hub, NULL, in_coroutine, L) < 0) exit(1);
-  while (green_live(hub) > 0) green_step(hub, 0);
-  CHECK(is(L, "heard == 1 and what == 'computing' and where:find ':%d+'"),
+  CHECK(hears_of(L, in_coroutine,
+                 "heard == 1 and what == 'computing' and where:find ':%d+'"),
         "a thread of C's is seen to compute in a coroutine of its own");
   close_state(L);
   L = luaL_newstate();

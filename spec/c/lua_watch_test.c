@@ -3,22 +3,11 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 enum { STATES = 2 };
-
-static int run(lua_State *L, const char *chunk) {
-  if (!luaL_dostring(L, chunk)) return 1;
-  printf("# %s\n", lua_tostring(L, -1));
-  lua_pop(L, 1);
-  return 0;
-}
 
 static int fails(lua_State *L, const char *chunk, const char *message) {
   int right = luaL_dostring(L, chunk) && strstr(lua_tostring(L, -1), message);
@@ -27,14 +16,10 @@ static int fails(lua_State *L, const char *chunk, const char *message) {
 }
 
 static lua_State *open_state(struct green_hub *hub, const char *name) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
-  if (green_lua_open(L, hub) != LUA_OK) exit(1);
+  lua_State *L = open_on(hub);
   lua_pushstring(L, name);
   lua_setglobal(L, "NAME");
   if (!run(L,
-           "green = require 'green'\n"
            "function spawn(f, ...)\n"
            "  done = false\n"
            "  local t = green.spawn(function(...) f(...) done = true end, "
@@ -166,6 +151,28 @@ static void limits(struct green_hub *hub) {
   close_state(L);
 }
 
+/* The one that ends first takes nothing away, nor does it leave anything on. */
+static void measures(struct green_hub *hub) {
+  lua_State *states[STATES] = {open_state(hub, "one"), open_state(hub, "two")};
+  int i;
+  run(states[0], "spawn(green.top, {seconds = 0.02})");
+  run(states[1],
+      "spawn(function() local list = green.top {seconds = 0.1} "
+      "for _, row in ipairs(list) do share = (share or 0) + row.share end "
+      "end) green.spawn(compute, 0.3)");
+  green_sleep(hub, green_in(1000000));
+  CHECK(green_accounts(hub), "two states measure");
+  CHECK(end(hub, states), "each for its own time");
+  run(states[1], "busy = share > 0.5");
+  CHECK(is_true(states[1], "busy"), "the end of the first is nothing to it");
+  CHECK(!green_accounts(hub), "then accounting is off again");
+  run(states[0], "spawn(green.top, {seconds = 60})");
+  green_sleep(hub, green_in(1000000));
+  close_state(states[0]);
+  CHECK(!green_accounts(hub), "also if a state closes meanwhile");
+  for (i = 1; i < STATES; i++) close_state(states[i]);
+}
+
 int main(void) {
   struct green_hub *hub;
   if (green_open(&hub, NULL) < 0) return 1;
@@ -178,6 +185,7 @@ int main(void) {
   closes(hub, "alloc");
   closes(hub, "blocked");
   limits(hub);
+  measures(hub);
   CHECK(green_close(hub) == 0, "the hub closes");
   return test_end();
 }

@@ -4,26 +4,15 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <lauxlib.h>
-#include <lualib.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "../../bindings/green_lua.h"
-#include "test.h"
+#include "lua_test.h"
 
 static struct green_hub *hub;
 /* With the library; without; where it is closed. */
 static lua_State *state[3];
-
-static lua_State *open_state(int open) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(1);
-  luaL_openlibs(L);
-  if (open && green_lua_open(L, hub) != LUA_OK) exit(1);
-  return L;
-}
 
 static int push_port(lua_State *L) {
   green_lua_push_port(L, NULL);
@@ -85,6 +74,77 @@ static void test_names(void) {
   CHECK(green_trace_stop(hub, NULL, NULL) == 0, "in a trace, too");
 }
 
+/* green_lua_thread() of a thread that has ended is NULL. */
+static void test_nobody(void) {
+  int result;
+  CHECK(green_kill(hub, NULL) == 0 &&
+            green_throw(hub, NULL, UV_EIO) == UV_ESRCH &&
+            green_join(hub, NULL, GREEN_FOREVER, &result) == UV_ESRCH,
+        "NULL is a thread that has ended");
+  green_detach(hub, NULL);
+}
+
+static int silent; /* nothing can be read from it */
+
+static int waits_for_fd(lua_State *L) {
+  return green_lua_wait_fd(L, silent, GREEN_READABLE, -1);
+}
+
+static int sleeps(lua_State *L) {
+  green_lua_sleep(L, 1e6);
+  return 0;
+}
+
+static int never(lua_State *L, int status, lua_KContext ctx) {
+  (void)L, (void)status, (void)ctx;
+  abort();
+}
+
+static int parks_fd(lua_State *L) {
+  return green_lua_park_fd(L, silent, GREEN_READABLE, -1, 0, never);
+}
+
+static int parks(lua_State *L) {
+  struct green_signal signal = {0};
+  return green_lua_park(L, &signal, -1, 0, never);
+}
+
+static int run_job(struct green_job *job, void *arg) {
+  (void)job, (void)arg;
+  abort();
+}
+
+static int offloads(lua_State *L) {
+  return green_lua_offload(L, run_job, NULL, NULL, NULL);
+}
+
+static int spawns(lua_State *L) {
+  lua_pushcfunction(L, nothing);
+  green_lua_spawn(L, 0);
+  return 1;
+}
+
+static int raises(lua_State *L, lua_CFunction f) {
+  lua_pushcfunction(L, f);
+  if (lua_pcall(L, 0, 0, 0) == LUA_OK) return 0;
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* The handle of a thread that sleeps is on top. Calls of the host's and of a
+ * function's in C. */
+static void on_another_thread(lua_State *L) {
+  int h = lua_gettop(L), n;
+  CHECK(green_lua_kill(L, h, "no") == UV_EPERM &&
+            green_lua_fuel(L, h, 1) < 0 &&
+            green_lua_wait(L, h, GREEN_FOREVER, &n) < 0,
+        "elsewhere: no kill, no fuel, no wait for a thread");
+  CHECK(raises(L, waits_for_fd) && raises(L, sleeps) && raises(L, parks_fd) &&
+            raises(L, parks) && raises(L, offloads) && raises(L, spawns),
+        "C functions of the state neither block nor spawn");
+  CHECK(lua_gettop(L) == h, "nothing is left behind");
+}
+
 /* On another OS thread. */
 static void *stranger(void *arg) {
   lua_State *L = arg;
@@ -97,23 +157,39 @@ static void *stranger(void *arg) {
   CHECK(green_lua_wait(L, 1, 0, &n) < 0 && !green_lua_may_block(L) &&
             green_interrupt(hub, 0) <= 0,
         "no wait");
+  CHECK(green_lua_interruptible(L) == UV_EPERM &&
+            green_on_long(L, 0, NULL, NULL) == UV_EPERM,
+        "no ticks");
+  lua_settop(L, 0);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &hub);
+  on_another_thread(L);
   lua_settop(L, 0);
   return NULL;
 }
 
 int main(void) {
   pthread_t other;
-  int i;
+  int i, ends[2];
   if (green_open(&hub, NULL) < 0) return 1;
-  for (i = 0; i < 3; i++) state[i] = open_state(i != 1);
+  for (i = 0; i < 3; i++) state[i] = i == 1 ? new_state() : open_on(hub);
   green_lua_close(state[2]);
   for (i = 0; i < 3; i++) {
     test_start(state[i]);
     test_rest(state[i]);
   }
   test_names();
+  test_nobody();
+  if (pipe(ends) < 0) abort();
+  silent = ends[0];
+  if (luaL_dostring(state[0],
+                    "return require 'green'.spawn("
+                    "require 'green'.sleep, 1e6)"))
+    abort();
+  lua_rawsetp(state[0], LUA_REGISTRYINDEX, &hub);
   pthread_create(&other, NULL, stranger, state[0]);
   pthread_join(other, NULL);
+  close(ends[0]);
+  close(ends[1]);
   for (i = 0; i < 3; i++) {
     green_lua_close(state[i]);
     lua_close(state[i]);

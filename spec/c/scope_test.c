@@ -305,6 +305,28 @@ static int refuses(struct green_hub *h, void *arg) {
   return 0;
 }
 
+/* New limits that have passed, one after the other, each struck once. */
+static int meets_limits(struct green_hub *h, void *arg) {
+  struct green_scope s;
+  int i;
+  for (i = 0; i < 1000; i++) {
+    green_scope_open(h, &s, GREEN_SCOPE_TIMEOUT, 1);
+    if (green_sleep(h, GREEN_FOREVER) != UV_ECANCELED) abort();
+    green_scope_close(h, &s);
+  }
+  *(int *)arg = 1;
+  return 0;
+}
+
+static void test_turns(void) {
+  struct green_hub *h = open_hub(0);
+  int over = 0;
+  green_spawn(h, NULL, meets_limits, &over);
+  for (turns = 0; turns < 1000 && !over; turns++) green_yield(h);
+  CHECK(turns >= 10, "a thread that is struck at each call holds nobody up");
+  green_close(h);
+}
+
 static void test_forced(void) {
   struct green_hub *h = open_hub(2 * MS);
   struct green_thread *t;
@@ -372,6 +394,7 @@ int main(void) {
   test_worn();
   test_outside();
   test_laps();
+  test_turns();
   test_forced();
   test_close();
   test_left_open();

@@ -51,6 +51,25 @@ static void test_order(void) {
   CHECK(ended == 3 && order[1] == 1 && order[2] == 2, "in their order");
 }
 
+static int signals_once(struct green_hub *h, void *arg) {
+  (void)arg;
+  return green_signal_one(h, &signal_);
+}
+
+static void test_budget(void) {
+  int seen = 0;
+  for (int calls = 0; calls < 70; calls++) {
+    green_yield(hub);
+    for (int i = 0; i < calls; i++)
+      if (green_signal_wait(hub, &signal_, 1) != UV_ETIMEDOUT) abort();
+    green_spawn(hub, NULL, signals_once, NULL);
+    seen += green_signal_wait(hub, &signal_, green_in(1000 * MS)) == 0;
+  }
+  CHECK(seen == 70,
+        "no signal comes before the wait, however many calls before "
+        "it did not have to wait");
+}
+
 static void test_limits(void) {
   CHECK(
       green_signal_wait(hub, &signal_, 0) == UV_ETIMEDOUT &&
@@ -146,6 +165,7 @@ static void test_post(void) {
 int main(void) {
   if (green_open(&hub, NULL) < 0) return 1;
   test_order();
+  test_budget();
   test_limits();
   test_kills();
   test_entry();

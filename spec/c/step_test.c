@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <limits.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -165,7 +166,8 @@ static void test_epoll(void) {
   if (pipe(fds) < 0 ||
       epoll_ctl(epoll, EPOLL_CTL_ADD, green_poll_fd(hub), &e) < 0)
     abort();
-  CHECK(green_next(hub) == GREEN_FOREVER, "a hub without threads has no need");
+  CHECK(green_next(hub) == GREEN_FOREVER && green_next_ms(hub) == -1,
+        "a hub without threads has no need");
   green_spawn(hub, NULL, reads, fds);
   CHECK(green_next(hub) == 0, "one with a ready thread must run now");
   green_step(hub, 0);
@@ -239,6 +241,16 @@ static int times(struct green_hub *hub, void *arg) {
   return 0;
 }
 
+/* An int of ms ends after 25 days. */
+static void test_far(void) {
+  struct green_hub *hub = open_step(NULL, NULL);
+  green_spawn(hub, NULL, sleeps, (void *)(uintptr_t)(MS * UINT64_C(1) << 40));
+  green_step(hub, 0);
+  CHECK(green_next(hub) > green_now() && green_next_ms(hub) == INT_MAX,
+        "a time that is too far for an int is the last that is not");
+  green_close(hub);
+}
+
 static void test_clock(void) {
   struct green_hub *hub;
   uint64_t seen[2] = {0, 0}, real = green_now();
@@ -250,15 +262,18 @@ static void test_clock(void) {
   green_step(hub, 0);
   CHECK(seen[0] == 1000 && green_next(hub) == 1000 + 100 * MS,
         "its threads see that time, and sleep by it");
+  CHECK(green_next_ms(hub) == 100, "the host's wait is in whole ms");
   usleep(2000);
   green_step_for(hub, MS, 0);
   CHECK(!ran, "while the game pauses, nobody's sleep ends");
   game_time += 99 * MS;
   green_step(hub, 0);
   CHECK(!ran, "in slow motion a sleep takes as long as it must");
-  game_time += MS;
-  CHECK(green_next(hub) == 0 && green_step(hub, 0) == 0 && ran == 1 &&
-            seen[1] == 1000 + 100 * MS,
+  game_time += MS - 1;
+  CHECK(green_next_ms(hub) == 1, "rounded up");
+  game_time++;
+  CHECK(green_next(hub) == 0 && green_next_ms(hub) == 0 &&
+            green_step(hub, 0) == 0 && ran == 1 && seen[1] == 1000 + 100 * MS,
         "and ends at its time");
   game_time = 5;
   CHECK(green_time(hub) == 1000 + 100 * MS,
@@ -361,6 +376,7 @@ int main(void) {
   test_refused();
   test_epoll();
   test_uv_timer();
+  test_far();
   test_clock();
   test_frames();
   test_limits();

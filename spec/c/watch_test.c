@@ -118,12 +118,17 @@ static int spawns(struct green_hub *hub, void *arg) {
   return 0;
 }
 
+/* The present stretch began long ago. */
+static void pass(struct green_hub *hub, uint64_t seconds) {
+  hub->lag.began -= seconds * 1000 * MS;
+}
+
 static void lag(struct green_hub *hub) {
   struct green_lag lag;
   struct green_stats stats;
   struct green_thread *hog, *spawner;
   int often = 1000, seldom = 30, i;
-  green_lag(hub, &lag);
+  pass(hub, 20);
   green_spawn(hub, &spawner, spawns, &often);
   green_join(hub, spawner, GREEN_FOREVER, NULL);
   green_lag(hub, &lag);
@@ -142,9 +147,33 @@ static void lag(struct green_hub *hub) {
   CHECK(green_lag_below(hub, 63) == lag.count &&
             green_lag_below(hub, 20) < lag.count,
         "and counted by their size");
-  green_lag(hub, &lag);
-  CHECK(lag.recent == 0 && lag.max == 0, "what was told is not recent");
   green_wait_others(hub, GREEN_FOREVER);
+}
+
+/* No reader forgets what another one wants to know. */
+static void many_readers(struct green_hub *hub) {
+  struct green_lag lag, again;
+  struct green_stats stats;
+  int often = 1000, i;
+  pass(hub, 20);
+  for (i = 0; i < 20; i++) green_spawn(hub, NULL, spawns, &often);
+  green_wait_others(hub, GREEN_FOREVER);
+  green_lag(hub, &lag);
+  green_lag(hub, &again);
+  CHECK(lag.recent > 0 && again.recent == lag.recent && again.max == lag.max,
+        "each reader of the lag is told the same");
+  pass(hub, 10);
+  green_lag(hub, &again);
+  green_stats(hub, &stats);
+  CHECK(again.recent == lag.recent && again.p99 == lag.p99 &&
+            stats.most_ready >= 15,
+        "so is one that asks each ten seconds");
+  pass(hub, 10);
+  green_lag(hub, &again);
+  green_stats(hub, &stats);
+  CHECK(again.recent == 0 && again.max == 0 && again.count == lag.count &&
+            stats.most_ready < 15,
+        "what was longer ago is not recent");
 }
 
 /* A ready thread that is ended leaves its place to nobody: the sample is not
@@ -152,7 +181,7 @@ static void lag(struct green_hub *hub) {
 static void ended_while_timed(struct green_hub *hub) {
   struct green_lag lag;
   int i;
-  green_lag(hub, &lag);
+  pass(hub, 20);
   for (i = 0; i < 200; i++) {
     struct green_thread *t;
     green_spawn(hub, &t, returns_7, NULL);
@@ -214,7 +243,8 @@ static void traces(struct green_hub *hub) {
 
 /* In a container the process is number 1, and so is main. Viewers take the
  * hub's row, which has the process's number, and that thread's for one then.
- * Elsewhere so many threads are made first; where that takes too long, none. */
+ * Elsewhere so many threads are made first; where that takes too long, or
+ * there were more before, none. */
 static void number_of_the_process(struct green_hub *hub) {
   uint64_t number = (uint64_t)syscall(SYS_gettid), id = 0;
   struct green_thread *t;
@@ -226,6 +256,7 @@ static void number_of_the_process(struct green_hub *hub) {
     id = green_id(t);
     green_join(hub, t, GREEN_FOREVER, NULL);
   }
+  if (id + 1 != number) return;
   green_trace_start(hub, 0);
   green_spawn(hub, &t, ends, NULL);
   green_set_name(hub, t, "the same");
@@ -295,6 +326,7 @@ int main(void) {
   green_open(&hub, NULL);
   hooks(hub);
   lag(hub);
+  many_readers(hub);
   ended_while_timed(hub);
   traces(hub);
   number_of_the_process(hub);

@@ -23,7 +23,7 @@ describe("make install", function()
   it("honours DESTDIR, and installs each file that was promised", function()
     shell.run("make -s install PREFIX=/opt/green DESTDIR=%s/stage", dir)
     for _, file in ipairs{
-      "include/green.h", "include/green_runtime.h",
+      "include/green.h", "include/green_record.h", "include/green_runtime.h",
       "include/green_lua.h", "lib/libgreen.a", "lib/libgreen.so",
       "lib/libgreen_lua.a", "lib/libgreen_lua.so",
       "lib/pkgconfig/luagreen.pc", "lib/pkgconfig/luagreen-lua.pc",
@@ -90,6 +90,30 @@ describe("make install", function()
                    shell.run("LD_LIBRARY_PATH=%s/lib %s %s/apart "
                    .. "%s/lib/libgreen_lua%s.so", prefix, lua_path(), dir,
                    prefix, version))
+    end)
+
+  --- The public functions that a file defines.
+  local function functions(file)
+    return shell.run("nm -D --defined-only %s | awk '$2 == \"T\" && "
+                     .. "$3 ~ /^green_/ {print $3}' | sort", file)
+  end
+
+  it("has its whole core in a static host that exports it, for modules",
+    function()
+      build("module", "luagreen-lua",
+            "-shared -fPIC $(pkg-config --libs luagreen-lua)")
+      shell.run("mv %s/module %s/module.so", dir, dir)
+      for _, kind in ipairs {"", "-Wl,-E"} do
+        build("loads", "luagreen-lua", ("%s %s/lib/libgreen_lua.a $(pkg-config "
+              .. "--libs lua%s libuv) -lpthread -ldl -lm"):format(kind, prefix,
+                                                                version))
+        assert.equal(kind == "" and "operation not permitted\n" or "napped\n",
+                     shell.run("LD_LIBRARY_PATH=%s/lib LUA_CPATH='%s/?.so' "
+                               .. "%s/loads", prefix, dir, dir))
+      end
+      assert.equal(functions(("%s/lib/libgreen.so %s/lib/libgreen_lua.so")
+                             :format(prefix, prefix)),
+                   functions(dir .. "/loads"))
     end)
 
   local cmake = os.execute "command -v cmake >/dev/null" and it or pending

@@ -372,6 +372,119 @@ describe("a green thread waits alone", function()
   end)
 end)
 
+describe("what is there at once", function()
+  local PIECES <const> = {" ", "\n", "\n", "12", "0x1F", "-3.5e2", "1e", "a",
+    "some words", "\0", ("9"):rep(250), ("x"):rep(1500), "\n\n", "7 8 9\n"}
+  local FORMATS <const> = {"l", "L", "n", "*l", 0, 1, 3, 700, 2.0, "l", "n"}
+
+  local function some_of(list, n)
+    local some = {}
+    for i = 1, n do some[i] = list[math.random(#list)] end
+    return some
+  end
+
+  --- Calls both; the second must return what the first did.
+  local function same(disk, pipe, name, ...)
+    local want, got = table.pack(disk[name](disk, ...)),
+      table.pack(pipe[name](pipe, ...))
+    if want[1] == disk then want[1], got[1] = 1, got[1] == pipe and 1 end
+    assert.same(want, got)
+  end
+
+  it("is read from a pipe as from a disk", function()
+    local file <close> = help.file(table.concat(some_of(PIECES, 300)))
+    for _ = 1, 20 do
+      local disk <close> = assert(io.open(file.path))
+      local pipe <close> = io.popen("cat " .. file.path)
+      repeat
+        local formats = some_of(FORMATS, math.random(0, 3))
+        same(disk, pipe, "read", table.unpack(formats))
+      until not disk:read(0)
+      assert.is_nil(pipe:read(0))
+      disk:seek "set"
+      local again <close> = io.popen("cat " .. file.path)
+      local formats = some_of({"l", "L", 5, 2000}, math.random(0, 2))
+      local next_one = again:lines(table.unpack(formats))
+      for a, b in disk:lines(table.unpack(formats)) do
+        assert.same({a, b}, {next_one()})
+      end
+      assert.is_nil(next_one())
+    end
+  end)
+
+  for _, mode in ipairs {"full", "line", "no"} do
+    it("is written to a pipe as to a disk, with the buffer " .. mode, function()
+      local one <close> = help.file ""
+      local other <close> = help.file ""
+      local values = {1, -2.5, 1e100, math.maxinteger, "", "\n"}
+      for _, piece in ipairs(PIECES) do values[#values + 1] = piece end
+      local disk = assert(io.open(one.path, "w"))
+      local pipe = io.popen("cat >" .. other.path, "w")
+      same(disk, pipe, "setvbuf", mode)
+      for _ = 1, 400 do
+        same(disk, pipe, "write", table.unpack(some_of(values,
+          math.random(0, 5))))
+        if math.random(50) == 1 then same(disk, pipe, "flush") end
+      end
+      disk:close()
+      pipe:close()
+      assert.equal(contents(one.path), contents(other.path))
+    end)
+  end
+
+  --- A pipe with lines in the buffer of the handle.
+  local function lines_there()
+    local p = io.popen "seq 1000"
+    assert.equal("1", p:read())
+    return p
+  end
+
+  help.both(it, "gives the others turns all the same", function()
+    local done = false
+    local turns = 0
+    for name, f in pairs {
+      read = function() local p <close> = lines_there()
+        while p:read() do end end,
+      lines = function() local p <close> = lines_there()
+        for _ in p:lines() do end end,
+      write = function()
+        local p <close> = io.popen("cat >/dev/null", "w")
+        for _ = 1, 1000 do p:write "x" end
+      end,
+    } do
+      local t = green.spawn(f)
+      local other <close> = green.spawn(function()
+        while not done do
+          turns = turns + 1
+          green.sleep(0)
+        end
+      end)
+      turns = 0
+      t:wait()
+      assert.is_true(turns >= 10, name)
+      other:kill()
+    end
+  end)
+
+  help.both(it, "is not taken by a thread that is killed", function()
+    local p <close> = lines_there()
+    local next_line = p:lines()
+    for _, f in ipairs {
+      function() p:read() end, function() next_line() end,
+      function() io.input(p) io.read() end,
+    } do
+      local t = green.spawn(function()
+        green.current():kill()
+        f()
+      end)
+      t:join()
+      assert.equal("killed", t:status())
+    end
+    io.input(io.stdin)
+    assert.equal("2", p:read())
+  end)
+end)
+
 describe("threads that share a file", function()
   it("read whole lines, each in its turn", function()
     local o <close> = waiting "printf 'one\\ntwo\\nthree\\n'"
@@ -396,6 +509,38 @@ describe("threads that share a file", function()
     o.go()
     for _, t in ipairs(list) do t:wait() end
     assert.is_true((o.p:close()))
+  end)
+
+  it("write no short text into a long one", function()
+    local file <close> = help.file ""
+    local o <close> = waiting("cat >" .. file.path, "w")
+    local long = help.blocked(green.spawn(function()
+      o.p:write(("a"):rep(200000), "\n")
+    end))
+    local short = help.blocked(green.spawn(function() o.p:write "b\n" end))
+    o.go()
+    long:wait()
+    short:wait()
+    o.p:close()
+    assert.equal(("a"):rep(200000) .. "\nb\n", contents(file.path))
+  end)
+
+  it("read in the order in which they came", function()
+    local o <close> = waiting "seq 10"
+    local got = {}
+    local function reader(name)
+      return help.blocked(green.spawn(function()
+        for _ = 1, 2 do
+          local line = o.p:read()
+          got[#got + 1] = name .. line
+        end
+      end))
+    end
+    local a, b = reader "a", reader "b"
+    o.go()
+    a:wait()
+    b:wait()
+    assert.same({"a1", "b2", "a3", "b4"}, got)
   end)
 
   it("are told when another closes it", function()

@@ -110,6 +110,32 @@ describe("green.monkey_patch", function()
     ]])
   end)
 
+  it("finds what is held by metatables, userdata and coroutines", function()
+    passes(HEAD .. [[
+      module("by_metatable",
+        "return setmetatable({}, {__index = require 'socket'})")
+      module("by_suspended", "local co = coroutine.create(function()\n" ..
+        "local held = require 'socket'\n" ..
+        "coroutine.yield()\nreturn held end)\n" ..
+        "coroutine.resume(co)\nreturn {co = co}")
+      require "by_metatable"
+      require "by_suspended"
+      getmetatable("").sleep = require "socket".sleep
+      local box = io.tmpfile()
+      debug.setmetatable(box, {tcp = require "socket".tcp})
+      BOX = box
+      local told = {}
+      for _, entry in ipairs(green.monkey_patch {socket = true}) do
+        told[entry.module .. " " .. entry.what] = entry
+      end
+      assert(told["by_metatable socket"])
+      local e = told["by_suspended socket"]
+      assert(e and e.place == "by_suspended:3" and e.variable == "held")
+      assert(told["the program socket.sleep"])
+      assert(told["the program socket.tcp"])
+    ]])
+  end)
+
   it("finds what lies behind a long list, in cycles, and only once", function()
     passes(HEAD .. [[
       -- An eager collector would take minutes.

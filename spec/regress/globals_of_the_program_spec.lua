@@ -1,8 +1,9 @@
 -- The library read debug, io and os from the globals at run time: a program
 -- with a variable `debug` broke with_timeout, serve, map and error reports.
 --
--- Each program here has replaced every global of the standard library but
--- `require` before it uses the library.
+-- Each program here has replaced every global of the standard library before it
+-- uses the library. With a `require` of the program's own, modules could not be
+-- loaded later; with a `table` before luagreen was loaded, servers failed.
 
 --- Runs a program in a process of its own; returns all that it writes.
 local function run(text)
@@ -30,7 +31,7 @@ for name in pairs(_G) do names[#names + 1] = name end
 local _ENV = setmetatable({_G = _G, green = green, exit = exit, open = open,
   tmpname = tmpname}, {__index = keep})
 for _, name in ipairs(names) do
-  if name ~= "require" then _G[name] = true end
+  _G[name] = true
 end
 ]]
 
@@ -114,6 +115,7 @@ local PROGRAMS <const> = {
     green.monkey_patch {os = true, require = true}
     assert(select(3, require "os".execute "exit 2") == 2)
     green.monkey_patch(false)
+    _G.require = require -- the module's
     assert(green.import_patched "green.dag")
   ]],
   ["sandboxes"] = [[
@@ -142,6 +144,7 @@ describe("with no globals of the standard library left, there work", function()
     local out = run [[
       local keep = {os = os, print = print}
       debug, io, os, utf8, package, coroutine = 1, true, "x", 5, false, {}
+      table, string, math = {1, 2}, "x", {pi = 3}
       local green = require "green"
       assert(green.with_timeout(0.01, green.sleep, 5) == nil)
       local t = green.spawn(function() error "here" end)
@@ -149,6 +152,14 @@ describe("with no globals of the standard library left, there work", function()
       assert(t:traceback():find "stack traceback")
       local name = keep.os.tmpname()
       assert(green.dump(name))
+      local listener = green.listen("127.0.0.1", 0)
+      green.spawn(green.serve, listener, function(c) c:send "hi\n" end)
+      local _, port = listener:getsockname()
+      local c = green.connect("127.0.0.1", port)
+      assert(c:receive() == "hi")
+      listener:close()
+      assert(green.dag {a = 1}:wait().a == 1)
+      assert(green.metrics.text())
       keep.os.remove(name)
       green.monkey_patch {require = true}
       keep.print "works"

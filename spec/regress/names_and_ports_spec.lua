@@ -1,6 +1,7 @@
 -- A host name with a zero byte connected to what stood before it, an empty port
 -- listened on a random one, and "-1" or " 80" went to the resolver, which takes
--- them modulo 65536.
+-- them modulo 65536. The methods of LuaSocket's objects still take an empty
+-- port for 0, as LuaSocket's own do.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -67,8 +68,10 @@ describe("a port that is none", function()
 
   it("is an error of a socket's own methods", function()
     for _, port in ipairs(texts) do
-      assert.same({nil, NO_SERVICE}, {master():connect("127.0.0.1", port)})
-      assert.same({nil, NO_SERVICE}, {master():bind("127.0.0.1", port)})
+      if port ~= "" then -- port 0, to LuaSocket's objects: luasocket_spec.lua
+        assert.same({nil, NO_SERVICE}, {master():connect("127.0.0.1", port)})
+        assert.same({nil, NO_SERVICE}, {master():bind("127.0.0.1", port)})
+      end
     end
     for _, port in ipairs {65536, -1, 1.5, 1e300} do
       assert.same({nil, NO_SERVICE}, {master():connect("127.0.0.1", port)})

@@ -1,4 +1,4 @@
--- Selectors: a select over the same things, again and again. generic_spec.lua
+-- Selectors: a select over the same things, again and again. waits_spec.lua
 -- checks the promises of a wait for each kind of case.
 --
 -- SPDX-License-Identifier: MIT

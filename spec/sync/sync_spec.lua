@@ -1,5 +1,5 @@
 -- Flags, conditions, semaphores, locks and waitgroups: their own behaviour.
--- generic_spec.lua has the promises of every wait.
+-- waits_spec.lua has the promises of every wait.
 --
 -- SPDX-License-Identifier: MIT
 

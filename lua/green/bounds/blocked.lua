@@ -12,8 +12,8 @@ local report = require "green.runtime.report"
 local text = require "green.runtime.text"
 local pcall = pcall
 
---- A place is told of once in so many seconds; of places beyond a number no
---- time is kept.
+--- A place is reported once in QUIET seconds. Beyond MOST_PLACES all places are
+--- forgotten.
 local QUIET <const>, MOST_PLACES <const> = 60, 1000
 
 --- From a place to the time of its last report.

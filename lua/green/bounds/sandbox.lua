@@ -1,11 +1,11 @@
 --- Sandboxes: scripts that nobody trusts, their globals and their threads.
 ---
 --- A sandbox's globals hold what its grants name and nothing else. Libraries
---- are read-only: a script sees an empty table that shows another. What must
---- not be written in Lua is in bindings/bounds.
+--- are read-only: a script sees an empty table that shows another.
+--- bindings/bounds has the parts that must not be written in Lua.
 ---
 --- Nothing in this file may hand a script a table, a metatable or a function
---- of which others rely on its being as it is.
+--- that others rely on to stay as it is.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -96,7 +96,7 @@ local shared
 
 local function share()
   if shared then return shared end
-  local strings, tables = core.bounded()
+  local strings, tables, utf8_len = core.bounded()
   local own, own_pcall, own_xpcall = core.unspoilt()
   local co = coroutine and chosen(own or coroutine, {"create", "wrap",
     "resume", "yield", "status", "isyieldable", "running", "close"})
@@ -109,7 +109,10 @@ local function share()
       "len", "offset"}),
     time = os and chosen(os, TIME), pcall = own_pcall, xpcall = own_xpcall,
   }
-  if utf8 then shared.utf8.codepoint = core.roomy(utf8.codepoint) end
+  if utf8 then
+    shared.utf8.codepoint = core.roomy(utf8.codepoint)
+    shared.utf8.len = utf8_len
+  end
   if os then shared.time.date = date end
   return shared
 end
@@ -124,7 +127,7 @@ end
 
 -- -------------------------------------------------------------------- output
 
---- May so many bytes be written now? A bucket of tokens.
+--- May the script write this many bytes now? A bucket of tokens.
 local function admit(box, bytes)
   local now = green.now()
   box.tokens = math.min(box.burst,
@@ -283,8 +286,9 @@ local function new(limits, sink)
     env = env,
     core = core.new_box(env, count_of(limits, "threads"),
       count_of(limits, "timers"), count_of(limits, "descriptors"),
-      count_of(limits, "items"), number_of(limits, "slice"),
-      number_of(limits, "stretch"), number_of(limits, "life")),
+      count_of(limits, "items"), count_of(limits, "coroutines"),
+      number_of(limits, "slice"), number_of(limits, "stretch"),
+      number_of(limits, "life")),
     fuel = limits.fuel and count_of(limits, "fuel", math.maxinteger),
     sink = sink or to_stderr, rate = rate, burst = math.max(BURST, rate),
     tokens = math.max(BURST, rate), filled = green.now(),
@@ -303,6 +307,7 @@ local OPTIONS <const> = {grants = "table", limits = "table", globals = "table",
                          print = "function"}
 local LIMITS <const> = {threads = "number", timers = "number",
                         descriptors = "number", items = "number",
+                        coroutines = "number",
                         output = "number", slice = "number",
                         stretch = "number", life = "number",
                         fuel = "number"}
@@ -321,7 +326,7 @@ end
 function Sandbox:load(text, name)
   check.self(self, mt, "load")
   if type(text) ~= "string" then
-    check.bad(1, "load", "string expected, got %s", type(text))
+    check.wrong(1, "load", "string", text)
   end
   return self.loader(text, name or "=script")
 end
@@ -367,9 +372,10 @@ end
 --- Figures.
 function Sandbox:stats()
   check.self(self, mt, "stats")
-  local threads, timers, descriptors, items = core.box_counts(self.core)
+  local threads, timers, descriptors, items, coroutines =
+    core.box_counts(self.core)
   return {threads = threads, timers = timers, descriptors = descriptors,
-    items = items, dropped = self.dropped}
+    items = items, coroutines = coroutines, dropped = self.dropped}
 end
 
 return sandbox

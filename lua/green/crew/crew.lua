@@ -32,9 +32,13 @@ end
 
 --- The program leaves the block of a crew: joins the members, unless it left by
 --- an error or an interruption. Returns whether they must be killed, and the
---- interruption that came meanwhile.
+--- interruption that came meanwhile; or before, if the block had no call that
+--- raised it: a loop over blocks that only spawn would never meet it. A kill
+--- may be past raising, when it is forced.
 function crew.join(c, err)
-  if err ~= nil or core.interrupted() ~= nil then return true end
+  if err ~= nil then return true end
+  local pending = core.interrupted()
+  if core.type(pending) == "killed" then return true, pending end
   local ok, interruption = pcall(methods.wait, c)
   if not ok then return true, interruption end
   return false

@@ -12,6 +12,11 @@
 ---   idle_count  never more than total - out
 ---   live        items that are idle or leased
 ---
+--- The end of a block comes perhaps without memory, even for a call. So its
+--- first step is a note that makes none, `lease.left, pool.left = pool.left,
+--- lease`: the leases whose blocks were left are a list, from pool.left to the
+--- pool itself. The next caller of lease() finishes what could not be finished.
+---
 --- The holder of a permit takes an idle item, and makes one only when there is
 --- none. So there are never more items than permits, and an idle one is
 --- preferred. total follows max: items that are too many go when they come
@@ -106,22 +111,29 @@ end
 --- Gives the permit of a lease back when its item has been destroyed.
 local Dying = {}
 
+--- Stands for the item while it is reset.
+local Return = {}
+
+--- The leases whose items are out, and their pools: a test that calls nothing,
+--- as the end of a block begins with it, perhaps without memory.
+local pool_of = setmetatable({}, {__mode = "k"})
+
 --- A lease, made before its permit is got: with memory short, nothing may fail
---- between that and hold(). All its fields are made now for the same reason.
+--- between that and the note that it is held, so no call comes between. All its
+--- fields are made now for the same reason.
 local function new_lease(pool)
   local lease = setmetatable({pool = pool, owner = green.current() or false,
     held = false, entry = false, guard = false, dying = false, over = false,
-    destroyer = false, prev = false, next = false}, lease_mt)
+    destroyer = false, prev = false, next = false, back = false, left = false},
+    lease_mt)
+  if pool.options.reset then
+    lease.back = setmetatable({lease = lease, fit = false}, Return)
+  end
+  pool_of[lease] = pool
   if pool.options.destroy then
     lease.guard = setmetatable({lease = lease}, Dying)
   end
   return lease
-end
-
---- It holds the permit that was just got.
-local function hold(lease)
-  lease.held = true
-  lease.pool.out = lease.pool.out + 1
 end
 
 --- With memory short put may raise: nothing has changed then.
@@ -140,8 +152,9 @@ end
 
 --- The permit goes back now, or when the item has been destroyed.
 local function let_go(lease)
-  lease.held = false
   if not lease.dying then release(lease.pool) end
+  lease.held = false
+  pool_of[lease] = nil
 end
 
 -------------------------------------------------------------- destroying --
@@ -172,7 +185,8 @@ local function shielded(f, item)
   return green.shield(CLEAN_UP, bounded, f, item)
 end
 
---- destroy, while the permit waits. Its error is its thread's.
+--- Calls destroy, then gives the permit back. The thread fails with an error of
+--- destroy.
 local function destroy(_, lease, item)
   local _ <close> = lease.guard
   shielded(lease.pool.options.destroy, item)
@@ -206,9 +220,21 @@ local function doom(lease)
   end
 end
 
+--- The block of a lease was left, and then there was no memory to end it: its
+--- item is destroyed. Raises if there is still none. Where another one has been
+--- left meanwhile, that is before it in the list, and it stays there.
+local function finish(pool, lease)
+  if lease.held then
+    if lease.entry then doom(lease) end
+    let_go(lease)
+  end
+  if pool.left == lease then pool.left, lease.left = lease.left, false end
+end
+
 --- With no memory at all neither the thread nor its link runs: the permits of
 --- such threads come back when somebody asks for one.
 local function reclaim(pool)
+  while pool.left ~= pool do finish(pool, pool.left) end
   pool.lost, pool.starved = false, core.starved()
   local lease = pool.doomed.next
   while lease ~= pool.doomed do
@@ -223,16 +249,16 @@ end
 
 --- There may be such permits only if a thread has ended without memory.
 local function may_reclaim(pool)
-  if pool.lost or core.starved() ~= pool.starved then reclaim(pool) end
+  if pool.left ~= pool or pool.lost or core.starved() ~= pool.starved then
+    reclaim(pool)
+  end
 end
 
 --- Takes the oldest idle item with a permit that was just got for the lease.
 --- Finalizers may have leased the last one meanwhile.
 local function doom_oldest(pool, lease)
-  hold(lease)
   lease.entry = pop_idle(pool, "next")
-  if lease.entry then doom(lease) end
-  let_go(lease)
+  finish(pool, lease)
 end
 
 local function expired(pool, entry)
@@ -247,6 +273,8 @@ local function prune(pool)
   while pool.idle_count > 0 and expired(pool, pool.idle.next) do
     local lease = new_lease(pool)
     if not pool.permits:get(0) then return end
+    lease.held, pool.out = true, pool.out + 1
+    lease.left, pool.left = pool.left, lease
     doom_oldest(pool, lease)
   end
 end
@@ -302,22 +330,25 @@ local Search = {}
 
 function Search:__close()
   local lease = self.lease
-  if not lease then return end
-  if lease.entry then doom(lease) end
-  let_go(lease)
+  if not lease or not lease.held then return end
+  local pool = lease.pool
+  if not lease.left then
+    lease.left, pool.left = pool.left, lease
+  end
+  finish(pool, lease)
 end
 
 --- The item of this permit is being destroyed: goes on with another permit
 --- if nobody waits for one, else with this when it can be used again.
 local function go_on(pool, search, deadline)
   local other = new_lease(pool)
+  local lease = search.lease
   if pool.permits:get(0) then
-    hold(other)
-    let_go(search.lease)
-    search.lease = other
+    other.held, pool.out, search.lease = true, pool.out + 1, other
+    lease.left, pool.left = pool.left, lease
+    finish(pool, lease)
     return true
   end
-  local lease = search.lease
   if not lease.dying then return true end
   lease.over = green.event()
   return lease.over:wait(deadline and deadline - core.now())
@@ -326,8 +357,8 @@ end
 local function hand_out(pool, search)
   local lease = search.lease
   if pool.closed then return nil, "closed" end
-  search.lease = false
   prune(pool)
+  search.lease = false
   return lease, lease.entry.item
 end
 
@@ -371,11 +402,10 @@ function Pool:lease(s)
   local deadline = deadline_of(s)
   may_reclaim(self)
   local lease = new_lease(self)
-  local guard = setmetatable({lease = lease}, Search)
+  local search <close> = setmetatable({lease = lease}, Search)
   local ok, err = core.lease_get(self.permits, s)
   if not ok then return nil, err end
-  hold(lease)
-  local search <close> = guard
+  lease.held, self.out = true, self.out + 1
   return find(self, search, deadline)
 end
 
@@ -392,7 +422,7 @@ local function give_back(lease, fit)
   local pool, entry = lease.pool, lease.entry
   if not lease.held then return end -- discarded while it was reset
   if not fit or pool.closed or pool.total > pool.max then
-    doom(lease)
+    if entry then doom(lease) end
     let_go(lease)
     return
   end
@@ -402,24 +432,32 @@ local function give_back(lease, fit)
   prune(pool)
 end
 
---- Stands for the item while it is reset.
-local Return = {}
-
 function Return:__close()
-  give_back(self.lease, self.fit)
+  local lease = self.lease
+  local pool = lease.pool
+  if lease.held and not lease.left then
+    lease.left, pool.left = pool.left, lease
+  end
+  give_back(lease, self.fit)
+  if lease.left then finish(pool, lease) end
 end
 
 function lease_mt.__close(lease, err)
-  check.self(lease, lease_mt, "__close")
+  local pool = pool_of[lease]
+  if not pool then check.self(lease, lease_mt, "__close") return end
   if not lease.held then return end
-  local ok, fit = pcall(undisturbed, lease)
-  fit = ok and fit and err == nil
-  if fit and lease.pool.options.reset then
-    local back <close> = setmetatable({lease = lease}, Return)
-    back.fit = was_reset(lease)
-  else
-    give_back(lease, fit)
+  if lease.back then
+    local back <close> = lease.back
+    local ok, fit = pcall(undisturbed, lease)
+    if ok and fit and err == nil then back.fit = was_reset(lease) end
+    return
   end
+  if not lease.left then
+    lease.left, pool.left = pool.left, lease
+  end
+  local ok, fit = pcall(undisturbed, lease)
+  give_back(lease, ok and fit and err == nil)
+  if lease.left then finish(pool, lease) end
 end
 
 --- Has the item destroyed; closing the lease does nothing then. Never
@@ -438,6 +476,8 @@ local function shrink(pool)
   if pool.idle_count < pool.total - pool.out then
     pool.total = pool.total - 1
   else
+    lease.held, pool.out = true, pool.out + 1
+    lease.left, pool.left = pool.left, lease
     doom_oldest(pool, lease)
   end
 end
@@ -484,7 +524,11 @@ function Pool:close(s)
   self.closed = true
   self.permits:close()
   reclaim(self)
-  while self.idle_count > 0 do doom_oldest(self, new_lease(self)) end
+  while self.idle_count > 0 do
+    local lease = new_lease(self)
+    lease.held, self.out = true, self.out + 1
+    doom_oldest(self, lease)
+  end
   if self.out == 0 then return true end
   self.gone = self.gone or green.event()
   return self.gone:wait(s)
@@ -501,8 +545,9 @@ function green.resource_pool(opts)
   check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
   local pool = setmetatable({options = copy, max = max, total = max, out = 0,
     live = 0, idle = new_list(), idle_count = 0, doomed = new_list(),
-    lost = false, starved = core.starved(), gone = false,
+    left = false, lost = false, starved = core.starved(), gone = false,
     permits = core.queue(), closed = false}, pool_mt)
+  pool.left = pool
   for _ = 1, max do pool.permits:put(true, 0) end
   return pool
 end

@@ -12,8 +12,8 @@ local green = require "green"
 local check = require "green.runtime.check"
 local net = require "green.net.net"
 local handlers = require "green.net.handlers"
-local error, ipairs, pairs, setmetatable, type =
-  error, ipairs, pairs, setmetatable, type
+local error, ipairs, pairs, setmetatable =
+  error, ipairs, pairs, setmetatable
 
 local methods = {}
 
@@ -157,7 +157,7 @@ end
 
 local function check_server(sock, handler, limit)
   if not check.has(sock, "receivefrom") then
-    check.bad(1, "udp_server", "datagram socket expected, got %s", type(sock))
+    check.wrong(1, "udp_server", "datagram socket", sock)
   end
   check.callable(handler, 2, "udp_server")
   check.handlers(limit, 3, "udp_server")

@@ -51,7 +51,7 @@ local function is_interruption(err)
   return true
 end
 
---- Nothing that f does may be struck by what is just passing.
+--- Shields f: the interruption that is just passing must strike nothing in it.
 local function run(f, here)
   local _ <close> = here and core.shield_begin(CLEAN_UP) or nil
   local _ <close> = here and core.timeout(CLEAN_UP) or nil
@@ -89,8 +89,8 @@ local function finish(frame, ok, ...)
 end
 
 --- A function that calls f, and returns nil and the message where a try raises
---- within. Other errors pass, interruptions too: these run what newtry was
---- given during the call.
+--- within. Other errors pass, and so do interruptions, after the functions that
+--- newtry was given during the call have run.
 ---@param f function
 ---@return function
 function except.protect(f)

@@ -67,8 +67,8 @@ function gate.is_loopback(host)
   return host == "::1" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
 end
 
---- Is the peer of a TCP connection on another machine? The program answers for
---- other kinds of connections.
+--- Is the peer of a TCP connection on another machine? The program has to guard
+--- connections of other kinds itself.
 local function is_foreign(conn)
   if green.type(conn) ~= "tcp{client}" then return false end
   local host = conn:getpeername()

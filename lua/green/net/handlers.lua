@@ -1,5 +1,5 @@
---- Servers' threads: so many handlers at once, and longer and longer waits
---- while memory or descriptors are short.
+--- Servers' threads: a bounded number of handlers at once, and longer and
+--- longer waits while memory or descriptors are short.
 ---
 --- What green.serve and green.udp_server have in common. `running` counts the
 --- handlers that have not ended; one that ends by green.StopServe stops its

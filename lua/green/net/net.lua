@@ -1,8 +1,8 @@
 --- TCP and Unix sockets: connecting, listening, serving.
 ---
---- The socket objects are made in C and have LuaSocket's methods; here is what
---- is policy: options, the address that stands for all, what a server does
---- with its handlers' errors and when descriptors run out.
+--- The socket objects are made in C and have LuaSocket's methods. Policy is
+--- here: options, the wildcard address, the errors of a server's handlers, and
+--- servers without descriptors.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -23,10 +23,6 @@ local BACKLOG <const> = 1024
 local scarce <const> = handlers.scarce
 
 extend(core.open_streams())
-
-local function bad(n, what, expected, got)
-  check.bad(n, what, "%s expected, got %s", expected, type(got))
-end
 
 --- A number, also as digits, or the name of a service, which has a letter. An
 --- empty string, as of an environment variable that is not set, is no port.
@@ -361,8 +357,8 @@ function Server:start(conn)
   end)
 end
 
---- So many threads live that none may be made: holds the connection until some
---- have ended. An interruption closes it.
+--- max_threads is reached: holds the connection until some threads have ended.
+--- An interruption closes it.
 function Server:wait_threads(conn)
   local _ <close> = setmetatable({}, {__close = function(_, err)
     if err ~= nil then conn:close() end
@@ -403,7 +399,7 @@ end
 
 local function check_serve(listener, handler, limit)
   if not check.has(listener, "accept") then
-    bad(1, "serve", "listener", listener)
+    check.wrong(1, "serve", "listener", listener)
   end
   check.callable(handler, 2, "serve")
   check.handlers(limit, 3, "serve")

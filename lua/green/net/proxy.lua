@@ -8,8 +8,11 @@
 
 local _ENV <const> = require "green.runtime.std"
 local check = require "green.runtime.check"
-local ipairs, math, string, table, tonumber, type =
-  ipairs, math, string, table, tonumber, type
+local hosts = require "green.net.hosts"
+local ipairs, math, string, tonumber, type =
+  ipairs, math, string, tonumber, type
+
+local spelled <const> = hosts.spelled
 
 local proxy = {}
 
@@ -27,11 +30,17 @@ function proxy.trusted(option)
     check.misuse("bad option 'proxy' in 'server' (true or a list of hosts"
       .. " expected)")
   end
-  local hosts = {}
+  local trusted = {}
   for _, host in ipairs(option) do
-    hosts[check.value(host, "string", 1, "server")] = true
+    check.value(host, "string", 1, "server")
+    local text = host == "unix" and host or spelled(host, "inet")
+      or spelled(host, "inet6")
+    if not text then
+      check.misuse("bad option 'proxy' in 'server' (%q is no address)", host)
+    end
+    trusted[hosts.unmapped(text)] = true
   end
-  return hosts
+  return trusted
 end
 
 --------------------------------------------------------------- version 1 --
@@ -39,19 +48,6 @@ end
 local function port_of(text)
   local port = text:find "^%d+$" and math.tointeger(tonumber(text))
   return port and port <= 65535 and port or nil
-end
-
-local function is_ipv4(text)
-  local parts = {text:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$"}
-  for _, part in ipairs(parts) do
-    if #part > 3 or tonumber(part) > 255 then return false end
-  end
-  return #parts == 4
-end
-
-local function is_ipv6(text)
-  return #text >= 2 and #text <= 45 and text:find "^[%x:.]+$"
-    and text:find ":" ~= nil
 end
 
 local function tell(peer, family, host, port, to_host, to_port)
@@ -73,13 +69,14 @@ local function read_line(conn, peer)
   if line:find "^PROXY UNKNOWN[^\r\n]*\r\n$" then return true end
   local kind, host, to_host, port, to_port =
     line:match "^PROXY (TCP[46]) (%S+) (%S+) (%d+) (%d+)\r\n$"
-  local is_host = kind == "TCP4" and is_ipv4 or is_ipv6
-  port, to_port = kind and port_of(port), kind and port_of(to_port)
-  if not (port and to_port and is_host(host) and is_host(to_host)) then
+  if not kind then return nil, "bad PROXY header" end
+  local family = kind == "TCP4" and "inet" or "inet6"
+  port, to_port = port_of(port), port_of(to_port)
+  host, to_host = spelled(host, family), spelled(to_host, family)
+  if not (port and to_port and host and to_host) then
     return nil, "bad PROXY header"
   end
-  tell(peer, kind == "TCP4" and "inet" or "inet6", host, port, to_host,
-    to_port)
+  tell(peer, family, host, port, to_host, to_port)
   return true
 end
 
@@ -89,22 +86,10 @@ local function ipv4(bytes)
   return ("%d.%d.%d.%d"):format(bytes:byte(1, 4))
 end
 
---- As inet_ntop writes it: the longest run of zeros is left out.
 local function ipv6(bytes)
-  local groups = {string.unpack(">I2I2I2I2I2I2I2I2", bytes)}
-  local best, size = nil, 1
-  for i = 1, 8 do
-    local n = 0
-    while i + n <= 8 and groups[i + n] == 0 do n = n + 1 end
-    if n > size then best, size = i, n end
-  end
-  local function text(from, to)
-    local list = {}
-    for i = from, to do list[#list + 1] = ("%x"):format(groups[i]) end
-    return table.concat(list, ":")
-  end
-  if not best then return text(1, 8) end
-  return text(1, best - 1) .. "::" .. text(best + size, 8)
+  local text = ("%x:%x:%x:%x:%x:%x:%x:%x"):format(
+    string.unpack(">I2I2I2I2I2I2I2I2", bytes))
+  return spelled(text, "inet6")
 end
 
 local function additions(data, at)
@@ -155,8 +140,8 @@ end
 --- or nil and why not. Interruptible. May switch.
 function proxy.read(conn, peer, trusted)
   if trusted ~= true then
-    local host = peer.host and peer.host:gsub("^::ffff:", "")
-    if not trusted[host or "unix"] then return nil, "not a trusted proxy" end
+    local host = peer.host and hosts.unmapped(peer.host) or "unix"
+    if not trusted[host] then return nil, "not a trusted proxy" end
   end
   local start, err = conn:peek(#SIGNATURE)
   if not start then return nil, err end

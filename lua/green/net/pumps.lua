@@ -80,10 +80,13 @@ end
 --- table; without a name, what "default" does.
 local function choose(kinds)
   return function(name, ...)
-    if type(name) ~= "string" then return kinds.default(name, (...)) end
-    local make = kinds[name]
-    if not make then error(("unknown key (%s)"):format(name), 2) end
-    return make(...)
+    local named = type(name) == "string"
+    local make = kinds[named and name or "default"]
+    if not make then
+      error(("unknown key (%s)"):format(named and name or "default"), 2)
+    end
+    if named then return make(...) end
+    return make(name, (...))
   end
 end
 

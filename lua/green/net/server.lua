@@ -13,6 +13,7 @@ local _ENV <const> = require "green.runtime.std"
 local check = require "green.runtime.check"
 local core = require "green.core"
 local green = require "green"
+local hosts = require "green.net.hosts"
 local proxy = require "green.net.proxy"
 local ipairs, math, pairs, require, setmetatable, table, tostring, type =
   ipairs, math, pairs, require, setmetatable, table, tostring, type
@@ -82,21 +83,6 @@ end
 
 ------------------------------------------------------------- connections --
 
---- The host by which a peer counts: a customer of IPv6 has a /64.
-local function counted(host)
-  if not host then return nil end
-  host = host:gsub("^::ffff:", "")
-  if not host:find ":" then return host end
-  local groups, n = {}, 0
-  for group in (host:gsub("%%.*", "") .. ":"):gmatch "([^:]*):" do
-    if group == "" then break end -- "::" stands for zeros
-    n = n + 1
-    groups[n] = group
-    if n == 4 then break end
-  end
-  return table.concat(groups, ":") .. "::/64"
-end
-
 function Entry:__close()
   local server = self.server
   server.entries[self] = nil
@@ -113,8 +99,8 @@ end
 --- Has this peer fewer connections than it may have? Then it has one more.
 function Entry:admit(host)
   local server = self.server
-  host = counted(host)
   if not server.per_peer or not host then return true end
+  host = hosts.counted(host)
   local n = server.peers[host] or 0
   if n >= server.per_peer then
     server.figures.over_peer = server.figures.over_peer + 1
@@ -165,8 +151,8 @@ local function attend(server, conn)
   server.handler(conn, entry.peer)
 end
 
---- Closes those that nothing has moved on for too long, while their handlers
---- wait for them: not those whose handlers are at work elsewhere.
+--- Closes connections on which nothing has moved for too long while their
+--- handlers wait for them. A handler that is at work elsewhere keeps its own.
 local function watch(server)
   while not server.stopping do
     green.sleep(server.idle / LOOKS)

@@ -26,6 +26,10 @@ local CONTEXT <const> = "green.tls.context"
 
 local loaded, openssl = pcall(require, "green.openssl")
 if not loaded then
+  -- Lua tells a library that it cannot open from one that is not there by no
+  -- more than these words, if at all.
+  local _ <close>, lack = core.tcp "inet"
+  if lack then check.misuse("TLS cannot be loaded: %s", lack) end
   check.misuse("TLS needs OpenSSL 3: install libssl3, and to build luagreen "
     .. "with it libssl-dev (%s)", (tostring(openssl):gsub("\n.*", "")))
 end
@@ -45,35 +49,45 @@ local kinds = {
   certificates = "table", cafile = "string", capath = "string",
   verify = "list", verifyext = "list", options = "list", depth = "integer",
   ciphers = "string", ciphersuites = "string", curve = "string",
-  curveslist = "string", dhparam = "dhparam", alpn = "list",
+  curveslist = "string", dhparam = "dhparam", alpn = "alpn",
   sni = "table", strict = "boolean", handshake = "number",
-  servername = "string", hostname = "hostname", context = "context",
+  servername = "name", hostname = "hostname", context = "context",
 }
+
+--- C ends a text at its first zero byte, and takes an empty name for none: then
+--- it would check another name than the program's, or no name.
+local function is_text(v) return type(v) == "string" and not v:find "\0" end
+local function is_name(v) return is_text(v) and v ~= "" end
 
 local fits = {}
 function fits.password(v) return type(v) == "string" or check.is_callable(v) end
-fits.dhparam = fits.password
-function fits.hostname(v) return type(v) == "string" or v == false end
+function fits.dhparam(v) return is_text(v) or check.is_callable(v) end
+function fits.hostname(v) return is_name(v) or v == false end
+fits.name, fits.string = is_name, is_text
 function fits.context(v) return getmetatable(v) == CONTEXT end
-function fits.list(v)
-  if type(v) == "string" then return true end
-  if type(v) ~= "table" then return false end
-  for _, name in pairs(v) do
-    if type(name) ~= "string" then return false end
+local function is_list(v, fits_item)
+  if type(v) ~= "table" then return fits_item(v) end
+  for _, item in pairs(v) do
+    if not fits_item(item) then return false end
   end
   return true
+end
+function fits.list(v) return is_list(v, is_text) end
+function fits.alpn(v) -- any bytes
+  return is_list(v, function(name) return type(name) == "string" end)
 end
 
 local expected = {password = "string or function",
                   dhparam = "string or function",
-                  hostname = "string or false",
+                  hostname = "name or false",
                   context = "context",
-                  list = "string or list of strings"}
+                  list = "string or list of strings",
+                  alpn = "string or list of strings"}
 
 local function check_params(params, n, what)
   if fits.context(params) then return {context = params} end
   if type(params) ~= "table" then
-    check.bad(n, what, "TLS parameters expected, got %s", type(params))
+    check.wrong(n, what, "TLS parameters", params)
   end
   for name, value in pairs(params) do
     local kind = kinds[name]
@@ -90,7 +104,8 @@ local function check_params(params, n, what)
     end
     if not ok then
       check.misuse("bad TLS parameter '%s' in '%s' (%s expected, got %s)",
-        name, what, expected[kind] or kind, type(value))
+        name, what, expected[kind] or kind,
+        type(value) == "string" and ("%q"):format(value) or type(value))
     end
   end
   return params
@@ -244,7 +259,7 @@ local build
 local function add_names(c, params, what)
   local names = {}
   for name, of in pairs(params.sni or {}) do
-    if type(name) ~= "string" then
+    if not is_name(name) then
       check.misuse("bad TLS parameter 'sni' in '%s' (names expected)", what)
     end
     local own = check_params(of, 2, what)
@@ -380,11 +395,15 @@ local function session_key(sock, servername, hostname)
   return ("%s %s %s %s"):format(servername, hostname, host, port)
 end
 
+--- A whole name may end with a dot, for look-ups; certificates have none there,
+--- and clients ask for none.
+local function without_dot(name) return name and name:gsub("(.)%.$", "%1") end
+
 --- The names of a client's connection: the one it asks for, and the one that
 --- the certificate must have.
 local function names_of(context, params, host, what)
-  local servername = params.servername or host
-  local hostname = params.hostname
+  local servername = without_dot(params.servername or host)
+  local hostname = without_dot(params.hostname)
   if hostname == nil then hostname = servername end
   if not context.c:checks() then return servername, nil end
   if hostname == nil then

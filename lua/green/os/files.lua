@@ -14,10 +14,10 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local error, ipairs, math, pairs, select, setmetatable, table, tonumber,
-  tostring, type = error, ipairs, math, pairs, select, setmetatable, table,
-  tonumber, tostring, type
+local ipairs, math, pairs, print, select, setmetatable, table, tonumber, type =
+  ipairs, math, pairs, print, select, setmetatable, table, tonumber, type
 local may_block <const>, wait_fd <const> = core.may_block, core.wait_fd
+local enter <const>, waits <const> = core.file_enter, core.file_waits
 local fill_now <const>, take <const> = core.file_fill, core.file_take
 local io <const> = io or {}
 local plain_execute <const> = os and os.execute
@@ -35,8 +35,7 @@ files.class = methods_of_files
 
 --------------------------------------------------------------- waiting --
 
---- By file: may it have to wait? And its locks, from the first wait on.
-local kinds = setmetatable({}, {__mode = "k"})
+--- By file: its locks, from the first wait on.
 local reading = setmetatable({}, {__mode = "k"})
 local writing = setmetatable({}, {__mode = "k"})
 
@@ -46,17 +45,6 @@ local function check_open(file)
   if plain.type(file) == "closed file" then
     check.misuse("attempt to use a closed file")
   end
-end
-
---- Is it a matter for us?
-local function waits(file)
-  local kind = kinds[file]
-  if kind == nil then
-    if type(file) ~= "userdata" then return false end
-    kind = is_open(file) and core.file_waits(file)
-    kinds[file] = kind
-  end
-  return kind and is_open(file) and may_block()
 end
 
 --- The turn to read or to write it: released at the end of the block.
@@ -252,6 +240,7 @@ end
 
 --- The work of read: a value for each format, up to the first that failed.
 local function read_formats(file, ...)
+  local _ <close> = enter(file)
   local _ <close> = turn(reading, file)
   local n = select("#", ...)
   if n == 0 then return read.line(file, false) end
@@ -266,24 +255,20 @@ local function read_formats(file, ...)
   return table.unpack(values, 1, n)
 end
 
---- The results of an iterator, which raises any error but the end of the file.
-local function checked(file, closes, ...)
-  local value, err = ...
-  if value ~= nil then return ... end
-  if err then error(err, 3) end
-  if closes then file:close() end
+--- Where blocking is refused meanwhile, the io library reads.
+local function read_next(file, ...)
+  if not waits(file) then return plain_methods.read(file, ...) end
+  return read_formats(file, ...)
 end
 
+--- More formats than the io library takes are no iterator.
+local MOST_FORMATS <const> = 250
+
 local function iterator(file, closes, ...)
-  local list, n = {...}, select("#", ...)
-  return function()
-    if not is_open(file) then error("file is already closed", 2) end
-    if not waits(file) then
-      return checked(file, closes,
-        plain_methods.read(file, table.unpack(list, 1, n)))
-    end
-    return checked(file, closes, read_formats(file, table.unpack(list, 1, n)))
+  if select("#", ...) > MOST_FORMATS then
+    check.bad(MOST_FORMATS + 1, "lines", "too many arguments")
   end
+  return core.file_lines(file, read_next, closes, plain_methods.read, ...)
 end
 
 --------------------------------------------------------------- writing --
@@ -305,6 +290,7 @@ local function put(file, text)
 end
 
 local function flush(file)
+  local _ <close> = enter(file)
   local _ <close> = turn(writing, file)
   while true do
     local done, err, code = core.file_flush(file)
@@ -330,6 +316,7 @@ local function text_of(value, i)
 end
 
 local function write(file, ...)
+  local _ <close> = enter(file)
   local _ <close> = turn(writing, file)
   local total = 0
   for i = 1, select("#", ...) do
@@ -348,15 +335,9 @@ end
 --- arguments whether ours has to run, and ours.
 local either <const> = core.either
 
---- The handles that are for green threads even where nothing is patched.
-local marked = setmetatable({}, {__mode = "k"})
 --- The users of the methods in the class of files: all, or some, namely
 --- imported modules, for the handles that they make.
 local uses <const> = {}
-
-local function is_used(file)
-  return (uses.all or marked[file]) and waits(file)
-end
 
 --- For the class of all files.
 local methods = {}
@@ -388,22 +369,30 @@ function methods.close(file)
   return plain_methods.close(file)
 end
 
+--- What a call needs to be done at once, by the io library; none of the others
+--- is.
+local needs <const> = {read = "read", write = "write", flush = "flush"}
+
 local replacements = {}
 for name, f in pairs(methods) do
-  local original = plain_methods[name]
-  if original then replacements[name] = either(original, is_used, f) end
+  local original, need = plain_methods[name], needs[name] or "wait"
+  if original then
+    replacements[name] = core.file_call(original, f, need)
+  end
 end
 
 --- Puts methods into the class of all files.
 ---@param use "all"|"some"
 function files.enter(use)
   uses[use] = true
+  core.file_mark_all(uses.all)
   for name, f in pairs(replacements) do files.class[name] = f end
 end
 
 --- Takes them away, unless imported modules need them.
 function files.leave()
   uses.all = nil
+  core.file_mark_all(false)
   if uses.some then return end
   for name, f in pairs(replacements) do
     if files.class[name] == f then files.class[name] = plain_methods[name] end
@@ -434,30 +423,20 @@ local function add_opening(name, decide, f, always, raises)
   files.io[name] = core.opens(plain[name], decide, f, always, raises)
 end
 
---- Is the default input or output a matter for us?
-local function default_waits(kind)
-  return function() return waits(plain[kind]()) end
-end
-local input_waits <const> = default_waits "input"
-local output_waits <const> = default_waits "output"
-
-add("read", input_waits, function(...)
-  return read_formats(plain.input(), ...)
-end)
-
-local function write_default(...)
-  return write(plain.output(), ...)
+--- For the default input or output.
+local function add_default(name, kind)
+  if not plain[name] then return end
+  files.io[name] = core.file_call(plain[name], methods[name], needs[name],
+    plain[kind])
 end
 
-add("write", output_waits, write_default)
-
-add("flush", output_waits, function()
-  return methods.flush(plain.output())
-end)
+add_default("read", "input")
+add_default("write", "output")
+add_default("flush", "output")
 
 add("close", function(...)
   if select("#", ...) > 0 then return waits((...)) end
-  return output_waits()
+  return waits(plain.output())
 end, function(...)
   return methods.close(select("#", ...) > 0 and ... or plain.output())
 end)
@@ -487,7 +466,7 @@ local function opened(path, mode)
 end
 
 add_opening("lines", function(path)
-  if path == nil then return input_waits() end
+  if path == nil then return waits(plain.input()) end
   return fifo_mode(path, "r")
 end, function(path, ...)
   if path == nil then return iterator(plain.input(), false, ...) end
@@ -520,37 +499,39 @@ end, function(command, mode)
   flush_outputs()
   local file, err, code = core.start_pipe(command, mode)
   if not file then return nil, err, code end
-  marked[file] = true
+  core.file_mark(file)
   return file
 end)
 
---- os.execute. Interrupted, it leaves the command to run.
-files.execute = plain_execute and either(plain_execute, function(command)
+--- For the table os. An execute that is interrupted leaves the command to run.
+files.os = {execute = plain_execute and either(plain_execute, function(command)
   return is_text(command) and may_block()
 end, function(command)
   core.checkpoint()
   return core.execute(command)
-end)
+end)}
+
+local print_now <const> = plain.stdout and type(print) == "function" and
+  core.file_print(print, function(...)
+    write(plain.stdout, table.concat({...}, "\t"), "\n")
+    flush(plain.stdout)
+  end, plain.stdout)
 
 --- A print for stdout where that may have to wait. Threads with an output of
---- their own go on with the former.
+--- their own go on with the former, if that knows outputs.
 function files.printer(former)
-  local file <const> = plain.stdout
+  if former == print or not print_now then return print_now or former end
   return either(former, function()
-    return not core.output() and file ~= nil and waits(file)
-  end, function(...)
-    local parts = {...}
-    for i = 1, select("#", ...) do parts[i] = tostring(parts[i]) end
-    write(file, table.concat(parts, "\t"), "\n")
-    flush(file)
-  end)
+    return not core.output() and waits(plain.stdout)
+  end, print_now)
 end
 
 --- The same for io.write.
 function files.writer(former)
+  if former == plain.write then return files.io.write end
   return either(former, function()
-    return not core.output() and output_waits()
-  end, write_default)
+    return not core.output() and waits(plain.output())
+  end, files.io.write)
 end
 
 return files

@@ -1,6 +1,7 @@
 --- Finds the holders of originals of what was replaced: modules, in the
---- variables of their functions or in their fields; globals; and the functions
---- that are running, in their variables.
+--- variables of their functions and in their fields, those of metatables and of
+--- userdata too; globals; and the functions that are running or suspended, in
+--- their variables.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -18,6 +19,8 @@ local HOME <const> = debug and
 
 --- Bytes of a path from which on no fields are added.
 local LONGEST <const> = 60
+--- The most functions of a stack that are examined.
+local DEEPEST <const> = 200
 
 local Captured = {}
 
@@ -35,9 +38,16 @@ end
 local Walk = {}
 Walk.__index = Walk
 
+--- What leads on from a value of each type: a method.
+local visit = {}
+
+--- Is it a function of the program's, in Lua?
+local function is_foreign(info)
+  return info.what ~= "C" and not (HOME and info.source:sub(1, #HOME) == HOME)
+end
+
 function Walk:add(value, place, variable)
-  local kind = type(value)
-  if kind ~= "table" and kind ~= "function" then return end
+  if not visit[type(value)] then return end
   local what = self.originals[value]
   if what then
     if self.told[what] then return end
@@ -53,8 +63,7 @@ end
 
 function Walk:add_upvalues(f)
   local info = debug.getinfo(f, "S")
-  if info.what == "C" then return end
-  if HOME and info.source:sub(1, #HOME) == HOME then return end
+  if not is_foreign(info) then return end
   local place = ("%s:%d"):format(info.short_src, info.linedefined)
   for i = 1, 255 do
     local name, value = debug.getupvalue(f, i)
@@ -77,16 +86,62 @@ function Walk:add_fields(t, place)
   end
 end
 
+function Walk:add_metatable(value, place)
+  self:add(debug.getmetatable(value), place)
+end
+
+--- The functions that a coroutine is in, and their variables; nil: that which
+--- runs.
+function Walk:add_stack(co)
+  local getinfo, getlocal = debug.getinfo, debug.getlocal
+  for level = co and 0 or 1, DEEPEST do
+    local info
+    if co then
+      info = getinfo(co, level, "Slf")
+    else
+      info = getinfo(level, "Slf")
+    end
+    if not info then return end
+    if is_foreign(info) then
+      local place = ("%s:%d"):format(info.short_src, info.currentline)
+      self:add(info.func, place)
+      for i = 1, 255 do
+        local name, value
+        if co then
+          name, value = getlocal(co, level, i)
+        else
+          name, value = getlocal(level, i)
+        end
+        if not name then break end
+        self:add(value, place, name)
+      end
+    end
+  end
+end
+
+visit["function"] = Walk.add_upvalues
+visit.thread = Walk.add_stack
+
+function visit.table(self, t, place)
+  self:add_fields(t, place)
+  self:add_metatable(t, place)
+end
+
+function visit.userdata(self, u, place)
+  self:add_metatable(u, place)
+  for i = 1, 255 do
+    local value, is = debug.getuservalue(u, i)
+    if not is then return end
+    self:add(value, place)
+  end
+end
+
 --- Visits what was added, and what that leads to.
 function Walk:run()
   local values, places = self.values, self.places
   while #values > 0 do
     local value, place = table.remove(values), table.remove(places)
-    if type(value) == "function" then
-      self:add_upvalues(value)
-    else
-      self:add_fields(value, place)
-    end
+    visit[type(value)](self, value, place)
   end
 end
 
@@ -106,42 +161,26 @@ function Walk:modules(skip)
   for _, name in ipairs(names) do
     local module = loaded[name]
     self:begin(name)
-    if type(module) == "function" then
-      self:add_upvalues(module)
-    elseif type(module) == "table" and not self.originals[module] then
-      self:add_fields(module, name)
+    if visit[type(module)] and not self.originals[module] then
+      visit[type(module)](self, module, name)
     end
     self:run()
   end
 end
 
---- Lua's own globals hold nothing of the program's.
 function Walk:globals()
   self:begin "the program"
   for name, value in next, std._G or {} do
-    if type(name) == "string" and std[name] ~= value then
-      self:add(value, "global " .. name)
-    end
+    if type(name) == "string" then self:add(value, "global " .. name) end
   end
+  self:add_metatable("", "the metatable of strings")
   self:run()
 end
 
 --- The variables of the functions that are running.
 function Walk:frames()
   self:begin "the program"
-  for level = 3, 200 do
-    local info = debug.getinfo(level, "Slf")
-    if not info then break end
-    if info.what ~= "C" and info.source:sub(1, #(HOME or "")) ~= HOME then
-      local place = ("%s:%d"):format(info.short_src, info.currentline)
-      self:add_upvalues(info.func)
-      for i = 1, 255 do
-        local name, value = debug.getlocal(level, i)
-        if not name then break end
-        self:add(value, place, name)
-      end
-    end
-  end
+  self:add_stack()
   self:run()
 end
 
@@ -154,9 +193,7 @@ return function(originals, skip)
   local seen = {[std._G or loaded] = true, [loaded] = true}
   -- Each module is visited by itself, and ours are not.
   for _, module in pairs(loaded) do
-    if type(module) == "table" or type(module) == "function" then
-      seen[module] = true
-    end
+    if visit[type(module)] then seen[module] = true end
   end
   local walk = setmetatable({originals = originals, seen = seen, found = {},
     values = {}, places = {}}, Walk)

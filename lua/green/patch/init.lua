@@ -87,6 +87,14 @@ local function add_originals(values, name, module)
   end
 end
 
+--- Fields that a replacement takes over unchanged need no replacing.
+local function drop_shared(values, module, replacement)
+  if type(module) ~= "table" or type(replacement) ~= "table" then return end
+  for key, value in std.next, replacement do
+    if value == std.rawget(module, key) then values[value] = nil end
+  end
+end
+
 --- The module is what is in package.loaded; after that, one of the installed
 --- files' if make is nil.
 function Modules:replace(name, make, values)
@@ -101,6 +109,7 @@ function Modules:replace(name, make, values)
   modules.former_preload[name] = {preload[name]}
   preload[name] = make
   loaded[name] = module and make() or nil
+  drop_shared(values, module, loaded[name])
 end
 
 function Modules:put()
@@ -176,7 +185,7 @@ local patches <const> = {
   }, Files),
   os = setmetatable({
     fields = function()
-      return {{os, "execute", files.execute, "os.execute"}}
+      return {{os, "execute", files.os.execute, "os.execute"}}
     end,
     original = function(self) return self.functions end,
   }, Fields),
@@ -219,9 +228,9 @@ local function in_order(names)
   return list
 end
 
---- Lua's own modules and ours may hold originals.
+--- Lua's own modules, ours and replacements may hold originals.
 local function is_exempt(name)
-  return modules.is_shared(name)
+  return modules.is_shared(name) or modules.former[name] ~= nil
 end
 
 --- Puts those that are not in force. Returns what they replaced, by name of the
@@ -281,7 +290,7 @@ end
 
 --- The io and os of modules that are imported.
 local function globals()
-  local room_io, room_os = {}, {execute = files.execute}
+  local room_io, room_os = {}, {execute = files.os.execute}
   for name, f in pairs(files.io) do room_io[name] = f end
   function room_io.popen(...)
     files.enter "some" -- for the methods of its handles

@@ -91,7 +91,8 @@ function methods.dohandshake(c)
   local deadline, block = limits(c)
   while not c.closed do
     local done, err = c.raw:dohandshake()
-    if done or not WANTS[err] then return done, err end
+    if done then return true end
+    if not WANTS[err] then return done, err end
     if not wait(c, err, deadline, block) then return false, err end
   end
   return false, "closed"
@@ -275,7 +276,7 @@ local function forward(name, f)
       local values = CLOSED[name] or {nil, "closed"}
       return table.unpack(values, 1, values[2] and 2 or #values)
     end
-    return f(c.raw, ...)
+    return core.call(f, c.raw, ...)
   end
 end
 
@@ -292,7 +293,7 @@ local module = setmetatable({}, {__index = luasec})
 
 --- A connection of that context, without a descriptor yet.
 function module.create(context)
-  local raw, err = luasec.create(context)
+  local raw, err = core.call(luasec.create, context)
   if not raw then return nil, err end
   raw:settimeout(0)
   forward_all(raw)

@@ -13,7 +13,12 @@ local loaded <const> = core.loaded()
 
 local modules = {}
 
-local function socket() return require "green.socket" end
+--- LuaSocket has SIGPIPE ignored from then on, and programs lean on that, even
+--- where they write to pipes.
+local function socket()
+  core.ignore_sigpipe()
+  return require "green.socket"
+end
 
 --- By patch, then by name: makes the replacement.
 modules.made = {

@@ -24,10 +24,17 @@ function check.bad(n, what, text, ...)
 end
 local bad <const> = check.bad
 
+--- The same for a value of a wrong type.
+function check.wrong(n, what, expected, value)
+  bad(n, what, "%s expected, got %s", expected,
+    value ~= value and "NaN" or type(value))
+end
+local wrong <const> = check.wrong
+
 --- The object of a method: raises if its metatable is another one.
 function check.self(self, mt, what)
   if getmetatable(self) == (mt.__metatable or mt) then return end
-  bad(1, what, "%s expected, got %s", mt.__name, type(self))
+  wrong(1, what, mt.__name, self)
 end
 
 --- Is it a function, or can it be called like one?
@@ -115,7 +122,7 @@ end
 function check.seconds(s, n, what)
   local seconds = s ~= nil and tonumber(s)
   if not seconds then
-    bad(n, what, "number expected, got %s", type(s))
+    wrong(n, what, "number", s)
   elseif seconds ~= seconds then
     bad(n, what, "seconds expected, got NaN")
   end
@@ -144,7 +151,7 @@ end
 function check.handlers(limit, n, what)
   if limit == nil or check.has(limit, "spawn_n") then return end
   if type(limit) ~= "number" then
-    bad(n, what, "number or pool expected, got %s", type(limit))
+    wrong(n, what, "number or pool", limit)
   end
   if limit ~= limit or limit < 1 then bad(n, what, "at least 1 expected") end
 end

@@ -126,7 +126,7 @@ function green.dump(file)
   if type(file) == "string" then return write_file(file, dump_text()) end
   if file == nil then return report.write(dump_text(), true) or true end
   if not report.has_write(file) then
-    check.bad(1, "dump", "file name or file expected, got %s", type(file))
+    check.wrong(1, "dump", "file name or file", file)
   end
   local ok, err = file:write(dump_text())
   if ok == nil and err then return nil, err end

@@ -11,8 +11,8 @@ local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local cycles = require "green.runtime.cycles"
 local text = require "green.runtime.text"
-local ipairs, pcall, rawequal, select, setmetatable, table, type =
-  ipairs, pcall, rawequal, select, setmetatable, table, type
+local ipairs, pcall, rawequal, select, setmetatable, table =
+  ipairs, pcall, rawequal, select, setmetatable, table
 
 local CAUSE <const> = core.keys.cause
 
@@ -31,7 +31,7 @@ end
 --- Their __tostring.
 function errors.print(name, err)
   if core.type(err) ~= name:match "^green%.(.*)$" then
-    check.bad(1, "__tostring", "%s expected, got %s", name, type(err))
+    check.wrong(1, "__tostring", name, err)
   end
   return printers[name](err)
 end

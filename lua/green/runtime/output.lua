@@ -87,7 +87,7 @@ local function texts_of(...)
     local value = parts[i]
     local kind = type(value)
     if kind ~= "string" and kind ~= "number" then
-      check.bad(i, "write", "string expected, got %s", kind)
+      check.wrong(i, "write", "string", value)
     end
     local short = SHORT_FLOATS and math.type(value) == "float"
     parts[i] = short and ("%.14g"):format(value) or value .. ""
@@ -132,8 +132,7 @@ function green.output(sink)
   local former = core.output() or false
   if sink == nil then return former end
   if sink and type(sink) ~= "function" and not report.has_write(sink) then
-    check.bad(1, "output",
-      "function, object with write or false expected, got %s", type(sink))
+    check.wrong(1, "output", "function, object with write or false", sink)
   end
   core.set_output(sink)
   if sink then replace() end

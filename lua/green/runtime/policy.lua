@@ -5,7 +5,8 @@
 
 local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
-local rawget, require, setmetatable = rawget, require, setmetatable
+local load_module <const> = require "green.runtime.late"
+local rawget, setmetatable = rawget, setmetatable
 
 --- deadlock(what, since, on)   the error that main gets
 --- report(err, thread)         an error for which no thread waits
@@ -38,7 +39,7 @@ local home <const> = {
 
 setmetatable(policy, {__index = function(_, name)
   if not home[name] then return nil end
-  require(home[name])
+  load_module(home[name])
   return rawget(policy, name)
 end})
 

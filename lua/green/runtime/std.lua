@@ -5,18 +5,33 @@
 --- SPDX-License-Identifier: MIT
 
 local loaded <const> = require "green.core".loaded()
+local next, rawequal, type = next, rawequal, type
 
 local std = {}
 
 for name, value in pairs(_G) do std[name] = value end
 
+--- Is it a library, or what a host leaves of it? The variable of a program may
+--- be a table, too.
+local function is_part(mine, library)
+  if type(mine) ~= "table" then return false end
+  for name, f in next, mine do
+    if rawequal(f, library[name]) then return true end
+  end
+  return rawequal(mine, library)
+end
+
 -- A program may have had a variable of a library's name before. A library that
--- is no global at all was withheld by the host.
-for _, name in ipairs {"coroutine", "debug", "io", "os", "package", "utf8"} do
-  local library = std[name]
-  if library ~= nil and type(library) ~= "table" then
-    library = loaded[name]
-    std[name] = type(library) == "table" and library or nil
+-- is no global at all was withheld by the host, if the modules can do without.
+for name, needed in pairs {
+  math = true, string = true, table = true, coroutine = false, debug = false,
+  io = false, os = false, package = false, utf8 = false,
+} do
+  local mine, library <const> = std[name], loaded[name]
+  if (mine ~= nil or needed) and type(library) ~= "table" then
+    std[name] = type(mine) == "table" and mine or nil
+  elseif (mine ~= nil or needed) and not is_part(mine, library) then
+    std[name] = library
   end
 end
 

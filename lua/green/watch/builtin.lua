@@ -4,12 +4,12 @@
 
 local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
-local collectgarbage, ipairs, math, type = collectgarbage, ipairs, math, type
+local ipairs, type = ipairs, type
 local policy = require "green.runtime.policy"
 
 local builtin = {}
 
---- {name, kind, help, figure}: a figure of core.figures(), or a function.
+--- {name, kind, help, figure}: a figure of core.stats(), or a function.
 local ROWS <const> = {
   {"luagreen_switches_total", "counter", "Switches between green threads.",
     "switches"},
@@ -32,8 +32,7 @@ local ROWS <const> = {
   {"luagreen_gc_cycles_total", "counter",
     "Collections of the whole heap of Lua.",
     function(figures) return figures.gc.count end},
-  {"lua_memory_bytes", "gauge", "The heap of Lua.",
-    function() return math.floor(collectgarbage "count" * 1024) end},
+  {"lua_memory_bytes", "gauge", "The heap of Lua.", "heap"},
 }
 
 local PROCESS <const> = {
@@ -47,7 +46,8 @@ local PROCESS <const> = {
 }
 
 --- No metric of the program's may have one of these.
-builtin.names = {luagreen_threads = true, luagreen_lag_seconds = true}
+builtin.histogram = "luagreen_lag_seconds"
+builtin.names = {luagreen_threads = true, [builtin.histogram] = true}
 for _, list in ipairs {ROWS, PROCESS} do
   for _, row in ipairs(list) do builtin.names[row[1]] = true end
 end
@@ -75,14 +75,14 @@ end
 local function lag()
   local bounds, below, count, sum = core.lag_bounds()
   for i = #below, 2, -1 do below[i] = below[i] - below[i - 1] end
-  return {name = "luagreen_lag_seconds", kind = "histogram", buckets = bounds,
+  return {name = builtin.histogram, kind = "histogram", buckets = bounds,
     help = "How long ready threads waited for their turn; each 64th wake-up.",
     series = {{labels = "", counts = below, sum = sum, count = count}}}
 end
 
 function builtin.families()
   local list = {threads(), lag()}
-  add(list, ROWS, core.figures())
+  add(list, ROWS, core.stats())
   add(list, PROCESS, core.process())
   return list
 end

@@ -35,13 +35,16 @@ Session.__index = Session
 local function dial(address)
   if address:find "^/" then address = "unix:" .. address end
   if address:find "^unix:" then return green.connect(address) end
-  local host, port = address:match "^(.-):?(%d+)$"
-  if not port then return nil, "an address is host:port or unix:/path" end
-  host = host:match "^%[(.*)%]$" or host
-  return green.connect(host == "" and "127.0.0.1" or host, tonumber(port))
+  local host, text = address:match "^(.*):(%d+)$"
+  local port = tonumber(text or address:match "^%d+$")
+  if not port or port > 65535 then
+    return nil, "an address is host:port or unix:/path"
+  end
+  host = host and host:match "^%[(.*)%]$" or host or ""
+  return green.connect(host == "" and "127.0.0.1" or host, port)
 end
 
---- Who refuses a session tells why in a last line.
+--- A backdoor that refuses a session tells why in a last line.
 function Session:fail(err)
   local last = not self.admitted and self.seen:match "([^\n]+)\n*$"
   if err == "closed" then err = last or "the program has closed the session" end

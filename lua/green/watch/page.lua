@@ -26,11 +26,37 @@ local function one_line(text)
   return (core.printable(text):gsub("[\t\n]", " "))
 end
 
+--- Characters that take two columns of a terminal, and none: from, to.
+local WIDE <const> = {{0x1100, 0x115f}, {0x2e80, 0x303e}, {0x3041, 0xa4cf},
+  {0xa960, 0xa97f}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
+  {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1f64f}, {0x1f680, 0x1f6ff},
+  {0x1f900, 0x1faff}, {0x20000, 0x3fffd}}
+local NARROWEST <const> = {{0x300, 0x36f}, {0x483, 0x489}, {0x591, 0x5bd},
+  {0x610, 0x61a}, {0x64b, 0x65f}, {0x200b, 0x200f}, {0x202a, 0x202e},
+  {0x2060, 0x2064}, {0x20d0, 0x20f0}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f},
+  {0xfeff, 0xfeff}, {0xe0100, 0xe01ef}}
+
+local function is_in(ranges, code)
+  for _, range in ipairs(ranges) do
+    if code <= range[2] then return code >= range[1] end
+  end
+  return false
+end
+
+local function columns_of(code)
+  if code < 0x300 then return 1 end
+  return is_in(WIDE, code) and 2 or is_in(NARROWEST, code) and 0 or 1
+end
+
 --- The first characters that fit in that width.
 function page.cut(text, width)
-  if (utf8.len(text) or #text) <= width then return text end
-  local stop = utf8.offset(text, width + 1)
-  return text:sub(1, (stop or width + 1) - 1)
+  if #text <= width then return text end
+  if not utf8.len(text) then return text:sub(1, width) end
+  for at, code in utf8.codes(text) do
+    width = width - columns_of(code)
+    if width < 0 then return text:sub(1, at - 1) end
+  end
+  return text
 end
 
 --- What the first line tells, as one list of fields.
@@ -125,22 +151,28 @@ end
 --- For a program at the other end: fields divided by tabs, a line for the
 --- status, then one for each row.
 local FIELDS <const> = {"id", "ended", "share", "cpu", "switches", "blocked",
-                        "queue_delay", "since", "status", "wait_for", "name"}
+                        "queue_delay", "since", "status", "wait_for", "name",
+                        "count"}
+--- Rows of a long list that are told of one by one, for each order.
+local MOST <const> = 500
 
+--- May switch.
 function page.raw(list)
   local lines = {table.concat(page.status(list), "\t")}
-  for _, row in ipairs(list) do
+  for _, row in rows.each(rows.shorten(list, MOST)) do
     local fields = {}
     for i, name in ipairs(FIELDS) do
       fields[i] = one_line(tostring(row[name] == nil and "" or row[name]))
     end
+    if not row.count then fields[#fields] = nil end -- it is one thread's
     lines[#lines + 1] = table.concat(fields, "\t")
   end
   return table.concat(lines, "\n") .. "\n"
 end
 
 local NUMBERS <const> = {id = true, ended = true, share = true, cpu = true,
-  switches = true, blocked = true, queue_delay = true, since = true}
+  switches = true, blocked = true, queue_delay = true, since = true,
+  count = true}
 
 local function split(line)
   local fields = {}
@@ -174,7 +206,7 @@ local SUMS <const> = {"share", "cpu", "switches", "blocked", "queue_delay",
                       "name"}
 
 local function parse_row(fields)
-  if #fields ~= #FIELDS then return nil end
+  if #fields ~= #FIELDS and #fields ~= #FIELDS - 1 then return nil end
   local row = {}
   for i, name in ipairs(FIELDS) do
     local value = fields[i]

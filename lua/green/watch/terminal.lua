@@ -36,8 +36,8 @@ function terminal.size()
   return height or 24, width or 80
 end
 
---- Shows lines: texts, or {text} for those that stand out. What has no room is
---- cut off.
+--- Shows lines: texts, or {text} for those that stand out. Cuts off text that
+--- has no room.
 function terminal.paint(lines)
   local height, width = terminal.size()
   io.stdout:write "\27[H"

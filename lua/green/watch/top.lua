@@ -19,7 +19,5 @@ return function(opts)
       .. "expected, got %s)", check.shown(by))
   end
   local list = rows.measure(opts.seconds or 1)
-  rows.sort(list, by)
-  for i = #list, n + 1, -1 do list[i] = nil end
-  return list
+  return rows.first(list, by, n)
 end
