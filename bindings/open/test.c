@@ -84,8 +84,16 @@ static int l_open_descriptors(lua_State *L) {
   return 1;
 }
 
+/* The hub looks after its handles until they are closed: else a state that
+ * closes right afterwards leaves its hub open, as one that the host uses. */
 static void forget(uv_handle_t *handle) {
+  green_handle_closed(handle->data);
   free(handle);
+}
+
+static void opened(struct lg *G, uv_handle_t *handle) {
+  handle->data = G->hub;
+  green_handle_opened(G->hub);
 }
 
 /* settle_descriptors(): makes libuv open its pipe for signals now, and not
@@ -94,10 +102,12 @@ static int l_settle_descriptors(lua_State *L) {
   struct lg *G = lg_get(L);
   uv_signal_t *handle = malloc(sizeof *handle);
   if (!handle) return luaL_error(L, "not enough memory");
-  if (uv_signal_init(green_loop(G->hub), handle) < 0)
+  if (uv_signal_init(green_loop(G->hub), handle) < 0) {
     free(handle);
-  else
-    uv_close((uv_handle_t *)handle, forget);
+    return 0;
+  }
+  opened(G, (uv_handle_t *)handle);
+  uv_close((uv_handle_t *)handle, forget);
   return 0;
 }
 
@@ -137,7 +147,7 @@ static struct limit *start_limit(lua_State *L, struct lg *G,
   if (!limit) luaL_error(L, "not enough memory");
   uv_update_time(green_loop(G->hub));
   uv_timer_init(green_loop(G->hub), &limit->timer);
-  limit->timer.data = G->hub;
+  opened(G, (uv_handle_t *)&limit->timer);
   limit->waiter = lg_current(G);
   uv_timer_start(&limit->timer, strike, (uint64_t)(seconds * 1e3), 0);
   uv_unref((uv_handle_t *)&limit->timer);

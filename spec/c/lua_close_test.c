@@ -280,6 +280,24 @@ static void test_require(void) {
   lua_close(L);
 }
 
+static int lowest_free(void) {
+  int fd = dup(0);
+  close(fd);
+  return fd;
+}
+
+/* The bug: the handles of green.test that were closing counted as the host's,
+ * and the hub stayed open. */
+static void test_tested(void) {
+  int before = lowest_free();
+  lua_State *L = own_state();
+  must_run(L,
+           "local green = require 'green'\n"
+           "green.test.run(function() green.sleep(1) end, {seed = 1})");
+  lua_close(L);
+  CHECK(lowest_free() == before, "green.test leaves no hub behind");
+}
+
 static void test_again(void) {
   lua_State *L = open_state();
   must_run(L,
@@ -358,6 +376,7 @@ int main(void) {
   test_in_child();
   test_elsewhere();
   test_require();
+  test_tested();
   test_again();
   test_sequence();
   return test_end();
