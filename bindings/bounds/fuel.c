@@ -21,6 +21,7 @@
 #include "runtime/force.h"
 #include "runtime/kill_note.h"
 #include "runtime/object.h"
+#include "runtime/site.h"
 #include "thread/handle.h"
 
 enum { STEP = 100, BUCKETS = 64 };
@@ -116,6 +117,10 @@ static void burn(lua_State *L, lua_Debug *ar) {
     return;
   }
   assert(tank->users > 0);
+  if (!tank->left && lg_in_library(L, ar)) {
+    if (lua_gethookcount(L) > 1) set_hook(L, 1); /* it is left soon */
+    return;
+  }
   if (!tank->left) {
     run_dry(L, G, lg_current(G));
     return;

@@ -17,8 +17,10 @@
  *
  * The watch is a count hook on the coroutines of a killed thread. It gives the
  * others their turn while the thread computes, forces it, and follows it into
- * the coroutines that it resumes. It cannot reach finalizers, in which Lua
- * turns hooks off, nor a single call of a C function.
+ * the coroutines that it resumes. In the library's own code, which is left soon
+ * and keeps counts that must stay whole, it waits, in single steps. It cannot
+ * reach finalizers, in which Lua turns hooks off, nor a single call of a C
+ * function.
  *
  * Main and threads of C code cannot be reset: the kill is raised there whenever
  * that is safe, and the others get their turns.
@@ -240,7 +242,11 @@ static void watch(lua_State *L, lua_Debug *ar) {
   } else if (ar->event != LUA_HOOKCOUNT) {
     lua_State *co = lg_called(L, G, ar);
     if (co) watch_coroutine(co);
-  } else if (!is_due(G, t) || !force_in_hook(L, G, t)) {
+  } else if (!is_due(G, t)) {
+    turn_of_killed(L, G, ar);
+  } else if (lg_in_library(L, ar)) {
+    lg_hurry_watch(L);
+  } else if (!force_in_hook(L, G, t)) {
     turn_of_killed(L, G, ar);
   }
 }
