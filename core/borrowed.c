@@ -43,9 +43,10 @@ void green__fd_give_back(struct green_hub *h, struct green_fd *f) {
   unlink_it(f);
 }
 
-/* All were looked at since anything ran, and could have closed one. */
+/* All were looked at since anything ran, and could have closed one. Nobody has
+ * to be told of those that are only kept. */
 static int is_verified(const struct green_hub *h) {
-  return green__list_empty(&h->borrowed) ||
+  return green__list_empty(&h->borrowed) || h->fd_waits == 0 ||
          (h->switches == h->verified_switches && h->unverified == 0);
 }
 

@@ -261,7 +261,7 @@ static struct green_fd *make(struct green_hub *h, int fd) {
 int green_fd_open(struct green_hub *h, int fd, struct green_fd **out) {
   struct green_fd *f;
   int r;
-  if (!green__at_home(h)) return UV_EPERM;
+  if (!green__at_home(h) || h->hot.closed) return UV_EPERM;
   /* Keeps a wild number from growing the table; others fail at the first
    * wait. */
   if ((uint32_t)fd >= h->fds_room && fcntl(fd, F_GETFD) < 0) return -errno;

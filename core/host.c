@@ -35,12 +35,15 @@ static void renew(struct green_hub *h) {
   start_watch(h);
 }
 
-static void on_watch(uv_poll_t *watch, int status, int events) {
-  struct green_hub *h = watch->data;
-  (void)status, (void)events;
+static void take_events(struct green_hub *h) {
   green__epoll_wait(h, 0);
   green__bell_awake(h);
   if (green__unlikely(h->epoll.stale)) renew(h);
+}
+
+static void on_watch(uv_poll_t *watch, int status, int events) {
+  (void)status, (void)events;
+  take_events(watch->data);
 }
 
 /* --- batches --- */
@@ -94,11 +97,17 @@ static void on_idle(uv_idle_t *idle) {
   (void)idle;
 }
 
-/* in_batch refuses a callback that calls green_step(), as it refuses a
- * thread. */
-static void poll_own(struct green_hub *h) {
+/* A host's loop is left alone: its callbacks do not expect to run here, and it
+ * may be running. in_batch refuses a callback that calls green_step(), as it
+ * refuses a thread. */
+static void poll(struct green_hub *h) {
   h->in_batch = 1;
-  uv_run(h->loop, UV_RUN_NOWAIT);
+  if (h->own) {
+    uv_run(h->loop, UV_RUN_NOWAIT);
+  } else {
+    take_events(h);
+    green__posts_hear(h);
+  }
   h->in_batch = 0;
 }
 
@@ -106,7 +115,7 @@ static void poll_own(struct green_hub *h) {
 static uint64_t poll_and_run(struct green_hub *h, uint64_t most) {
   uint64_t before = h->switches;
   green__fds_reconcile(h);
-  if (h->own) poll_own(h);
+  poll(h);
   green__read_clock(h);
   green__timers_fire(h, h->now);
   if (green__unlikely(h->graces != NULL)) green__graces_check(h);

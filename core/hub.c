@@ -232,6 +232,7 @@ int green_close(struct green_hub *h) {
   int left;
   if (!green__at_home(h)) return UV_EPERM;
   if (h->hot.current && h->hot.current != h->main) return UV_EPERM;
+  if (h->closing) return UV_EPERM; /* by a callback on the host's loop */
   if (h->families || is_in_use(h)) return UV_EBUSY;
   left = green_drain(h);
   if (left < 0) return left;

@@ -70,6 +70,10 @@ static void on_async(uv_async_t *uv) {
   h->source = source;
 }
 
+void green__posts_hear(struct green_hub *h) {
+  if (h->posts) on_async(&h->async->uv);
+}
+
 static int make_async(struct green_hub *h) {
   struct green__async *async = green__alloc(sizeof *async);
   int r;

@@ -3,6 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <netdb.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -308,6 +310,107 @@ static void test_step_on_loop(void) {
   CHECK(ran == 1 && close_both(h), "and let the loop go on with it");
 }
 
+static int looks_up(struct green_hub *h, void *arg) {
+  struct addrinfo *list;
+  (void)arg;
+  if (green_getaddrinfo(h, "localhost", NULL, NULL, GREEN_FOREVER, &list) < 0)
+    return 1;
+  green_freeaddrinfo(list);
+  ran++;
+  return 0;
+}
+
+static int receives(struct green_hub *h, void *port) {
+  struct green_message *m;
+  if (green_port_receive(h, port, GREEN_FOREVER, &m) < 0) return 1;
+  green_message_free(m);
+  ran++;
+  return 0;
+}
+
+static void *sends(void *port) {
+  if (green_port_send(port, green_message_new("x", 1)) < 0) abort();
+  return NULL;
+}
+
+/* The bug: such a step asked nobody, so threads that waited for more than time
+ * went on in uv_run() only. */
+static void test_step_asks(void) {
+  struct green_hub *h = open_on_loop();
+  struct green_port *port;
+  pthread_t sender;
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) abort();
+  if (green_port_open(h, 1, &port) < 0) abort();
+  ran = 0;
+  green_spawn(h, NULL, waits_then_sleeps, &ends[0]);
+  green_spawn(h, NULL, looks_up, NULL);
+  green_spawn(h, NULL, receives, port);
+  green_step(h, 0);
+  if (write(ends[1], "x", 1) != 1) abort();
+  if (pthread_create(&sender, NULL, sends, port) != 0) abort();
+  for (int i = 0; i < 10000 && ran < 3; i++) {
+    green_step(h, 0);
+    usleep(1000);
+  }
+  CHECK(ran == 3,
+        "a step on a host's loop asks for descriptors, ports and look-ups");
+  pthread_join(sender, NULL);
+  green_port_release(port);
+  CHECK(close_both(h), "hub and loop can be closed");
+  close(ends[0]);
+  close(ends[1]);
+}
+
+static int reads(struct green_hub *h, void *fd) {
+  char c;
+  ran += green_read(h, *(int *)fd, &c, 1, GREEN_FOREVER) == 1;
+  return 0;
+}
+
+/* The bug: the loop lived on for 50 ms, to ask for descriptors that threads had
+ * read. */
+static void test_kept(void) {
+  struct green_hub *h = open_on_loop();
+  int ends[2];
+  if (pipe(ends) != 0) abort();
+  ran = 0;
+  green_spawn(h, NULL, reads, &ends[0]);
+  uv_run(&loop, UV_RUN_NOWAIT);
+  if (write(ends[1], "x", 1) != 1) abort();
+  while (ran == 0) uv_run(&loop, UV_RUN_ONCE);
+  uv_run(&loop, UV_RUN_NOWAIT);
+  CHECK(!uv_loop_alive(&loop),
+        "a descriptor that nobody waits for does not keep the loop alive");
+  CHECK(close_both(h), "hub and loop can be closed");
+  close(ends[0]);
+  close(ends[1]);
+}
+
+static void posted_close(struct green_hub *h, void *fd) {
+  struct green_fd *f;
+  ran += green_close(h) == 0;
+  /* Nobody would free it. */
+  if (green_fd_open(h, *(int *)fd, &f) == 0) abort();
+}
+
+/* The bug: the second call closed the handles again, and libuv aborted. */
+static void test_close_twice(void) {
+  struct green_hub *h = open_on_loop();
+  struct green_post *p;
+  int ends[2];
+  if (pipe(ends) != 0 || green_post_open(h, &p) < 0) abort();
+  ran = 0;
+  green_post_send(p, posted_close, &ends[0]);
+  green_post_send(p, posted_close, &ends[0]);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK(ran == 1 && uv_loop_close(&loop) == 0,
+        "a closed hub is not closed again by what was posted");
+  green_post_release(p);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 /* ----------------------------------------------------------- green_step -- */
 
 static struct green_hub *open_step(void) {
@@ -398,6 +501,9 @@ int main(void) {
   test_close_places();
   test_two();
   test_step_on_loop();
+  test_step_asks();
+  test_kept();
+  test_close_twice();
   test_step_budget();
   test_step();
   test_own_loop();
