@@ -125,8 +125,8 @@ void lg_errand_wait(lua_State *L, struct lg *G, struct lg_errand *e,
   struct pollfd p = {e->done, POLLIN, 0};
   int r = 0;
   while (r >= 0 && !lg_errand_finished(e)) {
-    r = lg_file_wait(L, G, e->done, GREEN_READABLE, what);
+    r = lg_file_look_again(L, G, e->done, GREEN_READABLE, what);
   }
-  /* The kernel refuses to watch it: all wait, then, as the stock call did. */
+  /* Nobody may block here: all wait, then, as the stock call did. */
   while (!lg_errand_finished(e)) poll(&p, 1, -1);
 }

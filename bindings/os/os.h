@@ -67,6 +67,10 @@ int lg_may_wait(lua_State *L, struct lg *G);
  * a negative code. */
 int lg_file_wait(lua_State *L, struct lg *G, int fd, int event,
                  const char *what);
+/* The same, for callers that look and cannot fail: if the kernel refuses to
+ * watch the descriptor, waits for a moment. */
+int lg_file_look_again(lua_State *L, struct lg *G, int fd, int event,
+                       const char *what);
 /* Writes what the file holds back, while there is room: 1 all went, 0 there is
  * no room, -1: errno. Never blocks. */
 int lg_file_flush(FILE *f);

@@ -54,7 +54,8 @@ static void flush(lua_State *L, struct handle *h) {
   int r = 0;
   h->file.closef = close_handle;
   while (r >= 0 && lg_file_flush(lg_file(L, 1)) == 0) {
-    r = lg_file_wait(L, h->G, fileno(h->file.f), GREEN_WRITABLE, "close");
+    r = lg_file_look_again(L, h->G, fileno(h->file.f), GREEN_WRITABLE,
+                           "close");
   }
   lg_file(L, 1); /* another thread may have closed it meanwhile */
   h->file.closef = NULL;

@@ -78,17 +78,32 @@ int lg_may_wait(lua_State *L, struct lg *G) {
   return G->hub && !lg_refusal(L, G);
 }
 
-int lg_file_wait(lua_State *L, struct lg *G, int fd, int event,
+/* A descriptor, or -1: a moment. */
+static int block(lua_State *L, struct lg *G, int fd, int event,
                  const char *what) {
+  enum { MOMENT = 10000000 }; /* in ns; a descriptor is refused seldom */
   int r;
   if (!lg_may_wait(L, G)) return UV_EPERM;
   if (lg_current(G) == green_main(G->hub)) lg_main_blocks(L, G);
   if (unlikely(G->nested_scopes)) lg_move_scopes(L, G);
   green_keep_note(G->hub, L);
-  r = green_wait_fd(G->hub, fd, event, GREEN_FOREVER);
+  r = fd < 0 ? green_sleep(G->hub, green_in(MOMENT))
+             : green_wait_fd(G->hub, fd, event, GREEN_FOREVER);
   lg_kept(G);
   if (r < 0) lg_raise_code(L, G, r, what);
   return r;
+}
+
+int lg_file_wait(lua_State *L, struct lg *G, int fd, int event,
+                 const char *what) {
+  return block(L, G, fd, event, what);
+}
+
+int lg_file_look_again(lua_State *L, struct lg *G, int fd, int event,
+                       const char *what) {
+  int r = block(L, G, fd, event, what);
+  if (r != UV_ENOSPC && r != UV_ENOMEM) return r;
+  return block(L, G, -1, 0, what);
 }
 
 /* may_block(): can the caller wait without holding up everybody? */
