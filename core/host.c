@@ -21,14 +21,20 @@ static void on_watch(uv_poll_t *watch, int status, int events);
 
 static int start_watch(struct green_hub *h) {
   int r = green__libuv_has_memory(h->epoll.fd);
+  h->deaf = 1;
   if (r < 0) return r;
   uv_poll_start(&h->watch, UV_READABLE, on_watch);
   r = green__libuv_register(h->loop, h->epoll.fd);
-  if (r < 0) uv_poll_stop(&h->watch);
+  if (r < 0)
+    uv_poll_stop(&h->watch);
+  else
+    h->deaf = 0;
   return r;
 }
 
-/* The loop's copy of the descriptor is stale when the hub's list is new. */
+/* The loop's copy of the descriptor is stale when the hub's list is new. At the
+ * kernel's limit the loop may be refused the new one; green__tell_host() tries
+ * again. */
 static void renew(struct green_hub *h) {
   uv_poll_stop(&h->watch);
   green__fds_renew(h);
@@ -49,6 +55,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
 /* --- batches --- */
 
 void green__tell_host(struct green_hub *h) {
+  if (green__unlikely(h->deaf)) start_watch(h);
   green__fds_reconcile(h);
   if (green__unlikely(h->laggards != NULL)) green__ports_catch_up(h);
   if (green__real(h) >= green__borrowed_due(h)) green__borrowed_verify(h);

@@ -203,6 +203,7 @@ struct green_hub {
                  uint64_t ns);
   void (*ran)(struct green_hub *hub, struct green_thread *thread, uint64_t ns);
   uint8_t in_batch, own, closing;
+  uint8_t deaf;        /* the host's loop was refused the hub's epoll */
   uint8_t uses_libuv;  /* MAIN drive: there may be handles in its loop */
   uint8_t accounts;    /* the host or the program wants them */
   uint8_t watching;    /* enum green__watching: what each switch tells */

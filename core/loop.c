@@ -40,12 +40,24 @@ static void on_timer(uv_timer_t *timer) {
   green__stay_awake(timer->data);
 }
 
+/* The time to try again to be told of descriptors (host.c). */
+static uint64_t hearing_due(struct green_hub *h) {
+  enum { AGAIN_NS = 10000000 };
+  if (green__likely(!h->deaf)) return GREEN_FOREVER;
+  if (!h->fd_waits && !green__is_awaited(h)) return GREEN_FOREVER;
+  return green__real(h) + AGAIN_NS;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
 /* The next deadline, or the time to verify borrowed descriptors. No timer of
  * libuv's goes by a clock of the host's. */
-static uint64_t next_time(const struct green_hub *h) {
-  uint64_t at = GREEN_FOREVER, due = green__borrowed_due(h);
+static uint64_t next_time(struct green_hub *h) {
+  uint64_t at = GREEN_FOREVER;
   if (h->heap.count && !h->options.clock) at = h->heap.at[1].deadline;
-  return at < due ? at : due;
+  return earlier(at, earlier(green__borrowed_due(h), hearing_due(h)));
 }
 
 /* Rounded up, so that epoll never wakes early. */

@@ -23,14 +23,16 @@ enum { MS = 1000000 };
 
 /* ------------------------------------------------- a kernel that refuses -- */
 
-/* The next refuse_adds registrations fail with the error refuse_with. It stands
- * before libc's function for libuv, too. An existing registration is not a new
- * one. */
-static int refuse_adds, refuse_with;
+/* After the next pass_adds registrations refuse_adds fail with the error
+ * refuse_with. It stands before libc's function for libuv, too. An existing
+ * registration is not a new one. */
+static int pass_adds, refuse_adds, refuse_with;
 
 int epoll_ctl(int ep, int op, int fd, struct epoll_event *e) {
   int r = (int)syscall(SYS_epoll_ctl, ep, op, fd, e);
   if (r < 0 || op != EPOLL_CTL_ADD || refuse_adds == 0) return r;
+  if (pass_adds-- > 0) return r;
+  pass_adds = 0;
   refuse_adds--;
   syscall(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fd, e);
   errno = refuse_with;
@@ -408,6 +410,69 @@ static void test_refused(int error, const char *sentence) {
   green_close(hub);
 }
 
+static int other_pair[2], other_result;
+
+static int other_reads(struct green_hub *h, void *arg) {
+  (void)arg;
+  other_result =
+      green_wait_fd(h, other_pair[0], GREEN_READABLE, GREEN_FOREVER);
+  return 0;
+}
+
+static void turn(void) {
+  if (green_main(hub))
+    green_sleep(hub, green_now() + MS);
+  else if (uv_run(&loop, UV_RUN_NOWAIT))
+    usleep(1000);
+}
+
+/* A new list is due, because a duplicate lives on, and some of the kernel's
+ * calls for that fail. */
+static int renews(const struct green_options *o, int pass, int times) {
+  int other, i;
+  if (green_open(&hub, o) < 0) abort();
+  open_pair(host_pair);
+  open_pair(other_pair);
+  other = dup(host_pair[0]);
+  host_result = other_result = 1;
+  green_spawn(hub, NULL, host_reads, NULL);
+  green_spawn(hub, NULL, other_reads, NULL);
+  for (i = 0; i < 3; i++) turn();
+  close(host_pair[0]);
+  pass_adds = pass;
+  refuse_adds = times;
+  put(host_pair[1]);
+  for (i = 0; i < 100; i++) turn();
+  pass_adds = refuse_adds = 0;
+  put(other_pair[1]);
+  for (i = 0; i < 5000 && other_result == 1; i++) turn();
+  close(other);
+  close(host_pair[1]);
+  close_pair(other_pair);
+  green_close(hub);
+  return other_result == 0 || other_result == UV_ENOSPC;
+}
+
+/* The bug: if the host's loop was refused the new list, it never heard of the
+ * hub's descriptors again. */
+static void test_refused_renewal(void) {
+  struct green_options o = {0};
+  int pass, good = 1;
+  refuse_with = ENOSPC;
+  for (pass = 0; pass < 5; pass++)
+    good &= renews(NULL, pass, 1) && renews(NULL, pass, 1000000);
+  CHECK(good, "a new list that is refused for a while is made later");
+  o.drive = GREEN_DRIVE_LOOP;
+  o.loop = &loop;
+  if (uv_loop_init(&loop) < 0) abort();
+  for (pass = 0; pass < 5; pass++) {
+    good &= renews(&o, pass, 1) && renews(&o, pass, 1000000);
+    uv_run(&loop, UV_RUN_DEFAULT);
+  }
+  CHECK(good, "also on a host's loop");
+  CHECK(uv_loop_close(&loop) == 0, "and nothing stays");
+}
+
 static void test_refused_open(void) {
   struct green_options o = {0};
   int n, refused = 0;
@@ -485,6 +550,7 @@ int main(void) {
   test_host_duplicate();
   test_refused(ENOSPC, "at the kernel's limit of watches a wait fails, alone");
   test_refused(ENOMEM, "and where the kernel has no memory");
+  test_refused_renewal();
   test_refused_open();
   return test_end();
 }
