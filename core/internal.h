@@ -357,7 +357,8 @@ void green__await_no_more(struct green_link *link);
 int green__post_open(struct green_hub *h, struct green_post **post,
                      int counted);
 void green__post_busy(struct green_hub *h, int delta);
-/* Runs what other OS threads have posted; a loop of the hub's does so itself. */
+/* Runs what other OS threads have posted, as a loop of the hub's does by
+ * itself. */
 void green__posts_hear(struct green_hub *h);
 /* As green_post_send(), but needs no memory: the caller owns the job until it
  * runs or is refused. */

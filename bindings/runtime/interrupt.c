@@ -108,11 +108,13 @@ int lg_raise_deadlock(lua_State *L, const struct green_thread *main) {
 void lg_raise_code(lua_State *L, struct lg *G, int code, const char *what) {
   struct green_thread *t = lg_current(G);
   if (G->exiting && t == green_main(G->hub)) lg_exit(L, G);
-  if (code == GREEN_EDEADLK) lg_raise_deadlock(L, t);
   if (code == UV_EPERM) {
     const char *why = lg_refusal(L, G);
     luaL_error(L, "'%s' cannot block %s", what, why ? why : "here");
   }
+  /* From green_lua_check() any code may come: UV_ECANCELED of a closed post. */
+  if (!t) return;
+  if (code == GREEN_EDEADLK && t->kind) lg_raise_deadlock(L, t);
   if (code == LG_THROWN || code == UV_EINTR) {
     lg_push_thrown(L, G, code);
     lua_error(L);

@@ -167,6 +167,38 @@ static void *stranger(void *arg) {
   return NULL;
 }
 
+static int l_check(lua_State *L) {
+  int code = (int)luaL_checkinteger(L, 1);
+  lua_pushboolean(L, green_lua_check(L, code) == code);
+  return 1;
+}
+
+static int is_returned(lua_State *L, int code) {
+  int good;
+  lua_pushcfunction(L, l_check);
+  lua_pushinteger(L, code);
+  good = lua_pcall(L, 1, 1, 0) == LUA_OK && lua_toboolean(L, -1);
+  lua_settop(L, 0);
+  return good;
+}
+
+/* The bug: the code of a closed post, or of a closing state, which is that of
+ * an interruption, too, crashed a host that passed it on. */
+static void test_codes(enum green_drive drive, const char *sentence) {
+  struct green_options o = {.drive = drive};
+  struct green_hub *own;
+  lua_State *L;
+  int code;
+  if (green_open(&own, &o) < 0) abort();
+  L = open_on(own);
+  CHECK(is_returned(L, UV_ECANCELED) && is_returned(L, GREEN_EDEADLK),
+        sentence);
+  for (code = 0; code > -5000; code--) is_returned(L, code);
+  is_returned(L, GREEN_ETHROWN);
+  lua_close(L);
+  green_close(own);
+}
+
 int main(void) {
   pthread_t other;
   int i, ends[2];
@@ -195,5 +227,8 @@ int main(void) {
     lua_close(state[i]);
   }
   CHECK(green_close(hub) == 0, "the hub lives as before");
+  test_codes(GREEN_DRIVE_STEP,
+             "a host checks the code of an interruption that it has not had");
+  test_codes(GREEN_DRIVE_MAIN, "main does so");
   return test_end();
 }
