@@ -78,7 +78,7 @@ static int l_new_box(lua_State *L) {
   box->entered = NULL;
   lua_rawgetp(L, LUA_REGISTRYINDEX, BOX_CLASS);
   lua_setmetatable(L, -2);
-  if (!(box->account = lg_account_new()))
+  if (!(box->account = lg_account_new(G)))
     return luaL_error(L, "not enough memory");
   for (i = 0; i < LG_COUNTS; i++)
     lg_account_limit(box->account, (enum lg_count)i, limit_at(L, 3 + i));

@@ -6,10 +6,11 @@
  *
  *   - A collection begins early, in steps, whenever half of what is left has
  *     been taken, so that most programs never meet the limit.
- *   - Above the limit lies a reserve. Half of it is for threads that are killed
- *     and for reports; the other half for the library and its host alone. So a
- *     script that is at the limit, or abuses its own clean-up, does not keep
- *     anybody from killing it, or from closing the state.
+ *   - Above the limit lies a reserve. Half of it is for threads that are
+ *     killed, for finalizers (without memory Lua frees an object and calls
+ *     none) and for reports; the other half for the library and its host
+ *     alone. So a script that is at the limit, or abuses its own clean-up,
+ *     does not keep anybody from killing it, or from closing the state.
  *   - A state that does nothing but collect is ended: after MOST_FORCED forced
  *     collections in a row, with less other work between two than the first of
  *     them took, or after MOST_OF_ONE by one thread that gives no turn, its
@@ -29,7 +30,7 @@
  * The budget begins with the state's first block and is freed with its last.
  *
  * The allocator runs on any stack, in the midst of Lua, and calls nothing of
- * Lua's but lua_gc(LUA_GCRESTART), which only moves counters.
+ * Lua's but lua_gc(), to move counters and to read them.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -127,6 +128,11 @@ static void look_closely(struct lg *G) {
     lua_sethook(L, lua_gethook(L), lua_gethookmask(L), 1);
 }
 
+/* Lua's collector tells no count while a finalizer runs. */
+static int in_finalizer(const struct lg *G) {
+  return lua_gc(G->main, LUA_GCCOUNT) < 0;
+}
+
 /* The part of the reserve that is open to the caller. On the host's stack, and
  * before the state is open, the host is the caller. */
 static size_t open_reserve(const struct lg_budget *b) {
@@ -134,7 +140,8 @@ static size_t open_reserve(const struct lg_budget *b) {
   if (b->working || !b->G || !b->G->hub) return b->reserve;
   if (!(t = lg_current(b->G))) return b->reserve;
   if (hook_is_due(b->G, t)) return b->reserve;
-  if (b->ended || t->flags & (GREEN_STRUCK | GREEN_CLEANUP))
+  if (b->ended || t->flags & (GREEN_STRUCK | GREEN_CLEANUP) ||
+      in_finalizer(b->G))
     return b->reserve / 2;
   return 0;
 }

@@ -29,7 +29,7 @@ static int accept_one(int fd) {
  * first whether anybody connects. */
 static int lacks_room(lua_State *L, struct lg_socket *s) {
   struct pollfd p = {s->fd, POLLIN, 0};
-  int error = lg_may_open(L, s->head.G, 1);
+  int error = lg_may_open(L, s->G, 1);
   if (likely(!error)) return 0;
   return s->fd >= 0 && poll(&p, 1, 0) == 0 ? -EAGAIN : -error;
 }
@@ -55,7 +55,7 @@ static int fetch_one(lua_State *L, struct lg_socket *s) {
   assert(s->pending < 0); /* else a descriptor would be lost */
   s->pending = r;
   s->woken = 0;
-  green_fd_forget(s->head.G->hub, r);
+  green_fd_forget(s->G->hub, r);
   return 1;
 }
 
@@ -66,9 +66,8 @@ static int accept_fails(lua_State *L, struct lg_socket *s, int code) {
 
 /* accept_may_pass(listener): the last error of accept is not the end. */
 int lg_l_accept_may_pass(lua_State *L) {
-  const struct lg_socket *s = lua_touserdata(L, 1);
-  lua_pushboolean(L, lg_is_socket(L, 1) && s->role == LG_SERVER &&
-                         s->fd >= 0 && !s->lasting);
+  const struct lg_socket *s = lg_to_socket(L, 1);
+  lua_pushboolean(L, s && s->role == LG_SERVER && s->fd >= 0 && !s->lasting);
   return 1;
 }
 
@@ -81,7 +80,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
     if (r == 0) return 0;
     if (s->fd < 0) return lg_push_closed(L);
     if (r < 0) return accept_fails(L, s, r);
-    c = lg_socket_new(L, s->head.G, s->kind);
+    c = lg_socket_new(L, s->G, s->kind);
     if (likely(s->pending >= 0)) break;
     lua_pop(L, 1); /* a finalizer took it, or closed the listener */
   }
@@ -90,7 +89,7 @@ int lg_accept_now(lua_State *L, struct lg_socket *s) {
   lg_socket_count(c, 1);
   c->lingers = s->lingers; /* the kernel hands it on */
   c->resets = s->resets;
-  if (!s->kind->luasocket) c->max_line = s->head.G->net->max_client_line;
+  if (!s->kind->luasocket) c->max_line = s->G->net->max_client_line;
   s->pending = -1;
   lg_socket_become(L, -1, LG_CLIENT);
   if (unlikely(s->layer) && (r = s->layer->accepted(s, c)) < 0) {
@@ -110,7 +109,7 @@ static int accept_go(lua_State *L, struct lg *G, struct lg_socket *s) {
 
 int lg_socket_accept(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_SERVER);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   lua_settop(L, 1);
   if (!s->polls) {
     int r = lg_enter(L, G, &accept_op);
@@ -135,7 +134,7 @@ static const struct lg_op accept_op = {{"socket:accept", NULL, green_fd_leave},
  * For serve, whose handlers may end it. */
 int lg_socket_stop_accept(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_SERVER);
-  struct green_hub *hub = s->head.G->hub;
+  struct green_hub *hub = s->G->hub;
   struct green_thread *t = lg_socket_reader(s);
   lua_pushboolean(
       L, t && t->kind == &accept_op.kind && green_wake(hub, t, GREEN_CLOSED));

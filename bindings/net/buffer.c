@@ -11,11 +11,6 @@
  *   net->holder == s    buffer is the scratch; no other socket's is
  *   else                a buffer of its own
  *
- * With no memory left Lua frees a socket without its finalizer, and `holder`
- * leads nowhere. The table of sockets tells: the entry is gone by then, as it
- * is while finalizers run, when the socket may still be used. So the scratch is
- * left to it, in the list of the abandoned, and the state gets another one.
- *
  * Bytes may move wherever something allocates: s->buffer is read anew then.
  * `changes` counts what was taken from the front; a move changes nothing.
  *
@@ -32,42 +27,14 @@
  * it no buffer of a socket's own is needed. */
 enum { MOST_SCRATCH = 4 * LG_SCRATCH };
 
-const char lg_sockets[] = "sockets";
-
 enum { SHOWN = 4 << 20 }; /* to malloc: 2 MB would do at 50 connections */
 
 /* --- memory --- */
 
-struct lg_scratch {
-  struct lg_scratch *next;
-  char *bytes;
-};
-
-/* The pointer to the abandoned scratch of these bytes, or NULL. */
-static struct lg_scratch **abandoned(struct lg_net *net, const char *bytes) {
-  struct lg_scratch **p = &net->abandoned;
-  while (*p && (*p)->bytes != bytes) p = &(*p)->next;
-  return *p ? p : NULL;
-}
-
-static void free_scratch(struct lg_scratch **p) {
-  struct lg_scratch *gone = *p;
-  *p = gone->next;
-  free(gone->bytes);
-  free(gone);
-}
-
 /* Of the state's allocator, whose limit holds for what peers make us keep. */
 static char *resize(struct lg_socket *s, char *old, size_t from, size_t to) {
-  struct lg_net *net = s->head.G->net;
-  struct lg_scratch **scratch = old ? abandoned(net, old) : NULL;
-  void *ud;
-  lua_Alloc allocate = lua_getallocf(s->head.G->main, &ud);
-  char *p = scratch ? allocate(ud, NULL, 0, to) : allocate(ud, old, from, to);
-  if (!p && to > 0) return NULL;
-  net->buffered += scratch ? to : to - from;
-  if (scratch && p) memcpy(p, old, from < to ? from : to);
-  if (scratch) free_scratch(scratch);
+  char *p = lg_block(s->G, old, from, to);
+  if (p || !to) s->G->net->buffered += to - from;
   return p;
 }
 
@@ -97,10 +64,8 @@ void lg_buffer_open(lua_State *L, struct lg_net *net) {
   net->scratch_room = LG_SCRATCH;
 }
 
-/* A socket that still holds the scratch was freed without its finalizer. */
 void lg_buffer_close(struct lg_net *net) {
-  while (net->abandoned) free_scratch(&net->abandoned);
-  net->holder = NULL;
+  assert(!net->holder && !net->buffered);
   free(net->scratch);
   net->scratch = NULL;
   net->scratch_room = 0;
@@ -109,10 +74,10 @@ void lg_buffer_close(struct lg_net *net) {
 /* --- at the front --- */
 
 void lg_buffer_drop(struct lg_socket *s) {
-  struct lg_net *net = s->head.G->net;
+  struct lg_net *net = s->G->net;
   if (net->holder == s)
     net->holder = NULL;
-  else if (s->buffer && likely(net->scratch)) /* else the state has closed */
+  else if (s->buffer)
     resize(s, s->buffer, s->room, 0);
   s->buffer = NULL;
   s->at = s->end = s->room = s->scanned = 0;
@@ -152,7 +117,7 @@ int lg_buffer_deliver(lua_State *L, struct lg_socket *s,
  * 0, no memory. As many more are free as there are bytes, or a parser that
  * gives back one after the other would copy all of them each time. */
 static int open_front(struct lg_socket *s, size_t n) {
-  struct lg_net *net = s->head.G->net;
+  struct lg_net *net = s->G->net;
   size_t have = lg_buffered(s), front = n + have, room = front + have;
   char *own = resize(s, NULL, 0, room);
   if (!own) return 0;
@@ -177,37 +142,6 @@ void lg_buffer_unread(lua_State *L, struct lg_socket *s, const char *data,
   s->received -= n < s->received ? n : s->received;
   s->scanned = 0;
   s->changes++;
-}
-
-/* --- the holder --- */
-
-void lg_buffer_born(const struct lg_socket *s) {
-  struct lg_net *net = s->head.G->net;
-  if (unlikely(net->holder == s)) net->holder = NULL; /* it was freed */
-}
-
-/* Is the holder alive, and not one of those that are to be finalized? */
-static int is_known(lua_State *L, const struct lg_net *net) {
-  int known;
-  luaL_checkstack(L, 2, "luagreen");
-  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
-  known = lua_rawgetp(L, -1, net->holder) == LUA_TUSERDATA;
-  lua_pop(L, 2);
-  return known;
-}
-
-static void abandon_scratch(lua_State *L, struct lg_net *net) {
-  struct lg_scratch *old = malloc(sizeof *old);
-  char *bytes = old ? malloc(LG_SCRATCH) : NULL;
-  if (!bytes) {
-    free(old);
-    luaL_error(L, "not enough memory");
-  }
-  *old = (struct lg_scratch){net->abandoned, net->scratch};
-  net->abandoned = old;
-  net->scratch = bytes;
-  net->scratch_room = LG_SCRATCH;
-  net->holder = NULL;
 }
 
 /* --- room at the end --- */
@@ -286,12 +220,9 @@ static int make_room(lua_State *L, struct lg_net *net, struct lg_socket *s) {
     if (is_full(s) && s->at >= have) move_to_front(s);
     return !is_full(s) || grow_own(s);
   }
-  if (net->holder && net->holder != s) {
-    if (unlikely(!is_known(L, net)))
-      abandon_scratch(L, net);
-    else if (!move_out(net, lg_buffered(net->holder)))
-      return 0;
-  }
+  if (net->holder && net->holder != s &&
+      !move_out(net, lg_buffered(net->holder)))
+    return 0;
   if (!have) return 1;
   if (net->holder != s) move_in(net, s);
   if (is_full(s) && s->at) move_to_front(s);
@@ -299,7 +230,7 @@ static int make_room(lua_State *L, struct lg_net *net, struct lg_socket *s) {
 }
 
 char *lg_buffer_room(lua_State *L, struct lg_socket *s, size_t *room) {
-  struct lg_net *net = s->head.G->net;
+  struct lg_net *net = s->G->net;
   int tries = 0;
   while (unlikely(!make_room(L, net, s))) short_of_memory(L, tries++);
   if (likely(!s->buffer)) {
@@ -311,7 +242,7 @@ char *lg_buffer_room(lua_State *L, struct lg_socket *s, size_t *room) {
 }
 
 void lg_buffer_filled(struct lg_socket *s, size_t n) {
-  struct lg_net *net = s->head.G->net;
+  struct lg_net *net = s->G->net;
   assert(n > 0);
   if (likely(!s->buffer)) {
     assert(!net->holder && n <= net->scratch_room);
@@ -323,7 +254,6 @@ void lg_buffer_filled(struct lg_socket *s, size_t n) {
   }
 }
 
-size_t lg_buffer_total(lua_State *L, const struct lg_net *net) {
-  int holds = net->holder && is_known(L, net);
-  return net->buffered + (holds ? lg_buffered(net->holder) : 0);
+size_t lg_buffer_total(const struct lg_net *net) {
+  return net->buffered + (net->holder ? lg_buffered(net->holder) : 0);
 }

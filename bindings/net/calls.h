@@ -103,8 +103,10 @@ int lg_socket_is_readable(lua_State *L, struct lg_socket *s);
 extern const struct lg_waitable lg_accept_waitable;
 extern const struct lg_waitable lg_readable_waitable;
 
-/* Closes every socket of the state, before its hub is let go. */
-void lg_sockets_shut(lua_State *L, struct lg *G);
+/* Closes every socket of the state, before its hub is let go; and frees what is
+ * left of them, at the state's end. */
+void lg_sockets_shut(struct lg *G);
+void lg_sockets_free(struct lg *G);
 
 /* Each lg_open_ function adds its file's functions to the table on top of the
  * stack; their first upvalue is G. */

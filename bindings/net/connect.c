@@ -30,7 +30,7 @@ static const char *look_up(lua_State *L, struct lg_socket *s, const char *host,
       .socktype = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM,
       .flags = flags,
       .deadline = deadline};
-  return lg_getaddrinfo(L, s->head.G, &q, list);
+  return lg_getaddrinfo(L, s->G, &q, list);
 }
 
 const char *lg_look_up(lua_State *L, struct lg_socket *s, const char *host,
@@ -199,7 +199,7 @@ static int read_from(lua_State *L, struct lg *G, int index,
 static int connect_inet(lua_State *L, struct lg_socket *s, const char *host,
                         const char *port, int from, uint64_t by,
                         uint64_t deadline) {
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   struct addrinfo *list, *local;
   const char *why = look_up(L, s, host, port, 0, by, &list);
   int r = why ? 0 : read_from(L, G, from, &local);
@@ -221,7 +221,7 @@ static const struct lg_op connect_op = {
 /* connect(host, port) or connect(path). The limit covers the whole call. */
 int lg_socket_connect(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_STREAM);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   uint64_t deadline = lg_socket_deadline(s), by;
   const char *host, *port, *why = NULL;
   int r;
@@ -257,7 +257,7 @@ int lg_socket_connect_from(lua_State *L) {
   int family = lg_check_family(L, 4), r;
   if (why) return lg_fail_text(L, why);
   if (!s->polls) {
-    r = lg_enter(L, s->head.G, &connect_from_op);
+    r = lg_enter(L, s->G, &connect_from_op);
     if (r >= 0) return r;
   }
   if (s->fd < 0) s->family = family;
@@ -308,8 +308,8 @@ int lg_socket_bind(lua_State *L) {
   if ((why = lg_inet_address(L, 2, s, &host, &port)))
     return lg_fail_text(L, why);
   /* It binds to a number at once, as listen() needs it of what it found. */
-  if (!s->polls && !lg_is_numeric(s->head.G, host)) {
-    r = lg_enter(L, s->head.G, &bind_op);
+  if (!s->polls && !lg_is_numeric(s->G, host)) {
+    r = lg_enter(L, s->G, &bind_op);
     if (r >= 0) return r;
   }
   if (!strcmp(host, "*")) host = NULL;

@@ -32,8 +32,7 @@ enum { GREEDY = 16, ENOUGH = 3 * LG_SCRATCH };
 
 /* The destination; NULL: it is a file. */
 static struct lg_socket *destination(lua_State *L) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
-  return lg_is_socket(L, LG_COPY_TO) ? to : NULL;
+  return lg_to_socket(L, LG_COPY_TO);
 }
 
 static int ends(lua_State *L, struct lg *G, struct lg_socket *to) {
@@ -105,7 +104,7 @@ static ssize_t fill(lua_State *L, struct lg_socket *from) {
 /* --- the call --- */
 
 static int go(lua_State *L, struct lg *G) {
-  struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
+  struct lg_socket *from = lg_socket_at(L, LG_COPY_FROM);
   struct lg_socket *to = destination(L);
   int rounds, results = 0;
   ssize_t got;
@@ -141,7 +140,7 @@ static int opened(lua_State *L, struct lg_socket *s, uint64_t end);
 static const struct lg_opening opening = {&read_op, not_open, opened};
 
 static int begin(lua_State *L, struct lg *G) {
-  struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
+  struct lg_socket *from = lg_socket_at(L, LG_COPY_FROM);
   struct lg_socket *to = destination(L);
   int r;
   if ((r = lg_open_layer(L, G, from, &opening)) >= 0) return r;
@@ -152,18 +151,18 @@ static int begin(lua_State *L, struct lg *G) {
 
 /* A layer of either side; the other one may have one, too. */
 static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
-  if (s == lua_touserdata(L, LG_COPY_FROM)) {
+  if (s == lg_socket_at(L, LG_COPY_FROM)) {
     lua_pushinteger(L, (lua_Integer)end);
     lua_replace(L, LG_COPY_READS);
   }
-  return begin(L, s->head.G);
+  return begin(L, s->G);
 }
 
 /* Called again after a lap: bytes may have been moved. */
 static int start(lua_State *L) {
-  struct lg_socket *from = lua_touserdata(L, LG_COPY_FROM);
+  struct lg_socket *from = lg_socket_at(L, LG_COPY_FROM);
   struct lg_socket *to = destination(L);
-  struct lg *G = from->head.G;
+  struct lg *G = from->G;
   int r;
   if (likely(!from->polls || (to && !to->polls))) {
     r = lg_enter(L, G, &read_op);
@@ -202,12 +201,12 @@ static const struct lg_op turn_op = {
 
 /* The connection at that index, or the file: NULL. Raises for others. */
 static struct lg_socket *side_of(lua_State *L, int index) {
-  struct lg_socket *s = lua_touserdata(L, index);
+  struct lg_socket *s = lg_to_socket(L, index);
   if (luaL_testudata(L, index, LUA_FILEHANDLE)) return NULL;
-  if (index == 1 && lg_is_socket(L, 1)) lg_socket(L, LG_CLIENT);
-  if (!lg_is_socket(L, index) || s->role != LG_CLIENT)
+  if (index == 1 && s) lg_socket(L, LG_CLIENT);
+  if (!s || s->role != LG_CLIENT)
     luaL_argerror(L, index, "connection or file expected");
-  if (!s->head.G->hub) luaL_error(L, "luagreen: the state is closing");
+  if (!s->G->hub) luaL_error(L, "luagreen: the state is closing");
   return s;
 }
 

@@ -109,7 +109,7 @@ static ssize_t send_piece(lua_State *L, struct lg_socket *to, FILE *f,
 
 /* The turn is ours. */
 static int go(lua_State *L, struct lg *G) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
+  struct lg_socket *to = lg_socket_at(L, LG_COPY_TO);
   int rounds;
   for (rounds = 0;; rounds++) {
     FILE *f = file_at(L, LG_COPY_FROM);
@@ -139,7 +139,7 @@ static int go(lua_State *L, struct lg *G) {
 }
 
 static int begin(lua_State *L, struct lg *G) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
+  struct lg_socket *to = lg_socket_at(L, LG_COPY_TO);
   if (to->fd < 0) return lg_copy_fails(L, LG_COPY_TO, "closed");
   if (likely(lg_write_try(G, to))) return go(L, G);
   return lg_copy_wait_turn(L, to, &turn_op);
@@ -154,14 +154,14 @@ static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
   FILE *f = file_at(L, LG_COPY_FROM);
   (void)end;        /* LG_COPY_END has it */
   if (f) fflush(f); /* its bytes are to be sent, too */
-  return begin(L, s->head.G);
+  return begin(L, s->G);
 }
 
 static const struct lg_opening opening = {&write_op, not_open, opened};
 
 int lg_copy_from_file(lua_State *L) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
-  struct lg *G = to->head.G;
+  struct lg_socket *to = lg_socket_at(L, LG_COPY_TO);
+  struct lg *G = to->G;
   int r;
   if (!to->polls && (r = lg_enter(L, G, &write_op)) >= 0) return r;
   if ((r = lg_open_layer(L, G, to, &opening)) >= 0) return r;

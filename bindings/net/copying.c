@@ -37,7 +37,7 @@ int lg_copy_fails(lua_State *L, int side, const char *why) {
 
 int lg_copy_fails_in_turn(lua_State *L, struct lg_socket *to, int side,
                           const char *why) {
-  if (to) lg_write_end(to->head.G, to);
+  if (to) lg_write_end(to->G, to);
   return lg_copy_fails(L, side, why);
 }
 
@@ -58,7 +58,7 @@ int lg_copy_wait_turn(lua_State *L, struct lg_socket *to,
                       const struct lg_op *op) {
   int r;
   if (to->polls) return lg_copy_fails(L, LG_COPY_TO, "timeout");
-  r = lg_write_turn(L, to->head.G, to, op, deadline(L, to));
+  r = lg_write_turn(L, to->G, to, op, deadline(L, to));
   return likely(r >= 0) ? r
                         : lg_copy_fails(L, LG_COPY_TO, lg_wait_error(to, r));
 }
@@ -67,7 +67,7 @@ int lg_copy_wait_room(lua_State *L, struct lg_socket *to,
                       const struct lg_op *op) {
   const char *why = "timeout";
   if (!to->polls) {
-    int r = lg_write_wait(L, to->head.G, to, op, deadline(L, to));
+    int r = lg_write_wait(L, to->G, to, op, deadline(L, to));
     if (likely(r >= 0)) return r;
     why = lg_wait_error(to, r);
   }
@@ -81,7 +81,7 @@ int lg_copy_has_turn(lua_State *L, int reason) {
 }
 
 int lg_copy_has_room(lua_State *L, int reason) {
-  struct lg_socket *to = lua_touserdata(L, LG_COPY_TO);
+  struct lg_socket *to = lg_socket_at(L, LG_COPY_TO);
   if (likely(reason == GREEN_WOKEN)) return -1;
   if (reason == GREEN_CLOSED) lg_socket_lost(to);
   return lg_copy_fails_in_turn(L, to, LG_COPY_TO,
@@ -90,5 +90,5 @@ int lg_copy_has_room(lua_State *L, int reason) {
 
 /* Bytes that were not written stay with the source: that stream is whole. */
 void lg_copy_interrupted(lua_State *L, struct lg *G) {
-  lg_write_end(G, lua_touserdata(L, LG_COPY_TO));
+  lg_write_end(G, lg_socket_at(L, LG_COPY_TO));
 }

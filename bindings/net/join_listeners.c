@@ -13,8 +13,8 @@
 static struct lg_socket *listener(lua_State *L, lua_Integer i) {
   struct lg_socket *s;
   lua_rawgeti(L, 1, i);
-  s = lua_touserdata(L, -1);
-  if (!lg_is_socket(L, -1) || s->role != LG_SERVER || s->fd < 0 || s->several)
+  s = lg_to_socket(L, -1);
+  if (!s || s->role != LG_SERVER || s->fd < 0 || s->several)
     luaL_argerror(L, 1, "listeners expected");
   lua_pop(L, 1); /* the list has it */
   return s;

@@ -16,7 +16,7 @@
 void lg_look_begin(struct lg_looker *l, struct lg_socket *s) {
   *l = (struct lg_looker){.socket = s};
   if (!s) return;
-  l->thread = lg_running(s->head.G);
+  l->thread = lg_running(s->G);
   l->next = s->lookers;
   s->lookers = l;
 }
@@ -31,7 +31,7 @@ int lg_look_end(struct lg_looker *l) {
 }
 
 void lg_socket_close(struct lg_socket *s) {
-  struct green_hub *hub = s->head.G->hub;
+  struct green_hub *hub = s->G->hub;
   struct lg_looker *l;
   s->closed = 1;
   for (l = s->lookers; l; l = l->next) {

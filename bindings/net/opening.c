@@ -153,7 +153,7 @@ static const struct lg_opening handshake_opening = {&handshake_op, not_open,
 /* At once if it is open or there is no layer. */
 int lg_socket_handshake(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   int r;
   lua_settop(L, 1);
   if (!s->polls && (r = lg_enter(L, G, &handshake_op)) >= 0) return r;

@@ -110,7 +110,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s) {
 /* sendfd(conn, fd [, data]) */
 static int l_sendfd(lua_State *L) {
   struct lg_socket *s = local_socket(L);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   size_t n;
   int r;
   lg_refuse_in_box(L, G, "sendfd");
@@ -138,18 +138,18 @@ static int l_sendfd(lua_State *L) {
 }
 
 static int send_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   if (reason == GREEN_CLOSED) lg_socket_lost(s);
   if (likely(reason == GREEN_WOKEN)) return send_go(L, G, s);
   return send_ends(L, G, s, reason == GREEN_CLOSED ? "closed" : "timeout");
 }
 
 static void send_interrupted(lua_State *L, struct lg *G) {
-  lg_write_end(G, lua_touserdata(L, 1));
+  lg_write_end(G, lg_socket_at(L, 1));
 }
 
 static int turn_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   if (likely(reason == GREEN_WOKEN)) return send_go(L, G, s);
   return reason == GREEN_TIMEOUT ? lg_push_timeout(L) : lg_push_closed(L);
 }
@@ -201,7 +201,7 @@ static ssize_t receive_one(struct lg_socket *s, char *data, int *fd) {
   do n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n < 0) return -errno;
-  *fd = first_of(s->head.G, &m);
+  *fd = first_of(s->G, &m);
   /* A descriptor came, but the process has no free number for it. */
   if (*fd < 0 && m.msg_flags & MSG_CTRUNC) return -EMFILE;
   return n;
@@ -245,7 +245,7 @@ static int recv_go(lua_State *L, struct lg *G, struct lg_socket *s) {
 /* recvfd(conn) */
 static int l_recvfd(lua_State *L) {
   struct lg_socket *s = local_socket(L);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   lua_settop(L, 1);
   if (!s->polls) {
     int r = lg_enter(L, G, &recv_op);

@@ -54,15 +54,15 @@ static int peek_go(lua_State *L, struct lg *G, struct lg_socket *s) {
 
 /* peek(conn [, n]) */
 static int peek_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
-  lg_read_begin(L, s->head.G, s, end);
-  return peek_go(L, s->head.G, s);
+  lg_read_begin(L, s->G, s, end);
+  return peek_go(L, s->G, s);
 }
 
 static const struct lg_opening opening = {&peek_op, peek_fails, peek_opened};
 
 static int l_peek(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   int r;
   luaL_argcheck(L, luaL_optinteger(L, 2, 1) > 0, 2,
                 "positive number expected");
@@ -92,7 +92,7 @@ static int l_unread(lua_State *L) {
   struct green_thread *t = lg_socket_reader(s);
   size_t n;
   const char *data = luaL_checklstring(L, 2, &n);
-  if (t) lg_second_reader(L, s->head.G, t);
+  if (t) lg_second_reader(L, s->G, t);
   if (s->fd < 0) return lg_push_closed(L);
   if (n) lg_buffer_unread(L, s, data, n);
   lua_pushinteger(L, 1);

@@ -88,7 +88,7 @@ int lg_datagram_connect(lua_State *L) {
   int r;
   if (!s->kind->local && !strcmp(host, "*")) return disconnect(L, s);
   if (!s->kind->local) luaL_checkstring(L, 3);
-  if (!s->polls && (r = lg_enter(L, s->head.G, &connect_op)) >= 0) return r;
+  if (!s->polls && (r = lg_enter(L, s->G, &connect_op)) >= 0) return r;
   s->closed = 0;
   r = s->kind->local ? name_by_path(L, s, peer) : name_by_host(L, s, peer, 0);
   if (r == 1) lg_socket_become(L, 1, LG_CONNECTED);

@@ -209,11 +209,8 @@ static int run(lua_State *L, struct race *r) {
 int lg_connect_race(lua_State *L, struct lg_socket *s,
                     const struct addrinfo *list, const struct addrinfo *from,
                     uint64_t deadline) {
-  struct race r = {.G = s->head.G,
-                   .s = s,
-                   .next = list,
-                   .from = from,
-                   .deadline = deadline};
+  struct race r = {
+      .G = s->G, .s = s, .next = list, .from = from, .deadline = deadline};
   int result;
   assert(s->fd < 0 && !s->connecting && list);
   lg_socket_shut(s); /* nothing is left of a former connection */

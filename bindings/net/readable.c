@@ -13,11 +13,18 @@
 #include "net/waiting.h"
 #include "runtime/waitable.h"
 
+/* The thread that waits refers to the object, whose finalizer has not run. */
+static struct lg_socket *socket_of(const void *object) {
+  struct lg_socket *s = ((const struct lg_socket_object *)object)->socket;
+  assert(s);
+  return s;
+}
+
 /* --- the reader's place --- */
 
 static int link_reader(struct lg *G, void *object, struct green_node *node,
                        void **where) {
-  struct lg_socket *s = object;
+  struct lg_socket *s = socket_of(object);
   int r = s->f ? 0 : green_fd_open(G->hub, s->fd, &s->f);
   if (r == 0 && green_fd_reader(s->f) == lg_current(G)) return 0;
   if (r == 0) r = green_fd_link(G->hub, s->f, GREEN_READABLE, node);
@@ -34,25 +41,26 @@ static void unlink_reader(struct green_hub *hub, void *where,
 }
 
 static int busy(lua_State *L, struct lg *G, void *object) {
-  struct lg_socket *s = object;
+  struct lg_socket *s = socket_of(object);
   return lg_second_reader(L, G, green_fd_reader(s->f));
 }
 
 /* The attempt after a wait. If the attempt fails after all, the former owner of
  * the descriptor's number may have caused the wake-up. */
-static int fetch(lua_State *L, struct lg_socket *s, int reason,
+static int fetch(lua_State *L, void *object, int reason,
                  int attempt(lua_State *L, struct lg *G, void *object,
                              int at)) {
+  struct lg_socket *s = socket_of(object);
   int r;
   if (reason == GREEN_CLOSED) return lg_push_closed(L);
-  r = attempt(L, s->head.G, s, 0);
+  r = attempt(L, s->G, object, 0);
   return r < 0 && lg_socket_doubt(s) ? lg_push_closed(L) : r;
 }
 
 /* --- a listener: accept --- */
 
 static int accept_attempt(lua_State *L, struct lg *G, void *object, int at) {
-  int r = lg_accept_now(L, object);
+  int r = lg_accept_now(L, socket_of(object));
   (void)G, (void)at;
   return r ? r : -1;
 }
@@ -85,7 +93,7 @@ int lg_socket_is_readable(lua_State *L, struct lg_socket *s) {
 }
 
 static int readable_attempt(lua_State *L, struct lg *G, void *object, int at) {
-  struct lg_socket *s = object;
+  struct lg_socket *s = socket_of(object);
   (void)G, (void)at;
   if (s->fd < 0) return lg_push_closed(L);
   if (!lg_socket_is_readable(L, s)) return -1;

@@ -87,8 +87,8 @@ static int recv_fails(lua_State *L, struct lg_socket *s, const char *why) {
 }
 
 static int recv_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
-  lg_read_begin(L, s->head.G, s, end);
-  return recv_go(L, s->head.G, s);
+  lg_read_begin(L, s->G, s, end);
+  return recv_go(L, s->G, s);
 }
 
 static const struct lg_opening recv_opening = {&recv_op, recv_fails,
@@ -96,7 +96,7 @@ static const struct lg_opening recv_opening = {&recv_op, recv_fails,
 
 int lg_socket_recv(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   int r;
   luaL_argcheck(L, luaL_checkinteger(L, 2) > 0, 2, "positive number expected");
   lua_settop(L, 2);
@@ -312,9 +312,9 @@ static int receive_not_open(lua_State *L, struct lg_socket *s,
 
 static int receive_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
   struct lg_wanted w = wanted_of(L, s);
-  lg_read_begin(L, s->head.G, s, end);
+  lg_read_begin(L, s->G, s, end);
   s->wanted = w;
-  return receive_go(L, s->head.G, s);
+  return receive_go(L, s->G, s);
 }
 
 static const struct lg_opening receive_opening = {
@@ -335,7 +335,7 @@ static void settle_arguments(lua_State *L, const struct lg_socket *s) {
 
 int lg_socket_receive(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   struct lg_wanted w;
   int r;
   settle_arguments(L, s);

@@ -177,7 +177,7 @@ static int go(lua_State *L, struct lg *G, struct lg_datagram *d,
 static int start(lua_State *L, int roles, const struct lg_op *op) {
   struct lg_datagram *d = lg_datagram(L, roles);
   struct lg_socket *s = &d->socket;
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   size_arg(L, s);
   lua_settop(L, 2);
   if (likely(!s->polls)) {
@@ -232,6 +232,6 @@ int lg_datagram_stop(lua_State *L) {
   struct lg_socket *s = &lg_datagram(L, LG_DATAGRAM)->socket;
   struct green_thread *t = lg_socket_reader(s);
   lua_pushboolean(L, t && t->kind == &receivefrom_op.kind &&
-                         green_wake(s->head.G->hub, t, GREEN_CLOSED));
+                         green_wake(s->G->hub, t, GREEN_CLOSED));
   return 1;
 }

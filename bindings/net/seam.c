@@ -9,17 +9,17 @@
 #include "runtime/boxed.h"
 
 static struct lg_socket *socket_at(lua_State *L, int index, int roles) {
-  struct lg_socket *s = lua_touserdata(L, index);
-  if (lg_is_socket(L, index) && s->role & roles) return s;
+  struct lg_socket *s = lg_to_socket(L, index);
+  if (s && s->role & roles) return s;
   luaL_typeerror(L, index, "socket");
   return NULL;
 }
 
 /* If the kernel cannot watch, the next call on the socket sends. */
 static void when_room(struct lg_socket *s, struct green_room *room) {
-  struct green_hub *hub = s->head.G->hub;
+  struct green_hub *hub = s->G->hub;
   if (!hub || s->fd < 0 || (!room && !s->f)) return;
-  if (lg_socket_watch(s->head.G, s) == 0) green_fd_when_room(hub, s->f, room);
+  if (lg_socket_watch(s->G, s) == 0) green_fd_when_room(hub, s->f, room);
 }
 
 static void refuse_file(lua_State *L, const char *what) {
@@ -42,23 +42,19 @@ static const struct lg_seam seam = {
 
 /* is_layered(conn): has it a layer? is_opening(any): which is not open yet?
  * is_listener(any). */
-static const struct lg_socket *anything(lua_State *L) {
-  return lg_is_socket(L, 1) ? lua_touserdata(L, 1) : NULL;
-}
-
 static int is_layered(lua_State *L) {
   lua_pushboolean(L, lg_socket(L, LG_CLIENT)->layer != NULL);
   return 1;
 }
 
 static int is_opening(lua_State *L) {
-  const struct lg_socket *s = anything(L);
+  const struct lg_socket *s = lg_to_socket(L, 1);
   lua_pushboolean(L, s && s->opening);
   return 1;
 }
 
 static int is_listener(lua_State *L) {
-  const struct lg_socket *s = anything(L);
+  const struct lg_socket *s = lg_to_socket(L, 1);
   lua_pushboolean(L, s && s->role == LG_SERVER);
   return 1;
 }

@@ -53,9 +53,8 @@ static const struct lg_op select_op;
 /* Of the object on top of the stack: -1, it has none. */
 static int fd_of(lua_State *L) {
   lua_Number n = -1;
-  if (lua_isuserdata(L, -1) && lg_is_socket(L, -1) &&
-      ((struct lg_socket *)lua_touserdata(L, -1))->fd < 0)
-    return -1;
+  const struct lg_socket *s = lg_to_socket(L, -1);
+  if (s && s->fd < 0) return -1;
   if (lua_getfield(L, -1, "getfd") != LUA_TNIL) {
     lua_pushvalue(L, -2);
     lua_call(L, 1, 1);
@@ -222,7 +221,7 @@ static void find_own(lua_State *L, struct lg *G, struct asked *a) {
   for (i = 0; i < a->n; i++) {
     struct lg_socket *s;
     lua_rawgeti(L, OBJECTS, (lua_Integer)i + 1);
-    s = lg_is_socket(L, -1) ? lua_touserdata(L, -1) : NULL;
+    s = lg_to_socket(L, -1);
     lua_pop(L, 1);
     a->many[i].own = NULL;
     if (s && s->fd == a->many[i].fd && lg_socket_watch(G, s) == 0)

@@ -160,7 +160,7 @@ static int send_opened(lua_State *L, struct lg_socket *s, uint64_t end) {
   struct piece p = piece_of(L);
   assert(lua_gettop(L) == AT_END - 1);
   lua_pushinteger(L, (lua_Integer)end);
-  return send_next(L, s->head.G, s, &p);
+  return send_next(L, s->G, s, &p);
 }
 
 static const struct lg_opening send_opening = {&send_op, send_not_open,
@@ -168,7 +168,7 @@ static const struct lg_opening send_opening = {&send_op, send_not_open,
 
 int lg_socket_send(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_CLIENT);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   struct piece p = piece_of(L);
   int r;
   lua_settop(L, 4);
@@ -186,7 +186,7 @@ int lg_socket_send(lua_State *L) {
 }
 
 static int send_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   struct piece p = piece_of(L);
   if (likely(reason == GREEN_WOKEN)) return send_go(L, G, s, &p, s->done);
   if (reason == GREEN_CLOSED) lg_socket_lost(s);
@@ -196,7 +196,7 @@ static int send_woken(lua_State *L, struct lg *G, int reason) {
 
 /* Unless what interrupted it was taken back, `sending` stays behind. */
 static void send_interrupted(lua_State *L, struct lg *G) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   int reason = lg_running(G)->reason;
   if (reason == GREEN_INTERRUPT && !G->exiting && !lg_is_struck(G))
     s->resume = 1;
@@ -205,7 +205,7 @@ static void send_interrupted(lua_State *L, struct lg *G) {
 }
 
 static int turn_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   struct piece p = piece_of(L);
   if (likely(reason == GREEN_WOKEN && s->f)) return send_begin(L, G, s, &p);
   return send_fails(L, p.before,

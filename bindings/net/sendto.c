@@ -204,7 +204,7 @@ static int send_go(lua_State *L, struct lg *G, struct lg_socket *s,
 /* The call until the caller has the write side; goes on if it has it now. */
 static int begin(lua_State *L, struct lg_socket *s, struct target *to,
                  const struct lg_op *op, const struct lg_op *turn) {
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   int r;
   if (unlikely(s->fd < 0)) return lg_push_closed(L);
   if (likely(lg_write_try(G, s))) return send_go(L, G, s, to, op);
@@ -218,7 +218,7 @@ static int begin(lua_State *L, struct lg_socket *s, struct target *to,
 static int enter(lua_State *L, struct lg_socket *s, const struct lg_op *op) {
   luaL_checkstring(L, 2);
   lua_settop(L, AT_ADDRESS - 1);
-  return s->polls ? -1 : lg_enter(L, s->head.G, op);
+  return s->polls ? -1 : lg_enter(L, s->G, op);
 }
 
 /* send(data), to the peer. */
@@ -247,7 +247,7 @@ int lg_datagram_sendto(lua_State *L) {
 
 static int woken(lua_State *L, struct lg *G, int reason,
                  const struct lg_op *op) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   struct target to;
   kept_target(L, &to);
   if (reason == GREEN_CLOSED) lg_socket_lost(s);
@@ -264,12 +264,12 @@ static int sendto_woken(lua_State *L, struct lg *G, int reason) {
 }
 
 static void send_interrupted(lua_State *L, struct lg *G) {
-  lg_write_end(G, lua_touserdata(L, 1));
+  lg_write_end(G, lg_socket_at(L, 1));
 }
 
 static int turn_ends(lua_State *L, struct lg *G, int reason,
                      const struct lg_op *op) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   struct target to;
   kept_target(L, &to);
   if (likely(reason == GREEN_WOKEN && s->f)) return send_go(L, G, s, &to, op);

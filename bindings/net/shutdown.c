@@ -73,14 +73,14 @@ static int begin(lua_State *L, struct lg *G, struct lg_socket *s) {
 static int opened(lua_State *L, struct lg_socket *s, uint64_t end) {
   assert(lua_gettop(L) == AT_END - 1);
   lua_pushinteger(L, (lua_Integer)end);
-  return begin(L, s->head.G, s);
+  return begin(L, s->G, s);
 }
 
 static const struct lg_opening opening = {&shutdown_op, not_open, opened};
 
 int lg_socket_shutdown(lua_State *L) {
   struct lg_socket *s = lg_socket(L, LG_CLIENT);
-  struct lg *G = s->head.G;
+  struct lg *G = s->G;
   int how = how_of(L), r;
   lua_settop(L, 2);
   if (likely(!s->layer || !s->layer->shut)) return plain(L, s, how);
@@ -91,18 +91,18 @@ int lg_socket_shutdown(lua_State *L) {
 }
 
 static int shutdown_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   if (likely(reason == GREEN_WOKEN)) return go(L, G, s);
   if (reason == GREEN_CLOSED) lg_socket_lost(s);
   return ends(L, G, s, reason == GREEN_CLOSED ? "closed" : "timeout");
 }
 
 static void interrupted(lua_State *L, struct lg *G) {
-  lg_write_end(G, lua_touserdata(L, 1));
+  lg_write_end(G, lg_socket_at(L, 1));
 }
 
 static int turn_woken(lua_State *L, struct lg *G, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   if (likely(reason == GREEN_WOKEN)) return go(L, G, s);
   return lg_fail_text(L, reason == GREEN_TIMEOUT ? "timeout" : "closed");
 }

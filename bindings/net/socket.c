@@ -1,8 +1,8 @@
 /* socket.c - the socket object: its birth, its descriptor, its end.
  *
- * Every socket stands in a weak table of its state, so that all descriptors
- * can be let go before the hub is. A list of pointers would not do: with no
- * memory left Lua may free an object whose finalizer it could not call.
+ * All sockets of a state stand in a list, so that their descriptors can be let
+ * go before the hub is. Where Lua could not call the finalizer of an object,
+ * its socket stays there until the state ends.
  *
  * An object of LuaSocket's shape changes its class in place. The classes belong
  * to a kind, which the maker of a socket hands over.
@@ -24,6 +24,10 @@ const char lg_socket_tag[] = "socket";
 
 /* --- the object and its class --- */
 
+/* Key in the registry: the objects by address (weak values), so that a
+ * finalizer can tell that the state is closing. */
+static const char SOCKETS[] = "sockets";
+
 static const struct lg_class *class_of(const struct lg_socket_kind *kind,
                                        int role) {
   assert(kind->datagram == !!(role & LG_DATAGRAM));
@@ -36,36 +40,75 @@ static const struct lg_class *class_of(const struct lg_socket_kind *kind,
 }
 
 void lg_socket_become(lua_State *L, int index, int role) {
-  struct lg_socket *s = lua_touserdata(L, index);
+  struct lg_socket_object *o = lua_touserdata(L, index);
   index = lua_absindex(L, index);
-  s->role = (uint8_t)role;
-  s->head.klass = class_of(s->kind, role);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, s->head.klass);
+  o->socket->role = (uint8_t)role;
+  o->head.klass = class_of(o->kind, role);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, o->head.klass);
   lua_setmetatable(L, index);
 }
 
-struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
-                                const struct lg_socket_kind *kind) {
-  size_t size =
-      kind->datagram ? sizeof(struct lg_datagram) : sizeof(struct lg_socket);
-  struct lg_socket *s = lua_newuserdatauv(L, size, 0);
-  memset(s, 0, size);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
+static size_t size_of(const struct lg_socket_kind *kind) {
+  return kind->datagram ? sizeof(struct lg_datagram)
+                        : sizeof(struct lg_socket);
+}
+
+/* The object on top of the stack gets a socket. */
+static struct lg_socket *make(lua_State *L, struct lg *G,
+                              struct lg_socket_object *o) {
+  const struct lg_socket_kind *kind = o->kind;
+  struct lg_socket *s;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
   lua_pushvalue(L, -2);
-  lua_rawsetp(L, -2, s); /* may raise: it does not stand there then */
+  lua_rawsetp(L, -2, o);
   lua_pop(L, 1);
-  s->head.G = G;
-  lg_buffer_born(s);
-  s->tag = lg_socket_tag;
+  s = lg_new_block(L, G, size_of(kind));
+  memset(s, 0, size_of(kind));
+  s->G = G;
+  s->before = &G->net->sockets;
+  s->after = *s->before;
+  if (s->after) s->after->before = &s->after;
+  *s->before = s;
   s->kind = kind;
   s->fd = s->pending = -1;
   s->family = kind->local ? AF_UNIX : 0;
   s->block = s->total = -1;
   s->max_line = G->net->max_line;
-  s->born = green_time(G->hub);
+  s->born = G->hub ? green_time(G->hub) : 0;
   if (unlikely(G->boxes)) s->box = lg_account_of_box(G);
+  return o->socket = s;
+}
+
+struct lg_socket *lg_socket_new(lua_State *L, struct lg *G,
+                                const struct lg_socket_kind *kind) {
+  struct lg_socket_object *o = lua_newuserdatauv(L, sizeof *o, 0);
+  struct lg_socket *s;
+  o->head = (struct lg_object){&kind->master, G};
+  o->tag = NULL; /* its making may raise */
+  o->kind = kind;
+  o->socket = NULL;
+  s = make(L, G, o);
+  o->tag = lg_socket_tag;
   lg_socket_become(L, -1, kind->datagram ? LG_UNCONNECTED : LG_MASTER);
   return s;
+}
+
+static int role_of(const struct lg_socket_object *o) {
+  int datagram = o->kind->datagram;
+  if (o->head.klass == &o->kind->server) return LG_SERVER;
+  if (o->head.klass == &o->kind->client)
+    return datagram ? LG_CONNECTED : LG_CLIENT;
+  return datagram ? LG_UNCONNECTED : LG_MASTER;
+}
+
+struct lg_socket *lg_socket_revive(lua_State *L, int index) {
+  struct lg_socket_object *o = lua_touserdata(L, index);
+  luaL_checkstack(L, 4, "luagreen");
+  lua_pushvalue(L, index);
+  if (!o->socket) make(L, o->head.G, o)->closed = 1;
+  lg_socket_become(L, -1, role_of(o)); /* it has a finalizer again */
+  lua_pop(L, 1);
+  return o->socket;
 }
 
 static const char *role_name(int roles) {
@@ -82,11 +125,10 @@ static const char *role_name(int roles) {
 /* Methods have no upvalues: what is none of the sockets that a method is for
  * was to be of TCP, or of UDP. */
 int lg_socket_misused(lua_State *L, int roles) {
-  const struct lg_socket *s = lua_touserdata(L, 1);
+  const struct lg_socket *s = lg_to_socket(L, 1);
   int datagram = !(roles & ~LG_DATAGRAM);
   const char *kind = datagram ? "udp" : "tcp";
-  if (lg_is_socket(L, 1) && s->kind->datagram == datagram)
-    kind = s->kind->name;
+  if (s && s->kind->datagram == datagram) kind = s->kind->name;
   return luaL_argerror(
       L, 1, lua_pushfstring(L, "%s{%s} expected", kind, role_name(roles)));
 }
@@ -103,7 +145,7 @@ uint64_t lg_socket_deadline(const struct lg_socket *s) {
 /* --- the descriptor --- */
 
 void lg_socket_count(struct lg_socket *s, int n) {
-  lg_count(s->head.G, s->box, LG_DESCRIPTORS, n - s->counted);
+  lg_count(s->G, s->box, LG_DESCRIPTORS, n - s->counted);
   s->counted = n;
 }
 
@@ -148,7 +190,7 @@ int lg_socket_need_fd(lua_State *L, struct lg_socket *s, int family,
   int type = s->kind->datagram ? SOCK_DGRAM : SOCK_STREAM, fd;
   if (s->connecting) return EALREADY;
   if (s->fd >= 0 && s->family == family && !fresh) return 0;
-  fd = open_fd(L, s->head.G, family, type);
+  fd = open_fd(L, s->G, family, type);
   if (fd < 0) return -fd;
   lg_socket_shut(s);
   s->fd = fd;
@@ -197,7 +239,7 @@ void lg_socket_release(struct lg_socket *s) {
   struct green_fd *f = s->f;
   lg_socket_strip(s, 0);
   s->f = NULL;
-  if (f) green_fd_release(s->head.G->hub, f);
+  if (f) green_fd_release(s->G->hub, f);
   lg_buffer_drop(s);
   lg_several_free(s->several);
   s->several = NULL;
@@ -211,13 +253,13 @@ static int is_lost(const struct lg_socket *s) {
 }
 
 int lg_socket_doubt(struct lg_socket *s) {
-  if (s->f) green_fd_check(s->head.G->hub, s->f);
+  if (s->f) green_fd_check(s->G->hub, s->f);
   return lg_socket_lost(s);
 }
 
 int lg_socket_lost(struct lg_socket *s) {
   if (likely(!is_lost(s))) return 0;
-  green_fd_release(s->head.G->hub, s->f);
+  green_fd_release(s->G->hub, s->f);
   s->f = NULL;
   s->fd = -1;
   lg_socket_count(s, 0);
@@ -261,7 +303,7 @@ void lg_socket_strip(struct lg_socket *s, int polite) {
 }
 
 void lg_socket_shut(struct lg_socket *s) {
-  struct green_hub *hub = s->head.G->hub;
+  struct green_hub *hub = s->G->hub;
   struct green_thread *reader = hub ? lg_socket_reader(s) : NULL;
   lg_socket_strip(s, s->fd >= 0 && !is_lost(s) && !s->resets);
   /* Before the descriptor: a process that replaces a file on which nobody
@@ -278,31 +320,47 @@ void lg_socket_shut(struct lg_socket *s) {
   if (!reader) lg_buffer_drop(s); /* else its partial result */
 }
 
-int lg_socket_gc(lua_State *L) {
-  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
-  lua_rawgetp(L, -1, s);
-  if (!lg_finalizing(L, s->head.G, lua_rawequal(L, -1, 1))) return 0;
+/* Gives everything back, but for its memory. */
+static void end(struct lg_socket *s) {
   lg_socket_shut(s);
   lg_buffer_drop(s);
   leave_account(s);
+}
+
+static void unmake(struct lg_socket *s) {
+  assert(*s->before == s && s->fd < 0 && !s->f && !s->buffer);
+  *s->before = s->after;
+  if (s->after) s->after->before = s->before;
+  lg_block(s->G, s, size_of(s->kind), 0);
+}
+
+/* In a state that closes, other finalizers may still ask the socket. */
+int lg_socket_gc(lua_State *L) {
+  struct lg_socket_object *o = lua_touserdata(L, 1);
+  int closing;
+  if (!lg_is_socket(L, 1)) return lg_socket_misused(L, LG_ANY_ROLE);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, SOCKETS);
+  lua_rawgetp(L, -1, o);
+  closing = lua_rawequal(L, -1, 1);
+  if (!lg_finalizing(L, o->head.G, closing) || !o->socket) return 0;
+  end(o->socket);
+  if (closing) return 0;
+  unmake(o->socket);
+  o->socket = NULL;
   return 0;
 }
 
 /* A host's hub lives on: no watcher of ours may stay with a number that the
  * system gives out again. */
-void lg_sockets_shut(lua_State *L, struct lg *G) {
+void lg_sockets_shut(struct lg *G) {
+  struct lg_socket *s;
   if (!G->net) return; /* the state was never opened to Lua */
-  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_sockets);
-  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-    struct lg_socket *s = lua_touserdata(L, -1);
-    assert(s && s->tag == lg_socket_tag);
-    lg_socket_shut(s);
-    lg_buffer_drop(s);
-    leave_account(s);
-  }
-  lua_pop(L, 1);
+  for (s = G->net->sockets; s; s = s->after) end(s);
   lg_buffer_close(G->net);
+}
+
+void lg_sockets_free(struct lg *G) {
+  while (G->net && G->net->sockets) unmake(G->net->sockets);
 }
 
 void lg_open_net(lua_State *L) {
@@ -311,7 +369,7 @@ void lg_open_net(lua_State *L) {
   memset(net, 0, sizeof *net);
   lua_rawsetp(L, LUA_REGISTRYINDEX, net);
   lg_weak_table(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, lg_sockets);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, SOCKETS);
   net->max_line = 64 << 20;
   net->max_client_line = 1 << 20;
   lg_buffer_open(L, net);

@@ -71,6 +71,16 @@ struct lg_wanted {
   int satisfied; /* COUNT: the prefix alone is enough */
 };
 
+/* The Lua object of a socket. What it has of the world lies in memory of its
+ * own, which the state's list knows: where memory is short, or the C stack
+ * deep, Lua cannot call a finalizer, and frees the object all the same. */
+struct lg_socket_object {
+  struct lg_object head;
+  const void *tag; /* lg_socket_tag */
+  const struct lg_socket_kind *kind;
+  struct lg_socket *socket; /* NULL: the finalizer ran */
+};
+
 /* A socket. The descriptor is watched by f from the first wait on.
  *
  *   buffer, at, end, room   bytes received but not delivered: buffer.c
@@ -82,8 +92,8 @@ struct lg_wanted {
  *   sending, done           a send is in progress; bytes sent so far
  */
 struct lg_socket {
-  struct lg_object head;
-  const void *tag; /* lg_socket_tag */
+  struct lg *G;
+  struct lg_socket *after, **before; /* of all sockets of the state */
   const struct lg_socket_kind *kind;
   const struct lg_layer *layer; /* NULL: none */
   void *layered;                /* the layer's own */
@@ -143,11 +153,11 @@ struct lg_datagram {
 
 /* The part that all sockets of a state share. */
 struct lg_net {
-  struct lg_socket *holder; /* whose bytes lie in the scratch; NULL: none */
+  struct lg_socket *sockets; /* all of them */
+  struct lg_socket *holder;  /* whose bytes lie in the scratch; NULL: none */
   char *scratch;
   size_t scratch_room;
-  struct lg_scratch *abandoned; /* see buffer.c */
-  size_t buffered;              /* bytes of the sockets' own buffers */
+  size_t buffered; /* bytes of the sockets' own buffers */
   /* Bytes of the longest line that a connection may receive, and one that was
    * accepted; 0: no bound. A socket takes it over when it is made. */
   uint32_t max_line, max_client_line;
@@ -258,12 +268,7 @@ void lg_buffer_unread(lua_State *L, struct lg_socket *s, const char *data,
                       size_t n);
 void lg_buffer_drop(struct lg_socket *s);
 /* Bytes that the buffers of all sockets of the state take. */
-size_t lg_buffer_total(lua_State *L, const struct lg_net *net);
-/* A socket is made: nothing is known of one that was freed there. */
-void lg_buffer_born(const struct lg_socket *s);
-/* Key in the registry: all sockets by address (weak values), which tells also
- * whether the state is closing. */
-extern const char lg_sockets[];
+size_t lg_buffer_total(const struct lg_net *net);
 void lg_buffer_open(lua_State *L, struct lg_net *net);
 void lg_buffer_close(struct lg_net *net);
 static inline size_t lg_buffered(const struct lg_socket *s) {
@@ -318,23 +323,34 @@ uint64_t lg_socket_deadline(const struct lg_socket *s);
 int lg_socket_gc(lua_State *L);
 
 static inline int lg_is_socket(lua_State *L, int index) {
-  const struct lg_socket *s = lua_touserdata(L, index);
-  return s && lua_rawlen(L, index) >= sizeof *s && s->tag == lg_socket_tag;
+  const struct lg_socket_object *o = lua_touserdata(L, index);
+  return o && lua_rawlen(L, index) >= sizeof *o && o->tag == lg_socket_tag;
+}
+
+/* The object is a socket. If its finalizer ran, and another one's uses it, it
+ * is a closed one from now on, which may raise. */
+struct lg_socket *lg_socket_revive(lua_State *L, int index);
+static inline struct lg_socket *lg_socket_at(lua_State *L, int index) {
+  const struct lg_socket_object *o = lua_touserdata(L, index);
+  return likely(o->socket) ? o->socket : lg_socket_revive(L, index);
+}
+
+/* The same of any value; NULL: it is no socket. */
+static inline struct lg_socket *lg_to_socket(lua_State *L, int index) {
+  return lg_is_socket(L, index) ? lg_socket_at(L, index) : NULL;
 }
 
 /* The socket at index 1, if it has one of these roles; else raises. */
 static inline struct lg_socket *lg_socket(lua_State *L, int roles) {
-  struct lg_socket *s = lua_touserdata(L, 1);
-  if (unlikely(!lg_is_socket(L, 1) || !(s->role & roles)))
-    lg_socket_misused(L, roles);
+  struct lg_socket *s = lg_to_socket(L, 1);
+  if (unlikely(!s || !(s->role & roles))) lg_socket_misused(L, roles);
   return s;
 }
 
 /* The same for a call that may wait: raises while the state closes. */
 static inline struct lg_socket *lg_socket_awake(lua_State *L, int roles) {
   struct lg_socket *s = lg_socket(L, roles);
-  if (unlikely(!s->head.G->hub))
-    luaL_error(L, "luagreen: the state is closing");
+  if (unlikely(!s->G->hub)) luaL_error(L, "luagreen: the state is closing");
   return s;
 }
 

@@ -62,8 +62,9 @@ static int socket_close(lua_State *L) {
 }
 
 static int socket_tostring(lua_State *L) {
-  struct lg_socket *s = lg_socket(L, LG_ANY_ROLE);
-  lua_pushfstring(L, "%s: %p", s->head.klass->name, (void *)s);
+  const struct lg_socket_object *o = lua_touserdata(L, 1);
+  lg_socket(L, LG_ANY_ROLE);
+  lua_pushfstring(L, "%s: %p", o->head.klass->name, lua_topointer(L, 1));
   return 1;
 }
 
@@ -75,7 +76,7 @@ static int socket_getfd(lua_State *L) {
 static int socket_setfd(lua_State *L) {
   struct lg_socket *s = lg_socket_awake(L, LG_ANY_ROLE);
   int fd = lg_int_or(luaL_checknumber(L, 2), -1);
-  lg_refuse_in_box(L, s->head.G, "setfd");
+  lg_refuse_in_box(L, s->G, "setfd");
   luaL_argcheck(L, !s->connecting, 1, "the socket is connecting");
   lg_socket_release(s);
   lg_socket_adopt(s, fd < 0 ? -1 : fd);
@@ -98,14 +99,14 @@ static int socket_getfamily(lua_State *L) {
 
 /* LuaSocket counts for its clients alone. */
 static struct lg_socket *counted(lua_State *L) {
-  struct lg_socket *s = lua_touserdata(L, 1);
-  int ours = lg_is_socket(L, 1) && !s->kind->luasocket;
+  const struct lg_socket *s = lg_to_socket(L, 1);
+  int ours = s && !s->kind->luasocket;
   return lg_socket(L, ours ? LG_ANY_ROLE : LG_CLIENT);
 }
 
 /* A socket of a state that has been closed grows no older. */
 static uint64_t time_for(const struct lg_socket *s) {
-  return s->head.G->hub ? green_time(s->head.G->hub) : s->born;
+  return s->G->hub ? green_time(s->G->hub) : s->born;
 }
 
 int lg_socket_getstats(lua_State *L) {

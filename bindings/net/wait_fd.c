@@ -47,8 +47,8 @@ static int wait_failed(lua_State *L, struct lg *G, int code) {
 
 /* Bytes that a socket of ours has received already can be read. */
 static int has_bytes(lua_State *L, int event) {
-  return event == GREEN_READABLE && lg_is_socket(L, 1) &&
-         lg_buffered(lua_touserdata(L, 1)) > 0;
+  const struct lg_socket *s = lg_to_socket(L, 1);
+  return event == GREEN_READABLE && s && lg_buffered(s) > 0;
 }
 
 /* wait_fd(fd, "r" | "w" [, s]) */

@@ -77,7 +77,7 @@ int lg_read_wait(lua_State *L, struct lg *G, struct lg_socket *s,
 }
 
 struct lg_socket *lg_read_woken(lua_State *L, int reason) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  struct lg_socket *s = lg_socket_at(L, 1);
   s->drained = 0;
   s->woken = reason == GREEN_WOKEN;
   if (reason == GREEN_TIMEOUT) s->read_end = 0;

@@ -368,7 +368,7 @@ static int l_stats(lua_State *L) {
   field(L, "memory", s.memory);
   field(L, "heap", usage.memory);
   field(L, "heap_limit", G->limits.memory);
-  field(L, "buffered", lg_buffer_total(L, G->net));
+  field(L, "buffered", lg_buffer_total(G->net));
   seconds_field(L, "uptime", s.uptime);
   seconds_field(L, "idle", s.idle);
   seconds_field(L, "poll_time", s.polling);

@@ -53,7 +53,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_watchdog_off(G);
   lg_alloc_profile_free(G);
   lg_ticks_off(G);
-  lg_sockets_shut(L, G);
+  lg_sockets_shut(G);
   lg_profile_drop(G);
   lg_figures_drop(G);
   lg_scopes_leave(G);
@@ -85,6 +85,8 @@ static int hub_gc(lua_State *L) {
   if (lua_gc(L, LUA_GCCOUNT) >= 0) return 0; /* called by hand */
   lg_sigint_restore(G);
   if (G->hub) lg_close_hub(L, G);
+  lg_sockets_free(G);
+  lg_accounts_free(G);
   lg_sites_free(G);
   green_purse_release(G->purse);
   G->purse = NULL;

@@ -30,6 +30,7 @@ struct lg_account {
   struct lg_terms *terms;   /* of their lives; NULL: they have no limit */
   uint32_t most[LG_COUNTS]; /* 0: no limit */
   uint32_t users;           /* of a sandbox's: that, and what is counted */
+  struct lg_account *after, **before; /* of all sandboxes' of the state */
 };
 
 #endif

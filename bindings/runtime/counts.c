@@ -28,6 +28,8 @@ void lg_account_init(struct lg_account *a) {
   a->terms = NULL;
   a->timed = 0;
   a->users = 1;
+  a->after = NULL;
+  a->before = NULL;
 }
 
 static int64_t limit(const struct lg_account *a, enum lg_count what) {
@@ -47,16 +49,31 @@ uint32_t lg_account_used(const struct lg_account *a, enum lg_count what) {
   return (uint32_t)used;
 }
 
-struct lg_account *lg_account_new(void) {
+struct lg_account *lg_account_new(struct lg *G) {
   struct lg_account *a = malloc(sizeof *a);
-  if (a) lg_account_init(a);
-  return a;
+  if (!a) return NULL;
+  lg_account_init(a);
+  a->before = &G->accounts;
+  a->after = *a->before;
+  if (a->after) a->after->before = &a->after;
+  return *a->before = a;
+}
+
+static void unmake(struct lg_account *a) {
+  assert(*a->before == a);
+  *a->before = a->after;
+  if (a->after) a->after->before = a->before;
+  free(a);
 }
 
 void lg_account_leave(struct lg_account *a) {
   if (!a) return;
   assert(a->users > 0);
-  if (--a->users == 0) free(a);
+  if (--a->users == 0) unmake(a);
+}
+
+void lg_accounts_free(struct lg *G) {
+  while (G->accounts) unmake(G->accounts);
 }
 
 struct lg_account *lg_account_of(struct lg *G, struct green_thread *t) {

@@ -16,9 +16,11 @@ void lg_account_init(struct lg_account *a);
 void lg_account_limit(struct lg_account *a, enum lg_count what, uint32_t most);
 uint32_t lg_account_used(const struct lg_account *a, enum lg_count what);
 /* A record with one user, or NULL. */
-struct lg_account *lg_account_new(void);
+struct lg_account *lg_account_new(struct lg *G);
 /* Takes one user away; the last one frees the record. */
 void lg_account_leave(struct lg_account *a);
+/* The state ends: frees those whose users' finalizers could not run. */
+void lg_accounts_free(struct lg *G);
 
 /* The account of the thread's sandbox, or NULL; it lives as long as the thread.
  * And that of the running thread's, with one more user; NULL: it is

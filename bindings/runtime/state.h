@@ -51,6 +51,7 @@ struct lg {
   size_t blocks;              /* bytes of lg_block(), unknown to Lua */
   struct green_lua_limits limits;
   struct lg_account account;   /* of what is counted: see counts.h */
+  struct lg_account *accounts; /* of its sandboxes */
   struct green_purse *purse;   /* pays for its messages; NULL: no limit yet */
   uint64_t swept_at, swept_ns; /* the last collection of garbage for room */
   lua_State *main;             /* the main Lua thread */

@@ -11,7 +11,8 @@
 __attribute__((visibility("default"))) int luaopen_spec_key_update(
     lua_State *L);
 int luaopen_spec_key_update(lua_State *L) {
-  struct lg_socket *s = lua_touserdata(L, 1);
+  const struct lg_socket_object *o = lua_touserdata(L, 1);
+  const struct lg_socket *s = o ? o->socket : NULL;
   const struct tls *t = s && s->layer ? s->layered : NULL;
   if (!t) return luaL_argerror(L, 1, "a connection with TLS expected");
   lua_pushboolean(L, SSL_key_update(t->ssl, SSL_KEY_UPDATE_REQUESTED));
