@@ -68,6 +68,24 @@ local STEPS <const> = {
   "print(N)", "local a, b = green.socketpair() if a then a:send('x') end",
   "pcall(string.rep, 'x', -1)", "local s = green.current():traceback()",
   "return green.current():throw('mine')",
+  -- What all scripts have in common, across sandboxes.
+  "kept[N] = coroutine.create(function() X coroutine.yield() X end)",
+  "kept[N] = coroutine.create(function() local to = green.timeout(T) "
+    .. "pcall(coroutine.yield) X end)",
+  "local co = kept[N] if is(co, 'coroutine') then coroutine.resume(co) end",
+  "local co = kept[N] if is(co, 'coroutine') then "
+    .. "pcall(coroutine.close, co) end",
+  "kept[N] = green.timeout(T)", "kept[N] = green.queue(N)",
+  "kept[N] = green.spawn(function() X end)",
+  "kept[N] = green.socketpair()",
+  "local to = kept[N] if is(to, 'timeout') then to:cancel() end",
+  "local to = kept[N] if is(to, 'timeout') then pcall(to.restart, to) end",
+  "local q = kept[N] if is(q, 'queue') then q:put(N, T) end",
+  "local q = kept[N] if is(q, 'queue') then q:get(T) end",
+  "local t = kept[N] if is(t, 'thread') then pcall(t.join, t, T) end",
+  "local t = kept[N] if is(t, 'thread') then pcall(t.kill, t) end",
+  "local s = kept[N] if is(s, 'unixstream') then s:send('x', T) end",
+  "local s = kept[N] if is(s, 'unixstream') then s:close() end",
 }
 
 local HEAD <const> = [[
@@ -124,7 +142,11 @@ end
 function World:globals()
   local w = self
   return {
-    ports = w.ports, queues = w.queues,
+    ports = w.ports, queues = w.queues, kept = w.kept,
+    is = function(v, what)
+      if what == "coroutine" then return type(v) == "thread" end
+      return (green.type(v) or ""):find(what, 1, true) == 1
+    end,
     LIMIT = function() return random() / 300 end,
     offer = function()
       w.offered = w.offered + 1
@@ -153,25 +175,33 @@ function World:arrived(n)
   self.state[n] = "taken"
 end
 
+local function some_limits()
+  return {
+    threads = one_in(2) and random(3, 30) or nil,
+    timers = one_in(3) and random(20) or nil,
+    descriptors = one_in(3) and random(6) or nil,
+    items = one_in(3) and random(40) or nil,
+    coroutines = one_in(3) and random(20) or nil,
+    slice = one_in(4) and random() / 500 + 1e-4 or nil,
+    stretch = one_in(4) and random() / 100 + 1e-4 or nil,
+    life = one_in(4) and random() / 20 + 1e-4 or nil,
+    fuel = one_in(4) and random(1e6) or nil,
+  }
+end
+
 local function new_world()
-  local w = setmetatable({failures = {}, boxes = {}, ports = {}, queues = {},
-    state = {}, offered = 0, open = 0}, World)
+  local w = setmetatable({failures = {}, boxes = {}, limits = {}, ports = {},
+    queues = {}, kept = {}, state = {}, offered = 0, open = 0}, World)
   for i = 1, 3 do
     w.ports[i] = assert(green.port(one_in(3) and nil or random(4)))
   end
   for i = 1, 2 do w.queues[i] = green.queue(random(5)) end
   for i = 1, random(3) do
+    w.limits[i] = some_limits()
     w.boxes[i] = green.sandbox {
       grants = {"output", "coroutine", one_in(2) and "connect" or nil},
-      limits = {
-        threads = one_in(2) and random(3, 30) or nil,
-        timers = one_in(3) and random(20) or nil,
-        descriptors = one_in(3) and random(6) or nil,
-        items = one_in(3) and random(40) or nil,
-      },
-      print = function() end, globals = w:globals(),
+      limits = w.limits[i], print = function() end, globals = w:globals(),
     }
-    w.boxes[i].most = 1e9
   end
   return w
 end
@@ -280,16 +310,25 @@ local function end_box(w, box)
   end)
 end
 
+local function check_limits(w)
+  for i, box in ipairs(w.boxes) do
+    for what, n in pairs(box:stats()) do
+      local most = w.limits[i][what]
+      if most and n > most then w:fail("%d %s, of %d", n, what, most) end
+    end
+  end
+end
+
 local function check_counts(w, box)
   local s
   await(w, "nothing is left of a sandbox", function()
     collectgarbage()
     s = box:stats()
-    return s.threads + s.timers + s.descriptors == 0
+    return s.threads + s.timers + s.descriptors + s.items + s.coroutines == 0
   end)
-  if s.threads + s.timers + s.descriptors > 0 then
-    w:fail("%d threads, %d timers, %d descriptors are left", s.threads,
-      s.timers, s.descriptors)
+  if s.threads + s.timers + s.descriptors + s.items + s.coroutines > 0 then
+    w:fail("%d threads, %d timers, %d descriptors, %d items, %d coroutines "
+      .. "are left", s.threads, s.timers, s.descriptors, s.items, s.coroutines)
   end
 end
 
@@ -315,6 +354,7 @@ function World:finish()
   for _ = 1, 3 do for _, box in ipairs(self.boxes) do end_box(self, box) end end
   await(self, "all threads end", function() return #green.threads() == 1 end)
   green.config {preempt = false}
+  for i in pairs(self.kept) do self.kept[i] = nil end
   for _, box in ipairs(self.boxes) do check_counts(self, box) end
   check_messages(self)
 end
@@ -331,9 +371,7 @@ local function program()
   for _ = 1, random(4, 30) do
     moves[pick(NAMES)](w)
     if one_in(3) then green.sleep(random() / 500) end
-    for _, box in ipairs(w.boxes) do
-      local _ = box:stats().threads
-    end
+    check_limits(w)
   end
   w:finish()
   if #w.failures > 0 then error(table.concat(w.failures, "\n\n"), 0) end
