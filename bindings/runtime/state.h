@@ -61,7 +61,8 @@ struct lg {
   uint32_t keep_stacks; /* N of the keep-or-yield policy */
   uint32_t max_threads; /* UINT32_MAX: no limit */
   uint32_t sentinel_spawns;
-  uint32_t starved;       /* threads that ended without memory, modulo */
+  uint32_t cut_short;     /* threads that may have ended past their handlers:
+                             without memory, left, closed; modulo */
   uint32_t nested_scopes; /* open ones of the program's coroutines */
   uint32_t boxes;         /* sandboxes that were made, modulo; 0: none */
   int *free_slots;        /* of the anchors table */

@@ -187,9 +187,9 @@ int lg_l_crowded(lua_State *L) {
   return 1;
 }
 
-/* starved(): how many threads have ended without memory. */
-int lg_l_starved(lua_State *L) {
-  lua_pushinteger(L, lg_get(L)->starved);
+/* cut_short(): how many threads may have ended past their handlers. */
+int lg_l_cut_short(lua_State *L) {
+  lua_pushinteger(L, lg_get(L)->cut_short);
   return 1;
 }
 

@@ -74,7 +74,7 @@ static int resume(struct lg *G, struct green_thread *t, lua_State *co,
 
 /* lua_resume came back neither by one of our waits nor by a return. */
 static void odd_end(struct lg *G, struct green_thread *t, int status) {
-  if (status == LUA_ERRMEM) G->starved++;
+  if (status == LUA_ERRMEM) G->cut_short++;
   if (status != LUA_YIELD)
     lg_reset_failed(G, t);
   else if (t->flags & GREEN_FORCED)
@@ -89,6 +89,7 @@ static void was_closed(struct lg *G, struct green_thread *t) {
   if (t->on && t->kind->undo) t->kind->undo(G->hub, t);
   t->on = NULL; /* a finalizer could collect it now */
   lg_note_closed(G, t);
+  G->cut_short++;
   t->user_place = 0;
   t->state = GREEN_KILLED;
 }

@@ -30,7 +30,7 @@ int lg_l_spawn_n(lua_State *L);
 int lg_l_spawn_after(lua_State *L);
 int lg_l_report_later(lua_State *L);
 int lg_l_crowded(lua_State *L);
-int lg_l_starved(lua_State *L);
+int lg_l_cut_short(lua_State *L);
 
 /* inspect.c */
 /* "#7 fetch", for messages; leaves it on the stack. May raise. */

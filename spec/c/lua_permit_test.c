@@ -1,6 +1,7 @@
 /* lua_permit_test.c - a resource pool loses no permit where memory is short for
  * a moment while an item is destroyed: neither the thread that destroys it nor
- * its link may get to run then; nor while a lease is got or closed.
+ * its link may get to run then; nor while a lease is got or closed, nor while
+ * create, check or reset fail or are struck.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -64,14 +65,35 @@ static const char blocks[] =
     "  end\n"
     "end\n";
 
+static int refused(lua_State *L) {
+  void *ud;
+  lua_getallocf(L, &ud);
+  lua_pushinteger(L, ((struct memory *)ud)->refused);
+  return 1;
+}
+
+static int run_file(lua_State *L, const char *path) {
+  int status = luaL_loadfile(L, path);
+  if (status == LUA_OK) {
+    lua_pushcfunction(L, short_after);
+    lua_pushcfunction(L, refused);
+    status = lua_pcall(L, 2, 0, 0);
+  }
+  if (status != LUA_OK) printf("# %s\n", lua_tostring(L, -1));
+  return status == LUA_OK;
+}
+
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
   lua_State *L = lg_newstate(allocate, &memory, 0);
+  if (!freopen("/dev/null", "w", stderr)) return 1; /* failures on purpose */
   luaL_openlibs(L);
   lua_register(L, "short_after", short_after);
   preload_core(L);
   CHECK(run(L, script), "each pool goes on when memory is there again");
   CHECK(run(L, blocks), "whatever of a block with a lease had no memory");
+  CHECK(run_file(L, "spec/c/oom/permits.lua"),
+        "however the block and the pool's functions end");
   lua_close(L);
   return test_end();
 }

@@ -51,11 +51,15 @@ static inline void memory_lasts(struct memory *m, long n) {
   m->last = LONG_MAX;
 }
 
-/* short_after(n): memory_lasts(), for the state that calls it. */
+/* short_after(n [, times]): memory_lasts(), for the state that calls it; after
+ * so many calls for more that fail there is memory again. */
 static inline int short_after(lua_State *L) {
   void *ud;
+  struct memory *m;
   lua_getallocf(L, &ud);
-  memory_lasts(ud, (long)lua_tointeger(L, 1));
+  m = ud;
+  memory_lasts(m, (long)lua_tointeger(L, 1));
+  if (lua_isinteger(L, 2)) m->last = m->first + (long)lua_tointeger(L, 2) - 1;
   return 0;
 }
 

@@ -11,11 +11,16 @@
 ---   out         permits of leases, of items under way or being destroyed
 ---   idle_count  never more than total - out
 ---   live        items that are idle or leased
+---   moving      the leases that no program has, or not any more: from before
+---               the permit is got until the lease is handed out, and from the
+---               end of its block until the permit is back
+---   owed        how many of them wait only for finish()
 ---
---- The end of a block comes perhaps without memory, even for a call. So its
---- first step is a note that makes none, `lease.left, pool.left = pool.left,
---- lease`: the leases whose blocks were left are a list, from pool.left to the
---- pool itself. The next caller of lease() finishes what could not be finished.
+--- Any call may fail where memory is short, or the stack of C too deep. So the
+--- end of a block begins with a note, which calls nothing: the lease is moving,
+--- and `ending`, and owed. The next caller of lease() finishes what cannot be
+--- finished then, and the moving leases of threads that ended past their
+--- handlers.
 ---
 --- The holder of a permit takes an idle item, and makes one only when there is
 --- none. So there are never more items than permits, and an idle one is
@@ -72,9 +77,8 @@ lease_mt.__index = Lease
 
 ------------------------------------------------------------------ lists --
 
---- Idle items and leases whose items are being destroyed stand in lists that
---- are linked through themselves: they enter without memory, and leave from
---- anywhere at once.
+--- Idle items and moving leases stand in lists that are linked through
+--- themselves: they enter without memory, and leave from anywhere at once.
 local function new_list()
   local list = {prev = false, next = false}
   list.prev, list.next = list, list
@@ -114,18 +118,24 @@ local Dying = {}
 --- Stands for the item while it is reset.
 local Return = {}
 
---- The leases whose items are out, and their pools: a test that calls nothing,
---- as the end of a block begins with it, perhaps without memory.
+--- The leases that are not over, and their pools: a test that calls nothing, as
+--- the end of a block begins with it.
 local pool_of = setmetatable({}, {__mode = "k"})
 
---- A lease, made before its permit is got: with memory short, nothing may fail
---- between that and the note that it is held, so no call comes between. All its
---- fields are made now for the same reason.
+--- A lease, made before its permit is got: nothing may fail between that and
+--- the note that it is held, so no call comes between. All its fields are made
+--- now for the same reason.
+---   owner  the thread that got it
+---   held   it has a permit
+---   entry  its item, and what the pool knows about that
+---   item   what is to be destroyed; false: that has begun
+---   dying  its item is to be destroyed, or is being destroyed
+---   ending, owes  see above
 local function new_lease(pool)
   local lease = setmetatable({pool = pool, owner = green.current() or false,
-    held = false, entry = false, guard = false, dying = false, over = false,
-    destroyer = false, prev = false, next = false, back = false, left = false},
-    lease_mt)
+    held = false, entry = false, item = false, guard = false, dying = false,
+    over = false, destroyer = false, prev = false, next = false, back = false,
+    ending = false, owes = false}, lease_mt)
   if pool.options.reset then
     lease.back = setmetatable({lease = lease, fit = false}, Return)
   end
@@ -136,40 +146,39 @@ local function new_lease(pool)
   return lease
 end
 
---- With memory short put may raise: nothing has changed then.
-local function release(pool)
-  if pool.total > pool.max then
-    pool.total = pool.total - 1
-  elseif not pool.closed then
-    pool.permits:put(true, 0)
+--- The permit goes back, and the lease is over. put may raise: then nothing has
+--- changed.
+local function release(lease)
+  local pool = lease.pool
+  if lease.held then
+    if pool.total > pool.max then
+      pool.total = pool.total - 1
+    elseif not pool.closed then
+      pool.permits:put(true, 0)
+    end
+    lease.held, pool.out = false, pool.out - 1
   end
-  pool.out = pool.out - 1
+  pool_of[lease] = nil
+  if lease.next then unlink(lease) end
   if pool.out == 0 and pool.gone then
     pool.gone:send()
     pool.gone = false
   end
 end
 
---- The permit goes back now, or when the item has been destroyed.
-local function let_go(lease)
-  if not lease.dying then release(lease.pool) end
-  lease.held = false
-  pool_of[lease] = nil
-end
-
 -------------------------------------------------------------- destroying --
+
+local finish
 
 function Dying:__close()
   local lease = self.lease
+  local pool = lease.pool
   if not lease.dying then return end
-  lease.dying = false -- first: finalizers that run in release() may come here
-  local ok, err = true, nil
-  if not lease.held then ok, err = pcall(release, lease.pool) end
-  if not ok then
-    lease.dying, lease.pool.lost = true, true
-    error(err, 0) -- reclaim() tries again
+  if lease.ending and not lease.owes then
+    lease.owes, pool.owed = true, pool.owed + 1
   end
-  unlink(lease)
+  lease.dying = false
+  if lease.ending then finish(lease) end
   if lease.over then lease.over:send() end
   lease.over = false
 end
@@ -185,80 +194,107 @@ local function shielded(f, item)
   return green.shield(CLEAN_UP, bounded, f, item)
 end
 
---- Calls destroy, then gives the permit back. The thread fails with an error of
---- destroy.
-local function destroy(_, lease, item)
+--- Calls destroy, then gives the permit back, unless that is done or under way.
+--- The thread fails with an error of destroy.
+local function destroy(_, lease)
+  local item = lease.item
+  if not item then return end
   local _ <close> = lease.guard
+  lease.item = false
   shielded(lease.pool.options.destroy, item)
 end
 
---- Between the end of the link and the guard, which was made with the lease,
---- nothing allocates: with memory short, one of them gives the permit back.
-local function destroyer(lease, item)
+--- With memory short, the link or reclaim() does what this cannot do.
+local function destroyer(lease)
   green.current():unlink(destroy)
-  local _ <close> = lease.guard
-  shielded(lease.pool.options.destroy, item)
+  return destroy(nil, lease)
 end
 
---- Destroys the item of the lease in a thread of its own. Links run also for
---- a thread that was killed before it ran, and while the program ends.
-local function doom(lease)
-  local pool, item = lease.pool, lease.entry.item
-  lease.entry = false
-  pool.live = pool.live - 1
-  if not pool.options.destroy then return end
-  lease.dying = true
-  append(pool.doomed, lease)
-  local ok, t = pcall(green.spawn, destroyer, lease, item)
+--- Links run also for a thread that was killed before it ran, and while the
+--- program ends.
+local function start_destroyer(lease)
+  local ok, t = pcall(green.spawn, destroyer, lease)
   if ok then
     lease.destroyer = t
+    t:link(destroy, lease)
     t.name = "resource_pool destroy"
-    t:link(destroy, lease, item)
   else -- there are too many threads, or none any more: the state closes
-    local done, err = xpcall(destroy, core.note_traceback, nil, lease, item)
+    lease.destroyer = green.current() or false
+    local done, err = xpcall(destroy, core.note_traceback, nil, lease)
+    lease.destroyer = false
     if not done then errors.report(err, green.current()) end
   end
 end
 
---- The block of a lease was left, and then there was no memory to end it: its
---- item is destroyed. Raises if there is still none. Where another one has been
---- left meanwhile, that is before it in the list, and it stays there.
-local function finish(pool, lease)
-  if lease.held then
-    if lease.entry then doom(lease) end
-    let_go(lease)
-  end
-  if pool.left == lease then pool.left, lease.left = lease.left, false end
-end
-
---- With no memory at all neither the thread nor its link runs: the permits of
---- such threads come back when somebody asks for one.
-local function reclaim(pool)
-  while pool.left ~= pool do finish(pool, pool.left) end
-  pool.lost, pool.starved = false, core.starved()
-  local lease = pool.doomed.next
-  while lease ~= pool.doomed do
-    local following = lease.next
-    local status = lease.destroyer and lease.destroyer:status()
-    if status == "failed" or status == "killed" then
-      Dying.__close(lease.guard)
+--- Destroys the item of the lease in a thread of its own.
+local function doom(lease)
+  local pool = lease.pool
+  if lease.entry then
+    if pool.options.destroy then
+      lease.dying, lease.item, lease.destroyer = true, lease.entry.item, false
     end
-    lease = following.next and following or pool.doomed.next
+    lease.entry, pool.live = false, pool.live - 1
+  end
+  if lease.item and not lease.destroyer then start_destroyer(lease) end
+end
+
+--- Nobody uses the lease any more: destroys its item if it still has one, and
+--- gives the permit back, now or when the item is destroyed. If a step raises,
+--- the lease stays owed, and this can be called again.
+function finish(lease)
+  local pool = lease.pool
+  lease.ending = true
+  doom(lease)
+  if not lease.dying then release(lease) end
+  if lease.owes then lease.owes, pool.owed = false, pool.owed - 1 end
+end
+
+local function has_ended(thread)
+  local status = thread and thread:status()
+  return status == "failed" or status == "killed"
+end
+
+--- Does what the thread of a moving lease could not do.
+local function mend(lease)
+  if lease.dying and (not lease.destroyer or has_ended(lease.destroyer)) then
+    lease.destroyer = false
+    if not lease.item then Dying.__close(lease.guard) end
+  end
+  if lease.owes or not lease.ending and has_ended(lease.owner) then
+    finish(lease)
+  elseif lease.dying then
+    doom(lease)
   end
 end
 
---- There may be such permits only if a thread has ended without memory.
+--- Permits that a resize to more could not make are made, too.
+local function reclaim(pool)
+  local cut_short = core.cut_short()
+  local lease = pool.moving.next
+  while lease ~= pool.moving do
+    local following = lease.next
+    mend(lease)
+    lease = following.next and following or pool.moving.next
+  end
+  while pool.total < pool.max do
+    pool.permits:put(true, 0)
+    pool.total = pool.total + 1
+  end
+  pool.cut_short = cut_short
+end
+
 local function may_reclaim(pool)
-  if pool.left ~= pool or pool.lost or core.starved() ~= pool.starved then
+  if pool.owed > 0 or core.cut_short() ~= pool.cut_short then
     reclaim(pool)
   end
 end
 
---- Takes the oldest idle item with a permit that was just got for the lease.
---- Finalizers may have leased the last one meanwhile.
-local function doom_oldest(pool, lease)
-  lease.entry = pop_idle(pool, "next")
-  finish(pool, lease)
+--- A lease that is over at once, to destroy an idle item.
+local function brief_lease(pool)
+  local lease = new_lease(pool)
+  append(pool.moving, lease)
+  lease.ending, lease.owes, pool.owed = true, true, pool.owed + 1
+  return lease
 end
 
 local function expired(pool, entry)
@@ -268,14 +304,18 @@ local function expired(pool, entry)
     and pool.live > (opts.min or 0)
 end
 
---- Destroying an item needs a free permit.
+--- Destroying an item needs a free permit. Finalizers may have leased the last
+--- idle item meanwhile.
 local function prune(pool)
   while pool.idle_count > 0 and expired(pool, pool.idle.next) do
-    local lease = new_lease(pool)
-    if not pool.permits:get(0) then return end
-    lease.held, pool.out = true, pool.out + 1
-    lease.left, pool.left = pool.left, lease
-    doom_oldest(pool, lease)
+    local lease = brief_lease(pool)
+    local got = pool.permits:get(0)
+    if got then
+      lease.held, pool.out = true, pool.out + 1
+      lease.entry = pop_idle(pool, "next")
+    end
+    finish(lease)
+    if not got then return end
   end
 end
 
@@ -328,27 +368,30 @@ end
 --- Stands for the permit while an item is looked for or made.
 local Search = {}
 
+--- A handler needs one more level of C's stack than its block: where there is
+--- none, this raises, before there is a permit to lose.
+local DEEPER <const> = setmetatable({}, {__close = function() end})
+
 function Search:__close()
   local lease = self.lease
-  if not lease or not lease.held then return end
+  if not lease or lease.ending then return end
   local pool = lease.pool
-  if not lease.left then
-    lease.left, pool.left = pool.left, lease
-  end
-  finish(pool, lease)
+  lease.ending, lease.owes, pool.owed = true, true, pool.owed + 1
+  finish(lease)
 end
 
 --- The item of this permit is being destroyed: goes on with another permit
 --- if nobody waits for one, else with this when it can be used again.
 local function go_on(pool, search, deadline)
-  local other = new_lease(pool)
-  local lease = search.lease
+  local other, lease = brief_lease(pool), search.lease
   if pool.permits:get(0) then
     other.held, pool.out, search.lease = true, pool.out + 1, other
-    lease.left, pool.left = pool.left, lease
-    finish(pool, lease)
+    other.ending, other.owes = false, false
+    lease.ending, lease.owes = true, true -- as many are owed
+    finish(lease)
     return true
   end
+  finish(other)
   if not lease.dying then return true end
   lease.over = green.event()
   return lease.over:wait(deadline and deadline - core.now())
@@ -358,18 +401,21 @@ local function hand_out(pool, search)
   local lease = search.lease
   if pool.closed then return nil, "closed" end
   prune(pool)
+  unlink(lease)
   search.lease = false
   return lease, lease.entry.item
 end
 
 local function create(pool, search, deadline)
+  local entry = {item = false, born = 0, since = false, prev = false,
+    next = false}
   local item, err = within(deadline, pool.options.create)
   if not item then
     return nil, err == nil and "create returned no item" or err
   end
-  search.lease.entry = {item = item, born = core.now(), since = false,
-    prev = false, next = false}
-  pool.live = pool.live + 1
+  entry.item = item
+  search.lease.entry, pool.live = entry, pool.live + 1
+  entry.born = core.now()
   return hand_out(pool, search)
 end
 
@@ -399,10 +445,12 @@ end
 function Pool:lease(s)
   check.self(self, pool_mt, "lease")
   s = check.limit(s, 1, "lease")
+  do local _ <close> = DEEPER end
   local deadline = deadline_of(s)
   may_reclaim(self)
   local lease = new_lease(self)
   local search <close> = setmetatable({lease = lease}, Search)
+  append(self.moving, lease)
   local ok, err = core.lease_get(self.permits, s)
   if not ok then return nil, err end
   lease.held, self.out = true, self.out + 1
@@ -420,66 +468,62 @@ end
 
 local function give_back(lease, fit)
   local pool, entry = lease.pool, lease.entry
-  if not lease.held then return end -- discarded while it was reset
-  if not fit or pool.closed or pool.total > pool.max then
-    if entry then doom(lease) end
-    let_go(lease)
+  if not fit or not entry or pool.closed or pool.total > pool.max then
+    finish(lease)
     return
   end
-  lease.entry, entry.since = false, core.now()
+  entry.since = core.now()
   push_idle(pool, entry)
-  let_go(lease)
+  lease.entry = false
+  finish(lease)
   prune(pool)
 end
 
 function Return:__close()
   local lease = self.lease
   local pool = lease.pool
-  if lease.held and not lease.left then
-    lease.left, pool.left = pool.left, lease
-  end
+  if lease.ending then return end -- discarded while it was reset
+  lease.ending, lease.owes, pool.owed = true, true, pool.owed + 1
   give_back(lease, self.fit)
-  if lease.left then finish(pool, lease) end
 end
 
 function lease_mt.__close(lease, err)
   local pool = pool_of[lease]
   if not pool then check.self(lease, lease_mt, "__close") return end
-  if not lease.held then return end
-  if lease.back then
-    local back <close> = lease.back
-    local ok, fit = pcall(undisturbed, lease)
-    if ok and fit and err == nil then back.fit = was_reset(lease) end
-    return
+  if lease.ending then return end
+  local head, last = pool.moving, pool.moving.prev
+  if not lease.next then
+    lease.prev, lease.next, last.next, head.prev = last, head, lease, lease
   end
-  if not lease.left then
-    lease.left, pool.left = pool.left, lease
-  end
+  lease.ending, lease.owes, pool.owed = true, true, pool.owed + 1
   local ok, fit = pcall(undisturbed, lease)
-  give_back(lease, ok and fit and err == nil)
-  if lease.left then finish(pool, lease) end
+  fit = ok and fit and err == nil
+  if not fit or not lease.back then return give_back(lease, fit) end
+  local back <close> = lease.back -- there is room, as there was for pcall's
+  lease.ending, lease.owes, pool.owed = false, false, pool.owed - 1
+  back.fit = was_reset(lease)
 end
 
 --- Has the item destroyed; closing the lease does nothing then. Never
 --- switches.
 function Lease:discard()
   check.self(self, lease_mt, "discard")
-  give_back(self, false)
+  lease_mt.__close(self, "discarded")
 end
 
 ------------------------------------------------------------------ the pool --
 
---- Takes one permit away: a free one now, else the next that comes back.
+--- Takes one permit away: a free one now, else the next that comes back. Then
+--- release() drops it, as there are too many.
 local function shrink(pool)
-  local lease = new_lease(pool)
-  if not pool.permits:get(0) then return end
-  if pool.idle_count < pool.total - pool.out then
-    pool.total = pool.total - 1
-  else
+  local lease = brief_lease(pool)
+  if pool.permits:get(0) then
     lease.held, pool.out = true, pool.out + 1
-    lease.left, pool.left = pool.left, lease
-    doom_oldest(pool, lease)
+    if pool.idle_count > pool.total - pool.out then
+      lease.entry = pop_idle(pool, "next")
+    end
   end
+  finish(lease)
 end
 
 --- Changes max. Leased items that are too many are destroyed when they come
@@ -489,11 +533,8 @@ function Pool:resize(max)
   check.self(self, pool_mt, "resize")
   check.value(max, "integer", 1, "resize")
   check_max(max, self.options.min or 0, "bad argument #1 to 'resize'")
-  self.max = math.tointeger(max)
-  for _ = self.total + 1, self.max do
-    self.total = self.total + 1
-    self.permits:put(true, 0)
-  end
+  self.max, self.cut_short = math.tointeger(max), false
+  reclaim(self)
   for _ = self.max + 1, self.total do shrink(self) end
 end
 
@@ -525,9 +566,10 @@ function Pool:close(s)
   self.permits:close()
   reclaim(self)
   while self.idle_count > 0 do
-    local lease = new_lease(self)
+    local lease = brief_lease(self)
     lease.held, self.out = true, self.out + 1
-    doom_oldest(self, lease)
+    lease.entry = pop_idle(self, "next")
+    finish(lease)
   end
   if self.out == 0 then return true end
   self.gone = self.gone or green.event()
@@ -544,10 +586,9 @@ function green.resource_pool(opts)
   local max = math.tointeger(copy.max or 4)
   check_max(max, copy.min or 0, "bad option 'max' in 'resource_pool'")
   local pool = setmetatable({options = copy, max = max, total = max, out = 0,
-    live = 0, idle = new_list(), idle_count = 0, doomed = new_list(),
-    left = false, lost = false, starved = core.starved(), gone = false,
+    live = 0, idle = new_list(), idle_count = 0, moving = new_list(),
+    owed = 0, cut_short = core.cut_short(), gone = false,
     permits = core.queue(), closed = false}, pool_mt)
-  pool.left = pool
   for _ = 1, max do pool.permits:put(true, 0) end
   return pool
 end
