@@ -1,7 +1,8 @@
 /* lua_tenants_test.c - a host with tenants at random: states open on one hub,
- * with and without limits, run scripts of every kind, and are closed, by the
- * host or by a thread of C, while others go on. The hub is stepped, on a clock
- * of the host's or the real one, or is on the host's loop.
+ * with and without limits, run scripts of every kind, in sandboxes and beside
+ * them, and are closed, by the host or by a thread of C, while others go on.
+ * The hub is stepped, on a clock of the host's or the real one, or is on the
+ * host's loop.
  *
  * The host is told once of the end of each script, whatever comes to it, and
  * all is closed in the end. LUAGREEN_SEED=n repeats a run, as far as time
@@ -57,6 +58,39 @@ static const char *const scripts[] = {
     "local _ <close> = green.timeout(0.005) green.sleep(5)",
     "collectgarbage()"};
 
+/* What scripts that spec/scripts.lua writes need. */
+static const char prelude[] =
+    "green = require 'green'\n"
+    "green.on_error(function() end)\n"
+    "local random = math.random\n"
+    "local function limit() return random() / 300 end\n"
+    "local boxes = {}\n"
+    "local common = {\n"
+    "  ports = {inbox, green.port(2), green.port()}, kept = {},\n"
+    "  queues = {green.queue(2), green.queue(5)},\n"
+    "  print = function() end,\n"
+    "  send = function(p) return p:put('x', limit()) end,\n"
+    "  take = function(p) return p:receive(limit()) end,\n"
+    "  choose = function(p, q)\n"
+    "    green.select {{p, 'put', 1}, q, timeout = limit()} end,\n"
+    "  is = function(v, what)\n"
+    "    if what == 'coroutine' then return type(v) == 'thread' end\n"
+    "    return (green.type(v) or ''):find(what, 1, true) == 1 end}\n"
+    "for name, value in pairs(common) do _G[name] = value end\n"
+    "local function box()\n"
+    "  return green.sandbox {globals = common,\n"
+    "    grants = {'coroutine', 'connect'}, limits = {\n"
+    "      threads = random(50), timers = random(30), items = random(60),\n"
+    "      descriptors = random(20), coroutines = random(30),\n"
+    "      stretch = random() / 10}}\n"
+    "end\n"
+    "function load_boxed(text)\n"
+    "  local i = random(3)\n"
+    "  if not boxes[i] or random(9) == 1 then boxes[i] = box() end\n"
+    "  return boxes[i]:load(text)\n"
+    "end";
+
+static lua_State *author; /* has spec/scripts.lua */
 static struct green_hub *hub;
 static uv_loop_t loop;
 static int on_loop;
@@ -95,11 +129,7 @@ static int prepare(lua_State *L) {
   green_lua_push_port(L, lua_touserdata(L, 1));
   lua_setglobal(L, "inbox");
   lua_register(L, "job", l_job);
-  return luaL_dostring(L,
-                       "green = require 'green'\n"
-                       "green.on_error(function() end)")
-             ? lua_error(L)
-             : 0;
+  return luaL_dostring(L, prelude) ? lua_error(L) : 0;
 }
 
 static lua_State *new_state(void) {
@@ -142,11 +172,51 @@ static void on_end(lua_State *L, int status, int n, void *arg) {
   ended++;
 }
 
-static void start(struct tenant *t) {
+static void open_author(void) {
+  author = luaL_newstate();
+  luaL_openlibs(author);
+  if (luaL_dofile(author, "spec/scripts.lua")) abort();
+  luaL_loadstring(author, "math.randomseed(...)");
+  lua_pushinteger(author, (lua_Integer)seed);
+  lua_call(author, 1, 0);
+}
+
+/* A script on top of the author's stack. None compiles: a thread that does not
+ * end within the grace would leave the compiler's buffer behind. */
+static const char *write_script(void) {
+  const char *text;
+  do {
+    lua_settop(author, 1);
+    lua_getfield(author, 1, "make");
+    lua_call(author, 0, 1);
+    text = lua_tostring(author, -1);
+  } while (strstr(text, "load"));
+  return text;
+}
+
+/* (text): a function in a sandbox. Scripts that are in none could kill the
+ * host's threads of C. */
+static int load_boxed(lua_State *L) {
+  lua_pushstring(L, lua_touserdata(L, 1));
+  lua_getglobal(L, "load_boxed");
+  lua_insert(L, -2);
+  lua_call(L, 1, 1);
+  luaL_checktype(L, -1, LUA_TFUNCTION);
+  return 1;
+}
+
+static int load_random(lua_State *L) {
   const char *script = scripts[below(sizeof scripts / sizeof *scripts)];
+  if (below(2)) return luaL_loadstring(L, script);
+  lua_pushcfunction(L, load_boxed);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)write_script());
+  return lua_pcall(L, 1, 1, 0);
+}
+
+static void start(struct tenant *t) {
   struct green_thread *thread;
   if (!t->L || t->closing) return;
-  if (luaL_loadstring(t->L, script) == LUA_OK &&
+  if (load_random(t->L) == LUA_OK &&
       green_lua_start(t->L, 0, on_end, NULL, &thread) == 0) {
     started++;
     if (below(8) == 0) green_kill(hub, thread);
@@ -243,9 +313,11 @@ int main(int argc, char **argv) {
   fflush(stdout);
   seed = seed * 2654435761u + 1;
   for (int i = 0; i < 10; i++) below(2);
+  open_author();
   open_hub();
   while ((double)(uv_hrtime() - began) < seconds * 1e9) act();
   close_all();
+  lua_close(author);
   printf("# %d scripts\n", started);
   return test_end();
 }
