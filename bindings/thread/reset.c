@@ -157,7 +157,6 @@ static void drop(struct lg *G, struct green_thread *t) {
 void lg_reset_left(struct lg *G, struct green_thread *t) {
   int hooks = lg_was_left(t) == LG_LEFT;
   assert(t->flags & GREEN_FORCED && t->user);
-  G->cut_short++;
   green_frames_left(G->hub);
   t->kind = NULL;
   begin_handlers(G, t);
@@ -167,4 +166,5 @@ void lg_reset_left(struct lg *G, struct green_thread *t) {
   else
     drop(G, t);
   assert(!(t->user_flags & LG_RESETTING) && t->state >= GREEN_DONE);
+  G->cut_short++;
 }

@@ -74,13 +74,13 @@ static int resume(struct lg *G, struct green_thread *t, lua_State *co,
 
 /* lua_resume came back neither by one of our waits nor by a return. */
 static void odd_end(struct lg *G, struct green_thread *t, int status) {
-  if (status == LUA_ERRMEM) G->cut_short++;
   if (status != LUA_YIELD)
     lg_reset_failed(G, t);
   else if (t->flags & GREEN_FORCED)
     lg_reset_forced(G, t);
   else
     lg_reset_yielded(G, t);
+  if (status == LUA_ERRMEM) G->cut_short++; /* its handlers may have blocked */
 }
 
 /* Others have closed its coroutine, or are closing it: a handler blocks, and

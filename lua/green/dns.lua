@@ -144,8 +144,9 @@ local function take_seat(key, name, family)
     asked.thread.name = "resolver: " .. name
     runs[key] = asked
   end
+  local seat = setmetatable({asked = asked}, Seat)
   asked.callers = asked.callers + 1
-  return setmetatable({asked = asked}, Seat)
+  return seat
 end
 
 --- Each waiting call raises an error of the resolver. If its thread was killed,

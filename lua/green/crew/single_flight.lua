@@ -76,8 +76,9 @@ function Seat:__close()
 end
 
 local function take_seat(run)
+  local seat = setmetatable({run = run}, Seat)
   run.callers = run.callers + 1
-  return setmetatable({run = run}, Seat)
+  return seat
 end
 
 --- A function that runs f(...) once for all calls with equal arguments that

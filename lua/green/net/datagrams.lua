@@ -133,7 +133,6 @@ end
 function Server:start(data, host, port)
   while core.crowded() do self:back_off("too many green threads") end
   self:recover()
-  self.running = self.running + 1
   self.spawn(handle, self, data, host, port)
 end
 
@@ -177,7 +176,7 @@ end
 function green.udp_server(sock, handler, limit)
   check_server(sock, handler, limit)
   local server = handlers.new(Server, {sock = sock, handler = handler}, limit)
-  local pool = server.pool
+  local pool = server.pool or server.crew
   server.spawn = pool and function(...) pool:spawn_n(...) end or green.spawn_n
   local _ <close> = setmetatable({}, {__close = function()
     server.over = true

@@ -1,9 +1,11 @@
 --- Servers' threads: a bounded number of handlers at once, and longer and
 --- longer waits while memory or descriptors are short.
 ---
---- What green.serve and green.udp_server have in common. `running` counts the
---- handlers that have not ended; one that ends by green.StopServe stops its
---- server, unless that has returned.
+--- What green.serve and green.udp_server have in common. Where a number limits
+--- the handlers, they belong to a crew, which counts those that have not ended,
+--- in whatever way they end: a thread that is killed before it runs tells
+--- nobody. A handler that ends by green.StopServe stops its server, unless that
+--- has returned.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -11,6 +13,9 @@ local _ENV <const> = require "green.runtime.std"
 local green = require "green"
 local report = require "green.runtime.report"
 local math, rawequal, setmetatable, type = math, rawequal, setmetatable, type
+
+--- Seconds after which a server that waits for room looks at the crew again.
+local LOOK_PAUSE <const> = 1
 
 --- Seconds between two tries while memory or descriptors are short.
 local FIRST_PAUSE <const>, LAST_PAUSE <const> = 0.01, 1
@@ -23,9 +28,8 @@ local UNWATCHED <const> = "too many watched descriptors"
 ---@field verb string      what it does to get work
 ---@field halt fun(self: Handlers)  ends the wait of the server for work
 ---@field handler function
----@field pool? table      that runs them
----@field running integer  handlers
----@field limit number     of them
+---@field crew? userdata   of the handlers
+---@field limit? number    of them
 ---@field stopped boolean  a handler raised StopServe
 ---@field over boolean     the server has returned
 ---@field room? userdata   event: the server waits for a handler to end
@@ -56,9 +60,12 @@ end
 --- A server of the class, with these fields; `limit` is the most handlers at
 --- once, a pool, or nil.
 function handlers.new(class, server, limit)
-  local pool = type(limit) ~= "number" and limit or nil
-  server.pool, server.limit = pool, not pool and limit or math.huge
-  server.running, server.stopped, server.over = 0, false, false
+  if type(limit) == "number" then
+    server.crew, server.limit = green.pool(math.huge), limit
+  else
+    server.pool = limit
+  end
+  server.stopped, server.over = false, false
   return setmetatable(server, class)
 end
 
@@ -74,7 +81,6 @@ end
 
 --- A handler has ended, by that error or without.
 function Handlers:ended(err)
-  self.running = self.running - 1
   if rawequal(err, green.StopServe) then
     self:stop()
   else
@@ -83,9 +89,10 @@ function Handlers:ended(err)
 end
 
 function Handlers:wait_room()
-  while self.running >= self.limit and not self.stopped do
+  while self.crew and self.crew:running() >= self.limit
+    and not self.stopped do
     self.room = green.event()
-    self.room:wait()
+    self.room:wait(LOOK_PAUSE)
     self.room = nil
   end
 end

@@ -342,11 +342,8 @@ end
 --- has not begun: an error that prevents it closes the connection here.
 function Server:start(conn)
   local guard = setmetatable({server = self, conn = conn}, Guard)
-  self.running = self.running + 1
-  if not self.pool then
-    green.spawn_n(handle, guard)
-    return
-  end
+  if self.crew then return self.crew:spawn_n(handle, guard) end
+  if not self.pool then return green.spawn_n(handle, guard) end
   local began = false
   local _ <close> = setmetatable({}, {__close = function(_, err)
     if err ~= nil and not began then Guard.__close(guard) end

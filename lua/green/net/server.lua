@@ -106,8 +106,8 @@ function Entry:admit(host)
     server.figures.over_peer = server.figures.over_peer + 1
     return false
   end
+  server.peers[host] = n + 1 -- may raise where memory is short
   self.host = host
-  server.peers[host] = n + 1
   return true
 end
 
