@@ -24,21 +24,6 @@
 #include "sync/sync.h"
 #include "watch/watch.h"
 
-/* If the running Lua is not the one of the headers, even the place of the
- * registry is unknown. So this check runs before all else; it asks the running
- * Lua and does not touch its state. It compares the types of numbers first,
- * since the version is passed as a number. */
-static void check_lua(lua_State *L) {
-  int running;
-  luaL_checkversion_(L, lua_version(L), LUAL_NUMSIZES);
-  running = (int)lua_version(L);
-  if (running != LUA_VERSION_NUM)
-    luaL_error(L,
-               "luagreen was built for Lua %d.%d and is loaded by Lua %d.%d",
-               LUA_VERSION_NUM / 100, LUA_VERSION_NUM % 100, running / 100,
-               running % 100);
-}
-
 static void check_abi(lua_State *L) {
   int same;
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.abi");
@@ -101,13 +86,15 @@ static int late_field(lua_State *L) {
   return 1;
 }
 
-/* The fields are on top of the stack. init.lua asks for these two before it
- * sets them. */
+/* The fields are on top of the stack. Modules ask for these three before they
+ * set them. */
 static void come_late(lua_State *L) {
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "face");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "face_is_complete");
+  static const char *const ours[] = {"face", "face_is_complete", "std"};
+  int i;
+  for (i = 0; i < 3; i++) {
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, ours[i]);
+  }
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, late_field);
   lua_setfield(L, -2, "__index");
@@ -158,7 +145,7 @@ static void open_core(lua_State *L) {
 
 int luaopen_green_core(lua_State *L) {
   struct lg *G;
-  check_lua(L);
+  lg_check_lua(L);
   check_abi(L);
   if (lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.core") == LUA_TTABLE)
     return 1;
@@ -193,7 +180,7 @@ static void check_hub(lua_State *L, struct green_hub *hub) {
 /* (hub) */
 static int open_on(lua_State *L) {
   struct green_hub *hub = lua_touserdata(L, 1);
-  check_lua(L);
+  lg_check_lua(L);
   check_abi(L);
   if (lg_find(L)) luaL_error(L, "luagreen: this state has a hub already");
   lg_check_copy(L);

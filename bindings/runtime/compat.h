@@ -25,6 +25,22 @@
 #error "luagreen has not been tested with a Lua later than 5.5"
 #endif
 
+/* If the running Lua is not the one of the headers, even the place of the
+ * registry is unknown. So each door of ours, of TLS's module too, runs this
+ * check before all else; it asks the running Lua and does not touch its state.
+ * It compares the types of numbers first, since the version is passed as a
+ * number. */
+static inline void lg_check_lua(lua_State *L) {
+  int running;
+  luaL_checkversion_(L, lua_version(L), LUAL_NUMSIZES);
+  running = (int)lua_version(L);
+  if (running != LUA_VERSION_NUM)
+    luaL_error(L,
+               "luagreen was built for Lua %d.%d and is loaded by Lua %d.%d",
+               LUA_VERSION_NUM / 100, LUA_VERSION_NUM % 100, running / 100,
+               running % 100);
+}
+
 /* 5.4.6 and later have the first. 5.4.4 and 5.4.5 have the second; the latter
  * takes a second argument, which does no harm to 5.4.4. */
 extern int lg_closethread(lua_State *L,

@@ -83,6 +83,7 @@ static const struct lg_seam *find_seam(lua_State *L) {
 }
 
 int luaopen_green_openssl(lua_State *L) {
+  lg_check_lua(L);
   tls_seam = find_seam(L);
   lua_newtable(L);
   luaL_setfuncs(L, functions, 0);

@@ -23,6 +23,7 @@
 #include <openssl/ssl.h>
 
 #include "net/socket.h"
+#include "runtime/compat.h"
 
 extern const struct lg_seam *tls_seam;
 

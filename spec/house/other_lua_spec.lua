@@ -1,6 +1,7 @@
 -- A core.so that was built for Lua 5.4 and is loaded by 5.5, or the reverse,
--- took other things for the registry and died of SIGSEGV. Both entry points
--- refuse it now, with a message; the compiler refuses Lua before 5.4.4.
+-- took other things for the registry and died of SIGSEGV, and so did a module
+-- for TLS. Each entry point refuses it now, with a message; the compiler
+-- refuses Lua before 5.4.4.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -61,11 +62,16 @@ describe("a library for another version of Lua", function()
   end)
   teardown(function() shell.run("rm -rf %s", dir) end)
 
-  it("is refused by require", function()
-    local out = shell.run([[LUA_CPATH='%s/build/?.so' LUA_PATH= %s -e \
-      'print(pcall(require, "green.core"))']], dir, shell.lua)
-    assert.equal("false\t" .. refusal .. "\n", out)
-  end)
+  for _, name in ipairs {"green.core", "green.openssl"} do
+    it("is refused by require: " .. name, function()
+      if not package.searchpath(name, dir .. "/build/?.so") then
+        return pending "built without OpenSSL"
+      end
+      local out = shell.run([[LUA_CPATH='%s/build/?.so' LUA_PATH= %s -e \
+        'print(pcall(require, "%s"))']], dir, shell.lua, name)
+      assert.equal("false\t" .. refusal .. "\n", out)
+    end)
+  end
 
   it("is refused by green_lua_open", function()
     write(dir .. "/host.c", host)
