@@ -123,24 +123,38 @@ void lg_sentinel_class(lua_State *L) {
 
 /* --- os.exit from a green thread ends in main --- */
 
-void lg_exit(lua_State *L, struct lg *G) {
-  assert(G->exiting && lg_current(G) == green_main(G->hub));
-  G->exiting = 0; /* the policy's functions may block again */
+static void push_leave(lua_State *L, struct lg *G, int closing, int is_main) {
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
-  lua_getfield(L, -1, "exit");
-  lua_call(L, 0, 0);
+  lua_getfield(L, -1, "leave");
+  lua_pushinteger(L, G->exit_code);
+  lua_pushboolean(L, closing);
+  lua_pushboolean(L, is_main);
 }
 
-/* exit_main(): makes main leave; true if the caller is another thread. */
-static int l_exit_main(lua_State *L) {
-  struct lg *G = lg_get(L);
-  struct green_thread *main = green_main(G->hub);
-  if (!main || lg_current(G) == main) return 0;
+/* Where memory is short for that, main tries again when it next blocks. */
+void lg_exit(lua_State *L, struct lg *G) {
+  assert(G->exiting && lg_current(G) == green_main(G->hub));
+  luaL_checkstack(L, 6, "luagreen");
+  G->exiting = 0; /* the policy's functions may block again */
+  push_leave(L, G, 1, 1);
+  if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
   G->exiting = 1;
-  green_wake(G->hub, main, GREEN_EXIT); /* does nothing if it is ready */
-  green_kill(G->hub, lg_current(G));
-  lua_pushboolean(L, 1);
-  return 1;
+  lua_error(L);
+}
+
+/* Nothing is allocated before main is told. */
+void lg_os_exit(lua_State *L, struct lg *G, int code, int closing) {
+  struct green_thread *main = green_main(G->hub);
+  int is_main = !main || lg_current(G) == main;
+  if (!G->leaving) G->exit_code = code;
+  if (closing) G->leaving = 1;
+  if (closing && !is_main) {
+    G->exiting = 1;
+    green_wake(G->hub, main, GREEN_EXIT); /* does nothing if it is ready */
+    green_kill(G->hub, lg_current(G));
+  }
+  push_leave(L, G, closing, is_main);
+  lua_call(L, 3, 0);
 }
 
 static int l_drain(lua_State *L) {
@@ -149,8 +163,7 @@ static int l_drain(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"drain", l_drain}, {"exit_main", l_exit_main}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"drain", l_drain}, {NULL, NULL}};
 
 void lg_open_closing(lua_State *L) {
   lg_setfuncs(L, functions, 0);

@@ -18,5 +18,8 @@ int lg_finalizing(lua_State *L, struct lg *G, int in_table);
 int lg_drain(lua_State *L, struct lg *G);
 /* Main leaves by os.exit because another thread asked for it. */
 void lg_exit(lua_State *L, struct lg *G);
+/* The work of os.exit. The code of the first call that closes the state counts:
+ * a clean-up that calls it again, for success, does not hide a failure. */
+void lg_os_exit(lua_State *L, struct lg *G, int code, int closing);
 
 #endif

@@ -118,7 +118,9 @@ struct lg {
   uint8_t cpu_by_thread; /* its profile of the CPU: "#7 name" */
   uint8_t dumped;        /* a hook has written the dump that was asked for */
   uint8_t watch_quiet;   /* the program reports for the watchdog */
-  uint8_t own, drained, recycle, sigint, exiting;
+  uint8_t own, drained, recycle, sigint;
+  uint8_t exiting, leaving; /* main has to leave by os.exit; somebody does */
+  int exit_code;
   uint8_t calls_back; /* the host, with the helper in use */
   uint8_t can_tell;   /* the helper has memory for a script's last callback */
   uint8_t armed;      /* SIGINT is ours, or was */

@@ -9,8 +9,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "runtime/closing.h"
 #include "runtime/force.h"
 #include "runtime/frames.h"
 #include "runtime/object.h"
@@ -220,17 +222,17 @@ static int l_sethook(lua_State *L) {
   return stock(L);
 }
 
-/* os.exit: the policy decides how to exit. */
+static int exit_code(lua_State *L) {
+  if (!lua_isboolean(L, 1)) return (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+  return lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int l_exit(lua_State *L) {
   struct lg *G = state(L);
+  int code;
   if (!G->hub) return stock(L);
-  if (!lua_isboolean(L, 1)) luaL_optinteger(L, 1, 0);
-  lua_settop(L, 2);
-  lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
-  lua_getfield(L, -1, "leave");
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 2);
-  lua_call(L, 2, 0);
+  code = exit_code(L);
+  lg_os_exit(L, G, code, lua_toboolean(L, 2));
   return 0;
 }
 

@@ -342,6 +342,43 @@ static void test_sequence(void) {
   lua_close(b);
 }
 
+static struct memory memory;
+
+static int l_lasts(lua_State *L) {
+  memory_lasts(&memory, (long)luaL_checkinteger(L, 1));
+  return 0;
+}
+
+/* How a child ends in which a thread leaves when n calls for memory succeed. */
+static int exit_status(int n) {
+  int status = -1;
+  pid_t child = fork();
+  if (child == 0) {
+    struct green_hub *hub;
+    lua_State *L = lg_newstate(allocate, &memory, 0);
+    alarm(20);
+    close(STDERR_FILENO);
+    luaL_openlibs(L);
+    if (green_open(&hub, NULL) < 0 || green_lua_open(L, hub)) _exit(2);
+    lua_register(L, "lasts", l_lasts);
+    lua_pushinteger(L, n);
+    lua_setglobal(L, "n");
+    _exit(luaL_dostring(L,
+                        "local green, exit = require 'green', os.exit\n"
+                        "green.spawn(function() lasts(n) exit(7, true) end)\n"
+                        "green.sleep(1e6)"));
+  }
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The bug: where there was none, os.exit failed and the program went on. */
+static void test_exit_without_memory(void) {
+  int n, good = 1;
+  for (n = 0; n < 20; n++) good &= exit_status(n) == 7;
+  CHECK(good, "a thread's os.exit needs no memory");
+}
+
 /* The bug: threads whose <close> handlers computed for ever had turns as long
  * as the grace, and those that only slept had none. */
 static void test_turns(void) {
@@ -369,6 +406,7 @@ static void test_turns(void) {
 }
 
 int main(void) {
+  test_exit_without_memory();
   test_turns();
   test_kinds();
   test_kinds_that_resist();

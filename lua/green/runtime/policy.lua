@@ -16,7 +16,7 @@ local rawget, setmetatable = rawget, setmetatable
 --- plain(value)                its text, without running the program's code
 --- swallowed(timeout)          it was caught 1,000 times
 --- child_failed(group, thread) the first failure in a group
---- exit()                      main, because another thread called os.exit
+--- leave(code, closing, is_main)   os.exit
 --- dump()                      the signal of config.dump_signal came
 --- dump_stuck(seconds, in_c)   it came so long ago, and the loop does not turn:
 ---                             in a hook of what runs, or beside it

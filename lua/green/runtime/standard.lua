@@ -40,23 +40,12 @@ core.replace(debug, "sethook")
 core.replace(os, "exit")
 core.replace(_G, "warn")
 
---- The code of the first os.exit: a clean-up that calls it again, for success,
---- does not hide a failure.
-local leaving, exit_code
-
---- Main, woken because another thread called os.exit.
-function policy.exit()
-  core.drain()
-  exit(exit_code, true)
-end
-
---- The work of os.exit. Closing the state is main's part.
-function policy.leave(code, closing)
-  if not leaving then exit_code = code end
+--- The work of os.exit. Closing the state is main's part, who is told already:
+--- a thread that called os.exit only waits for its end.
+function policy.leave(code, closing, is_main)
   if closing then
-    leaving = true
-    if core.exit_main() then green.sleep(HUGE) end
+    if not is_main then green.sleep(HUGE) end
     core.drain()
   end
-  exit(exit_code, closing)
+  exit(code, closing)
 end

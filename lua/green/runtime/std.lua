@@ -4,9 +4,14 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local loaded <const> = require "green.core".loaded()
-local next, rawequal, type = next, rawequal, type
+local core = require "green.core"
+local next, rawequal, require, type = next, rawequal, require, type
 
+-- The same again, if the program has cleared package.loaded.
+if core.std then return core.std end
+
+local loaded <const> = core.loaded()
+local find <const> = loaded.string.find
 local std = {}
 
 for name, value in pairs(_G) do std[name] = value end
@@ -39,6 +44,18 @@ end
 local io <const> = std.io
 std.stock_stderr, std.stock_write = io and io.stderr, io and io.write
 
+--- Our modules live once in a state: the handlers that a program has set, and
+--- the functions that C calls by name, are theirs.
+local modules <const> = {}
+function std.require(name)
+  local module = modules[name]
+  if module ~= nil then return module end
+  module = require(name)
+  if find(name, "^green%.") then modules[name] = module end
+  return module
+end
+
 -- Hidden: for the name of a function in a traceback, Lua searches the tables in
 -- package.loaded.
-return setmetatable({}, {__index = std})
+core.std = setmetatable({}, {__index = std})
+return core.std
