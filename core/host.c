@@ -15,6 +15,10 @@
 
 #include "internal.h"
 
+int green__is_unplugged(struct green_hub *h) {
+  return uv_is_closing((uv_handle_t *)&h->idle);
+}
+
 /* --- descriptors --- */
 
 static void on_watch(uv_poll_t *watch, int status, int events);
@@ -36,6 +40,7 @@ static int start_watch(struct green_hub *h) {
  * kernel's limit the loop may be refused the new one; green__tell_host() tries
  * again. */
 static void renew(struct green_hub *h) {
+  if (green__is_unplugged(h)) return;
   uv_poll_stop(&h->watch);
   green__fds_renew(h);
   start_watch(h);
@@ -55,6 +60,7 @@ static void on_watch(uv_poll_t *watch, int status, int events) {
 /* --- batches --- */
 
 void green__tell_host(struct green_hub *h) {
+  if (green__unlikely(green__is_unplugged(h))) return;
   if (green__unlikely(h->deaf)) start_watch(h);
   green__fds_reconcile(h);
   if (green__unlikely(h->laggards != NULL)) green__ports_catch_up(h);
@@ -243,6 +249,7 @@ int green__host_open(struct green_hub *h) {
 }
 
 void green__host_rest(struct green_hub *h) {
+  if (green__is_unplugged(h)) return;
   uv_poll_stop(&h->watch);
   uv_idle_stop(&h->idle);
   if (h->options.drive != GREEN_DRIVE_LOOP) return;
@@ -251,9 +258,9 @@ void green__host_rest(struct green_hub *h) {
 }
 
 void green__host_close(struct green_hub *h) {
-  if (h->watch.data) uv_close((uv_handle_t *)&h->watch, green__handle_closed);
-  uv_close((uv_handle_t *)&h->idle, green__handle_closed);
+  if (h->watch.data) green__close_handle(h, &h->watch, green__handle_closed);
+  green__close_handle(h, &h->idle, green__handle_closed);
   if (h->options.drive != GREEN_DRIVE_LOOP) return;
-  uv_close((uv_handle_t *)&h->prepare, green__handle_closed);
-  uv_close((uv_handle_t *)&h->check, green__handle_closed);
+  green__close_handle(h, &h->prepare, green__handle_closed);
+  green__close_handle(h, &h->check, green__handle_closed);
 }

@@ -154,9 +154,14 @@ static void hub_free(struct green_hub *h) {
 static void close_handles(struct green_hub *h) {
   h->hot.closed = h->closing = 1;
   if (green_here == h) green_here = NULL;
+  green_handle_opened(h); /* until all are closing */
   green__loop_close(h);
   if (h->options.drive != GREEN_DRIVE_MAIN) green__host_close(h);
-  if (!h->own) return;
+  if (!h->own) {
+    green_handle_closed(h);
+    return;
+  }
+  h->open_handles--;
   while (h->open_handles || h->loop->active_reqs.count > 0)
     uv_run(h->loop, UV_RUN_ONCE);
   hub_free(h);
@@ -211,6 +216,32 @@ void green_handle_closed(struct green_hub *h) {
 
 void green__handle_closed(uv_handle_t *handle) {
   green_handle_closed(handle->data);
+}
+
+struct sought {
+  uv_handle_t *handle;
+  int found;
+};
+
+static void seek(uv_handle_t *handle, void *arg) {
+  struct sought *sought = arg;
+  sought->found |= handle == sought->handle;
+}
+
+/* A host that ends its loop may have closed all handles in it, by uv_walk(),
+ * and the hub's with them. One that the loop still knows is not closed yet. */
+void green__close_handle(struct green_hub *h, void *handle,
+                         uv_close_cb closed) {
+  struct sought sought = {handle, 0};
+  if (!uv_is_closing(handle)) {
+    uv_close(handle, closed);
+    return;
+  }
+  uv_walk(h->loop, seek, &sought);
+  if (sought.found)
+    sought.handle->close_cb = closed;
+  else
+    closed(handle);
 }
 
 static void count_handle(uv_handle_t *handle, void *count) {

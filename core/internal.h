@@ -252,6 +252,8 @@ int green__host_open(struct green_hub *h);
 void green__host_rest(struct green_hub *h); /* stops them */
 /* A batch ran outside of the loop's turn: tells the loop what comes next. */
 void green__tell_host(struct green_hub *h);
+/* Has the host closed the hub's handles in its loop? */
+int green__is_unplugged(struct green_hub *h);
 void green__host_close(struct green_hub *h);
 /* trace.c: notes an event, if a trace is on. */
 static inline void green__trace(struct green_hub *h,
@@ -383,6 +385,8 @@ void green__post_shutdown(struct green_hub *h);
 void green__handle_opened(struct green_hub *h, void *handle);
 /* Such a handle was closed; the last one ends green_close(). */
 void green__handle_closed(uv_handle_t *handle);
+void green__close_handle(struct green_hub *h, void *handle,
+                         uv_close_cb closed);
 
 static inline void green__list_add_first(struct green_list *list,
                                          struct green_node *node) {

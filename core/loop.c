@@ -28,7 +28,8 @@ enum { KEEP_IDLE = 16, TRIM_ON_MS = 10, TRIM_MOST = 256, TRIM_SLABS = 32 };
 /* --- a loop that is not polled here --- */
 
 void green__stay_awake(struct green_hub *h) {
-  if (h->options.drive != GREEN_DRIVE_MAIN && !h->hot.closed)
+  if (h->options.drive != GREEN_DRIVE_MAIN && !h->hot.closed &&
+      !green__is_unplugged(h))
     uv_idle_start(&h->idle, h->idle.idle_cb);
 }
 
@@ -323,15 +324,16 @@ void green__loop_open(struct green_hub *h) {
 
 void green__loop_rest(struct green_hub *h) {
   if (h->options.drive == GREEN_DRIVE_MAIN) return;
+  if (green__is_unplugged(h)) return;
   uv_timer_stop(&h->trim);
   uv_timer_stop(&h->timer);
 }
 
 void green__loop_close(struct green_hub *h) {
   if (h->options.drive == GREEN_DRIVE_MAIN) {
-    uv_close((uv_handle_t *)&h->check, green__handle_closed);
+    green__close_handle(h, &h->check, green__handle_closed);
     return;
   }
-  uv_close((uv_handle_t *)&h->trim, green__handle_closed);
-  uv_close((uv_handle_t *)&h->timer, green__handle_closed);
+  green__close_handle(h, &h->trim, green__handle_closed);
+  green__close_handle(h, &h->timer, green__handle_closed);
 }

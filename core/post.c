@@ -228,6 +228,6 @@ void green__post_shutdown(struct green_hub *h) {
     refuse(h, p);
   }
   if (!h->async) return;
-  uv_close((uv_handle_t *)&h->async->uv, on_async_closed);
+  green__close_handle(h, &h->async->uv, on_async_closed);
   h->async = NULL;
 }

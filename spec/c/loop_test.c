@@ -287,6 +287,32 @@ static void test_close_places(void) {
   CHECK(ran == 2 && uv_loop_close(&loop) == 0, "a callback of the host can");
 }
 
+static void close_one(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+/* The bug: libuv aborted. */
+static void test_unplugged(int turns) {
+  struct green_hub *h = open_on_loop();
+  struct green_post *p;
+  int ends[2];
+  if (pipe(ends) != 0 || green_post_open(h, &p) < 0) abort();
+  ran = 0;
+  green_spawn(h, NULL, for_ever, NULL);
+  green_spawn(h, NULL, waits_fd, &ends[0]);
+  green_spawn(h, NULL, sleeps, (void *)1000);
+  uv_run(&loop, UV_RUN_NOWAIT);
+  uv_walk(&loop, close_one, NULL);
+  while (turns-- > 0) uv_run(&loop, UV_RUN_NOWAIT);
+  green_spawn(h, NULL, runs, NULL);
+  CHECK(close_both(h) && ran == 2,
+        "a host may close all handles in its loop before it closes the hub");
+  green_post_release(p);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 static void test_two(void) {
   struct green_options o = {0};
   struct green_hub *h = open_on_loop(), *g;
@@ -499,6 +525,8 @@ int main(void) {
   test_close_live();
   test_abandoned();
   test_close_places();
+  test_unplugged(0);
+  test_unplugged(3);
   test_two();
   test_step_on_loop();
   test_step_asks();
