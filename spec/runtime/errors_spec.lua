@@ -188,6 +188,36 @@ describe("a thread's traceback", function()
       assert.matches("spawned at .*errors_spec.lua:%d+ by #%d+", text)
     end)
 
+  help.both(it, "looks once for the one spawner of many threads",
+    function()
+      local find, searches = green.find_thread, 0
+      local _ <close> = setmetatable({}, {__close = function()
+        green.find_thread = find
+      end})
+      function green.find_thread(id)
+        searches = searches + 1
+        return find(id)
+      end
+      local ts, over = {}, green.event()
+      local parent = green.spawn(function()
+        for i = 1, 3 do ts[i] = green.spawn(fails) end
+        over:wait()
+      end)
+      parent.name = "the parent"
+      help.blocked(parent)
+      help.ended(table.unpack(ts))
+      for i = 1, 3 do
+        assert.matches("by #%d+ the parent$", ts[i]:traceback())
+      end
+      assert.equal(1, searches)
+      over:send()
+      parent:join()
+      for i = 1, 3 do
+        assert.matches("by #" .. parent.id .. "$", ts[i]:traceback())
+      end
+      assert.equal(1, searches)
+    end)
+
   help.both(it, "shows the stack of a live one", function()
     local function waits() green.sleep(60) return 1 end
     local t = green.spawn(function() waits() return 1 end)
