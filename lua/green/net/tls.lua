@@ -27,7 +27,9 @@ local CONTEXT <const> = "green.tls.context"
 local loaded, openssl = pcall(require, "green.openssl")
 if not loaded then
   -- Lua tells a library that it cannot open from one that is not there by no
-  -- more than these words, if at all.
+  -- more than these words, if at all. A socket tells what lacks; its class is
+  -- made there.
+  require "green.net.net"
   local _ <close>, lack = core.tcp "inet"
   if lack then check.misuse("TLS cannot be loaded: %s", lack) end
   check.misuse("TLS needs OpenSSL 3: install libssl3, and to build luagreen "
