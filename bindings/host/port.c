@@ -409,7 +409,7 @@ static int l_port(lua_State *L) {
     return 2;
   }
   green_port_of_holders(port);
-  p->port = port; /* its finalizer releases it, whatever happens now */
+  lg_port_holds(p, port);
   lg_enroll_port(L, p, port);
   return 1;
 }

@@ -13,6 +13,7 @@ struct lg_port {
   struct lg_object object;
   const char *tag;
   struct green_port *port;      /* held; NULL: collected */
+  struct lg_port_hold *hold;    /* what releases it */
   struct green_side *receivers; /* NULL: it lives on another hub */
   struct green_side *senders;   /* NULL: no thread has had to wait yet */
 };
@@ -26,6 +27,8 @@ void lg_push_port(lua_State *L, struct green_port *port);
 struct lg_port *lg_new_port(lua_State *L);
 /* The object on top takes one hold over, and is the state's for this port. */
 void lg_enroll_port(lua_State *L, struct lg_port *p, struct green_port *port);
+/* It holds the port from now on, whatever raises. */
+void lg_port_holds(struct lg_port *p, struct green_port *port);
 int lg_port_gc(lua_State *L);
 void lg_open_ports(lua_State *L, const struct lg_class *klass);
 

@@ -8,6 +8,7 @@
  */
 #include "host/port.h"
 #include "runtime/closing.h"
+#include "runtime/owned.h"
 
 /* The first bytes of no other userdata have this address at its place. */
 static const char TAG[] = "port";
@@ -23,13 +24,27 @@ struct green_port *lg_to_port(lua_State *L, int at) {
   return p->port;
 }
 
+struct lg_port_hold {
+  struct lg_owned owned;
+  struct green_port *port; /* or NULL */
+};
+
+static void release(struct lg_owned *o) {
+  struct green_port *port = ((struct lg_port_hold *)o)->port;
+  if (port) green_port_release(port);
+}
+
+void lg_port_holds(struct lg_port *p, struct green_port *port) {
+  p->port = p->hold->port = port;
+}
+
 /* The object on top, with a metatable, takes one hold over. */
 void lg_enroll_port(lua_State *L, struct lg_port *p, struct green_port *port) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS);
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, port); /* the last call that may raise */
   lua_pop(L, 1);
-  p->port = port;
+  lg_port_holds(p, port);
   if (!p->object.G->hub) return; /* the state is closing */
   if (green_port_receivers(p->object.G->hub, port, &p->receivers) < 0)
     p->receivers = NULL;
@@ -50,6 +65,7 @@ struct lg_port *lg_new_port(lua_State *L) {
   struct lg_port *p = lua_newuserdatauv(L, sizeof *p, 0);
   *p = (struct lg_port){.object = {klass, lg_find(L)}, .tag = TAG};
   luaL_setmetatable(L, LG_PORT);
+  p->hold = lg_own(L, p->object.G, sizeof *p->hold, release);
   return p;
 }
 
@@ -89,13 +105,14 @@ void lg_push_port(lua_State *L, struct green_port *port) {
 /* Threads that wait in it keep it alive. */
 int lg_port_gc(lua_State *L) {
   struct lg_port *p = lg_collected(L);
-  struct green_port *port = p ? p->port : NULL;
-  if (!port) return 0;
+  struct lg_port_hold *hold = p ? p->hold : NULL;
+  if (!hold) return 0;
   lua_rawgetp(L, LUA_REGISTRYINDEX, PORTS);
-  lua_rawgetp(L, -1, port);
+  lua_rawgetp(L, -1, p->port);
   if (!lg_finalizing(L, p->object.G, lua_rawequal(L, -1, 1))) return 0;
   p->port = NULL;
-  green_port_release(port);
+  p->hold = NULL;
+  lg_disown(&hold->owned);
   return 0;
 }
 

@@ -63,8 +63,11 @@ struct lg_seam {
   int (*number)(const struct green_fd *f);
   /* Raises in a sandbox that may name no file. */
   void (*refuse_file)(lua_State *L, const char *what);
+  /* As lg_own() and lg_disown(). */
+  void *(*own)(lua_State *L, size_t size, void (*release)(struct lg_owned *o));
+  void (*disown)(struct lg_owned *o);
 };
-enum { LG_SEAM = 3 };
+enum { LG_SEAM = 4 };
 void lg_open_seam(lua_State *L);
 
 #endif

@@ -19,6 +19,7 @@
 #include "net/calls.h"
 #include "net/waiting.h"
 #include "runtime/interrupt.h"
+#include "runtime/owned.h"
 #include "runtime/park.h"
 
 static const char RESOLVER[] = "resolver"; /* keys of the registry */
@@ -103,25 +104,38 @@ static int find_port(lua_State *L, struct lg *G, const struct lg_query *q,
 /* The resolver may raise, so the looker is a variable to be closed. */
 static const char LOOKER[] = "luagreen.looker";
 
+struct looker {
+  struct lg_owned owned;
+  struct lg_looker l;
+};
+
 static int looker_close(lua_State *L) {
-  lg_look_end(lg_self(L));
+  struct looker **looker = lg_self(L);
+  if (*looker) lg_look_end(&(*looker)->l);
   return 0;
+}
+
+static void end_looker(struct lg_owned *o) {
+  lg_look_end(&((struct looker *)o)->l);
 }
 
 /* Of a stack that was left behind. */
 static int looker_gc(lua_State *L) {
-  struct lg_looker *l = lg_collected(L);
-  if (l) lg_look_end(l);
+  struct looker **looker = lg_collected(L);
+  if (!looker || !*looker) return 0;
+  lg_disown(&(*looker)->owned);
+  *looker = NULL;
   return 0;
 }
 
 static struct lg_looker *push_looker(lua_State *L, const struct lg_query *q) {
-  struct lg_looker *l = lua_newuserdatauv(L, sizeof *l, 0);
-  lg_look_begin(l, NULL); /* until it is to be closed */
+  struct looker **looker = lua_newuserdatauv(L, sizeof *looker, 0);
+  *looker = NULL;
   luaL_setmetatable(L, LOOKER);
+  *looker = lg_own(L, lg_find(L), sizeof **looker, end_looker);
   lua_toclose(L, -1);
-  lg_look_begin(l, q->socket);
-  return l;
+  lg_look_begin(&(*looker)->l, q->socket);
+  return &(*looker)->l;
 }
 
 /* Calls ask(name, family, seconds): two values on top of the stack. */
@@ -253,19 +267,29 @@ static const char *name_of_type(int type) {
 
 static const char BOX[] = "luagreen.addresses";
 
+struct addresses {
+  struct lg_owned owned;
+  struct addrinfo *list;
+};
+
+static void free_addresses(struct lg_owned *o) {
+  green_freeaddrinfo(((struct addresses *)o)->list);
+}
+
 static int box_gc(lua_State *L) {
-  struct addrinfo **box = lg_collected(L);
-  if (!box) return 0;
-  green_freeaddrinfo(*box);
+  struct addresses **box = lg_collected(L);
+  if (!box || !*box) return 0;
+  lg_disown(&(*box)->owned);
   *box = NULL;
   return 0;
 }
 
 struct addrinfo **lg_new_addresses(lua_State *L) {
-  struct addrinfo **box = lua_newuserdatauv(L, sizeof *box, 0);
+  struct addresses **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, BOX);
-  return box;
+  *box = lg_own(L, lg_find(L), sizeof **box, free_addresses);
+  return &(*box)->list;
 }
 
 void lg_push_number(lua_State *L, const struct addrinfo *a) {

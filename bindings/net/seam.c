@@ -7,6 +7,7 @@
  */
 #include "net/waiting.h"
 #include "runtime/boxed.h"
+#include "runtime/owned.h"
 
 static struct lg_socket *socket_at(lua_State *L, int index, int roles) {
   struct lg_socket *s = lg_to_socket(L, index);
@@ -27,6 +28,11 @@ static void refuse_file(lua_State *L, const char *what) {
   if (G) lg_refuse_file_in_box(L, G, what);
 }
 
+static void *own(lua_State *L, size_t size,
+                 void (*release)(struct lg_owned *o)) {
+  return lg_own(L, lg_find(L), size, release);
+}
+
 static const struct lg_seam seam = {
     .version = LG_SEAM,
     .socket_size = sizeof(struct lg_socket),
@@ -38,6 +44,8 @@ static const struct lg_seam seam = {
     .again = green_fd_when_room,
     .number = green_fd_number,
     .refuse_file = refuse_file,
+    .own = own,
+    .disown = lg_disown,
 };
 
 /* is_layered(conn): has it a layer? is_opening(any): which is not open yet?

@@ -328,6 +328,8 @@ static void end(struct lg_socket *s) {
 }
 
 static void unmake(struct lg_socket *s) {
+  struct lg_looker *l; /* of look-ups whose finalizers could not run */
+  for (l = s->lookers; l; l = l->next) l->socket = NULL;
   assert(*s->before == s && s->fd < 0 && !s->f && !s->buffer);
   *s->before = s->after;
   if (s->after) s->after->before = s->before;

@@ -20,6 +20,7 @@
 #include "runtime/force.h"
 #include "runtime/guest.h"
 #include "runtime/kill_note.h"
+#include "runtime/owned.h"
 #include "runtime/scopes.h"
 #include "runtime/sigint.h"
 #include "runtime/site.h"
@@ -85,6 +86,7 @@ static int hub_gc(lua_State *L) {
   if (lua_gc(L, LUA_GCCOUNT) >= 0) return 0; /* called by hand */
   lg_sigint_restore(G);
   if (G->hub) lg_close_hub(L, G);
+  lg_owned_end(G);
   lg_sockets_free(G);
   lg_accounts_free(G);
   lg_sites_free(G);

@@ -107,19 +107,32 @@ void tls_context_release(struct tls_context *c) {
   free(c);
 }
 
+/* A hold of it, for an object. */
+struct hold {
+  struct lg_owned owned;
+  struct tls_context *context; /* or NULL */
+};
+
+static void release(struct lg_owned *o) {
+  tls_context_release(((struct hold *)o)->context);
+}
+
 struct tls_context *tls_to_context(lua_State *L, int index) {
-  struct tls_context **box = luaL_checkudata(L, index, CLASS);
-  luaL_argcheck(L, *box && (*box)->ctx, index, "the context is gone");
-  return *box;
+  struct hold **box = luaL_checkudata(L, index, CLASS);
+  struct tls_context *c = *box ? (*box)->context : NULL;
+  luaL_argcheck(L, c && c->ctx, index, "the context is gone");
+  return c;
 }
 
 /* context("server" | "client"): without certificates, and trusting nobody. */
 static int l_context(lua_State *L) {
   static const char *const modes[] = {"client", "server", NULL};
   int server = luaL_checkoption(L, 1, NULL, modes);
-  struct tls_context **box = lua_newuserdatauv(L, sizeof *box, 0), *c;
+  struct hold **box = lua_newuserdatauv(L, sizeof *box, 0);
+  struct tls_context *c;
   *box = NULL;
   luaL_setmetatable(L, CLASS);
+  *box = tls_seam->own(L, sizeof **box, release);
   c = calloc(1, sizeof *c);
   if (c) c->ctx = tls_new_ctx(server);
   if (!c || !c->ctx) {
@@ -128,13 +141,13 @@ static int l_context(lua_State *L) {
   }
   c->count = 1;
   c->server = server;
-  *box = c;
+  (*box)->context = c;
   return 1;
 }
 
 static int l_gc(lua_State *L) {
-  struct tls_context **box = luaL_checkudata(L, 1, CLASS);
-  tls_context_release(*box);
+  struct hold **box = luaL_checkudata(L, 1, CLASS);
+  if (*box) tls_seam->disown(&(*box)->owned);
   *box = NULL;
   return 0;
 }

@@ -24,6 +24,7 @@
 
 #include "net/socket.h"
 #include "runtime/compat.h"
+#include "runtime/owned.h"
 
 extern const struct lg_seam *tls_seam;
 
