@@ -26,8 +26,13 @@
 
 enum { STEP = 100, BUCKETS = 64 };
 
+/* Instructions that a thread without fuel may take to leave the library's own
+ * code, at each of which the hook looks. */
+enum { TO_LEAVE = 100000 };
+
 struct tank {
   uint64_t left;
+  int to_leave;
   int users;
 };
 
@@ -117,8 +122,9 @@ static void burn(lua_State *L, lua_Debug *ar) {
     return;
   }
   assert(tank->users > 0);
-  if (!tank->left && lg_in_library(L, ar)) {
-    if (lua_gethookcount(L) > 1) set_hook(L, 1); /* it is left soon */
+  if (!tank->left && tank->to_leave > 0 && lg_in_library(L, ar)) {
+    tank->to_leave--;
+    if (lua_gethookcount(L) > 1) set_hook(L, 1);
     return;
   }
   if (!tank->left) {
@@ -156,6 +162,7 @@ int green_lua_fuel(lua_State *L, int index, uint64_t instructions) {
   if (!G->fuel && !(G->fuel = calloc(1, sizeof *G->fuel))) return UV_ENOMEM;
   if (!(tank = calloc(1, sizeof *tank))) return UV_ENOMEM;
   tank->left = instructions;
+  tank->to_leave = TO_LEAVE;
   if (!enter(G, t->user, tank)) {
     free(tank);
     return UV_ENOMEM;

@@ -18,8 +18,8 @@
  * The watch is a count hook on the coroutines of a killed thread. It gives the
  * others their turn while the thread computes, forces it, and follows it into
  * the coroutines that it resumes. In the library's own code, which is left soon
- * and keeps counts that must stay whole, it waits, in single steps. It cannot
- * reach finalizers, in which Lua turns hooks off, nor a single call of a C
+ * and keeps counts that must stay whole, it waits, in single steps, for
+ * LIBRARY_NS at most. It cannot reach finalizers, in which Lua turns hooks off, nor a single call of a C
  * function.
  *
  * Main and threads of C code cannot be reset: the kill is raised there whenever
@@ -48,6 +48,9 @@ enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 /* How long it may compute before the others get a turn; while all of them end,
  * a part of the grace, which they share. */
 enum { TURN_NS = 100000000, TURNS = 16 };
+
+/* How long a kill that is forced waits until the library's code is left. */
+enum { LIBRARY_NS = 100000000 };
 
 static void watch(lua_State *L, lua_Debug *ar);
 
@@ -228,6 +231,19 @@ static int is_due(struct lg *G, struct green_thread *t) {
   return green_overdue(G->hub, t, is_resetting(t));
 }
 
+/* In the library's own code, which a kill does not cut in two? Only a mistake,
+ * or a list without end, keeps a thread there for long. */
+static int is_left_soon(lua_State *L, struct lg *G, lua_Debug *ar) {
+  uint64_t now = uv_hrtime(), switches = green_switches(G->hub);
+  if (!lg_in_library(L, ar)) return 0;
+  if (lua_gethookcount(L) > 1 || G->hurried_switches != switches) {
+    G->hurried_switches = switches;
+    G->hurried_since = now;
+  }
+  lg_hurry_watch(L);
+  return now - G->hurried_since < LIBRARY_NS;
+}
+
 static void watch_coroutine(lua_State *co) {
   if (lua_gethook(co) != watch) set_watch(co, WATCH_COUNT);
 }
@@ -244,9 +260,7 @@ static void watch(lua_State *L, lua_Debug *ar) {
     if (co) watch_coroutine(co);
   } else if (!is_due(G, t)) {
     turn_of_killed(L, G, ar);
-  } else if (lg_in_library(L, ar)) {
-    lg_hurry_watch(L);
-  } else if (!force_in_hook(L, G, t)) {
+  } else if (!is_left_soon(L, G, ar) && !force_in_hook(L, G, t)) {
     turn_of_killed(L, G, ar);
   }
 }

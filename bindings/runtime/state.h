@@ -129,6 +129,7 @@ struct lg {
   /* For a killed thread that computes: since when, and the hub's switches
    * then. */
   uint64_t watched_switches, watched_since;
+  uint64_t hurried_switches, hurried_since; /* and in the library's code */
 };
 
 /* Raises: luagreen has been closed in this state, or is being closed. */

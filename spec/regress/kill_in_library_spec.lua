@@ -1,6 +1,7 @@
 -- A kill that had to be forced, and the end of fuel, struck between any two
 -- instructions, also in the library's own Lua code: a resource pool lost
--- permits, or raised from then on.
+-- permits, or raised from then on. Then they waited until that code was left,
+-- however long that was.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -44,5 +45,33 @@ describe("a kill that is forced", function()
       local lease <close> = pool:lease(0)
       assert.truthy(lease, "with fuel for " .. fuel)
     end
+  end)
+
+  -- By its name the chunk is the library's.
+  local ENDLESS <const> = [[
+    local green = require "green"
+    green.config {grace = 0.005}
+    green.on_error(function() end)
+    local home = debug.getinfo(green.threads, "S").source
+      :gsub("green/thread/.*", "")
+    local endless = load("while true do end", home .. "green/endless.lua")
+    %s
+    pcall(t.join, t)
+    print "ended"]]
+
+  it("waits for that code, but not for ever", function()
+    local out = help.child(ENDLESS:format [[
+      local t = green.spawn(function() pcall(green.sleep, 1e9) endless() end)
+      green.sleep(0)
+      t:kill()]])
+    assert.equal("ended\n", out)
+  end)
+
+  it("nor does fuel last there", function()
+    local out = help.child(ENDLESS:format [[
+      local box = green.sandbox {limits = {fuel = 300},
+        globals = {endless = endless}}
+      local t = box:spawn "endless()"]])
+    assert.equal("ended\n", out)
   end)
 end)
