@@ -111,7 +111,9 @@ int main(void) {
   before = count_descriptors(); /* libuv keeps some for the process */
   if (green_open(&hub, NULL) < 0) return 1;
   run_script(hub, directory);
-  CHECK(lost > 0, "Lua could not call some finalizers");
+  /* From 5.5 on Lua waits for a place where it can. */
+  CHECK((lost > 0) == (LUA_VERSION_NUM < 505),
+        "Lua up to 5.4 could not call some finalizers");
   CHECK(green_close(hub) == 0, "and the hub");
   CHECK(count_descriptors() == before, "no descriptor stays with the host");
   CHECK(rmdir(directory) == 0, "no file of a listener stays");
