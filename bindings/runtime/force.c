@@ -17,10 +17,10 @@
  *
  * The watch is a count hook on the coroutines of a killed thread. It gives the
  * others their turn while the thread computes, forces it, and follows it into
- * the coroutines that it resumes. In the library's own code, which is left soon
- * and keeps counts that must stay whole, it waits, in single steps, for
- * LIBRARY_NS at most. It cannot reach finalizers, in which Lua turns hooks off, nor a single call of a C
- * function.
+ * the coroutines that it resumes. In the library's own code, which is left
+ * soon and keeps counts that must stay whole, it waits, in single steps, for
+ * LIBRARY_NS at most. It cannot reach finalizers, in which Lua turns hooks
+ * off, nor a single call of a C function.
  *
  * Main and threads of C code cannot be reset: the kill is raised there whenever
  * that is safe, and the others get their turns.
