@@ -42,6 +42,7 @@ static const struct lg_class *class_of(const struct lg_socket_kind *kind,
 void lg_socket_become(lua_State *L, int index, int role) {
   struct lg_socket_object *o = lua_touserdata(L, index);
   index = lua_absindex(L, index);
+  assert(o->socket && o->socket->kind == o->kind);
   o->socket->role = (uint8_t)role;
   o->head.klass = class_of(o->kind, role);
   lua_rawgetp(L, LUA_REGISTRYINDEX, o->head.klass);

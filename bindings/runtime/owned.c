@@ -13,6 +13,7 @@
 void *lg_own(lua_State *L, struct lg *G, size_t size,
              void (*release)(struct lg_owned *o)) {
   struct lg_owned *o = lg_new_block(L, G, size);
+  assert(size >= sizeof *o);
   memset(o, 0, size);
   o->G = G;
   o->release = release;

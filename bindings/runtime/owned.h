@@ -1,8 +1,8 @@
 /* owned.h - memory of C's that a Lua object owns.
  *
- * With no memory left, or 200 calls deep in C, Lua frees an object without its
- * finalizer. What that was to give back stands in a list of the state, whose
- * end does it.
+ * With no memory left, or 200 calls deep in C, Lua up to 5.4 frees an object
+ * without its finalizer. What the finalizer was to give back stands in a list
+ * of the state, and the state's end gives it back.
  *
  * SPDX-License-Identifier: MIT
  */
