@@ -235,6 +235,17 @@ end
 --- The error value after raising nil: Lua 5.5 puts a text in its place.
 help.raised_nil = select(2, pcall(error))
 
+--- A thread that waits in a select over these cases.
+function help.selecting(cases, s)
+  return help.blocked(green.spawn(green.select, cases, s))
+end
+
+--- The queue, with these values in it.
+function help.filled(q, ...)
+  for _, v in ipairs {...} do assert(q:put(v)) end
+  return q
+end
+
 --- Runs a program in a stock interpreter of its own. Returns its output, both
 --- streams together, then "exit" or "signal" and the number. `$PID` in the
 --- program stands for a function that returns its process id.

@@ -53,6 +53,15 @@ function promises.itself(o) return o end
 
 local function nothing() end
 
+--- A thread that waits, and a function that tells its coroutine.
+local function own_coroutine(wait, o)
+  local co
+  return green.spawn(function()
+    co = coroutine.running()
+    wait(o)
+  end), function() return co end
+end
+
 --- Turns the results of a select over the thing alone into those of its wait.
 local function picking(row)
   local picked = row.picked or function(_, v, err) return v, err end
@@ -311,14 +320,10 @@ local function check(describe, it, row)
       .. "killed", function()
         help.with_config({keep_stacks = 0}, function()
           local o = make()
-          local co
-          local t = green.spawn(function()
-            co = coroutine.running()
-            wait(o)
-          end)
+          local t, co_of = own_coroutine(wait, o)
           local b = not row.single and waiter(o)
           help.blocked(t, b or nil)
-          assert.is_true(coroutine.close(co))
+          assert.is_true(coroutine.close(co_of()))
           local ok, err = t:join()
           assert.is_false(ok)
           assert.equal("killed", green.type(err))
@@ -334,11 +339,7 @@ local function check(describe, it, row)
         .. "the next", function()
         help.with_config({keep_stacks = 0}, function()
           local o = make()
-          local co
-          local t = green.spawn(function()
-            co = coroutine.running()
-            wait(o)
-          end)
+          local t, co_of = own_coroutine(wait, o)
           help.blocked(t)
           local b = waiter(o)
           help.blocked(b)
@@ -346,7 +347,7 @@ local function check(describe, it, row)
           if row.late then
             help.woken(t)
           end
-          coroutine.close(co)
+          coroutine.close(co_of())
           assert.equal("killed", t:status())
           if row.done then satisfy(o) end
           assert.equal(row.value, b:wait())

@@ -3,19 +3,12 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 local test = require "green.test"
 local it = test.it(it)
 
 local blocked = test.blocked
-
-local function selecting(cases, s)
-  return blocked(green.spawn(green.select, cases, s))
-end
-
-local function fill(q, ...)
-  for _, v in ipairs {...} do assert(q:put(v)) end
-  return q
-end
+local selecting, filled = help.selecting, help.filled
 
 --- A listener, and a function that connects to it and returns both ends.
 local function network()
@@ -112,7 +105,7 @@ describe("select of sockets", function()
   it("names both threads when a second one wants to read", function()
     local l <close>, _, both = network()
     local c, s = both()
-    local q = fill(green.queue(1), 0)
+    local q = filled(green.queue(1), 0)
     local t = blocked(green.spawn(s.receive, s))
     t.name = "first"
     local function check(f, ...)

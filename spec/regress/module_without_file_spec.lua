@@ -20,8 +20,14 @@ describe("a module whose file cannot be opened", function()
         "monkey_patch"} do
         assert(green[name], name)
       end
+      assert(require "green.dns" == green.dns)
       local got, err = green.dns.resolve "localhost"
       assert(not got and err == "too many open files", err)
+      -- The late module belongs to the library: the place is the program's.
+      local ok, err = pcall(green.dns.resolve, 1, 2, 3)
+      assert(not ok and not err:find "dns.lua", err)
+      ok, err = pcall(require, "green.no_such_module")
+      assert(not ok and err:find "module 'green.no_such_module' not found")
       failing.limit(next + 30)
       assert(green.dns.resolve "localhost")
       package.path = "elsewhere/?.lua"

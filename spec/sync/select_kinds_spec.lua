@@ -3,22 +3,15 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 local test = require "green.test"
 local fifo_it = test.it(it, {order = "fifo"})
 local it = test.it(it)
 
 local blocked = test.blocked
-
-local function selecting(cases, s)
-  return blocked(green.spawn(green.select, cases, s))
-end
+local selecting, filled = help.selecting, help.filled
 
 local function packed(...) return table.pack(...) end
-
-local function fill(q, ...)
-  for _, v in ipairs {...} do assert(q:put(v)) end
-  return q
-end
 
 local function user_class(thing)
   return setmetatable({thing = thing}, {
@@ -57,14 +50,14 @@ local kinds = {
     ready = function(q) q:close() end, values = {n = 2, nil, "closed"}},
   {name = "a put into a full queue",
     make = function()
-      local q = fill(green.queue(1), 0)
+      local q = filled(green.queue(1), 0)
       return {q, "put", "v"}, q
     end,
     ready = function(_, q) assert(q:get(0) == 0) end, values = {n = 1, true},
     after = function(_, q) assert.equal("v", q:get(0)) end},
   {name = "a put into a queue that is closed",
     make = function()
-      local q = fill(green.queue(1), 0)
+      local q = filled(green.queue(1), 0)
       return {q, "put", "v"}, q
     end,
     ready = function(_, q) q:close() end, values = {n = 2, nil, "closed"}},
@@ -84,7 +77,7 @@ local kinds = {
     ready = function(q) q:put(1) end, values = {n = 1, 1}},
   {name = "a put into a full priority queue",
     make = function()
-      local q = fill(green.priority_queue(1, function(a, b)
+      local q = filled(green.priority_queue(1, function(a, b)
         return a > b
       end), 1)
       return {q, "put", 2}, q
@@ -110,7 +103,7 @@ local kinds = {
     ready = function(_, e) e:send(1) end, values = {n = 2, true, 1}},
   {name = "a user's object in a pair",
     make = function()
-      local q = fill(green.queue(1), 0)
+      local q = filled(green.queue(1), 0)
       return {user_class(q), "put", "v"}, q
     end,
     ready = function(_, q) q:get(0) end, values = {n = 1, true},
@@ -242,7 +235,7 @@ describe("select of locks and semaphores", function()
           co = coroutine.running()
           green.select {green.event(), o}
         end))
-        local q = fill(green.queue(1), 0)
+        local q = filled(green.queue(1), 0)
         local second = selecting {{q, "put", 1}, o}
         o:release()
         assert.is_true(coroutine.close(co))

@@ -3,21 +3,14 @@
 -- SPDX-License-Identifier: MIT
 
 local green = require "green"
+local help = require "spec.help"
 local test = require "green.test"
 local it = test.it(it)
 
 local blocked = test.blocked
-
-local function selecting(cases, s)
-  return blocked(green.spawn(green.select, cases, s))
-end
+local selecting, filled = help.selecting, help.filled
 
 local function packed(...) return table.pack(...) end
-
-local function fill(q, ...)
-  for _, v in ipairs {...} do assert(q:put(v)) end
-  return q
-end
 
 local function user_class(thing)
   return setmetatable({thing = thing}, {
@@ -46,7 +39,7 @@ describe("select", function()
   end)
 
   it("takes exactly one, and leaves the others as they were", function()
-    local a, b = fill(green.queue(), 1, 2), fill(green.queue(), 3)
+    local a, b = filled(green.queue(), 1, 2), filled(green.queue(), 3)
     local s = green.semaphore(1)
     assert.same({1, 1}, {green.select {a, b, s}})
     assert.equal(1, #a)
@@ -193,7 +186,7 @@ describe("select", function()
 
   it("of a pair that is changed while it waits puts what it said first",
     function()
-      local q = fill(green.queue(1), 0)
+      local q = filled(green.queue(1), 0)
       local pair = {q, "put", "first"}
       local t = selecting {pair}
       pair[1], pair[2], pair[3] = nil, "get", "second"
@@ -217,14 +210,14 @@ describe("select", function()
   end)
 
   it("puts into the first of several queues that has room", function()
-    local a, b = fill(green.queue(1), 0), fill(green.queue(1), 0)
+    local a, b = filled(green.queue(1), 0), filled(green.queue(1), 0)
     local t = selecting {{a, "put", "x"}, {b, "put", "y"}}
     b:get()
     assert.same({2, true}, {t:wait()})
     assert.equal("y", b:get(0))
     a:get()
     assert.same({nil, "timeout"}, {a:get(0)})
-    assert.same({2, true}, {green.select {{fill(a, 0), "put", 1},
+    assert.same({2, true}, {green.select {{filled(a, 0), "put", 1},
       {b, "put", false}}})
     assert.is_false(b:get(0))
   end)
@@ -232,7 +225,7 @@ describe("select", function()
   it("raises what less raises, for the put in it, and takes nothing",
     function()
       local bad = green.priority_queue(nil, function() error "no order" end)
-      local q = fill(green.queue(), 1)
+      local q = filled(green.queue(), 1)
       bad:put(1)
       local ok, err = pcall(green.select, {green.event(), {bad, "put", 2}, q})
       assert.is_false(ok)
@@ -260,7 +253,7 @@ describe("select", function()
   end)
 
   it("that may not block says so, and leaves nothing behind", function()
-    local q = fill(green.queue(1), 0)
+    local q = filled(green.queue(1), 0)
     local weak = setmetatable({{}}, {__mode = "v"})
     local err
     setmetatable({}, {__gc = function()
