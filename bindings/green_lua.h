@@ -199,8 +199,9 @@ struct green_port *green_lua_to_port(lua_State *L, int index);
 struct green_lua_limits {
   size_t size;
   size_t memory;       /* bytes; beyond it scripts get "not enough memory" */
-  size_t reserve;      /* bytes above it, for killing, closing, reports and the
-                          host; 0: an eighth of it, at least 64 KB */
+  size_t reserve;      /* bytes above it, for killing, closing, finalizers,
+                          reports and the host; 0: an eighth of it, at least
+                          64 KB */
   uint32_t threads;    /* green threads of Lua's */
   uint32_t coroutines; /* others than theirs */
   uint64_t slice;   /* ns that a thread computes before it is made to yield */
@@ -258,7 +259,8 @@ int green_interrupt(struct green_hub *hub, int how);
 /* [hub] The thread whose handle is at `index`, and all that it spawns from now
  * on, may run that many instructions of Lua in all; then they are ended, as by
  * the limits above. That is at the same place in each run, but the code takes
- * 1.6 to 2.1 times as long. Each thread, and each coroutine of a sandbox, takes
+ * 1.6 to 2.1 times as long. The library's own code, if they run out there, has
+ * 100,000 more to be left. Each thread, and each coroutine of a sandbox, takes
  * 100 of them when it is made; the last 100 of other coroutines may be
  * uncounted. 0, UV_EINVAL (no live thread of Lua's), UV_ENOMEM or
  * UV_EPERM. */
