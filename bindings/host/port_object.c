@@ -62,10 +62,11 @@ static const struct lg_class *its_class(lua_State *L) {
 
 struct lg_port *lg_new_port(lua_State *L) {
   const struct lg_class *klass = its_class(L);
+  struct lg *G = lg_find(L);
   struct lg_port *p = lua_newuserdatauv(L, sizeof *p, 0);
-  *p = (struct lg_port){.object = {klass, lg_find(L)}, .tag = TAG};
+  *p = (struct lg_port){.object = {klass, G}, .tag = TAG};
   luaL_setmetatable(L, LG_PORT);
-  p->hold = lg_own(L, p->object.G, sizeof *p->hold, release);
+  p->hold = lg_own(L, G, &G->owned, sizeof *p->hold, release);
   return p;
 }
 

@@ -129,10 +129,11 @@ static int looker_gc(lua_State *L) {
 }
 
 static struct lg_looker *push_looker(lua_State *L, const struct lg_query *q) {
+  struct lg *G = lg_find(L);
   struct looker **looker = lua_newuserdatauv(L, sizeof *looker, 0);
   *looker = NULL;
   luaL_setmetatable(L, LOOKER);
-  *looker = lg_own(L, lg_find(L), sizeof **looker, end_looker);
+  *looker = lg_own(L, G, &G->owned, sizeof **looker, end_looker);
   lua_toclose(L, -1);
   lg_look_begin(&(*looker)->l, q->socket);
   return &(*looker)->l;
@@ -285,10 +286,11 @@ static int box_gc(lua_State *L) {
 }
 
 struct addrinfo **lg_new_addresses(lua_State *L) {
+  struct lg *G = lg_find(L);
   struct addresses **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, BOX);
-  *box = lg_own(L, lg_find(L), sizeof **box, free_addresses);
+  *box = lg_own(L, G, &G->owned, sizeof **box, free_addresses);
   return &(*box)->list;
 }
 

@@ -30,7 +30,8 @@ static void refuse_file(lua_State *L, const char *what) {
 
 static void *own(lua_State *L, size_t size,
                  void (*release)(struct lg_owned *o)) {
-  return lg_own(L, lg_find(L), size, release);
+  struct lg *G = lg_find(L);
+  return lg_own(L, G, &G->owned, size, release);
 }
 
 static const struct lg_seam seam = {

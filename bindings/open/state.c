@@ -24,7 +24,6 @@
 #include "runtime/scopes.h"
 #include "runtime/sigint.h"
 #include "runtime/site.h"
-#include "sync/sync.h"
 #include "thread/dump_signal.h"
 #include "thread/end.h"
 #include "thread/thread.h"
@@ -58,7 +57,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   lg_profile_drop(G);
   lg_figures_drop(G);
   lg_scopes_leave(G);
-  lg_locks_drop(G);
+  lg_disown_all(&G->locks);
   lg_scripts_end(G);
   lg_drop_kill_notes(G);
   lg_budget_close(G);
@@ -68,7 +67,7 @@ void lg_close_hub(lua_State *L, struct lg *G) {
   else
     leave_hub(G, hub);
   assert(!G->hub && !G->profile && !G->fuel && !G->terms);
-  lg_selectors_drop(G);
+  lg_disown_all(&G->selectors);
 }
 
 static void alert(struct green_hub *hub) {
@@ -86,7 +85,7 @@ static int hub_gc(lua_State *L) {
   if (lua_gc(L, LUA_GCCOUNT) >= 0) return 0; /* called by hand */
   lg_sigint_restore(G);
   if (G->hub) lg_close_hub(L, G);
-  lg_owned_end(G);
+  lg_disown_all(&G->owned);
   lg_sockets_free(G);
   lg_accounts_free(G);
   lg_sites_free(G);

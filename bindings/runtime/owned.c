@@ -10,7 +10,7 @@
 
 #include "runtime/object.h"
 
-void *lg_own(lua_State *L, struct lg *G, size_t size,
+void *lg_own(lua_State *L, struct lg *G, struct lg_owned **list, size_t size,
              void (*release)(struct lg_owned *o)) {
   struct lg_owned *o = lg_new_block(L, G, size);
   assert(size >= sizeof *o);
@@ -18,7 +18,7 @@ void *lg_own(lua_State *L, struct lg *G, size_t size,
   o->G = G;
   o->release = release;
   o->size = size;
-  o->before = &G->owned;
+  o->before = list;
   o->after = *o->before;
   if (o->after) o->after->before = &o->after;
   *o->before = o;
@@ -34,6 +34,6 @@ void lg_disown(struct lg_owned *o) {
   lg_block(o->G, o, o->size, 0);
 }
 
-void lg_owned_end(struct lg *G) {
-  while (G->owned) lg_disown(G->owned);
+void lg_disown_all(struct lg_owned **list) {
+  while (*list) lg_disown(*list);
 }

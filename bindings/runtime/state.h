@@ -67,10 +67,9 @@ struct lg {
   uint32_t boxes;         /* sandboxes that were made, modulo; 0: none */
   int *free_slots;        /* of the anchors table */
   int free_count, slots, room;
-  struct lg_owned *owned; /* memory of its objects: see owned.h */
-  struct lg_net *net;     /* the state that all sockets share */
-  struct lock *locks;     /* all of them */
-  struct selector *selectors;
+  /* Memory of its objects: of all locks, of all selectors, of the others. */
+  struct lg_owned *locks, *selectors, *owned; /* see owned.h */
+  struct lg_net *net;        /* the state that all sockets share */
   struct lg_guest *guests;   /* main and C's threads, where it knows them */
   struct lg_script *scripts; /* of the host's, whose end it is to be told */
   struct lg_kill_note *kill_notes, **last_kill_note;

@@ -12,8 +12,8 @@
  * object on their stacks; an owned lock that the program has forgotten leaves
  * the list when it is collected. With no memory left Lua may not be able to run
  * that finalizer, and frees the object all the same: so what the list points
- * to, the lock, has memory of its own, which counts as Lua's. The state knows
- * all of them, to free those that are left at its end.
+ * to, the lock, has memory of its own, which counts as Lua's. The state gives
+ * back those that are left, before the hub goes (runtime/owned.h).
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,6 +21,7 @@
 
 #include "runtime/closing.h"
 #include "runtime/object.h"
+#include "runtime/owned.h"
 #include "runtime/waitable.h"
 #include "sync/sync.h"
 #include "thread/end.h"
@@ -33,12 +34,11 @@ enum state { FREE, OWNED, HANDED, LEFT, TOLD };
 enum { NAME_SIZE = 80 };
 
 struct lock {
-  struct lg *G;
+  struct lg_owned owned;
   struct green_list waiters;
   struct green_thread *owner;
   void *next;  /* struct lock: the next lock of the same owner */
   void **link; /* the pointer that points to this one */
-  struct lock *after, **before; /* of all locks of the state */
   lua_Integer depth;
   enum state state;
   uint8_t reentrant;
@@ -62,7 +62,7 @@ static int lock_acquire(lua_State *L);
 
 /* The owner's record must have its extra pointer already. */
 static void give(struct lock *l, struct green_thread *t, enum state state) {
-  void **held = green_extra(l->G->hub, t);
+  void **held = green_extra(l->owned.G->hub, t);
   assert(held && !l->owner && l->state == FREE);
   assert(state == OWNED || state == HANDED);
   l->owner = t;
@@ -126,35 +126,22 @@ static void abandon(struct lg *G, struct green_thread *t) {
   }
 }
 
-static void unmake(struct lock *l) {
-  assert(!l->owner && *l->before == l);
-  *l->before = l->after;
-  if (l->after) l->after->before = l->before;
-  lg_block(l->G, l, sizeof *l, 0);
-}
-
-/* The remaining locks belong to objects whose finalizers could not run. */
-void lg_locks_drop(struct lg *G) {
-  while (G->locks) {
-    if (G->locks->owner) take_away(G->locks);
-    unmake(G->locks);
-  }
-}
-
 /* --- its memory --- */
 
+static void forget(struct lg_owned *owned) {
+  struct lock *l = (struct lock *)owned;
+  if (l->owner) take_away(l);
+}
+
 static void make(lua_State *L, struct object *o) {
-  struct lock *l = lg_new_block(L, o->head.G, sizeof *l);
+  struct lg *G = o->head.G;
+  struct lock *l = lg_own(L, G, &G->locks, sizeof *l, forget);
   if (o->lock) { /* a finalizer was faster */
-    lg_block(o->head.G, l, sizeof *l, 0);
+    lg_disown(&l->owned);
     return;
   }
-  *l = (struct lock){.G = o->head.G, .reentrant = o->reentrant};
+  l->reentrant = o->reentrant;
   green_list_init(&l->waiters);
-  l->before = &o->head.G->locks;
-  l->after = *l->before;
-  if (l->after) l->after->before = &l->after;
-  *l->before = l;
   o->lock = l;
 }
 
@@ -183,9 +170,8 @@ static int lock_gc(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, LOCKS);
   lua_rawgetp(L, -1, o);
   if (!lg_finalizing(L, G, lua_rawequal(L, -1, 1)) || !o->lock) return 0;
-  if (o->lock->owner) take_away(o->lock);
   assert(!green_list_head(&o->lock->waiters));
-  unmake(o->lock);
+  lg_disown(&o->lock->owned);
   o->lock = NULL;
   return 0;
 }
@@ -313,7 +299,7 @@ static void closed(lua_State *L, void *object) {
 static int lock_owner(lua_State *L) {
   struct lock *l = self(L);
   if (l && l->owner)
-    lg_push_thread(L, l->G, l->owner);
+    lg_push_thread(L, l->owned.G, l->owner);
   else
     lua_pushnil(L);
   return 1;

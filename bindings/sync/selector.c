@@ -18,7 +18,7 @@
  *
  * The lists lead to the selector, which has memory of its own: with none left,
  * Lua frees the object without its finalizer. Then the cases stay where they
- * are, and the selector, until the state frees all that are left at its end.
+ * are, and the selector, until the state has left the hub (runtime/owned.h).
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,6 +30,7 @@
 #include "runtime/interrupt.h"
 #include "runtime/limits.h"
 #include "runtime/object.h"
+#include "runtime/owned.h"
 #include "sync/case.h"
 #include "sync/sync.h"
 #include "thread/thread.h"
@@ -47,8 +48,7 @@ struct one {
 };
 
 struct selector {
-  struct lg *G;
-  struct selector *after, **before; /* of all selectors of the state */
+  struct lg_owned owned;
   struct green_choice choice;
   struct green_thread *waiter; /* from before its wait until it runs again */
   struct one **cases;          /* by number; NULL where one was removed */
@@ -144,7 +144,7 @@ static int ask(lua_State *L, struct selector *s, int i) {
   int r;
   push_object(L, i);
   if (one->w->object) one->object = one->w->object(L, OBJECT);
-  r = one->w->attempt(L, s->G, one->object, OBJECT);
+  r = one->w->attempt(L, s->owned.G, one->object, OBJECT);
   if (r >= 0) return lg_case_chosen(L, i, r);
   one = s->cases[i];
   if (!one || one->is_volatile) return -1;
@@ -273,7 +273,7 @@ static int fetch(lua_State *L, struct selector *s, int reason) {
   int r;
   if (!one) return -1; /* a finalizer has removed it */
   push_object(L, s->fired);
-  r = one->w->fetch(L, s->G, one->object, OBJECT, reason);
+  r = one->w->fetch(L, s->owned.G, one->object, OBJECT, reason);
   return r < 0 ? -1 : lg_case_chosen(L, s->fired, r);
 }
 
@@ -345,12 +345,13 @@ static int selector_select(lua_State *L) {
 static int set_room(struct selector *s, int room) {
   size_t had = (size_t)s->room, has = (size_t)room;
   struct one **cases =
-      lg_block(s->G, s->cases, had * sizeof *cases, has * sizeof *cases);
+      lg_block(s->owned.G, s->cases, had * sizeof *cases, has * sizeof *cases);
   uint64_t *marks;
   if (!cases) return 0;
   s->cases = cases;
-  if (!(marks = lg_block(s->G, s->marks, had / 8, has / 8))) {
-    s->cases = lg_block(s->G, cases, has * sizeof *cases, had * sizeof *cases);
+  if (!(marks = lg_block(s->owned.G, s->marks, had / 8, has / 8))) {
+    s->cases =
+        lg_block(s->owned.G, cases, has * sizeof *cases, had * sizeof *cases);
     return 0;
   }
   memset((char *)marks + had / 8, 0, (has - had) / 8);
@@ -362,7 +363,7 @@ static int set_room(struct selector *s, int room) {
 /* Room for one more, and its struct. 0: there is no memory. */
 static int prepare(struct selector *s) {
   if (s->n == s->room && !set_room(s, s->room ? s->room * 2 : WORD)) return 0;
-  if (!s->spare) s->spare = lg_block(s->G, NULL, 0, sizeof *s->spare);
+  if (!s->spare) s->spare = lg_block(s->owned.G, NULL, 0, sizeof *s->spare);
   return s->spare != NULL;
 }
 
@@ -398,7 +399,7 @@ static void delist(struct one *one) {
 
 /* Appends the case on top of the stack, of argument `arg`; pops it. */
 static void append(lua_State *L, struct selector *s, int at, int arg) {
-  struct lg *G = s->G;
+  struct lg *G = s->owned.G;
   const struct lg_waitable *w;
   struct one *one;
   void *object;
@@ -426,7 +427,7 @@ static void append(lua_State *L, struct selector *s, int at, int arg) {
 
 static void check_idle(lua_State *L, struct selector *s) {
   if (!s || s->closed) luaL_error(L, "the selector is closed");
-  check_alone(L, s->G, s);
+  check_alone(L, s->owned.G, s);
 }
 
 /* add(case): its number. Never switches. */
@@ -463,7 +464,7 @@ static int selector_remove(lua_State *L) {
     lua_getiuservalue(L, SELF, OBJECTS);
     lua_pushboolean(L, 0); /* no hole: its slot stays */
     lua_rawseti(L, -2, i);
-    drop(s->G, s, (int)i - 1);
+    drop(s->owned.G, s, (int)i - 1);
   }
   lua_pushboolean(L, found);
   return 1;
@@ -485,18 +486,16 @@ static int selector_close(lua_State *L) {
   struct selector *s = self(L);
   if (!s || s->closed) return 0;
   s->closed = 1;
-  if (s->waiter) green_wake(s->G->hub, s->waiter, GREEN_CLOSED);
+  if (s->waiter) green_wake(s->owned.G->hub, s->waiter, GREEN_CLOSED);
   if (s->waiter && s->fired >= 0) return 0; /* it fetches first; then __gc */
-  drop_all(s->G, s);
+  drop_all(s->owned.G, s);
   return 0;
 }
 
-static void unmake(struct selector *s) {
-  assert(*s->before == s);
-  drop_all(s->G, s);
-  *s->before = s->after;
-  if (s->after) s->after->before = s->before;
-  lg_block(s->G, s, sizeof *s, 0);
+/* If the hub is gone, nothing leads to the selector any more, and objects of
+ * its cases may be gone, too. */
+static void forget(struct lg_owned *owned) {
+  drop_all(owned->G, (struct selector *)owned);
 }
 
 /* A waiting thread keeps it alive, so if one waits the state is closing. */
@@ -506,26 +505,16 @@ static int selector_gc(lua_State *L) {
     luaL_typeerror(L, 1, selector_class.name);
   if (!o->head.G->hub || !o->selector) return 0;
   if (!lg_finalizing(L, o->head.G, o->selector->waiter != NULL)) return 0;
-  if (o->selector) unmake(o->selector);
+  if (o->selector) lg_disown(&o->selector->owned);
   o->selector = NULL;
   return 0;
 }
 
-/* The hub is gone, so nothing leads to them any more; objects that live on
- * know that. Objects of their cases may be gone, too. */
-void lg_selectors_drop(struct lg *G) {
-  assert(!G->hub);
-  while (G->selectors) unmake(G->selectors);
-}
-
 static void make(lua_State *L, struct object *o) {
-  struct selector *s = lg_new_block(L, o->head.G, sizeof *s);
-  *s = (struct selector){.G = o->head.G, .fired = -1};
+  struct lg *G = o->head.G;
+  struct selector *s = lg_own(L, G, &G->selectors, sizeof *s, forget);
+  s->fired = -1;
   green_choice_init(&s->choice, ready);
-  s->before = &s->G->selectors;
-  s->after = *s->before;
-  if (s->after) s->after->before = &s->after;
-  *s->before = s;
   o->selector = s;
 }
 

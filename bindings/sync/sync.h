@@ -7,11 +7,6 @@
 
 #include "runtime/state.h"
 
-/* lock.c: frees the locks of all threads before the hub goes. Never raises. */
-void lg_locks_drop(struct lg *G);
-/* Once the hub is gone: frees the selectors. */
-void lg_selectors_drop(struct lg *G);
-
 /* guard.c: pushes a guard for the object on top of the stack, which it keeps
  * alive. Its __close calls release(L, object). */
 void lg_push_guard(lua_State *L, void *object,
