@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/budget.h"
@@ -218,15 +219,23 @@ static int l_current(lua_State *L) {
   return 1;
 }
 
+/* A record may be another thread's when the next allocation has run finalizers,
+ * so the id that it had stands beside it. */
+struct found {
+  struct green_thread *thread;
+  uint64_t id;
+};
+
 struct gather {
-  struct green_thread **at;
+  struct found *at;
   size_t n, room;
   uint64_t id; /* only this one; 0: all */
 };
 
 static void gather(struct green_thread *t, void *arg) {
   struct gather *g = arg;
-  if (g->n < g->room && (!g->id || g->id == t->id)) g->at[g->n++] = t;
+  if (g->n == g->room || (g->id && g->id != t->id)) return;
+  g->at[g->n++] = (struct found){t, t->id};
 }
 
 /* The state's threads, main, and those of C's. */
@@ -239,31 +248,40 @@ static void each(struct lg *G, void (*f)(struct green_thread *t, void *arg),
 /* find_thread(id) */
 static int l_find_thread(lua_State *L) {
   struct lg *G = lg_get(L);
-  struct green_thread *found = NULL;
+  struct found found = {NULL, 0};
   struct gather g = {&found, 0, 1, 0};
   g.id = (uint64_t)luaL_checkinteger(L, 1);
   if (g.id) each(G, gather, &g);
-  if (found) lg_push_thread(L, G, found);
-  if (!found || !lg_to_thread(L, -1)) lua_pushnil(L);
+  if (found.thread) lg_push_thread(L, G, found.thread);
+  if (!found.thread || !lg_to_thread(L, -1)) lua_pushnil(L);
   return 1;
 }
 
-/* all_threads(): the live ones, in no order. */
-static int l_all_threads(lua_State *L) {
+static int by_id(const void *a, const void *b) {
+  const struct found *x = a, *y = b;
+  return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* threads(): sorted here, as Lua's sort with a comparator that asks handles for
+ * their ids takes 0.6 s for 100,000 threads, and this takes 0.02. */
+static int l_threads(lua_State *L) {
   struct lg *G = lg_get(L);
   struct gather g = {NULL, 0, 0, 0};
+  lua_Integer n = 0;
   size_t i;
   do { /* finalizers may spawn */
     g.room = green_live(G->hub) + 1;
     g.at = lua_newuserdatauv(L, g.room * sizeof *g.at, 0);
   } while (g.room < green_live(G->hub));
   each(G, gather, &g);
+  qsort(g.at, g.n, sizeof *g.at, by_id);
   lua_createtable(L, (int)g.n, 0);
   for (i = 0; i < g.n; i++) {
-    if (!g.at[i]->id || g.at[i]->state >= GREEN_DONE) continue;
-    lg_push_thread(L, G, g.at[i]);
-    if (lg_to_thread(L, -1))
-      lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    struct green_thread *t = g.at[i].thread;
+    if (t->id != g.at[i].id || t->state >= GREEN_DONE) continue;
+    lg_push_thread(L, G, t);
+    if (lg_live(lua_touserdata(L, -1)))
+      lua_rawseti(L, -2, ++n);
     else
       lua_pop(L, 1);
   }
@@ -294,7 +312,7 @@ static const luaL_Reg functions[] = {{"spawn", lg_l_spawn},
                                      {"report_later", lg_l_report_later},
                                      {"current", l_current},
                                      {"find_thread", l_find_thread},
-                                     {"all_threads", l_all_threads},
+                                     {"threads", l_threads},
                                      {"rare", lg_l_rare},
                                      {"output", lg_l_output},
                                      {"set_output", lg_l_set_output},

@@ -35,8 +35,8 @@ green._VERSION = "luagreen " .. core.version()
 
 --- Functions written in C; the modules below add the rest.
 for _, name in ipairs {
-  "spawn", "spawn_n", "spawn_after", "current", "find_thread", "sleep",
-  "wait_others", "now", "timeout", "interrupted", "deadline",
+  "spawn", "spawn_n", "spawn_after", "current", "find_thread", "threads",
+  "sleep", "wait_others", "now", "timeout", "interrupted", "deadline",
   "time_left", "event", "queue",
   "channel", "lifo_queue", "priority_queue", "select", "selector", "flag",
   "condition", "semaphore", "lock", "waitgroup", "ticker", "config", "stats",

@@ -322,6 +322,21 @@ describe("green.threads", function()
     a:join()
   end)
 
+  it("does so where younger threads have the records of ended ones", function()
+    local first, all = {}, {}
+    for i = 1, 40 do first[i] = green.spawn(green.sleep, 60) end
+    for i = 1, 40, 3 do first[i]:kill() end
+    for i = 1, 40, 3 do first[i]:join() end
+    for _ = 1, 30 do green.spawn_n(green.sleep, 60) end
+    for i, t in ipairs(green.threads()) do all[i] = t.id end
+    assert.equal(1 + 26 + 30, #all)
+    for i = 2, #all do assert.is_true(all[i - 1] < all[i]) end
+    for _, t in ipairs(green.threads()) do
+      if t ~= green.current() then t:kill() end
+    end
+    green.wait_others()
+  end)
+
   it("allows to kill all but oneself in a loop", help.threaded(function()
     local ts = {}
     for i = 1, 10 do ts[i] = green.spawn(green.sleep, 60) end

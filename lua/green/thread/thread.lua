@@ -5,8 +5,8 @@
 local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
-local ipairs, math, require, setmetatable, table, tostring =
-  ipairs, math, require, setmetatable, table, tostring
+local ipairs, math, require, setmetatable, tostring =
+  ipairs, math, require, setmetatable, tostring
 
 local TIED <const> = core.keys.tied
 
@@ -54,14 +54,6 @@ function mt.__close(t)
   if not green.current() then return end -- a host's stack cannot join
   local _ <close> = core.shield_begin(math.huge)
   core.await_end(t)
-end
-
---- The live green threads, by id.
----@return green.thread[]
-function green.threads()
-  local list = core.all_threads()
-  table.sort(list, function(a, b) return a.id < b.id end)
-  return list
 end
 
 --- Forgets those that have started or ended, when the list has doubled.
