@@ -128,25 +128,31 @@ function Seat:__close()
   asked.callers = asked.callers - 1
   if asked.callers > 0 then return end
   if asked.of[asked.key] == asked then asked.of[asked.key] = nil end
-  asked.thread:kill("nobody waits for the answer")
+  if asked.thread then asked.thread:kill("nobody waits for the answer") end
 end
 
-local function is_over(thread)
-  local status = thread:status()
-  return status == "done" or status == "failed" or status == "killed"
+--- A finalizer may find a run that is just beginning: its call has another.
+local function goes_on(asked)
+  local status = asked and asked.thread and asked.thread:status()
+  return status and status ~= "done" and status ~= "failed"
+    and status ~= "killed"
 end
 
-local function take_seat(key, name, family)
+local function take_seat(key)
   local asked = runs[key]
-  if not asked or is_over(asked.thread) then
-    asked = {callers = 0, key = key, of = runs,
-      thread = green.spawn(run, resolver, key, name, family)}
-    asked.thread.name = "resolver: " .. name
-    runs[key] = asked
+  if not goes_on(asked) then
+    asked = {callers = 0, key = key, of = runs, thread = false}
   end
   local seat = setmetatable({asked = asked}, Seat)
   asked.callers = asked.callers + 1
   return seat
+end
+
+--- The first caller has a seat already: should this raise, the run ends.
+local function start(asked, name, family)
+  asked.of[asked.key] = asked
+  asked.thread = green.spawn(run, resolver, asked.key, name, family)
+  asked.thread.name = "resolver: " .. name
 end
 
 --- Each waiting call raises an error of the resolver. If its thread was killed,
@@ -165,7 +171,8 @@ local function ask(name, family, s)
   local answer = kept(key)
   if answer then return answer.list, answer.err end
   if s and s <= 0 then return nil, "timeout" end
-  local seat <close> = take_seat(key, name, family)
+  local seat <close> = take_seat(key)
+  if not seat.asked.thread then start(seat.asked, name, family) end
   local thread = seat.asked.thread
   return result(thread, thread:join(s))
 end

@@ -124,6 +124,35 @@ describe("a function that runs once", function()
       end)
   end
 
+  help.both(it, "goes on while callers come and go, and ends with the last",
+    function()
+      local o = gated()
+      local a, b = table.unpack(callers(o, 2))
+      a:kill()
+      help.ended(a)
+      local c = callers(o, 1)[1]
+      b:throw("x")
+      help.ended(b)
+      quiet()
+      assert.equal(1, o.runs)
+      assert.equal(0, o.ended)
+      c:kill()
+      help.wait_until(function() return o.ended == 1 end)
+    end)
+
+  help.both(it, "ends with a caller that is ended by force", function()
+    help.with_config({grace = 0.001}, function()
+      local o = gated()
+      local t = green.spawn(function()
+        while true do pcall(o.g) end
+      end)
+      quiet()
+      t:kill()
+      help.ended(t)
+      help.wait_until(function() return o.ended == o.runs end)
+    end)
+  end)
+
   help.both(it, "is killed when every caller has gone; a call that comes then "
     .. "runs anew", function()
       local o = gated()

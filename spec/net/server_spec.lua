@@ -105,6 +105,61 @@ describe("a server", function()
     assert.equal("on purpose", errors[1].err)
   end)
 
+  describe("counts a peer's connections down when the handler", function()
+    local thread
+
+    local function waits() green.sleep(60) end
+
+    --- What a handler does, and then others to its thread.
+    local ends = {
+      ["returns"] = {function() end},
+      ["raises"] = {function() error("on purpose", 0) end},
+      ["raises nil"] = {function() error() end},
+      ["closes the connection"] = {function(conn) conn:close() end},
+      ["is killed"] = {waits, function() thread:kill() end},
+      ["is struck"] = {waits, function() thread:throw "x" end},
+      ["goes on after a kill"] = {function()
+        while true do pcall(green.sleep, 60) end
+      end, function() thread:kill() end},
+    }
+
+    local function try(ending, strike)
+      local over = false
+      local server <close>, port = started {per_peer = 1, handler = function(c)
+        if over then return echo(c) end
+        thread = green.current()
+        ending(c)
+      end}
+      local first = connect(port)
+      help.wait_until(function() return server:stats().accepted == 1 end)
+      if strike then help.blocked(thread) strike() end
+      over = true
+      help.wait_until(function() return server:stats().connections == 0 end)
+      local second <close> = connect(port)
+      assert.equal("x", ask(second, "x"))
+      assert.equal(0, server:stats().over_peer)
+      first:close()
+    end
+
+    for name, steps in pairs(ends) do
+      help.both(it, name, function()
+        help.collecting(function()
+          help.with_config({grace = 0.001}, try, steps[1], steps[2])
+        end)
+      end)
+    end
+
+    it("is a coroutine that others close", function()
+      help.with_config({keep_stacks = 0}, function()
+        local co
+        try(function()
+          co = coroutine.running()
+          waits()
+        end, function() assert.is_true(coroutine.close(co)) end)
+      end)
+    end)
+  end)
+
   describe("has limits", function()
     it("for all connections: more wait", function()
       local server <close>, port = started {n = 2}
@@ -138,7 +193,7 @@ describe("a server", function()
     end)
 
     it("for peers that say nothing", function()
-      local server <close>, port = started {idle = 0.3}
+      local server <close>, port = started {idle = 1}
       local began = green.now() -- the server may accept before connect returns
       local quiet <close> = connect(port)
       local busy <close> = connect(port)
@@ -150,7 +205,7 @@ describe("a server", function()
         end
       end)
       assert.is_true(closed_or_reset(quiet:receive()))
-      assert.is_true(green.now() - began >= 0.3)
+      assert.is_true(green.now() - began >= 1)
       over = true
       talk:wait()
       assert.equal(1, server:stats().idle)
@@ -184,14 +239,14 @@ describe("a server", function()
     end)
 
     it("and counts what comes in the midst of a long message", function()
-      local server <close>, port = started {idle = 0.1,
+      local server <close>, port = started {idle = 1,
         handler = function(conn)
           conn:send((conn:receive(20) or "none") .. "\n")
         end}
       local conn <close> = connect(port)
       for i = 1, 20 do
         conn:send(tostring(i % 10))
-        green.sleep(0.012)
+        green.sleep(0.075)
       end
       assert.equal("12345678901234567890", (conn:receive()))
       assert.equal(0, server:stats().idle)

@@ -59,9 +59,11 @@ local function remove(branch, way, i)
   end
 end
 
-local function is_over(thread)
-  local status = thread:status()
-  return status == "done" or status == "failed" or status == "killed"
+--- A finalizer may find a run that is just beginning: its call has another.
+local function goes_on(run)
+  local status = run and run.thread and run.thread:status()
+  return status and status ~= "done" and status ~= "failed"
+    and status ~= "killed"
 end
 
 --- A caller that waits for a run.
@@ -72,13 +74,19 @@ function Seat:__close()
   run.callers = run.callers - 1
   if run.callers > 0 then return end
   if find(run.tree, run.way) == run then remove(run.tree, run.way, 1) end
-  run.thread:kill("no caller is left")
+  if run.thread then run.thread:kill("no caller is left") end
 end
 
 local function take_seat(run)
   local seat = setmetatable({run = run}, Seat)
   run.callers = run.callers + 1
   return seat
+end
+
+--- Its first caller has a seat already: should this raise, the run ends.
+local function start(run, f, ...)
+  put(run.tree, run.way, run)
+  run.thread = green.spawn(f, ...)
 end
 
 --- A function that runs f(...) once for all calls with equal arguments that
@@ -91,12 +99,11 @@ function green.single_flight(f)
   return function(...)
     local way = way_to(...)
     local run = find(tree, way)
-    if not run or is_over(run.thread) then
-      run = {tree = tree, way = way, callers = 0,
-        thread = green.spawn(f, ...)}
-      put(tree, way, run)
+    if not goes_on(run) then
+      run = {tree = tree, way = way, callers = 0, thread = false}
     end
     local _ <close> = take_seat(run)
+    if not run.thread then start(run, f, ...) end
     return run.thread:wait()
   end
 end

@@ -96,11 +96,28 @@ function Entry:__close()
   end
 end
 
+local function has_ended(thread)
+  local status = thread:status()
+  return status == "failed" or status == "killed"
+end
+
+--- A thread that ends past its handlers, below a hook of the program's, leaves
+--- its entry behind.
+local function sweep(server)
+  local cut_short = core.cut_short()
+  if cut_short == server.cut_short then return end
+  for entry in pairs(server.entries) do
+    if has_ended(entry.thread) then entry:__close() end
+  end
+  server.cut_short = cut_short
+end
+
 --- Has this peer fewer connections than it may have? Then it has one more.
 function Entry:admit(host)
   local server = self.server
   if not server.per_peer or not host then return true end
   host = hosts.counted(host)
+  sweep(server)
   local n = server.peers[host] or 0
   if n >= server.per_peer then
     server.figures.over_peer = server.figures.over_peer + 1
@@ -224,6 +241,7 @@ end
 local function wait_until(server, field)
   while true do
     local left = false
+    sweep(server)
     for entry in pairs(server.entries) do left = left or not entry.stops end
     if not left then return end
     local s = server[field] - green.now()
@@ -322,6 +340,7 @@ end
 --- Figures so far. Never switches.
 ---@return table
 function Server:stats()
+  sweep(self)
   local stats = {connections = self.count}
   for name, n in pairs(self.figures) do stats[name] = n end
   return stats
@@ -400,7 +419,8 @@ return function(opts)
     idle = span(opts, "idle", IDLE),
     handshake = span(opts, "handshake", HANDSHAKE),
     tls = opts.tls, proxy = proxy.trusted(opts.proxy),
-    entries = {}, peers = {}, count = 0, stopping = false,
+    entries = {}, peers = {}, count = 0, cut_short = core.cut_short(),
+    stopping = false,
     over = green.event(), begin_stop = begin_stop,
     figures = {accepted = 0, idle = 0, not_introduced = 0, over_peer = 0},
   }, mt)
