@@ -77,6 +77,7 @@ int lg_crew_spawn_n(lua_State *L);
 int lg_crew_spawn_in(lua_State *L);
 int lg_crew_spawn_in_n(lua_State *L);
 int lg_crew_next(lua_State *L);
+int lg_crew_next_of_dag(lua_State *L);
 int lg_crew_add(lua_State *L);
 int lg_crew_let_go(lua_State *L);
 int lg_crew_drop_unread(lua_State *L);

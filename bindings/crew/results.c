@@ -71,11 +71,11 @@ static int next_attempt(lua_State *L, struct lg *G, void *object, int at) {
 }
 
 static int next_woken(lua_State *L, struct lg *G, int reason) {
-  struct crew *crew = lua_touserdata(L, 1);
-  int r = next_attempt(L, G, crew, 1);
+  const struct lg_op *op = (const struct lg_op *)lg_running(G)->kind;
+  int r = next_attempt(L, G, lua_touserdata(L, 1), 1);
   if (r >= 0) return r;
   if (reason == GREEN_TIMEOUT) return lg_push_timeout(L);
-  return lg_crew_next(L); /* another reader was faster */
+  return op->start(L); /* another reader was faster */
 }
 
 /* A reader ends without having read, so the next one may. */
@@ -88,17 +88,23 @@ static struct green_list *readers(void *object) {
   return &((struct crew *)object)->readers;
 }
 
-static const struct lg_waitable next_waitable = {
-    .op = {{"results:next", lg_one_undo, NULL},
-           lg_crew_next,
-           next_woken,
-           NULL},
-    .attempt = next_attempt,
-    .list = readers,
-    .undo = next_undo};
+#define NEXT(name, start)                                       \
+  {                                                             \
+    .op = {{name, lg_one_undo, NULL}, start, next_woken, NULL}, \
+    .attempt = next_attempt, .list = readers, .undo = next_undo \
+  }
+static const struct lg_waitable next_waitable =
+    NEXT("results:next", lg_crew_next);
+static const struct lg_waitable dag_waitable =
+    NEXT("dag:wait", lg_crew_next_of_dag);
 
 int lg_crew_next(lua_State *L) {
   return lg_wait_one(L, &next_waitable, &lg_crew_class, sizeof(struct crew));
+}
+
+/* The same, for the nodes of a graph. */
+int lg_crew_next_of_dag(lua_State *L) {
+  return lg_wait_one(L, &dag_waitable, &lg_crew_class, sizeof(struct crew));
 }
 
 /* A forced kill waits until the library's own code is left, which a long list

@@ -26,7 +26,8 @@ enum {
   RARE_OUTCOME,    /* its outcome; never absent, so that setting it cannot
                       fail */
   RARE_STATS,      /* its figures when it ended, if they were counted */
-  RARE_BOX         /* the sandbox that it is in; inherited */
+  RARE_BOX,        /* the sandbox that it is in; inherited */
+  RARE_EVENT       /* what sends an event at its end (sync/event.c) */
 };
 
 /* The thread's table of rare things: 1 and pushed, or 0 and nothing. */

@@ -5,8 +5,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/rare.h"
 #include "runtime/waitable.h"
 #include "sync/sync.h"
+#include "thread/handle.h"
 
 struct event {
   struct lg_object object;
@@ -140,6 +142,48 @@ static int event_ready(lua_State *L) {
   return 1;
 }
 
+/* The end of a thread sends its event. It stands among the thread's joiners, so
+ * that needs no memory then, and lies among its rare things, whose life is the
+ * thread's. The event is its user value. */
+struct tie {
+  struct green_watch watch;
+  struct event *event;
+};
+
+static void fire(struct green_hub *hub, struct green_watch *watch) {
+  struct event *e = ((struct tie *)watch)->event;
+  (void)hub;
+  if (e->state != EMPTY) return;
+  e->n = 1;
+  sent(NULL, e, SENT);
+}
+
+/* send_at_end(event, thread): the end of the thread sends true, unless the
+ * event was sent before. Only once for a thread, which must live. */
+static int l_send_at_end(lua_State *L) {
+  static const struct green_watch_kind kind = {fire, NULL};
+  struct event *e = to_send(L);
+  struct lg_handle *h = lg_to_handle(L, 2);
+  struct green_thread *t;
+  struct tie *tie;
+  lua_settop(L, 2);
+  if (!h) luaL_typeerror(L, 2, "green.thread");
+  lua_pushboolean(L, 1);
+  lua_setiuservalue(L, 1, 1);
+  tie = lua_newuserdatauv(L, sizeof *tie, 1);
+  *tie = (struct tie){.watch = {.kind = &kind}, .event = e};
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, 3, 1);
+  lg_handle_rare(L, e->object.G, 2, 1);
+  lua_pushvalue(L, 3);
+  lua_rawseti(L, 4, RARE_EVENT);
+  if ((t = lg_live(h)))
+    green_list_add(&t->joiners, &tie->watch.node);
+  else
+    fire(e->object.G->hub, &tie->watch); /* a finalizer has ended it */
+  return 0;
+}
+
 static const luaL_Reg methods[] = {{"wait", event_wait},
                                    {"send", event_send},
                                    {"send_error", event_send_error},
@@ -161,7 +205,8 @@ static int l_event(lua_State *L) {
 }
 
 void lg_open_event(lua_State *L) {
-  static const luaL_Reg make[] = {{"event", l_event}, {NULL, NULL}};
+  static const luaL_Reg make[] = {
+      {"event", l_event}, {"send_at_end", l_send_at_end}, {NULL, NULL}};
   lg_new_class(L, event_class.name, methods, NULL);
   lg_setfuncs(L, make, 1);
 }

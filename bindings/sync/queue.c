@@ -200,8 +200,6 @@ static struct green_list *getters(void *object) {
 static const struct lg_waitable get_waitable = GET("queue:get", lg_queue_get);
 static const struct lg_waitable lease_waitable =
     GET("resource_pool:lease", lg_lease_get);
-static const struct lg_waitable result_waitable =
-    GET("dag:wait", lg_result_get);
 
 static inline int get(lua_State *L, const struct lg_waitable *w) {
   struct queue *q = lg_self_queue(L);
@@ -222,10 +220,6 @@ int lg_queue_get(lua_State *L) {
 
 int lg_lease_get(lua_State *L) {
   return get(L, &lease_waitable);
-}
-
-int lg_result_get(lua_State *L) {
-  return get(L, &result_waitable);
 }
 
 /* --- put --- */

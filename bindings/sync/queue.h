@@ -66,6 +66,5 @@ void lg_queue_admit(lua_State *L, struct lg *G, struct queue *q, int at,
 int lg_queue_get(lua_State *L);
 int lg_queue_put(lua_State *L);
 int lg_lease_get(lua_State *L);
-int lg_result_get(lua_State *L);
 
 #endif

@@ -235,13 +235,10 @@ static int l_priority_queue(lua_State *L) {
 }
 
 void lg_open_queue(lua_State *L) {
-  static const luaL_Reg make_funcs[] = {{"queue", l_queue},
-                                        {"channel", l_channel},
-                                        {"lifo_queue", l_lifo_queue},
-                                        {"priority_queue", l_priority_queue},
-                                        {"lease_get", lg_lease_get},
-                                        {"result_get", lg_result_get},
-                                        {NULL, NULL}};
+  static const luaL_Reg make_funcs[] = {
+      {"queue", l_queue},           {"channel", l_channel},
+      {"lifo_queue", l_lifo_queue}, {"priority_queue", l_priority_queue},
+      {"lease_get", lg_lease_get},  {NULL, NULL}};
   lg_new_class(L, lg_queue_class.name, methods, meta);
   lg_setfuncs(L, make_funcs, 1);
 }

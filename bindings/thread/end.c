@@ -86,7 +86,7 @@ static void cancel_tied(struct lg *G, struct green_thread *t) {
 static void drop_fields(struct lg *G, struct green_thread *t) {
   static const int keys[] = {RARE_OUTPUT, RARE_LOCALS, RARE_INHERITED,
                              RARE_TIED,   RARE_OWNED,  RARE_THROWN,
-                             RARE_LINKS,  RARE_BOX};
+                             RARE_LINKS,  RARE_BOX,    RARE_EVENT};
   unsigned i;
   if (unlikely(G->boxes)) lg_leave_box(G, t);
   if (likely(!lg_push_rare(G, t))) return;

@@ -70,11 +70,12 @@ local Task = {}
 
 --- It belongs to no node if start() could not end.
 function Task:__close(err)
+  local node = self.node
+  if node and node.task == self then
+    if err == nil then err = core.interrupted() or "closed by foreign code" end
+    nodes.fail(self.dag, node, err)
+  end
   if self.results then nodes.leave(self.results) end
-  if not self.node or self.node.task ~= self then return end
-  if err == nil then err = core.interrupted() or "closed by foreign code" end
-  nodes.set_cause(self.failure, err)
-  nodes.decide(self.dag, self.node, self.failure)
 end
 
 local function finish(task, ...)
@@ -83,17 +84,9 @@ local function finish(task, ...)
   if task.node.task == task then nodes.decide(task.dag, task.node, outcome) end
 end
 
---- The task was killed, or thrown into, before it ran.
-local function never_ran(t, task)
-  local _, err = t:join(0)
-  Task.__close(task, err)
-end
-
 local function run(task, f, ...)
   local _ <close> = task
-  if not task.node then return end
-  green.current():unlink(never_ran)
-  finish(task, f(task.node.key, task.results, ...))
+  if task.node then finish(task, f(task.node.key, task.results, ...)) end
 end
 
 local function is_taken(node)
@@ -105,23 +98,25 @@ local function taken(key)
 end
 
 --- An error of the task belongs to the graph as long as the task is its key's.
---- All that may fail comes first; a thread of no node ends at once.
+--- All that may fail comes first; a thread of no node ends at once. Whoever
+--- waits for the node goes on to wait for the event of this task.
 local function start(dag, key, depends, f, ...)
   local task = setmetatable({dag = dag, depends = depends, node = false,
     results = false, failure = nodes.new_failure(key)}, Task)
-  local t = green.spawn(run, task, f, ...)
+  local t, event = green.spawn(run, task, f, ...), core.event()
   local node = nodes.of(dag, key)
   task.results = nodes.results(dag, depends)
   t.name = "dag " .. text.of(key)
   core.rare(t)[OWNED] = true
-  t:link(never_ran, task)
+  core.send_at_end(event, t)
   if is_taken(node) then -- by a finalizer, while all this was made
     t:cancel()
     return nil, taken(key)
   end
   nodes.want(task.results)
+  nodes.tell(node)
   task.node, task.failure.thread = node, t
-  node.task, node.thread = task, t
+  node.task, node.thread, node.event = task, t, event
   return t
 end
 
@@ -144,7 +139,7 @@ end
 --- on which no task depends, so a long chain is spawned quickly from its
 --- beginning.
 local function refusal(dag, key, depends)
-  local node = dag.nodes[key]
+  local node = nodes.find(dag, key)
   if node and is_taken(node) then return taken(key) end
   local wanted = node and node.wanted
   for _, from in ipairs(depends) do
@@ -255,7 +250,7 @@ end
 function Dag:get(key)
   check.self(self, dag_mt, "get")
   check_key(key, "get")
-  local node = self.nodes[key]
+  local node = nodes.find(self, key)
   local outcome = node and node.outcome
   if not outcome then return nil, "timeout" end
   if not outcome.ok then nodes.raise(outcome) end
@@ -269,10 +264,11 @@ end
 function Dag:kill(key)
   check.self(self, dag_mt, "kill")
   check_key(key, "kill")
-  local node = self.nodes[key]
+  local event, node = core.event(), nodes.find(self, key)
   if not node or not is_taken(node) then return false end
   local thread = node.task and node.thread
-  node.task, node.thread, node.outcome = false, false, false
+  nodes.tell(node)
+  node.task, node.thread, node.outcome, node.event = false, false, false, event
   if thread then
     core.rare(thread)[OWNED] = nil -- an error of its clean-up is not ours
     thread:kill("killed by its graph")
@@ -306,7 +302,7 @@ end
 function Dag:running()
   check.self(self, dag_mt, "running")
   local n = 0
-  for _, node in pairs(self.nodes) do
+  for _, node in ipairs(nodes.all(self)) do
     if node.task then n = n + 1 end
   end
   return n
@@ -328,7 +324,7 @@ end
 function Dag:waiting_for(key)
   check.self(self, dag_mt, "waiting_for")
   if key ~= nil then
-    local node = self.nodes[key]
+    local node = nodes.find(self, key)
     return node and node.task and open_ones(self, node.task.depends) or {}
   end
   local lists = {}

@@ -65,25 +65,6 @@ static const char blocks[] =
     "  end\n"
     "end\n";
 
-static int refused(lua_State *L) {
-  void *ud;
-  lua_getallocf(L, &ud);
-  lua_pushinteger(L, ((struct memory *)ud)->refused);
-  return 1;
-}
-
-static int run_file(lua_State *L, const char *path) {
-  int status = luaL_loadfile(L, path);
-  if (status == LUA_OK) {
-    lua_pushcfunction(L, short_after);
-    lua_pushcfunction(L, refused);
-    lua_pushinteger(L, RUNNING_ON_VALGRIND || WITH_TSAN ? 5 : 1);
-    status = lua_pcall(L, 3, 0, 0);
-  }
-  if (status != LUA_OK) printf("# %s\n", lua_tostring(L, -1));
-  return status == LUA_OK;
-}
-
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
   lua_State *L = lg_newstate(allocate, &memory, 0);
@@ -93,7 +74,7 @@ int main(void) {
   preload_core(L);
   CHECK(run(L, script), "each pool goes on when memory is there again");
   CHECK(run(L, blocks), "whatever of a block with a lease had no memory");
-  CHECK(run_file(L, "spec/c/oom/permits.lua"),
+  CHECK(run_while_short(L, "spec/c/oom/permits.lua"),
         "however the block and the pool's functions end");
   lua_close(L);
   return test_end();

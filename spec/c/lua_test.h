@@ -63,6 +63,29 @@ static inline int short_after(lua_State *L) {
   return 0;
 }
 
+/* refused(): how many calls have failed. */
+static inline int refused(lua_State *L) {
+  void *ud;
+  lua_getallocf(L, &ud);
+  lua_pushinteger(L, ((struct memory *)ud)->refused);
+  return 1;
+}
+
+/* Runs a file with short_after, refused, and how many allocations to go on from
+ * one try to the next. */
+static inline int run_while_short(lua_State *L, const char *path) {
+  int slow = RUNNING_ON_VALGRIND || WITH_TSAN;
+  int status = luaL_loadfile(L, path);
+  if (status == LUA_OK) {
+    lua_pushcfunction(L, short_after);
+    lua_pushcfunction(L, refused);
+    lua_pushinteger(L, slow ? 5 : 1);
+    status = lua_pcall(L, 3, 0, 0);
+  }
+  if (status != LUA_OK) printf("# %s\n", lua_tostring(L, -1));
+  return status == LUA_OK;
+}
+
 /* A state with Lua's own libraries. */
 static inline lua_State *new_state(void) {
   lua_State *L = luaL_newstate();

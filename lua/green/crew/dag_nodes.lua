@@ -2,9 +2,13 @@
 --- loops over results that wait for them.
 ---
 --- A node is open until it has an outcome; only kill() opens it again. Each
---- loop has a queue of its own, into which a node puts itself when it is
---- decided. So no result is lost when the loop's thread is interrupted: the
---- next call returns it.
+--- loop has a crew, which watches the events of its nodes. So no result is lost
+--- when the loop's thread is interrupted: the next call returns it.
+---
+--- An event is sent when its node is decided; when the node gets another one,
+--- as kill() and a new task give it; and at the latest when the task's thread
+--- ends, for which nothing needs memory then. A thread that had none to decide
+--- its node leaves that to whoever looks at the node next: settle().
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -17,6 +21,8 @@ local error, ipairs, math, pairs, rawget, rawset, setmetatable, table,
   error, ipairs, math, pairs, rawget, rawset, setmetatable, table, tostring
 
 local CAUSE <const> = core.keys.cause
+local methods <const> = core.crew_methods
+local add <const>, next_of <const> = methods.add, methods.next_of_dag
 
 local nodes = {}
 
@@ -65,34 +71,48 @@ end
 
 --------------------------------------------------------------------- nodes --
 
---- A loop that waits for a node stands in the node's list by a link, which
---- leaves it at once, wherever it stands: {its queue, the node, previous and
---- next link}. All fields of links and nodes are made with them, so that
---- nothing that happens later allocates, and neither can fail nor be overtaken
---- by a finalizer.
-local QUEUE <const>, NODE <const>, PREV <const>, NEXT <const> = 1, 2, 3, 4
-
-local function is_listed(link) return link[NEXT] ~= false end
-
-local function enlist(link)
-  local head = link[NODE].listeners
-  local last = head[PREV]
-  link[PREV], link[NEXT] = last, head
-  last[NEXT], head[PREV] = link, link
+--- Everybody who waits for the node looks again. Runs no finalizers; if it
+--- raises, nothing has happened.
+function nodes.tell(node)
+  local event = node.event
+  if not event:ready() then event:send() end
 end
 
-local function delist(link)
-  link[PREV][NEXT], link[NEXT][PREV] = link[NEXT], link[PREV]
-  link[PREV], link[NEXT] = false, false
+--- Gives the node its outcome, which was made before.
+function nodes.decide(dag, node, outcome)
+  nodes.tell(node)
+  dag.decided = dag.decided + 1
+  node.outcome, node.order, node.task = outcome, dag.decided, false
 end
 
---- The node of a key, made if need be.
-function nodes.of(dag, key)
+--- The task of the node has failed.
+function nodes.fail(dag, node, err)
+  local outcome = node.task.failure
+  nodes.set_cause(outcome, err)
+  nodes.decide(dag, node, outcome)
+end
+
+--- The node, decided if its task's thread could not do so at its end.
+local function settle(dag, node)
+  local status = node.task and node.thread:status()
+  if status == "failed" or status == "killed" then
+    local _, err = node.thread:join(0)
+    if node.task then nodes.fail(dag, node, err) end
+  end
+  return node
+end
+
+--- The node of a key; nil: nobody has named it.
+function nodes.find(dag, key)
   local node = dag.nodes[key]
+  return node and settle(dag, node)
+end
+
+--- The same, made if need be.
+function nodes.of(dag, key)
+  local node = nodes.find(dag, key)
   if node then return node end
-  local head = {false, false, false, false}
-  head[PREV], head[NEXT] = head, head
-  node = {key = key, listeners = head, outcome = false, order = 0,
+  node = {key = key, event = core.event(), outcome = false, order = 0,
     task = false, thread = false, wanted = false}
   if dag.nodes[key] then return dag.nodes[key] end -- by a finalizer
   dag.nodes[key] = node
@@ -108,20 +128,8 @@ function nodes.all(dag)
     list, known = {}, dag.known
     for _, node in pairs(dag.nodes) do list[#list + 1] = node end
   until dag.known == known
+  for _, node in ipairs(list) do settle(dag, node) end
   return list
-end
-
---- Gives the node its outcome, which was made before, and tells all loops that
---- wait for it, in the order in which they came.
-function nodes.decide(dag, node, outcome)
-  dag.decided = dag.decided + 1
-  node.outcome, node.order, node.task = outcome, dag.decided, false
-  local head = node.listeners
-  while head[NEXT] ~= head and node.outcome == outcome do
-    local link = head[NEXT]
-    delist(link)
-    link[QUEUE]:put(link, 0) -- there is room: nodes.results()
-  end
 end
 
 --- true and the values, or false and the error.
@@ -190,48 +198,54 @@ local function nodes_of(dag, keys)
   return list
 end
 
---- A queue in which n values have room: putting them needs no memory.
-local function queue_for(n)
-  local queue = core.queue()
-  for _ = 1, n do queue:put(false, 0) end
-  queue:clear()
-  return queue
+--- All that may fail leaves the node to the next call.
+local function watch(results, node)
+  results.missing = node
+  results.nodes[add(results.crew, node.event)] = node
+  results.missing = false
 end
 
 --- The results of these keys.
 function nodes.results(dag, keys)
-  local list, links, there = nodes_of(dag, keys), {}, {}
-  local queue = queue_for(#list)
-  for i, node in ipairs(list) do
-    local link = {queue, node, false, false}
-    links[i] = link
-    if node.outcome then there[#there + 1] = link else enlist(link) end
-  end
-  table.sort(there, function(a, b) return a[NODE].order < b[NODE].order end)
-  for _, link in ipairs(there) do queue:put(link, 0) end
-  return setmetatable({queue = queue, left = #list, links = links,
+  local list, there, is_there = nodes_of(dag, keys), {}, {}
+  local crew = core.crew("green.crew", nil, "watched")
+  local results = setmetatable({dag = dag, crew = crew, left = #list,
+    events = methods.fields(crew), list = list, nodes = {}, missing = false,
     values = {}}, results_mt)
+  for _, node in ipairs(list) do
+    if node.outcome then
+      there[#there + 1] = node
+      is_there[node] = true
+    end
+  end
+  table.sort(there, function(a, b) return a.order < b.order end)
+  for _, node in ipairs(there) do watch(results, node) end
+  for _, node in ipairs(list) do
+    if not is_there[node] then watch(results, node) end
+  end
+  return results
 end
 
 --- A task waits for these. From now on a task for one of them may close a
 --- cycle.
 function nodes.want(results)
-  for _, link in ipairs(results.links) do link[NODE].wanted = true end
+  for _, node in ipairs(results.list) do node.wanted = true end
 end
 
 --- The next node and its outcome; nil at the end, nil and "timeout" at the
 --- deadline.
 local function next_node(results, deadline)
   while results.left > 0 do
-    local link, err = core.result_get(results.queue,
-      deadline and deadline - core.now())
-    if not link then return nil, err end
-    local node = link[NODE]
-    if node.outcome then
-      results.left = results.left - 1
+    if results.missing then watch(results, results.missing) end
+    local i, err = next_of(results.crew, deadline and deadline - core.now())
+    if not i then return nil, err end
+    local node = results.nodes[i]
+    results.missing = node or false
+    results.nodes[i], results.events[i] = nil, nil
+    if node and settle(results.dag, node).outcome then
+      results.missing, results.left = false, results.left - 1
       return node, node.outcome
     end
-    enlist(link) -- killed in the meantime
   end
 end
 
@@ -244,15 +258,14 @@ end
 
 --- Takes a loop that is left early off the nodes it waited for.
 function nodes.leave(results)
-  for _, link in ipairs(results.links) do
-    if is_listed(link) then delist(link) end
-  end
+  methods.let_go(results.crew)
 end
 
 function results_mt:__close()
   check.self(self, results_mt, "__close")
   nodes.leave(self)
 end
+results_mt.__gc = results_mt.__close
 
 --- The first values, by key; raises the first failure when it happens. Results
 --- that arrived before a limit or an interruption are there at the next call.

@@ -1,0 +1,174 @@
+-- For lua_waits_test: memory is short from some allocation on, for one request
+-- or two (Lua collects garbage in between) or until the end, while threads use
+-- each other; then there is memory again, and every wait ends.
+--
+-- SPDX-License-Identifier: MIT
+
+local short_after, refused, stride = ...
+local green = require "green"
+local dag = require "green.dag"
+green.on_error(function() end)
+
+--- The threads that wait in this run; once there is memory, the gate and
+--- finish() end those for which nobody could do anything yet.
+local waiters, gate, finish
+
+--- A thread that waits, which is blocked when this returns.
+local function wait(f, ...)
+  local t = green.spawn(f, ...)
+  waiters[#waiters + 1] = t
+  green.sleep(0)
+  return t
+end
+
+local function lap() pcall(green.sleep, 0) end
+
+local function value() return 1, 2 end
+local function late()
+  green.sleep(0)
+  return 1
+end
+local function raise() error({}) end
+local function hang() gate:wait() end
+
+--- What uses an object, by name. It calls begin() where memory begins to be
+--- short.
+local cases = {}
+
+------------------------------------------------------------------ graphs --
+
+--- A graph with waiters of all kinds for "key"; values for keys that nobody
+--- could spawn come in the end.
+local function graph()
+  local d = dag {there = 1}
+  wait(d.wait, d, {"key", "there"})
+  wait(function() for _ in d:wait_each {"there", "key"} do lap() end end)
+  d:spawn("above", {"key"}, function(_, results) return results:wait() end)
+  wait(d.wait, d, {"above"})
+  function finish()
+    for _, key in ipairs {"key", "above"} do
+      pcall(d.post, d, key, "posted") -- unless it has a task
+      for _ = 1, 50 do lap() end
+    end
+  end
+  return d
+end
+
+for name, f in pairs {value = value, late = late, raise = raise} do
+  cases["dag: task, " .. name] = function(begin)
+    local d = graph()
+    begin()
+    d:spawn("key", {"there"}, f)
+  end
+  cases["dag: task that was spawned, " .. name] = function(begin)
+    local d = graph()
+    d:spawn("key", {"there"}, f)
+    begin()
+  end
+end
+for name, strike in pairs {kill = "kill", throw = "throw"} do
+  cases["dag: a new task, " .. name] = function(begin)
+    local t = graph():spawn("key", nil, value)
+    begin()
+    t[strike](t, "struck")
+  end
+  cases["dag: a blocked task, " .. name] = function(begin)
+    local t = graph():spawn("key", nil, hang)
+    green.sleep(0)
+    begin()
+    t[strike](t, "struck")
+  end
+end
+cases["dag: post"] = function(begin)
+  local d = graph()
+  begin()
+  d:post("key", 1)
+  d:post("key", 2, true)
+end
+cases["dag: a task posts, and goes on"] = function(begin)
+  local d = graph()
+  local t = d:spawn("key", nil, function()
+    begin()
+    d:post("key", 1)
+    hang()
+  end)
+  green.sleep(0)
+  t:kill()
+end
+for name, f in pairs {late = late, hang = hang} do
+  cases["dag: kill and spawn again, " .. name] = function(begin)
+    local d = graph()
+    d:spawn("key", nil, f)
+    green.sleep(0)
+    begin()
+    d:kill("key")
+    d:spawn("key", nil, value)
+  end
+end
+cases["dag: kill of a value"] = function(begin)
+  local d = graph()
+  d:post("key", 1)
+  begin()
+  d:kill("key")
+  d:post("key", 2)
+end
+cases["dag: many"] = function(begin)
+  local d = graph()
+  begin()
+  d:spawn_many({key = {"there"}, other = {"key", "above"}},
+    function(_, results)
+      for _ in results do lap() end
+    end)
+end
+
+------------------------------------------------------------------- tests --
+
+local ended <const> = {done = true, failed = true, killed = true}
+
+local function alive()
+  for _, t in ipairs(waiters) do
+    if not ended[t:status()] then return t end
+  end
+end
+
+local function end_others()
+  for _, t in ipairs(green.threads()) do
+    if t ~= green.current() then t:kill() end
+  end
+  for _ = 1, 1000 do
+    if #green.threads() == 1 then return end
+    green.sleep(0)
+  end
+  error "threads are left"
+end
+
+--- Returns how many requests were refused.
+local function try(name, n, times)
+  local before
+  waiters, gate, finish = {}, green.event(), function() end
+  pcall(cases[name], function()
+    before = refused()
+    short_after(n, times)
+  end)
+  for _ = 1, 10 do lap() end
+  short_after(-1)
+  local count = refused() - before
+  for _ = 1, 50 do lap() end
+  gate:send()
+  finish()
+  for _ = 1, 50 do lap() end
+  local t = alive()
+  if t then
+    error(("%s, %d, %d times: a wait is left: %s"):format(name, n, times,
+      t:traceback()), 0)
+  end
+  end_others()
+  return count
+end
+
+for name in pairs(cases) do
+  for _, times in ipairs {1, 2, 3, 4, 1000000} do
+    local n = 0
+    while try(name, n, times) > 0 do n = n + stride end
+  end
+end
