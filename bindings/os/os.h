@@ -81,6 +81,8 @@ FILE *lg_file(lua_State *L, int index);
 size_t lg_file_buffered(FILE *f, const char **from);
 /* Bytes that the buffer keeps before it must be written. */
 size_t lg_file_room(FILE *f);
+/* What a terminal gets at once when it is writable, as it takes its time. */
+enum { LG_TERMINAL_STEP = 256 };
 int lg_is_ready(int fd, short event);
 
 /* --- child.c --- */

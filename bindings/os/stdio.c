@@ -209,9 +209,9 @@ static int l_file_give(lua_State *L) {
 
 /* --- writing --- */
 
-/* A writable pipe takes PIPE_BUF bytes at once; a terminal takes its time. */
+/* A writable pipe takes PIPE_BUF bytes at once. */
 static size_t step(int fd) {
-  return isatty(fd) ? 256 : PIPE_BUF;
+  return isatty(fd) ? LG_TERMINAL_STEP : PIPE_BUF;
 }
 
 /* glibc makes the buffer of a FILE at its first byte. Until then it seems to

@@ -5,6 +5,7 @@
 
 local green = require "green"
 local help = require "spec.help"
+local terminal = require "spec.terminal"
 
 before_each(function() green.monkey_patch {io = true, os = true} end)
 after_each(function() green.monkey_patch(false) end)
@@ -372,10 +373,47 @@ describe("a green thread waits alone", function()
   end)
 end)
 
+describe("a terminal that is stopped", function()
+  local STOP <const>, GO <const> = "\x13", "\x11"
+
+  for _, call in ipairs {"print(text)", "io.write(text, '\\n')",
+                         "io.stdout:write(text, '\\n')"} do
+    it("holds up one thread alone, in " .. call, function()
+      if terminal.missing "script" then pending "script" end
+      local note <close> = help.file ""
+      local script <close> = help.file(([[
+        local green = require "green"
+        green.monkey_patch()
+        print "begin"
+        local text = io.read() .. " is shown"
+        local t = green.spawn(function() %s end)
+        repeat green.sleep(0.001) until t:status() == "blocked"
+        local f = io.open("%s", "w")
+        f:write("others run in " .. t:blocked().what)
+        f:close()
+        t:join()
+        print "end"
+      ]]):format(call, note.path))
+      local t <close> = terminal.run("stty ixon; " .. help.lua .. " "
+        .. script.path)
+      t:expect "begin"
+      t:type(STOP .. "it\n")
+      help.wait_until(function()
+        green.sleep(0.001)
+        return (contents(note.path) or ""):find "others run"
+      end, "a note")
+      t:type(GO)
+      t:expect "it is shown"
+      t:expect "end"
+    end)
+  end
+end)
+
 describe("what is there at once", function()
   local PIECES <const> = {" ", "\n", "\n", "12", "0x1F", "-3.5e2", "1e", "a",
     "some words", "\0", ("9"):rep(250), ("x"):rep(1500), "\n\n", "7 8 9\n"}
-  local FORMATS <const> = {"l", "L", "n", "*l", 0, 1, 3, 700, 2.0, "l", "n"}
+  local FORMATS <const> = {"l", "L", "n", "*l", 0, 1, 3, 700, 2.0, "l", "n",
+    5000, 9000}
 
   local function some_of(list, n)
     local some = {}
@@ -579,6 +617,25 @@ describe("an interruption", function()
     assert.same({nil, "timeout"}, {green.with_timeout(0.01, q.read, q, "n")})
     io.open(gate.path, "w"):close()
     assert.equal(12345, q:read "n")
+  end)
+
+  it("of a read of more than the buffer holds loses nothing", function()
+    local gate <close> = fifo()
+    local p <close> = io.popen(("seq 1500; read x <'%s'; seq 1501 3000"):format(
+      gate.path))
+    assert.equal("1", p:read())
+    local t = help.blocked(green.spawn(p.read, p, 10000))
+    assert.same({nil, "timeout"}, {green.with_timeout(0.01, p.read, p, 10000)})
+    t:kill()
+    t:join()
+    io.open(gate.path, "w"):close()
+    local text = p:read(6000) .. p:read "a"
+    local n = 1
+    for line in text:gmatch "%d+" do
+      n = n + 1
+      assert.equal(n, tonumber(line))
+    end
+    assert.equal(3000, n)
   end)
 
   it("of os.execute leaves the command to run, which is reaped", function()
