@@ -117,6 +117,7 @@ static void open_core(lua_State *L) {
   lg_open_event(L);
   lg_open_locals(L);
   lg_open_queue(L);
+  lg_open_lease(L);
   lg_open_waitable(L);
   lg_open_select(L);
   lg_open_selector(L);

@@ -26,9 +26,10 @@
 #include "sync/queue.h"
 #include "thread/thread.h"
 
-/* The reason of a wake-up: comparing the value of a waiting put failed. The
- * error lies beside the value. */
-enum { PUT_FAILED = GREEN_EXIT + 1 };
+/* Reasons of a wake-up: comparing the value of a waiting put failed, and the
+ * error lies beside the value; a thread that waits for a permit has to look for
+ * those that are owed (lease.c). */
+enum { PUT_FAILED = GREEN_EXIT + 1, LOOK };
 
 static const struct lg_waitable get_waitable, put_waitable;
 const struct lg_class lg_queue_class = {"green.queue", &get_waitable,
@@ -191,15 +192,33 @@ static struct green_list *getters(void *object) {
   return &((struct queue *)object)->getters;
 }
 
-#define GET(name, start)                                          \
-  {                                                               \
-    .op = {{name, lg_one_undo, NULL}, start, lg_one_woken, NULL}, \
-    .attempt = get_attempt, .list = getters, .fetch = get_fetch,  \
-    .undo = get_undo                                              \
+void lg_lease_look(struct queue *q) {
+  green_wake_first(q->object.G->hub, &q->getters, (enum green_reason)LOOK);
+}
+
+/* It ends without having looked. */
+static void lease_undo(struct green_hub *hub, struct green_thread *t) {
+  if (t->reason == (uint8_t)LOOK) lg_lease_look(t->on);
+  lg_one_undo(hub, t);
+}
+
+static int lease_woken(lua_State *L, struct lg *G, int reason) {
+  if (reason != LOOK) return lg_one_woken(L, G, reason);
+  lua_pushnil(L);
+  lua_pushliteral(L, "owed");
+  return 2;
+}
+
+#define GET(name, start, undo_wait, woken)                       \
+  {                                                              \
+    .op = {{name, undo_wait, NULL}, start, woken, NULL},         \
+    .attempt = get_attempt, .list = getters, .fetch = get_fetch, \
+    .undo = get_undo                                             \
   }
-static const struct lg_waitable get_waitable = GET("queue:get", lg_queue_get);
+static const struct lg_waitable get_waitable =
+    GET("queue:get", lg_queue_get, lg_one_undo, lg_one_woken);
 static const struct lg_waitable lease_waitable =
-    GET("resource_pool:lease", lg_lease_get);
+    GET("resource_pool:lease", lg_lease_get, lease_undo, lease_woken);
 
 static inline int get(lua_State *L, const struct lg_waitable *w) {
   struct queue *q = lg_self_queue(L);

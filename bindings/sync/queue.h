@@ -61,10 +61,13 @@ static inline void lg_queue_count(struct lg *G, struct queue *q,
 void lg_queue_admit(lua_State *L, struct lg *G, struct queue *q, int at,
                     int table);
 
-/* get([s]) and put(v [, s]). May switch. The other two wait as get does, under
- * the names of the Lua objects that are made of queues. */
+/* get([s]) and put(v [, s]). May switch. */
 int lg_queue_get(lua_State *L);
 int lg_queue_put(lua_State *L);
+/* The same as get, for the permits of a resource pool; or nil and "owed": the
+ * thread was woken to look. The second wakes the first that waits there; any
+ * stack, never raises. */
 int lg_lease_get(lua_State *L);
+void lg_lease_look(struct queue *q);
 
 #endif

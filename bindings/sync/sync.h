@@ -16,6 +16,7 @@ void lg_push_guard(lua_State *L, void *object,
  * stack; their first upvalue is G. */
 void lg_open_event(lua_State *L);
 void lg_open_queue(lua_State *L);
+void lg_open_lease(lua_State *L);
 void lg_open_select(lua_State *L);
 void lg_open_selector(lua_State *L);
 void lg_open_flag(lua_State *L);

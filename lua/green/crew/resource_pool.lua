@@ -42,8 +42,8 @@ local green = require "green"
 local check = require "green.runtime.check"
 local errors = require "green.runtime.errors"
 require "green.thread.interrupt" -- core.note_traceback
-local error, math, pairs, pcall, rawequal, setmetatable, xpcall =
-  error, math, pairs, pcall, rawequal, setmetatable, xpcall
+local error, getmetatable, math, pairs, pcall, rawequal, setmetatable, xpcall =
+  error, getmetatable, math, pairs, pcall, rawequal, setmetatable, xpcall
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
@@ -135,13 +135,15 @@ local function new_lease(pool)
   local lease = setmetatable({pool = pool, owner = green.current() or false,
     held = false, entry = false, item = false, guard = false, dying = false,
     over = false, destroyer = false, prev = false, next = false, back = false,
-    ending = false, owes = false}, lease_mt)
+    ending = false, owes = false, again = false}, lease_mt)
   if pool.options.reset then
-    lease.back = setmetatable({lease = lease, fit = false}, Return)
+    lease.back = setmetatable({pool = pool, lease = lease, fit = false,
+      again = false}, Return)
   end
   pool_of[lease] = pool
   if pool.options.destroy then
-    lease.guard = setmetatable({lease = lease}, Dying)
+    lease.guard = setmetatable({pool = pool, lease = lease, again = false},
+      Dying)
   end
   return lease
 end
@@ -170,7 +172,7 @@ end
 
 local finish
 
-function Dying:__close()
+Dying.__close = core.lease_closing(function(self)
   local lease = self.lease
   local pool = lease.pool
   if not lease.dying then return end
@@ -181,7 +183,7 @@ function Dying:__close()
   if lease.ending then finish(lease) end
   if lease.over then lease.over:send() end
   lease.over = false
-end
+end)
 
 local function bounded(f, item)
   local _ <close> = core.timeout(CLEAN_UP)
@@ -270,6 +272,11 @@ end
 --- Permits that a resize to more could not make are made, too.
 local function reclaim(pool)
   local cut_short = core.cut_short()
+  while pool.again ~= pool do
+    local ending = pool.again
+    pool.again, ending.again = ending.again, false
+    getmetatable(ending).__close(ending, "again")
+  end
   local lease = pool.moving.next
   while lease ~= pool.moving do
     local following = lease.next
@@ -284,7 +291,8 @@ local function reclaim(pool)
 end
 
 local function may_reclaim(pool)
-  if pool.owed > 0 or core.cut_short() ~= pool.cut_short then
+  if pool.owed > 0 or pool.again ~= pool
+    or core.cut_short() ~= pool.cut_short then
     reclaim(pool)
   end
 end
@@ -370,15 +378,16 @@ local Search = {}
 
 --- A handler needs one more level of C's stack than its block: where there is
 --- none, this raises, before there is a permit to lose.
-local DEEPER <const> = setmetatable({}, {__close = function() end})
+local DEEPER <const> = setmetatable({},
+  {__close = core.lease_closing(function() end)})
 
-function Search:__close()
+Search.__close = core.lease_closing(function(self)
   local lease = self.lease
   if not lease or lease.ending then return end
   local pool = lease.pool
   lease.ending, lease.owes, pool.owed = true, true, pool.owed + 1
   finish(lease)
-end
+end)
 
 --- The item of this permit is being destroyed: goes on with another permit
 --- if nobody waits for one, else with this when it can be used again.
@@ -449,9 +458,14 @@ function Pool:lease(s)
   local deadline = deadline_of(s)
   may_reclaim(self)
   local lease = new_lease(self)
-  local search <close> = setmetatable({lease = lease}, Search)
+  local search <close> = setmetatable({pool = self, lease = lease,
+    again = false}, Search)
   append(self.moving, lease)
   local ok, err = core.lease_get(self.permits, s)
+  while err == "owed" do
+    reclaim(self)
+    ok, err = core.lease_get(self.permits, deadline and deadline - core.now())
+  end
   if not ok then return nil, err end
   lease.held, self.out = true, self.out + 1
   return find(self, search, deadline)
@@ -479,15 +493,15 @@ local function give_back(lease, fit)
   prune(pool)
 end
 
-function Return:__close()
+Return.__close = core.lease_closing(function(self)
   local lease = self.lease
   local pool = lease.pool
   if lease.ending then return end -- discarded while it was reset
   lease.ending, lease.owes, pool.owed = true, true, pool.owed + 1
   give_back(lease, self.fit)
-end
+end)
 
-function lease_mt.__close(lease, err)
+lease_mt.__close = core.lease_closing(function(lease, err)
   local pool = pool_of[lease]
   if not pool then check.self(lease, lease_mt, "__close") return end
   if lease.ending then return end
@@ -502,7 +516,7 @@ function lease_mt.__close(lease, err)
   local back <close> = lease.back -- there is room, as there was for pcall's
   lease.ending, lease.owes, pool.owed = false, false, pool.owed - 1
   back.fit = was_reset(lease)
-end
+end)
 
 --- Has the item destroyed; closing the lease does nothing then. Never
 --- switches.
@@ -588,7 +602,8 @@ function green.resource_pool(opts)
   local pool = setmetatable({options = copy, max = max, total = max, out = 0,
     live = 0, idle = new_list(), idle_count = 0, moving = new_list(),
     owed = 0, cut_short = core.cut_short(), gone = false,
-    permits = core.queue(), closed = false}, pool_mt)
+    permits = core.queue(), closed = false, again = false}, pool_mt)
+  pool.again = pool
   for _ = 1, max do pool.permits:put(true, 0) end
   return pool
 end
