@@ -65,6 +65,7 @@ TLS = $(if $(SSL_RELEASE),$(BUILD)/green/openssl.so \
 CXX_TESTS := $(patsubst spec/c/%.cc,$(BUILD)/spec/%,$(wildcard spec/c/*_test.cc))
 C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c)) \
            $(CXX_TESTS)
+TEST_H := $(wildcard spec/c/*.h)
 CXX17 = $(if $(filter default undefined,$(origin CXX)),$(call once,CXX17,\
           tools/cxx '$(CC)'),$(CXX))
 CXX_FLAGS = -std=c++17 -D_GNU_SOURCE $(OPT) -g -Wall -Wextra -Wshadow \
@@ -85,12 +86,15 @@ $(BUILD)/flags-lua: WAY = $(LUA_RELEASE) $(LUA_CFLAGS)
 $(BUILD)/flags-ssl: WAY = $(SSL_RELEASE) $(SSL_CFLAGS) $(SSL_LIBS)
 $(BUILD)/flags-link: WAY = $(SAN) $(LDFLAGS) $(RPATH) $(SOVERSION) $(LUA_LIBS) \
                          $(UV_LIBS)
+$(BUILD)/flags-cxx: WAY = $(CXX17) $(CXX_FLAGS)
 $(BUILD)/lua: WAY = $(LUA)# bin/luagreen runs by it
-WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-ssl \
+WAYS = $(BUILD)/flags $(BUILD)/flags-lua $(BUILD)/flags-ssl $(BUILD)/flags-cxx \
        $(BUILD)/flags-link $(BUILD)/flags-part $(BUILD)/lua
+# In single quotes for the shell, which flags may have, too.
+PRINT_WAY = printf '%s\n' '$(subst ','\'',$(WAY))'
 $(WAYS): FORCE
 	@mkdir -p $(@D)
-	@echo '$(WAY)' | cmp -s - $@ || echo '$(WAY)' >$@
+	@$(PRINT_WAY) | cmp -s - $@ || $(PRINT_WAY) >$@
 .PHONY: FORCE
 FORCE:
 
@@ -169,15 +173,15 @@ $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 c-tests: $(C_TESTS) $(BUILD)/spec/settings $(BUILD)/spec/eager_gc.so $(BUILD)/spec/failing.so
 
 # A program of a host's in C++, with the headers that are installed.
-$(CXX_TESTS): $(BUILD)/spec/%: spec/c/%.cc spec/c/test.h \
-                               $(BUILD)/libgreen_lua.a $(BUILD)/flags-link
+$(CXX_TESTS): $(BUILD)/spec/%: spec/c/%.cc $(TEST_H) $(BUILD)/libgreen_lua.a \
+                               $(BUILD)/flags-cxx $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(if $(CXX17),$(CXX17) $(CXX_FLAGS) $< -o $@ $(BUILD)/libgreen_lua.a \
 	  $(LDFLAGS) $(LUA_LIBS) $(UV_LIBS) -lpthread,\
 	  @echo 'echo "ok - skipped: $*: there is no C++ compiler"' >$@; \
 	  chmod +x $@)
 
-$(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c spec/c/test.h spec/c/lua_test.h \
+$(BUILD)/spec/lua_%_test: spec/c/lua_%_test.c $(TEST_H) \
                           $(BUILD)/libgreen_lua.a $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LUA_CFLAGS) -Icore -Ibindings $< -o $@ \
@@ -207,7 +211,7 @@ $(BUILD)/spec/failing.so: spec/c/failing.c Makefile $(BUILD)/flags \
 	$(CC) $(ALL_CFLAGS) -fplt -U_FORTIFY_SOURCE $(LUA_CFLAGS) -shared $(LDFLAGS) \
 	  $< -o $@ -ldl
 
-$(BUILD)/spec/%_test: spec/c/%_test.c spec/c/test.h $(BUILD)/libgreen.a \
+$(BUILD)/spec/%_test: spec/c/%_test.c $(TEST_H) $(BUILD)/libgreen.a \
                       $(BUILD)/flags-link
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Icore $< -o $@ \

@@ -30,14 +30,15 @@ describe("make", function()
   end)
   teardown(function() shell.run("rm -rf %s", dir) end)
 
-  --- Makes everything, and says which of some files were made.
-  local function made(flags)
+  local some = {"core/thread.o", "bindings/open/open.o", "green/core.so",
+                "spec/timer_test", "spec/lua_embed_test"}
+
+  --- Makes everything, and says which of these files were made.
+  local function made(flags, names)
     shell.run("touch %s/mark", dir)
     shell.run("make -s BUILD=%s/build CC=%s/cc %s all c-tests", dir, dir, flags)
     local list = {}
-    for _, name in ipairs {"core/thread.o", "bindings/open/open.o",
-                           "green/core.so", "spec/timer_test",
-                           "spec/lua_embed_test"} do
+    for _, name in ipairs(names or some) do
       local found = shell.run("find %s/build/%s -newer %s/mark", dir, name, dir)
       if found ~= "" then list[#list + 1] = name end
     end
@@ -62,18 +63,41 @@ describe("make", function()
   end)
 
   it("makes all of it again for another compiler, or other flags", function()
+    made ""
     for _, way in ipairs {"CC=" .. dir .. "/othercc", "SAN=-g", "OPT=-O1",
-                          "CFLAGS=-DX", "UV_CFLAGS=-DX", "SWITCH=ucontext"} do
-      made ""
+                          "CFLAGS=-DX", "UV_CFLAGS=-DX", "SWITCH=ucontext",
+                          [["CFLAGS=-D'F(x)=x'"]]} do
       assert.equal(all, made(way), way)
+      assert.equal(all, made "", way)
     end
   end)
 
   it("links again with other libraries", function()
-    for _, way in ipairs {"LDFLAGS=-L.", "UV_LIBS=-lx", "LUA_LIBS=-lx"} do
-      made ""
+    made ""
+    for _, way in ipairs {"LDFLAGS=-L.", "UV_LIBS=-lx", "LUA_LIBS=-lx",
+                          "RPATH="} do
       assert.equal(links, made(way), way)
+      assert.equal(links, made "", way)
     end
+  end)
+
+  it("makes TLS again for another OpenSSL, and C++ for another compiler",
+    function()
+      made ""
+      local built = shell.run("ls %s/build/green", dir)
+      local tls = built:find "openssl.so" and "green/openssl.so"
+      local names = {"green/core.so", "spec/lua_cxx_test", tls or nil}
+      for way, one in pairs {["SSL_CFLAGS=-DX"] = tls or "",
+                             ["SSL_LIBS=-lx"] = tls or "",
+                             ["CXX=" .. dir .. "/cc"] = "spec/lua_cxx_test"} do
+        assert.equal(one, made(way, names), way)
+        assert.equal(one, made("", names), way)
+      end
+    end)
+
+  it("leaves alone what a variable has no part in", function()
+    made ""
+    assert.equal("", made "PREFIX=/nowhere DESTDIR=/nowhere")
   end)
 
   it("names the interpreter, for what runs the module", function()
