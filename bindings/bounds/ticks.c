@@ -116,6 +116,7 @@ static void note_armed(struct lg_ticks *T, struct green_hub *hub,
   if (armed != ARMED) return;
   T->armed_switches = green_switches(hub);
   T->armed = T->now;
+  T->armed_count = T->count;
 }
 
 /* Main, and a thread of C's, may run the main Lua thread of any state. Lua does
@@ -201,6 +202,7 @@ static int is_overdue(const struct lg_ticks *T, uint64_t switches) {
 static void look(struct lg_ticks *T, struct green_hub *hub) {
   uint64_t switches = green_switches(hub);
   T->now = cpu_time();
+  __atomic_store_n(&T->count, T->count + 1, __ATOMIC_RELAXED);
   if (T->uses[LG_TICK_PROFILE]) ask_for_sample(T, hub);
   if (switches != T->switches || !green_hot(hub)->current) {
     T->switches = switches;
@@ -272,6 +274,10 @@ static uint64_t ran(const struct lg_ticks *T, const struct lg *G) {
 
 uint64_t lg_tick_delay(const struct lg_ticks *T) {
   return cpu_time() - T->armed;
+}
+
+int lg_tick_is_late(const struct lg_ticks *T) {
+  return T->count >= T->armed_count + LG_TICKS_LATE;
 }
 
 uint64_t lg_tick_overdue(const struct lg *G) {

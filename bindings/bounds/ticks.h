@@ -12,6 +12,8 @@
 
 /* A coroutine may wait between a tick and its hook. */
 enum { LG_SAMPLES = 8 };
+/* So many ticks without the hook, which fires at the next instruction. */
+enum { LG_TICKS_LATE = 3 };
 
 /* Of a dump for which the loop does not turn: stuck.c. */
 struct lg_ticks;
@@ -46,6 +48,7 @@ struct lg_ticks {
   volatile uint64_t since_wall;     /* the same moment, by uv_hrtime() */
   volatile uint64_t armed_switches; /* when it last set a hook, and the CPU */
   volatile uint64_t armed;          /* time at that moment */
+  uint64_t count, armed_count;      /* of ticks: all, and all at that moment */
   volatile uint64_t due_switches; /* the same, for hooks that are to fire at */
   volatile uint64_t due;          /* the next instruction, whoever's */
   volatile uint64_t skipped;
@@ -82,6 +85,10 @@ const char *lg_ticks_interruptible(struct lg *G);
 lua_State *lg_tick_soon(struct lg *G);
 /* ns of CPU time since the hook was set. Async-signal-safe. */
 uint64_t lg_tick_delay(const struct lg_ticks *T);
+/* Is the code in a call of C? So many ticks have come since the hook was set.
+ * Time would not do: a virtual machine that stands still counts that as CPU
+ * time of whoever runs, but no ticks come. */
+int lg_tick_is_late(const struct lg_ticks *T);
 /* For how many ns has a hook been due in the green thread's coroutine that
  * runs? It computes in one instruction or in C. In the midst of Lua, too. */
 uint64_t lg_tick_overdue(const struct lg *G);

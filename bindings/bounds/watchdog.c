@@ -34,9 +34,10 @@
 
 /* The looks of the OS thread in the time that a thread may take. */
 enum { LOOKS = 4 };
-/* A thread that has used this much CPU time since it was overdue had ticks, and
- * no hook has fired: it is in C. */
-enum { IN_C_NS = 50000000 };
+/* A thread that has used this much CPU time since it was overdue, and had its
+ * ticks, is in C, as no hook has fired. So it is where the signal is blocked,
+ * after the second. */
+enum { IN_C_NS = 50000000, NO_TICKS_NS = 1000000000 };
 
 struct lg_watchdog {
   struct green_rest rest; /* first: wake() relies on it */
@@ -104,7 +105,7 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   else
     ns = uv_hrtime() - T->since_wall;
   report(L, G, ns,
-         lg_tick_delay(T) > 3 * T->period ||
+         lg_tick_is_late(T) ||
              __atomic_load_n(&w->stuck, __ATOMIC_RELAXED) == run);
   return 0;
 }
@@ -141,7 +142,8 @@ static void pause_watch(struct lg_watchdog *w) {
 /* One run of one thread, as seen from here. */
 struct run {
   uint64_t switches, id, since;
-  uint64_t cpu; /* time of the OS thread when it was overdue; 0: it is not */
+  uint64_t cpu;   /* time of the OS thread when it was overdue; 0: it is not */
+  uint64_t ticks; /* that had come then */
   int told;
 };
 
@@ -180,8 +182,16 @@ static int is_asleep(const struct lg_watchdog *w) {
 
 static void be_overdue(struct lg_watchdog *w, struct run *run) {
   run->cpu = cpu_time(w);
+  run->ticks = __atomic_load_n(&w->T->count, __ATOMIC_RELAXED);
   __atomic_store_n(&w->since, run->since, __ATOMIC_RELAXED);
   __atomic_store_n(&w->T->overdue, run->switches + 1, __ATOMIC_RELEASE);
+}
+
+static int is_in_c(const struct lg_watchdog *w, const struct run *run) {
+  uint64_t cpu = cpu_time(w);
+  uint64_t ticks = __atomic_load_n(&w->T->count, __ATOMIC_RELAXED);
+  if (cpu > run->cpu + NO_TICKS_NS) return 1;
+  return cpu > run->cpu + IN_C_NS && ticks > run->ticks + LG_TICKS_LATE;
 }
 
 /* The hook can tell more than we can, so it comes first if it can come. */
@@ -189,7 +199,7 @@ static void go_on(struct lg_watchdog *w, struct run *run) {
   if (!run->id || uv_hrtime() - run->since < w->limit) return;
   if (!run->cpu) be_overdue(w, run);
   if (run->told || was_reported(w, run)) return;
-  if (is_asleep(w) || cpu_time(w) > run->cpu + IN_C_NS) tell_from_here(w, run);
+  if (is_asleep(w) || is_in_c(w, run)) tell_from_here(w, run);
 }
 
 /* The handler hears of a run that no hook caught; the hub calls us then. */
@@ -218,7 +228,7 @@ static void look(struct lg_watchdog *w, struct run *run) {
 
 static void *watch(void *arg) {
   struct lg_watchdog *w = arg;
-  struct run run = {UINT64_MAX, 0, 0, 0, 0};
+  struct run run = {UINT64_MAX, 0, 0, 0, 0, 0};
   pthread_mutex_lock(&w->lock);
   while (!w->quit) {
     look(w, &run);

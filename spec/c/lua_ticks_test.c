@@ -6,7 +6,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <signal.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
 
 #include "lua_test.h"
 
@@ -99,6 +102,42 @@ static int hears(lua_State *L, const char *expression) {
     run(L, "print('# heard', heard, what, where)");
   }
   return 0;
+}
+
+/* A virtual machine stands still, and whoever ran pays with CPU time. */
+static void burn(int number) {
+  clock_t stop = clock() + CLOCKS_PER_SEC / 5;
+  (void)number;
+  while (clock() < stop) continue;
+}
+
+/* It does in 5 ms. No tick comes meanwhile. */
+static int l_stand_still(lua_State *L) {
+  struct itimerval soon = {{0, 0}, {0, 5000}};
+  struct sigaction action;
+  (void)L;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = burn;
+  action.sa_flags = SA_RESTART;
+  sigfillset(&action.sa_mask);
+  sigaction(SIGALRM, &action, NULL);
+  setitimer(ITIMER_REAL, &soon, NULL);
+  return 0;
+}
+
+static void standstill(void) {
+  lua_State *L;
+  open_hub(GREEN_DRIVE_MAIN);
+  L = open_state();
+  lua_register(L, "stand_still", l_stand_still);
+  run(L, "hear()");
+  run(L,
+      "green.config {watchdog = 0.02} green.sleep(0.001)\n"
+      "stand_still() spin(0.3)");
+  CHECK(is(L, "heard == 1 and what == 'computing'"),
+        "a machine that stands still is no call of C");
+  close_state(L);
+  green_close(hub);
 }
 
 static void watchdogs(void) {
@@ -255,14 +294,17 @@ static void c_threads(void) {
 /* --- coroutines that C resumes --- */
 
 static const char SPIN[] = "spin(0.3)";
+/* Until the others have had some turns, or for 5 s. */
+static const char SHARE[] =
+    "local stop = os.clock() + 5\n"
+    "while had < 5 and os.clock() < stop do os.time() end";
 
 /* resume(told): a library that resumes by itself, and may tell of it. */
 static int l_resume(lua_State *L) {
   lua_State *co = lua_newthread(L);
-  int n, status;
-  luaL_loadstring(co, SPIN);
-  status = lua_toboolean(L, 1) ? green_lua_resume(co, L, 0, &n)
-                               : lua_resume(co, L, 0, &n);
+  int n, status, tells = lua_toboolean(L, 1);
+  luaL_loadstring(co, tells ? SHARE : SPIN);
+  status = tells ? green_lua_resume(co, L, 0, &n) : lua_resume(co, L, 0, &n);
   lua_pushboolean(L, status == LUA_OK);
   return 1;
 }
@@ -309,6 +351,7 @@ static void resumed(void) {
 int main(void) {
   preemption();
   watchdogs();
+  standstill();
   profiles();
   long_ones();
   limits();
