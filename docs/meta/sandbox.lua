@@ -48,7 +48,8 @@ local green = {}
 ---@field fuel? integer     instructions of Lua for each thread that
 --- Sandbox:spawn makes, with all that it spawns: the end is at the same place
 --- in each run, but the code takes 1.6 to 2.1 times as long. Each thread and
---- coroutine takes 100 when it is made. No limit
+--- coroutine takes 100 when it is made. Finalizers of the program's garbage,
+--- written in Lua, burn it where they run. No limit
 ---@field output? number    bytes of print a second; 16384. After a pause four
 --- seconds' worth may come at once, or 64 KB. What is beyond is dropped
 

@@ -13,6 +13,7 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
+local load_module <const> = require "green.runtime.late"
 local coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
   require, select, setmetatable, table, tostring, type, utf8 =
   coroutine, debug, error, io, ipairs, math, next, os, pairs, pcall,
@@ -189,12 +190,17 @@ local function names_of(box, has)
   return names, own
 end
 
---- Modules of green are loaded when a script first needs them.
+--- Modules of green are loaded when a script first needs them; where it has
+--- fuel, at once, since that would burn some in the state's first run.
 local function add_green(env, box, has)
   local names, own = names_of(box, has)
   local function field(name)
     if own[name] == nil and names[name] then own[name] = green[name] end
     return own[name]
+  end
+  if box.fuel then
+    for name in pairs(names) do field(name) end
+    load_module "green.runtime.errors"
   end
   local function step(_, name)
     name = next(names, name)
