@@ -248,8 +248,9 @@ end
 
 --- Runs a program in a stock interpreter of its own. Returns its output, both
 --- streams together, then "exit" or "signal" and the number. `$PID` in the
---- program stands for a function that returns its process id.
-function help.child(text, arguments)
+--- program stands for a function that returns its process id. each(line): is
+--- called at once with each line that it writes.
+function help.child(text, arguments, each)
   local prelude = [[
 local function PID()
   local f = io.open("/proc/self/stat")
@@ -262,11 +263,15 @@ local _ = PID
   local script <close> = help.file((prelude:gsub("\n", " ")) .. text)
   local p = io.popen(("%s %s %s 2>&1"):format(help.lua, quoted(script.path),
     arguments or ""))
-  local out = p:read("a")
+  local lines = {}
+  for line in p:lines "L" do
+    lines[#lines + 1] = line
+    if each then each((line:gsub("\n$", ""))) end
+  end
   local _, how, code = p:close()
   -- sh reports a signal as 128 + its number
   if how == "exit" and code > 128 then how, code = "signal", code - 128 end
-  return out, how, code
+  return table.concat(lines), how, code
 end
 
 --- The rows of the table in a page whose first column has that heading.

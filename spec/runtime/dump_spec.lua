@@ -140,18 +140,32 @@ describe("green.dump", function()
 end)
 
 describe("config.dump_signal", function()
+  --- Runs a program that prints its number, and sends it signals. Each step is
+  --- a pattern, for whose line it waits, and the signal that follows then.
+  local function signalled(text, steps)
+    local pid, at = nil, 1
+    return help.child(text, nil, function(line)
+      pid = pid or line
+      local pattern, signal = table.unpack(steps[at] or {})
+      if pattern and line:find(pattern) then
+        os.execute(("kill -%s %s"):format(signal, pid))
+        at = at + 1
+      end
+    end)
+  end
+
   it("makes a signal write a dump while the program is idle", function()
-    local out, how, code = help.child [[
+    local out, how, code = signalled([[
       local green = require "green"
       green.config {dump_signal = "USR1"}
       local t = green.spawn(green.sleep, 60)
       t.name = "sleeper"
-      local kill = "sleep 0.05; kill -%s " .. PID() .. ";"
-      os.execute(("(" .. kill .. kill .. kill .. ") &"):format("USR1", "USR1",
-        "INT"))
+      print(PID())
+      io.stdout:flush()
       pcall(green.sleep, 30)
       os.exit(3)
-    ]]
+    ]], {{"^%d+$", "USR1"}, {"sleeper: blocked", "USR1"},
+      {"sleeper: blocked", "INT"}})
     assert.same({"exit", 3}, {how, code}, out)
     local _, n = out:gsub("dump of", "")
     assert.equal(2, n, out)
@@ -160,14 +174,15 @@ describe("config.dump_signal", function()
   end)
 
   it("is heard while some thread is always ready", function()
-    local out = help.child [[
+    local out, how, code = signalled([[
       local green = require "green"
       green.config {sigint = false, dump_signal = "SIGUSR2"}
-      os.execute("(sleep 0.02; kill -USR2 " .. PID() .. ") &")
+      print(PID())
+      io.stdout:flush()
       local start = green.now()
-      while green.now() - start < 0.2 do green.sleep(0) end
-    ]]
-    assert.matches("dump of", out)
+      while green.now() - start < 30 do green.sleep(0) end
+    ]], {{"^%d+$", "USR2"}, {"dump of", "TERM"}})
+    assert.same({"signal", 15}, {how, code}, out)
   end)
 
   it("is no reason to wait: a deadlock is still one", function()

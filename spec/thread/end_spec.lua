@@ -27,13 +27,15 @@ describe("wait and join", function()
 
   help.both(it, "return nil, timeout when the limit is over, and harm nobody",
     function()
-      local t = green.spawn(function() green.sleep(0.03) return "well" end)
+      local go = green.event()
+      local t = green.spawn(function() go:wait() return "well" end)
       assert.same({nil, "timeout"}, {t:wait(0)})
       assert.same({nil, "timeout"}, {t:wait(-1)})
       local began = green.now()
       assert.same({nil, "timeout"}, {t:wait(0.002)})
       assert.is_true(green.now() - began >= 0.002)
       assert.same({nil, "timeout"}, {t:join(0.002)})
+      go:send()
       assert.equal("well", t:wait())
     end)
 

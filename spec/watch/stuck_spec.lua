@@ -15,9 +15,9 @@ local function start(p)
     f:close()
     io.stdout:setvbuf "no"
     print(pid)
-    os.execute(("(sleep 0.1; kill %s %%d) >/dev/null 2>&1 &"):format(pid))
     local t = green.spawn(function()
-      green.sleep(0)
+      green.sleep(0) -- main waits before the signal comes
+      os.execute(("(sleep 0.1; kill %s %%d) >/dev/null 2>&1 &"):format(pid))
       %s
     end)
     t.name = "stuck"
