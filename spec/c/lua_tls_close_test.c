@@ -66,7 +66,7 @@ static lua_State *open_state(struct memory *m, struct green_hub *hub) {
            "local green = require 'green'\n"
            "require 'green.tls'\n"
            "green.on_error(function() end)\n"
-           "green.config {grace = 0.01}\n"))
+           "green.config {grace = 5}\n"))
     exit(1);
   return L;
 }

@@ -37,6 +37,7 @@ do
   green.spawn(near.receive, near)
   green.spawn(function()
     local _ <close> = setmetatable({}, {__close = function()
+      far:settimeout(0.01)
       far:send(text)
       far:receive(1)
     end})
