@@ -2,16 +2,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "../../core/fd.h"
+#include "pairs.h"
 #include "test.h"
-
-enum { MS = 1000000, N = 200 };
-
-static struct green_hub *hub;
-static int pairs[N][2];
 
 static const struct green_wait_kind kind = {"many", NULL, green_set_leave};
 
@@ -46,45 +39,6 @@ static int looks(struct green_hub *h, void *arg) {
 
 static int reads(struct green_hub *h, void *fd) {
   return green_wait_fd(h, *(int *)fd, GREEN_READABLE, GREEN_FOREVER);
-}
-
-static struct green_thread *spawn(green_fn fn, void *arg) {
-  struct green_thread *t;
-  if (green_spawn(hub, &t, fn, arg) < 0) abort();
-  green_sleep(hub, 0);
-  return t;
-}
-
-static int join(struct green_thread *t) {
-  int result = -1;
-  if (green_join(hub, t, green_now() + UINT64_C(5000) * MS, &result) < 0)
-    return -1;
-  return result;
-}
-
-static void put(int i) {
-  if (write(pairs[i][1], "x", 1) != 1) abort();
-}
-
-static void take(int i) {
-  char c;
-  if (read(pairs[i][0], &c, 1) != 1) abort();
-}
-
-static void open_all(void) {
-  int i;
-  if (green_open(&hub, NULL) < 0) abort();
-  for (i = 0; i < N; i++)
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pairs[i])) abort();
-}
-
-static void close_all(void) {
-  int i;
-  for (i = 0; i < N; i++) {
-    close(pairs[i][0]);
-    close(pairs[i][1]);
-  }
-  green_close(hub);
 }
 
 static void test_wakes(void) {
@@ -174,12 +128,12 @@ static void test_watched(void) {
 }
 
 int main(void) {
-  open_all();
+  open_pairs();
   test_wakes();
   test_ends();
   test_twice();
   test_closed();
   test_watched();
-  close_all();
+  CHECK(close_pairs() == 0, "the hub can be closed");
   return test_end();
 }

@@ -5,16 +5,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "../../core/internal.h"
+#include "pairs.h"
 #include "test.h"
-
-enum { MS = 1000000, N = 50 };
-
-static struct green_hub *hub;
-static int pairs[N][2];
 
 struct call {
   struct pollfd fds[N];
@@ -43,34 +37,11 @@ static int polls(struct green_hub *h, void *arg) {
   return 0;
 }
 
-static struct green_thread *spawn(struct call *c) {
-  struct green_thread *t;
-  if (green_spawn(hub, &t, polls, c) < 0) abort();
-  green_yield(hub);
-  return t;
-}
-
-static int join(struct green_thread *t) {
-  int result = -1;
-  if (green_join(hub, t, green_in(UINT64_C(5000) * MS), &result) < 0)
-    return -1;
-  return result;
-}
-
-static void put(int i) {
-  if (write(pairs[i][1], "x", 1) != 1) abort();
-}
-
-static void take(int i) {
-  char c;
-  if (read(pairs[i][0], &c, 1) != 1) abort();
-}
-
 static void test_ready(void) {
   static struct call c;
   struct green_thread *t;
   prepare(&c, POLLIN, GREEN_FOREVER);
-  t = spawn(&c);
+  t = spawn(polls, &c);
   CHECK(strcmp(green_waits_for(t), "poll") == 0, "a thread polls");
   put(N - 1), put(3);
   CHECK(join(t) == 0 && c.result == 2 && c.fds[3].revents == POLLIN &&
@@ -91,8 +62,8 @@ static void test_two(void) {
   prepare(&b, POLLIN, GREEN_FOREVER);
   a.again = b.again = 1;
   a.n = b.n = 1;
-  ta = spawn(&a);
-  tb = spawn(&b);
+  ta = spawn(polls, &a);
+  tb = spawn(polls, &b);
   put(0);
   while (a.again && b.again) green_yield(hub);
   CHECK(a.again + b.again == 1, "of two that poll, one gets the byte");
@@ -105,13 +76,13 @@ static void test_ends(void) {
   static struct call c;
   struct green_thread *t;
   prepare(&c, POLLIN, green_in(2 * MS));
-  CHECK(join(spawn(&c)) == 0 && c.result == UV_ETIMEDOUT,
+  CHECK(join(spawn(polls, &c)) == 0 && c.result == UV_ETIMEDOUT,
         "a deadline ends it");
   prepare(&c, POLLIN, 0);
   CHECK(polls(hub, &c) == 0 && c.result == UV_ETIMEDOUT,
         "one that has passed does not wait");
   prepare(&c, POLLIN, GREEN_FOREVER);
-  t = spawn(&c);
+  t = spawn(polls, &c);
   green_kill(hub, t);
   CHECK(join(t) == 0 && c.result == UV_ECANCELED, "a kill ends it");
   CHECK(hub->fd_waits == 0, "nothing is left of these waits either");
@@ -122,12 +93,12 @@ static void test_odd(void) {
   struct green_thread *t;
   prepare(&c, POLLIN, green_in(2 * MS));
   c.n = 0;
-  CHECK(join(spawn(&c)) == 0 && c.result == UV_ETIMEDOUT,
+  CHECK(join(spawn(polls, &c)) == 0 && c.result == UV_ETIMEDOUT,
         "without descriptors it sleeps");
   prepare(&c, POLLIN, GREEN_FOREVER);
   c.fds[0].fd = -1;
   c.fds[1].events = 0;
-  t = spawn(&c);
+  t = spawn(polls, &c);
   put(1), put(2);
   CHECK(join(t) == 0 && c.result == 1 && c.fds[2].revents == POLLIN,
         "entries without a descriptor, or without events, are passed over");
@@ -140,7 +111,7 @@ static void test_closed(void) {
   static struct call c;
   struct green_thread *t;
   prepare(&c, POLLIN, GREEN_FOREVER);
-  t = spawn(&c);
+  t = spawn(polls, &c);
   green_close_fd(hub, pairs[7][0]);
   CHECK(join(t) == 0 && c.result == 1 && c.fds[7].revents == POLLNVAL,
         "one that is closed meanwhile is told");
@@ -165,17 +136,13 @@ static void test_host(void) {
 }
 
 int main(void) {
-  int i;
-  if (green_open(&hub, NULL) < 0) abort();
-  for (i = 0; i < N; i++)
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pairs[i])) abort();
+  open_pairs();
   test_ready();
   test_two();
   test_ends();
   test_odd();
   test_closed();
   test_host();
-  for (i = 0; i < N; i++) close(pairs[i][0]), close(pairs[i][1]);
-  CHECK(green_close(hub) == 0, "the hub can be closed");
+  CHECK(close_pairs() == 0, "the hub can be closed");
   return test_end();
 }
