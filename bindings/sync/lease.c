@@ -15,13 +15,17 @@
  * and an object to be closed `pool` and `again`, which is false outside of that
  * list. They exist, so that setting them cannot fail.
  *
+ * A thread that is ended by force may leave a lease behind that nobody closes.
+ * When it is collected it is closed in the same way, so nothing of the program
+ * runs in the collector.
+ *
  * SPDX-License-Identifier: MIT
  */
 #include "sync/queue.h"
 #include "sync/sync.h"
 
-/* Upvalues of a __close. */
-enum { REST = 2, POOL, PERMITS, OWED, AGAIN };
+/* Upvalues of a __close, and of a __gc. */
+enum { REST = 2, POOL, PERMITS, OWED, AGAIN, HELD };
 
 /* Pushes a field of the table at that index. Never raises. */
 static int push_field(lua_State *L, int table, int key) {
@@ -48,6 +52,17 @@ static void note(lua_State *L) {
   lua_settop(L, pool);
 }
 
+/* Wakes a thread that waits for a permit of the pool. */
+static void look(lua_State *L, int pool) {
+  const struct queue *q;
+  push_field(L, pool, PERMITS);
+  q = lua_touserdata(L, -1);
+  if (q && lua_rawlen(L, -1) >= sizeof *q &&
+      q->object.klass == &lg_queue_class && q->object.G->hub)
+    lg_lease_look(lua_touserdata(L, -1));
+  lua_pop(L, 1);
+}
+
 static int is_owed(lua_State *L, int pool) {
   int owed;
   push_field(L, pool, OWED);
@@ -63,11 +78,7 @@ static int closed(lua_State *L, int status, lua_KContext ctx) {
   if (push_field(L, 1, POOL) == LUA_TTABLE) {
     pool = lua_gettop(L);
     if (failed) note(L);
-    if (failed || is_owed(L, pool)) {
-      push_field(L, pool, PERMITS);
-      lg_lease_look(lua_touserdata(L, -1));
-    }
-    lua_settop(L, pool);
+    if (failed || is_owed(L, pool)) look(L, pool);
   }
   lua_pop(L, 1);
   return failed ? lua_error(L) : 0;
@@ -82,16 +93,34 @@ static int lease_close(lua_State *L) {
   return closed(L, lua_pcallk(L, 2, 0, 0, 0, closed), 0);
 }
 
-/* lease_closing(rest): a __close that calls rest(object, err). */
-static int lease_closing(lua_State *L) {
-  static const char *const keys[] = {"pool", "permits", "owed", "again"};
-  unsigned i;
+/* Nobody has closed the lease, and nobody can any more. */
+static int lease_gc(lua_State *L) {
   lua_settop(L, 1);
+  if (!lua_istable(L, 1)) return 0;
+  if (push_field(L, 1, HELD), !lua_toboolean(L, -1)) return 0;
+  if (push_field(L, 1, POOL) != LUA_TTABLE) return 0;
+  note(L);
+  look(L, lua_gettop(L));
+  return 0;
+}
+
+/* The value at index 1 is the rest of a __close. */
+static void push_method(lua_State *L, lua_CFunction f) {
+  static const char *const keys[] = {"pool", "permits", "owed", "again",
+                                     "held"};
+  unsigned i;
   lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
+  lua_pushvalue(L, 1);
   for (i = 0; i < sizeof keys / sizeof *keys; i++) lua_pushstring(L, keys[i]);
-  lua_pushcclosure(L, lease_close, AGAIN);
-  return 1;
+  lua_pushcclosure(L, f, HELD);
+}
+
+/* lease_closing(rest): a __close that calls rest(object, err), and a __gc. */
+static int lease_closing(lua_State *L) {
+  lua_settop(L, 1);
+  push_method(L, lease_close);
+  push_method(L, lease_gc);
+  return 2;
 }
 
 void lg_open_lease(lua_State *L) {

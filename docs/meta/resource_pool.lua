@@ -87,7 +87,9 @@ function Pool:close(s) end
 
 --- The right to an item. Its close gives the item back, and never raises; it
 --- switches if reset does. It destroys the item if an error ended the block, if
---- an interruption is pending, or if another thread closes the lease.
+--- an interruption is pending, or if another thread closes the lease. A lease
+--- that nobody closes, as its thread was ended by force, is closed when it is
+--- collected: not sooner, as another thread may have it.
 ---@class green.lease
 local Lease = {}
 

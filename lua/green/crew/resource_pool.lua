@@ -501,7 +501,7 @@ Return.__close = core.lease_closing(function(self)
   give_back(lease, self.fit)
 end)
 
-lease_mt.__close = core.lease_closing(function(lease, err)
+lease_mt.__close, lease_mt.__gc = core.lease_closing(function(lease, err)
   local pool = pool_of[lease]
   if not pool then check.self(lease, lease_mt, "__close") return end
   if lease.ending then return end
