@@ -173,6 +173,7 @@ local function try(name, in_thread, n, times)
   local count = refused() - before
   calm()
   end_others()
+  collectgarbage() -- where memory is short, Lua frees no lease: it has a __gc
   if pool.closed then
     assert(pool:close(0.1), name .. ": close")
   else
