@@ -4,6 +4,7 @@
 local ends = require "spec.ends"
 local green = require "green"
 local promises = require "spec.promises"
+local streams = require "spec.streams"
 local tls = require "spec.tls"
 
 local disconnect, drain = ends.disconnect, ends.drain
@@ -56,49 +57,14 @@ local function stuffed_with_tls()
   return o
 end
 
+promises.check(describe, it, streams(" with TLS", connected_with_tls,
+  stuffed_with_tls))
 promises.check(describe, it, {
   {
-    name = "socket:recv with TLS", single = true, late = true, value = "x",
-    make = connected_with_tls, clean = disconnect,
-    wait = function(o, s)
-      local data, err = limited(o.far, s):recv(1)
-      return data, err
-    end,
-    satisfy = function(o) assert(o.near:send("x")) end,
-    close = function(o) o.far:close() end,
-  }, {
-    name = "socket:receive with TLS", single = true, late = true,
-    value = "line", make = connected_with_tls, clean = disconnect,
-    wait = function(o, s)
-      local line, err = limited(o.far, s):receive()
-      return line, err
-    end,
-    satisfy = function(o) assert(o.near:send("line\n")) end,
-    close = function(o) o.far:close() end,
-  }, {
-    name = "socket:send with TLS", all = true, late = true, value = 1,
-    make = stuffed_with_tls, clean = disconnect, satisfy = drain,
-    wait = function(o, s)
-      local last, err = limited(o.near, s):send("y")
-      return last, err
-    end,
-    close = function(o) o.near:close() end,
-  }, {
     name = "socket:shutdown with TLS", all = true, late = true, value = 1,
     make = stuffed_with_tls, clean = disconnect, satisfy = drain,
     wait = function(o, s) return limited(o.near, s):shutdown("send") end,
     close = function(o) o.near:close() end,
-  }, {
-    name = "select of a connection with TLS", single = true, late = true,
-    value = true, make = connected_with_tls, clean = disconnect,
-    wait = function(o, s)
-      local at, v, err = green.select({o.far}, s)
-      if not at then return nil, v end
-      if v then limited(o.far, 0):recv(1) end
-      return v, err
-    end,
-    satisfy = function(o) assert(o.near:send("x")) end,
-    close = function(o) o.far:close() end,
   }, {
     name = "socket:handshake", all = true, late = true, steps = true,
     value = true,

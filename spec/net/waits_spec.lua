@@ -4,6 +4,7 @@
 local ends = require "spec.ends"
 local green = require "green"
 local promises = require "spec.promises"
+local streams = require "spec.streams"
 
 local connected, disconnect = ends.connected, ends.disconnect
 local stuffed, drain = ends.stuffed, ends.drain
@@ -19,34 +20,9 @@ local function serial_line()
   return line
 end
 
+promises.check(describe, it, streams("", connected, stuffed))
 promises.check(describe, it, {
   {
-    name = "socket:recv", single = true, late = true, value = "x",
-    make = connected, clean = disconnect,
-    wait = function(o, s)
-      local data, err = limited(o.far, s):recv(1)
-      return data, err
-    end,
-    satisfy = function(o) assert(o.near:send("x")) end,
-    close = function(o) o.far:close() end,
-  }, {
-    name = "socket:receive", single = true, late = true, value = "line",
-    make = connected, clean = disconnect,
-    wait = function(o, s)
-      local line, err = limited(o.far, s):receive()
-      return line, err
-    end,
-    satisfy = function(o) assert(o.near:send("line\n")) end,
-    close = function(o) o.far:close() end,
-  }, {
-    name = "socket:send", all = true, late = true, value = 1,
-    make = stuffed, clean = disconnect, satisfy = drain,
-    wait = function(o, s)
-      local last, err = limited(o.near, s):send("y")
-      return last, err
-    end,
-    close = function(o) o.near:close() end,
-  }, {
     name = "socket:peek", single = true, late = true, value = "x",
     make = connected, clean = disconnect,
     wait = function(o, s)
@@ -135,17 +111,6 @@ promises.check(describe, it, {
       return moved, err
     end,
     close = function(o) o.near:close() end,
-  }, {
-    name = "select of a connection", single = true, late = true, value = true,
-    make = connected, clean = disconnect,
-    wait = function(o, s)
-      local at, v, err = green.select({o.far}, s)
-      if not at then return nil, v end
-      if v then limited(o.far, 0):recv(1) end
-      return v, err
-    end,
-    satisfy = function(o) assert(o.near:send("x")) end,
-    close = function(o) o.far:close() end,
   }, {
     name = "LuaSocket's select", all = true, late = true, value = true,
     make = connected, clean = disconnect,
