@@ -5,9 +5,22 @@ local green = require "green"
 
 local HOLE <const>, GOOD <const> = "127.0.0.3", "127.0.0.2"
 
---- A listener there whose backlog is full, and what fills it.
-local function hole(port)
-  local held = {assert(green.listen(HOLE, port, {backlog = 0}))}
+--- A listener at GOOD, and one at HOLE, on the same port.
+local function two()
+  for _ = 1, 20 do
+    local good = assert(green.listen(GOOD, 0))
+    local listener, err = green.listen(HOLE, select(2, good:getsockname()),
+      {backlog = 0})
+    if listener then return good, listener end
+    good:close()
+    assert.equal("address already in use", err) -- by another program
+  end
+  error("no port is free at both addresses")
+end
+
+--- Fills the listener's backlog. Returns it and what does so.
+local function fill(listener, port)
+  local held = {listener}
   repeat
     local conn, err = green.connect(HOLE, port, {timeout = 0.1})
     held[#held + 1] = conn
@@ -17,9 +30,10 @@ end
 
 describe("green.connect of one family, or from an address", function()
   it("passes an address that swallows packets by", function()
-    local good <close> = assert(green.listen(GOOD, 0))
+    local first, hole = two()
+    local good <close> = first
     local _, port = good:getsockname()
-    local held = hole(port)
+    local held = fill(hole, port)
     local former = green.dns.use(function() return {HOLE, GOOD} end)
     for _, opts in ipairs {{family = "inet"}, {bind = "127.0.0.1"}} do
       local conn <close> = green.with_timeout(20, green.connect, "x.test", port,
