@@ -32,10 +32,10 @@ end
 function Terminal:type(text) self.keys:write(text) end
 
 function Terminal:expect(text)
-  local found
-  help.wait_until(function()
+  local found, all
+  local ok = pcall(help.wait_until, function()
     local f = io.open(self.shown)
-    local all = f and f:read "a" or ""
+    all = f and f:read "a" or ""
     if f then f:close() end
     local _, stop = all:find(text, self.from, true)
     if stop then
@@ -44,7 +44,8 @@ function Terminal:expect(text)
     end
     green.sleep(0.001)
     return stop
-  end, text)
+  end)
+  if not ok then error(("%q never came: %q"):format(text, all:sub(-500)), 2) end
   return found
 end
 

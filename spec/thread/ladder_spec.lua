@@ -21,8 +21,10 @@ local function kill(f, ...)
     end
   end)
   local t = green.spawn(f, ...)
-  help.wait_until(function() return t:status() ~= "new" end)
-  help.wait_until(function() return turns > 2 end)
+  help.with_config({preempt = false}, function() -- it comes to where it waits
+    help.wait_until(function() return t:status() ~= "new" end)
+    help.wait_until(function() return turns > 2 end)
+  end)
   turns = 0
   local began = green.now()
   t:kill("ladder")
