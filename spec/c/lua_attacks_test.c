@@ -61,7 +61,7 @@ static lua_State *open_state(const struct green_lua_limits *limits) {
       "green = require 'green'\n"
       "green.on_error(function() end)\n"
       "port = green.port(3)\n"
-      "home = debug.getinfo(green.threads, 'S').source\n"
+      "home = debug.getinfo(green.with_timeout, 'S').source\n"
       "  :gsub('green/thread/.*', '')");
   run(L, grace());
   return L;

@@ -52,7 +52,7 @@ describe("a kill that is forced", function()
     local green = require "green"
     green.config {grace = 0.005}
     green.on_error(function() end)
-    local home = debug.getinfo(green.threads, "S").source
+    local home = debug.getinfo(green.with_timeout, "S").source
       :gsub("green/thread/.*", "")
     local endless = load("while true do end", home .. "green/endless.lua")
     %s

@@ -166,7 +166,9 @@ local function try(name, in_thread, n, times)
   end
   local function run() cases[name][2](pool, begin) end
   pcall(function()
-    if in_thread then green.spawn(run):join(0.02) else run() end
+    if not in_thread then return run() end
+    local t = green.spawn(run)
+    repeat local over = t:join(0.02) until before or over ~= nil
   end)
   pcall(green.sleep, 0)
   short_after(-1)
