@@ -2,17 +2,19 @@
 -- reads froze the program, and a peer's bytes controlled the terminal.
 
 --- Runs a program in a process of its own. Its stderr goes into `reader`, a
---- command; returns its stdout.
+--- command, in which %s is a file that goes when the program has ended. Returns
+--- its stdout.
 local function run(text, reader)
   local path = os.tmpname()
   local f = assert(io.open(path, "w"))
   f:write(text)
   f:close()
-  local pipe = io.popen(("exec 3>&1; { timeout 60 %s %s 2>&1 >&3 3>&-; } | %s")
-    :format(require "spec.shell".lua, path, reader))
+  local program = ("{ timeout 60 %s %s 2>&1 >&3 3>&-; rm %s; }"):format(
+    require "spec.shell".lua, path, path)
+  local pipe = io.popen("exec 3>&1; " .. program .. " | "
+    .. reader:format(path))
   local out = pipe:read "a"
   pipe:close()
-  os.remove(path)
   return out
 end
 
@@ -32,7 +34,7 @@ describe("a report", function()
       green.sleep(0.05)
       print "the others went on"
       os.exit(0, true)
-    ]], "sleep 4"))
+    ]], "while [ -e %s ]; do sleep 0.1; done"))
   end)
 
   it("cannot steer the terminal, or pass for another one", function()
