@@ -18,6 +18,9 @@ local function run(text, reader)
   return out
 end
 
+--- A reader that does not read.
+local UNREAD <const> = "while [ -e %s ]; do sleep 0.1; done"
+
 --- The text that a program writes to stderr.
 local function stderr_of(text)
   return run(text, "cat >&3")
@@ -34,7 +37,7 @@ describe("a report", function()
       green.sleep(0.05)
       print "the others went on"
       os.exit(0, true)
-    ]], "while [ -e %s ]; do sleep 0.1; done"))
+    ]], UNREAD))
   end)
 
   it("cannot steer the terminal, or pass for another one", function()
@@ -97,6 +100,6 @@ describe("a report", function()
           print "04000 is not set"
         end
       end
-    ]], "sleep 3"))
+    ]], UNREAD))
   end)
 end)
