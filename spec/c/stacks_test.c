@@ -109,12 +109,16 @@ struct called {
   int allowed, done;
 };
 
+/* Before that the hub cannot be closed. */
+static void on_closed(uv_handle_t *timer) {
+  ((struct called *)timer->data)->done = 1;
+}
+
 static void on_timer(uv_timer_t *timer) {
   struct called *c = timer->data;
   c->allowed = of_threads(c->hub);
   c->allowed += of_host(c->hub, NULL);
-  c->done = 1;
-  uv_close((uv_handle_t *)timer, NULL);
+  uv_close((uv_handle_t *)timer, on_closed);
 }
 
 static void begin_callback(struct called *c, struct green_hub *hub) {
