@@ -177,10 +177,12 @@ static int l_send_at_end(lua_State *L) {
   lg_handle_rare(L, e->object.G, 2, 1);
   lua_pushvalue(L, 3);
   lua_rawseti(L, 4, RARE_EVENT);
-  if ((t = lg_live(h)))
+  if ((t = lg_live(h))) {
+    assert(t->state < GREEN_DONE); /* its end looks at the joiners once */
     green_list_add(&t->joiners, &tie->watch.node);
-  else
+  } else {
     fire(e->object.G->hub, &tie->watch); /* a finalizer has ended it */
+  }
   return 0;
 }
 

@@ -13,7 +13,8 @@
  *   again     the objects to be closed again, a list whose end is the pool
  *
  * and an object to be closed `pool` and `again`, which is false outside of that
- * list. They exist, so that setting them cannot fail.
+ * list. They exist, so that setting them cannot fail. A lease has `held` while
+ * it has its permit.
  *
  * A thread that is ended by force may leave a lease behind that nobody closes.
  * When it is collected it is closed in the same way, so nothing of the program
@@ -54,12 +55,12 @@ static void note(lua_State *L) {
 
 /* Wakes a thread that waits for a permit of the pool. */
 static void look(lua_State *L, int pool) {
-  const struct queue *q;
+  struct queue *q;
   push_field(L, pool, PERMITS);
   q = lua_touserdata(L, -1);
   if (q && lua_rawlen(L, -1) >= sizeof *q &&
       q->object.klass == &lg_queue_class && q->object.G->hub)
-    lg_lease_look(lua_touserdata(L, -1));
+    lg_lease_look(q);
   lua_pop(L, 1);
 }
 
@@ -97,7 +98,8 @@ static int lease_close(lua_State *L) {
 static int lease_gc(lua_State *L) {
   lua_settop(L, 1);
   if (!lua_istable(L, 1)) return 0;
-  if (push_field(L, 1, HELD), !lua_toboolean(L, -1)) return 0;
+  push_field(L, 1, HELD);
+  if (!lua_toboolean(L, -1)) return 0;
   if (push_field(L, 1, POOL) != LUA_TTABLE) return 0;
   note(L);
   look(L, lua_gettop(L));
