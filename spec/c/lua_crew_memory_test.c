@@ -51,10 +51,7 @@ static const char script[] =
 
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
-  lua_State *L = lg_newstate(allocate, &memory, 0);
-  luaL_openlibs(L);
-  lua_register(L, "short_after", short_after);
-  preload_core(L);
+  lua_State *L = new_short_state(&memory);
   CHECK(run(L, script), "whatever the block has left, its threads have ended");
   lua_close(L);
   return test_end();

@@ -49,13 +49,10 @@ static const char script[] =
 
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
-  lua_State *L = lg_newstate(allocate, &memory, 0);
+  lua_State *L = new_short_state(&memory);
   if (!freopen("/dev/null", "w", stderr)) return 1; /* failures on purpose */
-  luaL_openlibs(L);
-  lua_register(L, "short_after", short_after);
   lua_pushinteger(L, RUNNING_ON_VALGRIND || WITH_TSAN ? 5 : 1);
   lua_setglobal(L, "stride");
-  preload_core(L);
   CHECK(run(L, script), "a shared run ends with its last caller");
   lua_close(L);
   CHECK(memory.in_use == 0, "and the state has given all memory back");

@@ -7,7 +7,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <dirent.h>
 #include <string.h>
 
 #include "lua_test.h"
@@ -77,14 +76,6 @@ static void count_warnings(void *ud, const char *message, int more) {
   (void)ud;
   (void)more;
   if (strstr(message, "C stack overflow")) lost++;
-}
-
-static int count_descriptors(void) {
-  DIR *dir = opendir("/proc/self/fd");
-  int n = 0;
-  while (dir && readdir(dir)) n++;
-  if (dir) closedir(dir);
-  return n;
 }
 
 static void run_script(struct green_hub *hub, const char *directory) {

@@ -67,11 +67,8 @@ static const char blocks[] =
 
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
-  lua_State *L = lg_newstate(allocate, &memory, 0);
+  lua_State *L = new_short_state(&memory);
   if (!freopen("/dev/null", "w", stderr)) return 1; /* failures on purpose */
-  luaL_openlibs(L);
-  lua_register(L, "short_after", short_after);
-  preload_core(L);
   CHECK(run(L, script), "each pool goes on when memory is there again");
   CHECK(run(L, blocks), "whatever of a block with a lease had no memory");
   CHECK(run_while_short(L, "spec/c/oom/permits.lua"),

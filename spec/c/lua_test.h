@@ -9,6 +9,7 @@
 #ifndef GREEN_LUA_TEST_H
 #define GREEN_LUA_TEST_H
 
+#include <dirent.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lualib.h>
@@ -101,6 +102,25 @@ static inline void preload_core(lua_State *L) {
   lua_pushcfunction(L, luaopen_green_core);
   lua_setfield(L, -2, "green.core");
   lua_pop(L, 1);
+}
+
+/* A state with that allocator, which finds green, and has short_after(). */
+static inline lua_State *new_short_state(struct memory *m) {
+  lua_State *L = lg_newstate(allocate, m, 0);
+  if (!L) exit(1);
+  luaL_openlibs(L);
+  lua_register(L, "short_after", short_after);
+  preload_core(L);
+  return L;
+}
+
+/* How many descriptors are open; one more is the directory's. */
+static inline int count_descriptors(void) {
+  DIR *dir = opendir("/proc/self/fd");
+  int n = 0;
+  while (dir && readdir(dir)) n++;
+  if (dir) closedir(dir);
+  return n;
 }
 
 static inline lua_State *own_state(void) {

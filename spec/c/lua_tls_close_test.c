@@ -7,7 +7,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <dirent.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,14 +20,6 @@
 enum { EACH = 40, STRIDE = 41, SLOW_EACH = 5, SLOW_STRIDE = 499 };
 
 static char folder[] = "/tmp/luagreen-tls-XXXXXX";
-
-static int count_descriptors(void) {
-  DIR *dir = opendir("/proc/self/fd");
-  int n = 0;
-  while (dir && readdir(dir)) n++;
-  if (dir) closedir(dir);
-  return n;
-}
 
 /* ----------------------------------------------------------------- runs -- */
 

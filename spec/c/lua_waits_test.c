@@ -7,10 +7,8 @@
 
 int main(void) {
   struct memory memory = {0, 0, 0, 0, 0};
-  lua_State *L = lg_newstate(allocate, &memory, 0);
+  lua_State *L = new_short_state(&memory);
   if (!freopen("/dev/null", "w", stderr)) return 1; /* failures on purpose */
-  luaL_openlibs(L);
-  preload_core(L);
   CHECK(run_while_short(L, "spec/c/oom/waits.lua"), "every wait ends");
   lua_close(L);
   CHECK(memory.in_use == 0, "and no memory is left");
