@@ -170,7 +170,8 @@ $(BUILD)/green/core.so: $(CORE_OBJ) $(BIND_OBJ) $(BUILD)/flags-link
 
 # C tests see the core's own functions; those named lua_* the binding's, too.
 .PHONY: c-tests
-c-tests: $(C_TESTS) $(BUILD)/spec/settings $(BUILD)/spec/eager_gc.so $(BUILD)/spec/failing.so
+c-tests: $(C_TESTS) $(BUILD)/spec/settings $(BUILD)/spec/eager_gc.so \
+         $(BUILD)/spec/failing.so $(BUILD)/spec/stalls.so
 
 # A program of a host's in C++, with the headers that are installed.
 $(CXX_TESTS): $(BUILD)/spec/%: spec/c/%.cc $(TEST_H) $(BUILD)/libgreen_lua.a \
@@ -210,6 +211,11 @@ $(BUILD)/spec/failing.so: spec/c/failing.c Makefile $(BUILD)/flags \
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -fplt -U_FORTIFY_SOURCE $(LUA_CFLAGS) -shared $(LDFLAGS) \
 	  $< -o $@ -ldl
+
+# To be preloaded, into programs that no sanitizer watches, too.
+$(BUILD)/spec/stalls.so: spec/c/stalls.c $(BUILD)/flags $(BUILD)/flags-link
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SAN),$(ALL_CFLAGS)) -shared $(LDFLAGS) $< -o $@
 
 $(BUILD)/spec/%_test: spec/c/%_test.c $(TEST_H) $(BUILD)/libgreen.a \
                       $(BUILD)/flags-link
@@ -352,6 +358,7 @@ help:
 	@echo 'make test       everything; PART="specs asan" for parts of it,'
 	@echo '                SPEC=spec/sync/queue_spec.lua for one file'
 	@echo '                parts: $(shell tools/test --parts 2>/dev/null)'
+	@echo '                and only if it is named: stalls'
 	@echo 'make demo       a Lua service, its clients and its backdoor'
 	@echo 'make examples   the C ones, into $(BUILD)/examples/'
 	@echo 'make bench      luagreen beside its peers; SUBJECTS="quick echo"'
