@@ -109,6 +109,45 @@ static void draw_beginning(struct green__drawing *d) {
   }
 }
 
+/* --- counters --- */
+
+/* They would be half of a file otherwise. */
+enum { COUNT_EACH = 100000 };
+#define UNCOUNTED UINT64_MAX
+
+static void draw_count(struct green__drawing *d, enum green__count_kind kind,
+                       uint64_t ts) {
+  struct green__count *c = &d->counts[kind];
+  struct green__item *item = green__item_add(d, ts, ITEM_COUNT, 0);
+  c->at = ts;
+  c->drawn = c->number;
+  item->why = kind;
+  item->arg = c->number;
+}
+
+static void count(struct green__drawing *d, enum green__count_kind kind,
+                  uint64_t ts, uint64_t number) {
+  struct green__count *c = &d->counts[kind];
+  c->number = number;
+  if (number != c->drawn && ts >= c->at + COUNT_EACH) draw_count(d, kind, ts);
+}
+
+/* The last of many changes lasts: it is drawn as soon as time has passed, but
+ * where it belongs, after the last event (and the arrow that ends in it). */
+static void draw_late_counts(struct green__drawing *d, uint64_t now) {
+  int i;
+  for (i = 0; i < COUNTS; i++) {
+    struct green__count *c = &d->counts[i];
+    if (c->number != c->drawn && now >= c->at + COUNT_EACH)
+      draw_count(d, (enum green__count_kind)i, d->last + 1);
+  }
+  d->last = now;
+}
+
+static void count_threads(struct green__drawing *d, uint64_t ts) {
+  count(d, COUNT_THREADS, ts, d->threads);
+}
+
 /* --- the events, one after the other --- */
 
 /* An arrow begins in the slice that runs at that time. */
@@ -170,18 +209,6 @@ static void draw_left(struct green__drawing *d, uint32_t track,
   slice->on = e->arg;
 }
 
-/* At most each 100 us: counters are half of a file otherwise. */
-static int is_time(uint64_t *last, uint64_t now) {
-  if (now - *last < 100000) return 0;
-  *last = now;
-  return 1;
-}
-
-static void count_threads(struct green__drawing *d, uint64_t ts) {
-  if (is_time(&d->threads_counted, ts))
-    green__item_add(d, ts, ITEM_THREADS, 0)->arg = d->threads;
-}
-
 static void draw_spawn(struct green__drawing *d, uint32_t track,
                        const struct green__event *e) {
   struct green__item *slice = green__slice_begin(d, track, e->ns, ITEM_NEW);
@@ -214,10 +241,10 @@ static void draw_span(struct green__drawing *d, uint32_t track,
   if (at && !d->failed) green__slice_cut(d, track, &former, e->ns);
 }
 
-static void draw_counts(struct green__drawing *d,
-                        const struct green__event *e) {
-  if (!is_time(&d->counted, e->ns)) return;
-  green__item_add(d, e->ns, ITEM_COUNTS, 0)->arg = e->arg;
+static void draw_polls(struct green__drawing *d,
+                       const struct green__event *e) {
+  green__slice_begin(d, 0, e->ns, ITEM_POLL);
+  count(d, COUNT_READY, e->ns, e->arg);
 }
 
 static void draw_polled(struct green__drawing *d,
@@ -225,7 +252,8 @@ static void draw_polled(struct green__drawing *d,
   uint32_t slice = d->tracks[0].slice;
   if (slice) d->items[slice - 1].why = e->why;
   green__slice_end(d, 0, e->ns);
-  draw_counts(d, e);
+  count(d, COUNT_READY, e->ns, (uint32_t)e->arg);
+  count(d, COUNT_MEMORY, e->ns, e->arg >> 32);
 }
 
 static void draw_instant(struct green__drawing *d, uint32_t track,
@@ -256,6 +284,7 @@ static void draw_text(struct green__drawing *d, uint32_t track,
 static void draw(struct green__drawing *d, const struct green__event *e) {
   uint32_t track = green__track_of(d, e->thread);
   if (d->failed) return;
+  draw_late_counts(d, e->ns);
   switch ((enum green__event_kind)e->kind) {
     case GREEN__SPAWNED: draw_spawn(d, track, e); break;
     case GREEN__READY: draw_ready(d, track, e); break;
@@ -264,7 +293,7 @@ static void draw(struct green__drawing *d, const struct green__event *e) {
     case GREEN__ENDED: draw_end(d, track, e); break;
     case GREEN__STRUCK:
     case GREEN__DELIVERED: draw_instant(d, track, e); break;
-    case GREEN__POLLS: green__slice_begin(d, 0, e->ns, ITEM_POLL); break;
+    case GREEN__POLLS: draw_polls(d, e); break;
     case GREEN__POLLED: draw_polled(d, e); break;
     case GREEN__ASKED: draw_task(d, e, ITEM_ASK); break;
     case GREEN__ANSWERED: draw_task(d, e, ITEM_ANSWER); break;
@@ -310,11 +339,15 @@ static void draw_live(struct green_thread *t, void *arg) {
 
 static void draw_ends(struct green__drawing *d) {
   uint32_t i;
+  draw_late_counts(d, UINT64_MAX);
   for (i = 0; i < d->track_count; i++) {
     green__slice_end(d, i, d->end);
     green__spans_close(d, i, d->end);
   }
-  green__item_add(d, d->end, ITEM_THREADS, 0)->arg = d->threads;
+  d->counts[COUNT_READY].number = d->hub->hot.ready;
+  for (i = 0; i < COUNTS; i++)
+    if (d->counts[i].number != UNCOUNTED)
+      draw_count(d, (enum green__count_kind)i, d->end);
 }
 
 static uint32_t threads_at_first(const struct green__drawing *d) {
@@ -330,8 +363,12 @@ static uint32_t threads_at_first(const struct green__drawing *d) {
 
 static void draw_all(struct green__drawing *d) {
   uint64_t n = first_event(d->trace);
+  int i;
   d->first = d->trace->count ? event(d->trace, n)->ns : d->end;
   d->threads = threads_at_first(d);
+  d->last = d->first;
+  for (i = 0; i < COUNTS; i++)
+    d->counts[i].number = d->counts[i].drawn = UNCOUNTED;
   green__track_of(d, 0);
   if (!d->failed) d->tracks[0].state = TRACK_OPEN;
   if (d->trace->count && event(d->trace, n)->kind == GREEN__POLLED)

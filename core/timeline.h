@@ -21,9 +21,8 @@ enum green__item_kind {
   ITEM_INSTANT, /* name: enum green_strike, + 8 if delivered */
   ITEM_MARK,
   ITEM_COUNTER,
-  ITEM_COUNTS,  /* arg: ready, and memory above */
-  ITEM_THREADS, /* arg: their number */
-  ITEM_ASK,     /* why: enum green__task_kind */
+  ITEM_COUNT, /* why: enum green__count_kind; arg: the number */
+  ITEM_ASK,   /* why: enum green__task_kind */
   ITEM_ANSWER
 };
 
@@ -34,6 +33,12 @@ struct green__item {
   uint8_t kind, why;
   uint16_t name; /* of a wait's kind; ITEM_RUN: the state in which it ended */
   struct green__text *text; /* ITEM_WAIT: the stack */
+};
+
+enum green__count_kind { COUNT_READY, COUNT_MEMORY, COUNT_THREADS, COUNTS };
+
+struct green__count {
+  uint64_t number, drawn, at; /* at: when it was drawn */
 };
 
 enum green__track_state { TRACK_UNSEEN, TRACK_OPEN, TRACK_OVER };
@@ -53,6 +58,7 @@ struct green__track {
 
 struct green__open {
   struct green__text *text;
+  size_t item; /* of its beginning */
   struct green__open *outer;
 };
 
@@ -66,9 +72,10 @@ struct green__drawing {
   uint32_t track_count, track_room;
   uint32_t *index, index_mask; /* by id: place in tracks, + 1 */
   uint32_t flows, threads;
+  struct green__count counts[COUNTS];
+  uint64_t last;       /* time of the event before */
   uint32_t process;    /* the number of the hub's OS thread */
   uint64_t least_span; /* the first whose beginning is in the ring */
-  uint64_t counted, threads_counted; /* time of the last counters */
   int failed, unsorted, unseen;
   struct green__item none; /* where there is no memory for one */
   void (*put)(void *arg, const char *text, size_t length);

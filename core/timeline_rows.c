@@ -126,18 +126,39 @@ void green__slice_cut(struct green__drawing *d, uint32_t track,
 
 /* --- spans --- */
 
+/* A new piece of it begins. */
+static void span_push(struct green__drawing *d, uint32_t track, uint64_t ts,
+                      struct green__open *open) {
+  struct green__track *t = &d->tracks[track];
+  open->outer = t->spans;
+  t->spans = open;
+  green__item_add(d, ts, ITEM_SPAN, track)->text = open->text;
+  open->item = d->count - 1;
+}
+
+/* The innermost one ends, or a piece of it: a piece of no length goes. */
+static struct green__open *span_pop(struct green__drawing *d, uint32_t track,
+                                    uint64_t ts) {
+  struct green__track *t = &d->tracks[track];
+  struct green__open *open = t->spans;
+  t->spans = open->outer;
+  if (d->failed) return open;
+  if (d->items[open->item].ts == ts)
+    d->items[open->item].kind = ITEM_NOTHING;
+  else
+    green__item_add(d, ts, ITEM_SPAN_END, track)->text = open->text;
+  return open;
+}
+
 void green__span_open(struct green__drawing *d, uint32_t track, uint64_t ts,
                       struct green__text *text) {
-  struct green__track *t = &d->tracks[track];
   struct green__open *open = green__alloc(sizeof *open);
   if (!open) {
     d->failed = 1;
     return;
   }
   open->text = text;
-  open->outer = t->spans;
-  t->spans = open;
-  green__item_add(d, ts, ITEM_SPAN, track)->text = text;
+  span_push(d, track, ts, open);
 }
 
 /* Closes it; the inner ones that stay open are closed and opened again. */
@@ -147,33 +168,18 @@ void green__span_close(struct green__drawing *d, uint32_t track, uint64_t ts,
   struct green__open *open = t->spans, *inner = NULL;
   while (open && open->text->id != id) open = open->outer;
   if (!open) return;
-  while ((open = t->spans)) {
-    int found = open->text->id == id;
-    t->spans = open->outer;
-    green__item_add(d, ts, ITEM_SPAN_END, track);
-    if (!found) {
-      open->outer = inner;
-      inner = open;
-      continue;
-    }
-    green__free(open);
-    break;
+  while ((open = span_pop(d, track, ts))->text->id != id) {
+    open->outer = inner;
+    inner = open;
   }
+  green__free(open);
   while ((open = inner)) {
     inner = open->outer;
-    open->outer = t->spans;
-    t->spans = open;
-    green__item_add(d, ts, ITEM_SPAN, track)->text = open->text;
+    span_push(d, track, ts, open);
   }
 }
 
 void green__spans_close(struct green__drawing *d, uint32_t track,
                         uint64_t ts) {
-  struct green__track *t = &d->tracks[track];
-  struct green__open *open;
-  while ((open = t->spans)) {
-    t->spans = open->outer;
-    green__free(open);
-    green__item_add(d, ts, ITEM_SPAN_END, track);
-  }
+  while (d->tracks[track].spans) green__free(span_pop(d, track, ts));
 }

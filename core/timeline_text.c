@@ -241,11 +241,26 @@ static void put_text(struct green__drawing *d, const struct green__item *item,
   PUT(d, "}");
 }
 
+/* Speedscope closes a span only by its name; catapult complains if the
+ * arguments come again. */
+static size_t name_length(const struct green__text *text) {
+  size_t i = sizeof "\"name\":\"" - 1;
+  for (; text->bytes[i] != '"'; i++)
+    if (text->bytes[i] == '\\') i++;
+  return i + 1;
+}
+
+/* It lacks half of what a slice lacks: so it ends after those in it, and before
+ * what begins at that time. */
 static void put_span_end(struct green__drawing *d,
                          const struct green__item *item) {
-  PUT(d, "{\"ph\":\"E\"");
-  put_row(d, item);
-  PUT(d, "}");
+  struct green__item end = *item;
+  end.ts--;
+  PUT(d, "{");
+  put_bytes(d, item->text->bytes, name_length(item->text));
+  PUT(d, ",\"cat\":\"span\",\"ph\":\"E\"");
+  put_row(d, &end);
+  PUT(d, "95}");
 }
 
 static void put_instant(struct green__drawing *d,
@@ -265,24 +280,21 @@ static void put_instant(struct green__drawing *d,
   PUT(d, "}");
 }
 
-static void put_count(struct green__drawing *d, const struct green__item *item,
-                      const char *name, const char *unit, uint64_t value) {
+static void put_count(struct green__drawing *d,
+                      const struct green__item *item) {
+  static const struct {
+    const char *name, *unit;
+  } kinds[] = {
+      {"ready", "threads"}, {"memory", "bytes"}, {"threads", "alive"}};
   PUT(d, "{\"name\":\"");
-  put_string(d, name);
+  put_string(d, kinds[item->why].name);
   PUT(d, "\",\"ph\":\"C\"");
   put_row(d, item);
   PUT(d, ",\"args\":{\"");
-  put_string(d, unit);
+  put_string(d, kinds[item->why].unit);
   PUT(d, "\":");
-  put_number(d, value);
+  put_number(d, item->why == COUNT_MEMORY ? item->arg * 1024 : item->arg);
   PUT(d, "}}");
-}
-
-static void put_counts(struct green__drawing *d,
-                       const struct green__item *item) {
-  put_count(d, item, "ready", "threads", (uint32_t)item->arg);
-  PUT(d, ",\n");
-  put_count(d, item, "memory", "bytes", (item->arg >> 32) * 1024);
 }
 
 static void put_task(struct green__drawing *d,
@@ -317,10 +329,7 @@ static void put_item(struct green__drawing *d,
       put_text(d, item, ",\"cat\":\"mark\",\"ph\":\"i\",\"s\":\"t\"");
       break;
     case ITEM_COUNTER: put_text(d, item, ",\"ph\":\"C\""); break;
-    case ITEM_COUNTS: put_counts(d, item); break;
-    case ITEM_THREADS:
-      put_count(d, item, "threads", "alive", item->arg);
-      break;
+    case ITEM_COUNT: put_count(d, item); break;
     case ITEM_ASK:
     case ITEM_ANSWER: put_task(d, item); break;
   }

@@ -61,7 +61,7 @@ void green__watch_next(struct green_hub *h, struct green_thread *t,
 }
 
 void green__watch_polls(struct green_hub *h) {
-  green__trace(h, GREEN__POLLS, 0, 0, 0);
+  green__trace(h, GREEN__POLLS, 0, 0, h->hot.ready);
   switched(h, NULL);
 }
 

@@ -105,9 +105,11 @@ local function import(stack, e)
     stack[#stack + 1] = {cat = e.cat, from = e.ts, ends = e.ts + e.dur}
   elseif e.ph == "B" then
     assert(not top or top.ends == math.huge, "within a slice: " .. e.line)
-    stack[#stack + 1] = {cat = "span", from = e.ts, ends = math.huge}
+    stack[#stack + 1] = {cat = "span", from = e.ts, ends = math.huge,
+                         name = e.name}
   elseif e.ph == "E" then
     assert(top and top.ends == math.huge, "no span ends here: " .. e.line)
+    assert(e.name == top.name, "another span ends: " .. e.line)
     table.remove(stack)
   end
   return top
