@@ -63,9 +63,9 @@ void green_lua_spawn(lua_State *L, int nargs);
  * for what is no handle. */
 int green_lua_outcome(lua_State *L, int index, int *nresults);
 
-/* [thread] Blocks the calling green thread until fd is ready; its C frames
- * stay. Returns 0 or UV_ETIMEDOUT; raises an interruption. `seconds` < 0: no
- * limit. For blocking Lua functions written in C. */
+/* [thread] green_wait_fd() for blocking Lua functions written in C: the C
+ * frames stay. Returns 0, UV_ETIMEDOUT or another of its codes; raises an
+ * interruption. `seconds` < 0: no limit. */
 int green_lua_wait_fd(lua_State *L, int fd, int event, double seconds);
 /* [thread] Lets others run for so long. Raises an interruption. */
 void green_lua_sleep(lua_State *L, double seconds);
@@ -96,7 +96,8 @@ int green_lua_park(lua_State *L, struct green_signal *signal, double seconds,
 
 /* [thread] Waits until fd is ready for any of `events` (GREEN_READABLE |
  * GREEN_WRITABLE), and calls k(L, code, ctx): the events that are ready,
- * UV_ETIMEDOUT, UV_EBADF, or what green_strerror() knows. fd may belong to
+ * UV_ETIMEDOUT, UV_EBADF, UV_EINVAL (it waits for none, or for others), or what
+ * green_strerror() knows. fd may belong to
  * anybody, and any number of threads may wait for it. Raises an interruption,
  * without k. `seconds` < 0: no limit. */
 int green_lua_park_fd(lua_State *L, int fd, int events, double seconds,

@@ -93,6 +93,9 @@ int green__lookup_error(int error) {
 #ifdef EAI_ADDRFAMILY
     case EAI_ADDRFAMILY: return UV_EAI_ADDRFAMILY;
 #endif
+#ifdef EAI_OVERFLOW
+    case EAI_OVERFLOW: return UV_EAI_OVERFLOW;
+#endif
 #ifdef EAI_NODATA
     case EAI_NODATA: return UV_EAI_NODATA;
 #endif

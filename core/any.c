@@ -59,7 +59,7 @@ int green_fd_wait_any(struct green_hub *h, struct green_fd *const *fds, int n,
                       int event, uint64_t deadline) {
   struct any a = {.fds = fds, .fired = -1};
   int r;
-  if (n < 1 || n > GREEN_MOST_FDS) return UV_EINVAL;
+  if (n < 1 || n > GREEN_MOST_FDS || !green__is_event(event)) return UV_EINVAL;
   if (!green__at_home(h)) return UV_EPERM;
   if (deadline == 0) return look_at_all(fds, n, event);
   if ((r = green__enter(h)) < 0) return r;

@@ -85,6 +85,7 @@ int green_wait_fd(struct green_hub *h, int fd, int event, uint64_t deadline) {
   struct green_fd *f;
   int r;
   if (!green__at_home(h)) return UV_EPERM;
+  if (!green__is_event(event)) return UV_EINVAL;
   if (deadline == 0) return green__fd_look(fd, event);
   r = green_fd_open(h, fd, &f);
   if (r < 0) return r;

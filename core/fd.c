@@ -425,6 +425,7 @@ int green_fd_wait(struct green_hub *h, struct green_fd *f, int event,
                   uint64_t deadline) {
   int r;
   if (!green__at_home(h)) return UV_EPERM;
+  if (!green__is_event(event)) return UV_EINVAL;
   if (deadline == 0)
     return f->closed ? UV_EBADF : green__fd_look(f->fd, event);
   if ((r = green__enter(h)) < 0) return r;

@@ -353,11 +353,12 @@ void green_account_sized(struct green_hub *hub,
 #define GREEN_READABLE UV_READABLE
 #define GREEN_WRITABLE UV_WRITABLE
 
-/* [thread] Blocks until fd is ready. The hub watches the descriptor only during
- * the call and leaves its O_NONBLOCK flag alone, so fd may belong to anybody.
- * Regular files are always ready. UV_EBUSY: another thread waits for the same;
- * UV_EBADF: closed, perhaps meanwhile; UV_ENOSPC: the kernel watches no more.
- */
+/* [thread] Blocks until fd is ready for one event: GREEN_READABLE or
+ * GREEN_WRITABLE, here and below, else UV_EINVAL; green_poll() waits for both.
+ * The hub watches the descriptor only during the call and leaves its O_NONBLOCK
+ * flag alone, so fd may belong to anybody. Regular files are always ready.
+ * UV_EBUSY: another thread waits for the same; UV_EBADF: closed, perhaps
+ * meanwhile; UV_ENOSPC: the kernel watches no more. */
 int green_wait_fd(struct green_hub *hub, int fd, int event, uint64_t deadline);
 
 /* [hub] A descriptor that stays watched between waits, which is faster. Opening

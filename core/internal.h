@@ -328,6 +328,10 @@ int green__fd_event(struct green_hub *h, int fd, uint32_t tag, int events);
 int green__fds_renew(struct green_hub *h);
 /* Is it ready now? 0, UV_ETIMEDOUT or UV_EBADF. */
 int green__fd_look(int fd, int event);
+/* A thread waits for one event at a time. */
+static inline int green__is_event(int event) {
+  return event == GREEN_READABLE || event == GREEN_WRITABLE;
+}
 /* stream.c: blocks until it is ready. The hub goes on watching it then. */
 int green__fd_await(struct green_hub *h, int fd, int event, uint64_t deadline,
                     const struct green_wait_kind *kind);

@@ -137,12 +137,13 @@ void lg_open_block(lua_State *L) {
 }
 
 static struct watch *push_watch(lua_State *L, int fd, int events) {
+  const int known = GREEN_READABLE | GREEN_WRITABLE;
   struct lg *G = find_open(L);
   struct watch *w = lua_newuserdatauv(L, sizeof *w, 0);
   memset(w, 0, sizeof *w);
   w->G = G;
   w->one.fd = fd;
-  w->one.events = (uint8_t)events;
+  w->one.events = events & ~known ? 0 : (uint8_t)events;
   lua_rawgetp(L, LUA_REGISTRYINDEX, WATCH);
   lua_setmetatable(L, -2);
   return w;
@@ -152,6 +153,7 @@ static struct watch *push_watch(lua_State *L, int fd, int events) {
 static int look(const struct watch *w) {
   struct pollfd p = {w->one.fd, 0, 0};
   int ready;
+  if (!w->one.events) return UV_EINVAL;
   if (p.fd < 0 || w->one.closed) return UV_EBADF;
   if (w->one.events & GREEN_READABLE) p.events |= POLLIN;
   if (w->one.events & GREEN_WRITABLE) p.events |= POLLOUT;

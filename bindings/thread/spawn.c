@@ -238,6 +238,8 @@ static struct lg *open_state(lua_State *L) {
 
 void green_lua_spawn(lua_State *L, int nargs) {
   struct lg *G = open_state(L);
+  if (nargs < 0 || lua_gettop(L) <= nargs)
+    luaL_error(L, "green_lua_spawn(): there is no function");
   lg_check_room(L, G);
   spawn(L, G, nargs, 0);
 }

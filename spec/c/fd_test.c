@@ -396,6 +396,26 @@ static void test_wait_fd(void) {
   green_close(hub);
 }
 
+/* The bug: this waited to write alone, and for ever. */
+static void test_events(void) {
+  int p[2], wrong[] = {0, GREEN_READABLE | GREEN_WRITABLE, 64}, n = 0, i;
+  struct green_fd *f;
+  if (green_open(&hub, NULL) < 0 || pipe(p) != 0) abort();
+  green_fd_open(hub, p[0], &f);
+  for (i = 0; i < 3; i++) {
+    uint64_t soon = green_in(1000000);
+    n += green_wait_fd(hub, p[0], wrong[i], soon) == UV_EINVAL;
+    n += green_wait_fd(hub, p[0], wrong[i], 0) == UV_EINVAL;
+    n += green_fd_wait(hub, f, wrong[i], soon) == UV_EINVAL;
+    n += green_fd_wait_any(hub, &f, 1, wrong[i], soon) == UV_EINVAL;
+  }
+  CHECK(n == 12, "a thread waits to read or to write, not for both");
+  green_fd_close(hub, f);
+  close(p[0]);
+  close(p[1]);
+  green_close(hub);
+}
+
 static void test_file(void) {
   FILE *f = tmpfile();
   if (!f || green_open(&hub, NULL) < 0) abort();
@@ -529,6 +549,7 @@ int main(int argc, char **argv) {
   test_reuse();
   test_release();
   test_wait_fd();
+  test_events();
   test_file();
   test_open_at_end();
   test_any();

@@ -397,6 +397,9 @@ static void test_names(void) {
             !strcmp(host, "127.0.0.1") && !strcmp(service, "9") &&
             !h->resolver,
         "an address as a number is written at once");
+  CHECK(name_of(h, INADDR_LOOPBACK, NI_NUMERICHOST, 0, host, 5) ==
+            UV_EAI_OVERFLOW,
+        "and is an error if there is no room for it");
   CHECK(name_of(h, 10 << 24, 0, 0, host, sizeof host) == UV_ETIMEDOUT,
         "its name takes longer than a limit of 0");
   for (uint32_t i = 0; i < 40; i++) {

@@ -131,6 +131,47 @@ static int raises(lua_State *L, lua_CFunction f) {
   return 1;
 }
 
+static int is_invalid(lua_State *L, int code, lua_KContext ctx) {
+  (void)ctx;
+  return code == UV_EINVAL ? 0 : luaL_error(L, "%s", green_strerror(code));
+}
+
+static int parks_for(lua_State *L) {
+  int events = (int)lua_tointeger(L, 1);
+  return green_lua_park_fd(L, silent, events, 0.001, 0, is_invalid);
+}
+
+static int spawns_nothing(lua_State *L) {
+  lua_settop(L, 0);
+  green_lua_spawn(L, 0);
+  return 0;
+}
+
+static int spawns_less(lua_State *L) {
+  lua_settop(L, 0);
+  lua_pushcfunction(L, nothing);
+  green_lua_spawn(L, -1);
+  return 0;
+}
+
+/* The bugs: it waited for no event, or a part of them; and spawned whatever was
+ * there. */
+static void test_functions(lua_State *L) {
+  int events, good = 0;
+  for (events = 0; events < 0x200; events += 0x80) {
+    lua_pushcfunction(L, parks_for);
+    lua_pushinteger(L, events == 0x80 ? GREEN_READABLE | 0x80 : events);
+    if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+      good++;
+    else
+      printf("# %s\n", lua_tostring(L, -1));
+  }
+  CHECK(good == 4, "a descriptor is ready for reading and writing alone");
+  CHECK(raises(L, spawns_nothing) && raises(L, spawns_less),
+        "green_lua_spawn() needs a function");
+  lua_settop(L, 0);
+}
+
 /* The handle of a thread that sleeps is on top. Calls of the host's and of a
  * function's in C. */
 static void on_another_thread(lua_State *L) {
@@ -213,6 +254,7 @@ int main(void) {
   test_nobody();
   if (pipe(ends) < 0) abort();
   silent = ends[0];
+  test_functions(state[0]);
   if (luaL_dostring(state[0],
                     "return require 'green'.spawn("
                     "require 'green'.sleep, 1e6)"))
