@@ -24,8 +24,10 @@ static const struct green_wait_kind signal_kind = {"signal", NULL, NULL};
 
 int green_signal_wait(struct green_hub *h, struct green_signal *s,
                       uint64_t deadline) {
-  int r = green__passed(h, deadline) ? green__enter_until(h, deadline)
-                                     : green__enter_to_wait(h);
+  int r;
+  if (!green__at_home(h)) return UV_EPERM;
+  r = green__passed(h, deadline) ? green__enter_until(h, deadline)
+                                 : green__enter_to_wait(h);
   if (r < 0) return r;
   r = green_wait(h, &signal_kind, s, green_signal_list(s), deadline);
   return green__result(h, r);

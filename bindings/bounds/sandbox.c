@@ -24,6 +24,7 @@
 #include "bounds/strings.h"
 #include "runtime/counts.h"
 #include "runtime/object.h"
+#include "runtime/require.h"
 
 /* --- metatables --- */
 
@@ -451,9 +452,9 @@ void lg_open_sandbox(lua_State *L) {
 
 /* (grants) */
 static int make_environment(lua_State *L) {
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "green.bounds.sandbox");
-  lua_call(L, 1, 1);
+  struct lg *G = lg_find(L);
+  if (!G || !G->hub) luaL_error(L, "luagreen is not open in this state");
+  lg_require(L, "green.bounds.sandbox");
   lua_getfield(L, -1, "environment");
   lua_pushvalue(L, 1);
   lua_call(L, 1, 1);
@@ -461,23 +462,27 @@ static int make_environment(lua_State *L) {
 }
 
 int green_lua_sandbox(lua_State *L, unsigned grants) {
-  struct lg *G = lg_find(L);
   if (!lua_checkstack(L, 6)) return LUA_ERRMEM;
-  if (!G || !G->hub) {
-    lua_pushliteral(L, "luagreen is not open in this state");
-    return LUA_ERRRUN;
-  }
   lua_pushcfunction(L, make_environment);
   lua_pushinteger(L, grants);
   return lua_pcall(L, 1, 1, 0);
 }
 
-/* (globals, text, size, name) with G as upvalue 1. */
+/* (globals, text, size, name) with G as upvalue 1. Returns the function, or the
+ * error, and the status. */
 static int load_in(lua_State *L) {
   struct text t = {.s = lua_touserdata(L, 2),
                    .left = (size_t)lua_tointeger(L, 3)};
-  if (load_text(L, &t, lua_touserdata(L, 4), 1) != LUA_OK) return lua_error(L);
-  return 1;
+  lua_pushinteger(L, load_text(L, &t, lua_touserdata(L, 4), 1));
+  return 2;
+}
+
+static int call_load_in(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_find(L));
+  lua_pushcclosure(L, load_in, 1);
+  lua_insert(L, 1);
+  lua_call(L, 4, 2);
+  return 2;
 }
 
 int green_lua_load_in(lua_State *L, int env, const char *text, size_t size,
@@ -485,12 +490,13 @@ int green_lua_load_in(lua_State *L, int env, const char *text, size_t size,
   int status;
   env = lua_absindex(L, env);
   if (!lua_checkstack(L, 8)) return LUA_ERRMEM;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, lg_find(L));
-  lua_pushcclosure(L, load_in, 1);
+  lua_pushcfunction(L, call_load_in);
   lua_pushvalue(L, env);
   lua_pushlightuserdata(L, (void *)(uintptr_t)text);
   lua_pushinteger(L, (lua_Integer)size);
   lua_pushlightuserdata(L, (void *)(uintptr_t)name);
-  status = lua_pcall(L, 4, 1, 0);
+  if ((status = lua_pcall(L, 4, 2, 0)) != LUA_OK) return status;
+  status = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
   return status;
 }

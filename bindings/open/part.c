@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "open/open.h"
+#include "runtime/require.h"
 
 static const struct lg_part *find(const char *module) {
   const struct lg_part *part = lg_parts;
@@ -126,6 +127,7 @@ void lg_preload_part(lua_State *L) {
     lua_setfield(L, -2, part->module);
   }
   lua_pop(L, 1);
+  lg_keep_require(L);
 }
 
 /* --- where no file is found --- */
@@ -162,9 +164,7 @@ void lg_search_part(lua_State *L) {
 /* __index of the policy that is there before the Lua part: the first call by
  * name loads that, which puts its own in its place. */
 static int late_policy(lua_State *L) {
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "green");
-  lua_call(L, 1, 0);
+  lg_require(L, "green");
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   if (!lua_rawequal(L, -1, 1)) lua_pushvalue(L, 2), lua_gettable(L, -2);
   return 1;
