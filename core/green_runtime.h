@@ -104,8 +104,8 @@ int green_wait_begin(struct green_hub *hub, const struct green_wait_kind *kind,
 /* As above, but the thread is ready at once: it goes to the end of the queue.
  */
 int green_lap_begin(struct green_hub *hub, const struct green_wait_kind *kind);
-/* [thread] green_lap_begin() and green_keep() in one, for the hottest path:
- * sleep(0). A reason, or a negative code. */
+/* [thread] green_keep_reserve(), green_lap_begin() and green_keep() in one, for
+ * the hottest path: sleep(0). A reason, or a negative code. */
 int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
               void *note);
 /* Before green_keep() (and before the wait is registered): 0 if the thread may

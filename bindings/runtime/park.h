@@ -16,6 +16,20 @@ struct lg_op;
 static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {
   return t->user == L && lg_is_lua(t) && lua_isyieldable(L);
 }
+/* The same of a thread's own coroutine: may it block? One that may yield runs
+ * no finalizer and is not the main Lua thread, so only these two reasons to
+ * refuse are left. */
+static inline int lg_own_may_block(lua_State *L, const struct lg *G) {
+  return lua_isyieldable(L) && G->drained != 2 && !G->refuse;
+}
+/* Is it better for it to keep its stack than to leave by yielding? With four
+ * times as many ready threads as stacks, keeping gains nothing for those that
+ * may, and switching between the two ways costs each thread 5 ns. */
+static inline int lg_gains(const struct lg *G, const struct green_thread *t) {
+  const struct green_hub_hot *hot = green_hot(G->hub);
+  return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
+         hot->ready >> 2 < G->keep_stacks;
+}
 
 /* Raises unless the caller may block here; then decides how it parks: 1, it
  * keeps its stack (and one more is reserved); 0, it leaves by yielding. Enough
@@ -23,17 +37,10 @@ static inline int lg_may_yield(lua_State *L, const struct green_thread *t) {
 int lg_keep_or_raise(lua_State *L, struct lg *G, const struct lg_op *op);
 static inline int lg_keep_or_lap(lua_State *L, struct lg *G,
                                  const struct lg_op *op) {
-  struct green_hub_hot *hot = green_hot(G->hub);
-  struct green_thread *t = hot->current;
-  /* A thread's own coroutine that may yield runs no finalizer and is not the
-   * main Lua thread, so only these two reasons to refuse are left. */
-  if (unlikely(!t || !lg_may_yield(L, t) || G->drained == 2 || G->refuse))
+  struct green_thread *t = lg_running(G);
+  if (unlikely(!t || t->user != L || !lg_is_lua(t) || !lg_own_may_block(L, G)))
     return lg_keep_or_raise(L, G, op);
-  /* With four times as many ready threads as stacks, keeping gains nothing for
-   * those that may, and switching between the two ways costs each
-   * thread 5 ns. */
-  return hot->kept < G->keep_stacks && t->flags & GREEN_SHORT &&
-         hot->ready >> 2 < G->keep_stacks && green_keep_reserve(G->hub) == 0;
+  return lg_gains(G, t) && green_keep_reserve(G->hub) == 0;
 }
 
 /* A thread that left closes its mark (wait.c) by a call of a C function: the

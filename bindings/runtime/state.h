@@ -138,15 +138,19 @@ static inline struct lg *lg_of(const struct green_thread *t) {
   assert(lg_is_lua(t));
   return (struct lg *)green_family_of(t);
 }
+/* The thread whose own coroutine makes this call, or NULL: none, or a thread of
+ * another hub. */
+static inline struct green_thread *lg_own_thread(lua_State *L) {
+  struct green_hub *here = green_here;
+  struct green_thread *t = here ? green_hot(here)->current : NULL;
+  return likely(t && t->user == L && lg_is_lua(t)) ? t : NULL;
+}
 /* The state of a function of the library. Most calls come from the coroutine of
  * the thread that runs, whose record tells the state in a fifth of the 36
  * instructions that reading an upvalue takes. It may have been closed. */
 static inline struct lg *lg_peek(lua_State *L) {
-  struct green_hub *here = green_here;
-  struct green_thread *t = here ? green_hot(here)->current : NULL;
-  return likely(t && t->user == L && lg_is_lua(t))
-             ? lg_of(t)
-             : lua_touserdata(L, lua_upvalueindex(1));
+  struct green_thread *t = lg_own_thread(L);
+  return likely(t) ? lg_of(t) : lua_touserdata(L, lua_upvalueindex(1));
 }
 /* The same, for all that needs the hub. */
 static inline struct lg *lg_get(lua_State *L) {

@@ -155,14 +155,20 @@ int lg_wait_surely(lua_State *L, struct lg *G, const struct lg_op *op,
   return lg_park(L, G, op, keep);
 }
 
-int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op) {
-  int r;
-  if (!lg_keep_or_lap(L, G, op)) {
-    r = green_lap_begin(G->hub, &op->kind);
-    return unlikely(r < 0) ? refused(L, G, op, r) : lg_leave(L, G, wait_k);
-  }
-  r = green_lap(G->hub, &op->kind, L);
+int lg_lap_away(lua_State *L, struct lg *G, const struct lg_op *op) {
+  int r = green_lap_begin(G->hub, &op->kind);
+  return unlikely(r < 0) ? refused(L, G, op, r) : lg_leave(L, G, wait_k);
+}
+
+int lg_lap_over(lua_State *L, struct lg *G, const struct lg_op *op, int r) {
+  if (r == UV_ENOMEM && lg_may_yield(L, lg_running(G)))
+    return lg_lap_away(L, G, op);
   return unlikely(r < 0) ? refused(L, G, op, r) : go_on(L, G, op, r);
+}
+
+int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op) {
+  if (!lg_keep_or_lap(L, G, op)) return lg_lap_away(L, G, op);
+  return lg_lap_over(L, G, op, green_lap(G->hub, &op->kind, L));
 }
 
 /* --- on entry --- */
