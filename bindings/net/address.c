@@ -53,7 +53,7 @@ static int is_name(const char *s, size_t n) {
 
 /* Digits up to 65535, or the name of a service. The resolver would take all
  * else that reads as a number ("-1", " 80", "65616") modulo 65536. */
-static int is_port(const char *s, size_t n) {
+int lg_is_port(const char *s, size_t n) {
   char *end;
   unsigned long number;
   if (!is_name(s, n)) return 0;
@@ -73,7 +73,7 @@ const char *lg_inet_address(lua_State *L, int index, const struct lg_socket *s,
     port_size = 1;
   }
   if (!is_name(*host, host_size)) return lg_lookup_error(UV_EAI_NONAME);
-  if (!is_port(*port, port_size)) return lg_lookup_error(UV_EAI_SERVICE);
+  if (!lg_is_port(*port, port_size)) return lg_lookup_error(UV_EAI_SERVICE);
   return NULL;
 }
 

@@ -335,6 +335,13 @@ static const char *text_arg(lua_State *L, int index) {
   return text && (n > 255 || strlen(text) != n) ? "" : text;
 }
 
+/* A port or a service; "": it is neither. */
+static const char *port_arg(lua_State *L, int index) {
+  size_t n;
+  const char *port = luaL_optlstring(L, index, NULL, &n);
+  return port && !lg_is_port(port, n) ? "" : port;
+}
+
 static int flags_of(const char *letters) {
   int flags = 0;
   for (; *letters; letters++) switch (*letters) {
@@ -387,7 +394,7 @@ static int l_getaddrinfo(lua_State *L) {
   struct lg_query q = {
       .what = luaL_checkstring(L, 1),
       .host = text_arg(L, 2),
-      .port = text_arg(L, 3),
+      .port = port_arg(L, 3),
       .family = lg_check_family(L, 4),
       .socktype = type_of[luaL_checkoption(L, 5, "stream", types)],
       .deadline = lg_limit(L, 6),
@@ -463,7 +470,7 @@ static int name_flags_of(const char *letters) {
  * d, the service is one of datagrams. */
 static int l_getnameinfo(lua_State *L) {
   struct lg *G = lg_get(L);
-  const char *address = text_arg(L, 1), *port = text_arg(L, 2), *why;
+  const char *address = text_arg(L, 1), *port = port_arg(L, 2), *why;
   uint64_t deadline = lg_limit(L, 3);
   int flags = name_flags_of(luaL_optstring(L, 4, "")), r;
   char host[NI_MAXHOST] = "", service[NI_MAXSERV] = "";
@@ -474,8 +481,7 @@ static int l_getnameinfo(lua_State *L) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
   if (deadline > 0 && (r = lg_enter(L, G, &getnameinfo_op)) >= 0) return r;
-  if (port && !*port && lua_rawlen(L, 2) > 0)
-    return lg_fail_text(L, lg_lookup_error(UV_EAI_SERVICE));
+  if (port && !*port) return lg_fail_text(L, lg_lookup_error(UV_EAI_SERVICE));
   r = green_getaddrinfo(G->hub, address ? address : "0.0.0.0",
                         port ? port : "0", &hints, 0, &list);
   if (r < 0) return lg_fail_text(L, lg_lookup_error(r));

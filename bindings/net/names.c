@@ -165,7 +165,7 @@ static int l_getnameinfo(lua_State *L) {
   if ((r = lg_enter(L, lg_get(L), &getnameinfo_op)) >= 0) return r;
   if (!host && !lua_isnoneornil(L, 1))
     return lg_fail_text(L, lg_lookup_error(UV_EAI_NONAME));
-  if (port && strlen(port) != size)
+  if (port && size > 0 && !lg_is_port(port, size)) /* LuaSocket's: "" is 0 */
     return lg_fail_text(L, lg_lookup_error(UV_EAI_SERVICE));
   box = lg_new_addresses(L);
   why = look_up(L, host, port, AF_UNSPEC, 0, box);

@@ -31,13 +31,22 @@ struct target {
 
 /* --- the address --- */
 
+/* The port at index 4, a number or digits; -1: it is something else, which may
+ * read as a number ("0x50", "1e1", " 80"). */
+static lua_Number port_number(lua_State *L) {
+  size_t n = 1;
+  const char *s =
+      lua_type(L, 4) == LUA_TSTRING ? lua_tolstring(L, 4, &n) : "0";
+  return n > 0 && strspn(s, "0123456789") == n ? lua_tonumber(L, 4) : -1;
+}
+
 /* Digits and dots, or a port that is a number: nothing to look up. 0: it is
  * something else. */
 static int parse(lua_State *L, int family, struct target *to) {
   struct sockaddr_in *in = (struct sockaddr_in *)&to->address;
   struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&to->address;
   const char *host = lua_tostring(L, 3);
-  lua_Number port = lua_isnumber(L, 4) ? lua_tonumber(L, 4) : -1;
+  lua_Number port = port_number(L);
   if (!(port >= 0 && port <= 65535) || port != (int)port) return 0;
   memset(&to->address, 0, sizeof to->address);
   if (family != AF_INET6 && inet_pton(AF_INET, host, &in->sin_addr) == 1) {

@@ -230,6 +230,8 @@ struct lg_unix_address {
 /* Fills it from the path at that index: NULL; or why that is not a path. */
 const char *lg_unix_address(lua_State *L, int index,
                             struct lg_unix_address *a);
+/* May the resolver be asked for this port? */
+int lg_is_port(const char *s, size_t n);
 /* The host and the port for a socket, at that index and the next: NULL; or an
  * error in the words of a resolver. Other types raise. */
 const char *lg_inet_address(lua_State *L, int index, const struct lg_socket *s,
