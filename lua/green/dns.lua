@@ -15,8 +15,9 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
-local error, ipairs, math, setmetatable, tonumber, type =
-  error, ipairs, math, setmetatable, tonumber, type
+local flights = require "green.crew.single_flight"
+local error, ipairs, math, tonumber, type =
+  error, ipairs, math, tonumber, type
 
 local resolve <const> = core.resolve
 local UNKNOWN <const> = "host or service not provided, or not known"
@@ -71,7 +72,7 @@ end
 
 local inside = green.locals(true)
 local resolver     -- the program's, or nil
-local runs = {}    -- under way, by question
+local runs = {}    -- under way: see crew/single_flight.lua
 
 --- The address in the system's spelling, and its family; nil if that is not the
 --- wanted one. Raises if the text is not an address.
@@ -120,41 +121,6 @@ local function run(f, key, name, family)
   return answer
 end
 
---- A caller that waits for a run: the last one to leave ends it.
-local Seat = {}
-
-function Seat:__close()
-  local asked = self.asked
-  asked.callers = asked.callers - 1
-  if asked.callers > 0 then return end
-  if asked.of[asked.key] == asked then asked.of[asked.key] = nil end
-  if asked.thread then asked.thread:kill("nobody waits for the answer") end
-end
-
---- A finalizer may find a run that is just beginning: its call has another.
-local function goes_on(asked)
-  local status = asked and asked.thread and asked.thread:status()
-  return status and status ~= "done" and status ~= "failed"
-    and status ~= "killed"
-end
-
-local function take_seat(key)
-  local asked = runs[key]
-  if not goes_on(asked) then
-    asked = {callers = 0, key = key, of = runs, thread = false}
-  end
-  local seat = setmetatable({asked = asked}, Seat)
-  asked.callers = asked.callers + 1
-  return seat
-end
-
---- The first caller has a seat already: should this raise, the run ends.
-local function start(asked, name, family)
-  asked.of[asked.key] = asked
-  asked.thread = green.spawn(run, resolver, asked.key, name, family)
-  asked.thread.name = "resolver: " .. name
-end
-
 --- Each waiting call raises an error of the resolver. If its thread was killed,
 --- the outcome is unknown.
 local function result(thread, ok, answer)
@@ -171,9 +137,9 @@ local function ask(name, family, s)
   local answer = kept(key)
   if answer then return answer.list, answer.err end
   if s and s <= 0 then return nil, "timeout" end
-  local seat <close> = take_seat(key)
-  if not seat.asked.thread then start(seat.asked, name, family) end
-  local thread = seat.asked.thread
+  local seat <close> = flights.take_seat(runs, name, family)
+  local thread, is_new = flights.thread(seat, run, resolver, key, name, family)
+  if is_new then thread.name = "resolver: " .. name end
   return result(thread, thread:join(s))
 end
 

@@ -39,13 +39,21 @@ local function find(tree, way)
   return run
 end
 
+--- Making tables may run finalizers, which begin and end runs, and may fail.
+--- So the new branches are whole before the tree has them.
 local function put(tree, way, run)
-  local branch = tree
-  for i = 1, #way - 1 do
-    branch[way[i]] = branch[way[i]] or {}
-    branch = branch[way[i]]
+  local branches = {[#way] = run}
+  for i = #way - 1, 1, -1 do
+    branches[i] = {[way[i + 1]] = branches[i + 1]}
   end
-  branch[way[#way]] = run
+  local branch = tree
+  for i, key in ipairs(way) do
+    if i == #way or not branch[key] then
+      branch[key] = branches[i]
+      return
+    end
+    branch = branch[key]
+  end
 end
 
 --- Removes a run, and the branches that become empty.
@@ -59,13 +67,6 @@ local function remove(branch, way, i)
   end
 end
 
---- A finalizer may find a run that is just beginning: its call has another.
-local function goes_on(run)
-  local status = run and run.thread and run.thread:status()
-  return status and status ~= "done" and status ~= "failed"
-    and status ~= "killed"
-end
-
 --- A caller that waits for a run.
 local Seat = {}
 
@@ -77,16 +78,30 @@ function Seat:__close()
   if run.thread then run.thread:kill("no caller is left") end
 end
 
-local function take_seat(run)
+local flights = {}
+
+--- A seat in the run of these arguments that is under way in the tree, or in a
+--- new one. The caller closes it. A finalizer may find a run that is just
+--- beginning: its call has another.
+function flights.take_seat(tree, ...)
+  local way = way_to(...)
+  local run = find(tree, way)
+  if not run or not run.thread or run.thread:has_ended() then
+    run = {tree = tree, way = way, callers = 0, thread = false}
+  end
   local seat = setmetatable({run = run}, Seat)
   run.callers = run.callers + 1
   return seat
 end
 
---- Its first caller has a seat already: should this raise, the run ends.
-local function start(run, f, ...)
+--- The thread of the run, and whether this caller, the first, has made it, to
+--- run f(...). Should this raise, the run ends with the seat.
+function flights.thread(seat, f, ...)
+  local run = seat.run
+  if run.thread then return run.thread, false end
   put(run.tree, run.way, run)
   run.thread = green.spawn(f, ...)
+  return run.thread, true
 end
 
 --- A function that runs f(...) once for all calls with equal arguments that
@@ -97,13 +112,9 @@ function green.single_flight(f)
   check.callable(f, 1, "single_flight")
   local tree = {}
   return function(...)
-    local way = way_to(...)
-    local run = find(tree, way)
-    if not goes_on(run) then
-      run = {tree = tree, way = way, callers = 0, thread = false}
-    end
-    local _ <close> = take_seat(run)
-    if not run.thread then start(run, f, ...) end
-    return run.thread:wait()
+    local seat <close> = flights.take_seat(tree, ...)
+    return flights.thread(seat, f, ...):wait()
   end
 end
+
+return flights
