@@ -369,7 +369,6 @@ end
 ------------------------------------------------------------------ actors --
 
 local act -- act(w, depth): one random act
-local ENDED <const> = {done = true, failed = true, killed = true}
 
 local function acts(w, depth)
   for _ = 1, random(3) do act(w, depth) end
@@ -462,7 +461,7 @@ function World:outcome(actor, ok, v)
     "#%d ended as %s %s and as %s %s", actor.id, actor.outcome[1],
     actor.outcome[2], ok, v)
   local status = actor.thread:status()
-  self:check(ENDED[status] and (status == "done") == ok,
+  self:check(actor.thread:has_ended() and (status == "done") == ok,
     "#%d: joined as %s, but %s", actor.id, ok, status)
   if not ok then self:check_error(v, "join of #" .. actor.id) end
 end
@@ -620,9 +619,9 @@ function plain.kill(w)
   local other = w:other()
   if not other or one_in(2) then return end
   trace(w:me(), "kill of #%d", other.id)
-  local ended = ENDED[other.thread:status()] -- or in a finalizer, meanwhile
+  local ended = other.thread:has_ended() -- or in a finalizer, meanwhile
   local alive = other.thread:kill("a whim")
-  if alive == ended or not alive and not ENDED[other.thread:status()] then
+  if alive == ended or not alive and not other.thread:has_ended() then
     w:fail("kill of #%d returned %s", other.id, alive)
   end
   if alive then other.killed = other.killed or green.now() end
@@ -952,7 +951,7 @@ local function owns(w, l)
   local me = green.current()
   w:check(l.o:owner() == me, "acquired, but not owned")
   if l.depth > 0 and l.by ~= me then
-    w:check(ENDED[l.by:status()], "a lock with two owners")
+    w:check(l.by:has_ended(), "a lock with two owners")
     l.depth = 0
   end
   w:check(l.reentrant or l.depth == 0, "a lock acquired twice")
@@ -1154,7 +1153,7 @@ function Family:__close()
   if green.current() ~= self.of then return end
   if not self.complete and not self.err then return end
   for _, child in ipairs(self) do
-    self.world:check(not child.thread or ENDED[child.thread:status()],
+    self.world:check(not child.thread or child.thread:has_ended(),
       "#%s outlives its %s", child.id, self.kind)
   end
 end
@@ -1337,7 +1336,7 @@ function could.lock(l) return l.o:owner() == nil end
 function could.flag(f) return f.o:is_set() end
 function could.waitgroup(g) return g.o:count() == 0 end
 function could.event(e) return e.o:ready() end
-function could.thread(t) return ENDED[t.o:status()] end
+function could.thread(t) return t.o:has_ended() end
 function could.pool(p) return p.o:wait(0) end
 function could.room(p) return p.o:free() > 0 end
 function could.resources(rp, _, what)

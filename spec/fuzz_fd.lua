@@ -392,11 +392,6 @@ end
 
 ------------------------------------------------------------------ program --
 
-local function live(t)
-  local s = t:status()
-  return s ~= "done" and s ~= "failed" and s ~= "killed"
-end
-
 local function actor(w, n)
   local names = w.names
   for _ = 1, n do moves[names[random(#names)]](w) end
@@ -406,7 +401,7 @@ function World:spawn(n)
   if #self.threads > 30 then
     local alive = {}
     for _, t in ipairs(self.threads) do
-      if live(t) then alive[#alive + 1] = t end
+      if not t:has_ended() then alive[#alive + 1] = t end
     end
     self.threads = alive
     if #alive > 25 then return end

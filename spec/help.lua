@@ -28,16 +28,14 @@ function help.woken(t)
   assert(t:status() == "ready", t:status())
 end
 
-local ENDED <const> = {done = true, failed = true, killed = true}
-
 --- Lets the others run until each thread is blocked; returns the threads. A
 --- thread that has ended instead is an error, which tells its results.
 function help.blocked(...)
   for _, t in ipairs {...} do
     help.wait_until(function()
-      return t:status() == "blocked" or ENDED[t:status()]
+      return t:status() == "blocked" or t:has_ended()
     end, tostring(t) .. " blocked")
-    if ENDED[t:status()] then
+    if t:has_ended() then
       local results = table.pack(pcall(t.wait, t))
       for i = 1, results.n do results[i] = tostring(results[i]) end
       error(("%s has ended: %s"):format(t, table.concat(results, ", ")), 2)

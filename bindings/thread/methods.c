@@ -288,17 +288,20 @@ static int l_threads(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {{"wait", lg_thread_wait},
-                                   {"join", lg_thread_join},
-                                   {"kill", thread_kill},
-                                   {"throw", thread_throw},
-                                   {"cancel", thread_cancel},
-                                   {"link", lg_thread_link},
-                                   {"unlink", lg_thread_unlink},
-                                   {"status", lg_thread_status},
-                                   {"blocked", lg_thread_blocked},
-                                   {"stats", lg_thread_stats},
-                                   {NULL, NULL}};
+/* has_ended() */
+static int thread_has_ended(lua_State *L) {
+  const struct green_thread *t = lg_self_thread(L);
+  lua_pushboolean(L, !t || t->state >= GREEN_DONE);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"wait", lg_thread_wait},        {"join", lg_thread_join},
+    {"kill", thread_kill},           {"throw", thread_throw},
+    {"cancel", thread_cancel},       {"link", lg_thread_link},
+    {"unlink", lg_thread_unlink},    {"status", lg_thread_status},
+    {"has_ended", thread_has_ended}, {"blocked", lg_thread_blocked},
+    {"stats", lg_thread_stats},      {NULL, NULL}};
 
 static const luaL_Reg meta[] = {{"__newindex", thread_newindex},
                                 {"__tostring", thread_tostring},

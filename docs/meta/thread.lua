@@ -18,7 +18,6 @@ local Thread = {}
 --- Makes a green thread that runs f(...) from the caller's next switch on, in
 --- order of spawning. An error that nobody waits for goes to green.on_error.
 --- Never switches. Raises when f is not callable or the state closes.
---- Its first 1,000 bytes are kept
 ---@param f function  or any callable
 ---@param ... any
 ---@return green.thread
@@ -132,6 +131,10 @@ function Thread:unlink(f) end
 --- Never switches.
 ---@return "new"|"ready"|"running"|"blocked"|"done"|"failed"|"killed"
 function Thread:status() end
+
+--- Is it "done", "failed" or "killed"? Never switches.
+---@return boolean
+function Thread:has_ended() end
 
 --- The call that it is blocked in, or nil. Never switches.
 ---@return green.blocked?

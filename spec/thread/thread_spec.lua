@@ -274,6 +274,24 @@ describe("a green thread's identity", function()
       assert.equal("heartbeat", t.name)
     end)
 
+  it("has ended when it is done, has failed or was killed", function()
+    local function f(how) if how then error(how) end end
+    local done, failed = green.spawn(f), green.spawn(f, "x")
+    local killed, slow = green.spawn(f), green.spawn(green.sleep, 1)
+    killed:kill()
+    assert.is_false(done:has_ended())
+    help.ended(failed, done, killed)
+    for _, t in ipairs {done, failed, killed} do
+      assert.is_true(t:has_ended())
+    end
+    assert.is_false(slow:has_ended())
+    assert.is_false(green.current():has_ended())
+    slow:kill()
+    assert.is_false(slow:has_ended())
+    help.ended(slow)
+    assert.is_true(slow:has_ended())
+  end)
+
   it("keeps its name when it has ended", function()
     local line = debug.getinfo(1, "l").currentline + 1
     local function f(how) if how then error(how) end end

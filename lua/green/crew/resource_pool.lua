@@ -251,18 +251,18 @@ function finish(lease)
   if lease.owes then lease.owes, pool.owed = false, pool.owed - 1 end
 end
 
-local function has_ended(thread)
+local function ended_early(thread)
   local status = thread and thread:status()
   return status == "failed" or status == "killed"
 end
 
 --- Does what the thread of a moving lease could not do.
 local function mend(lease)
-  if lease.dying and (not lease.destroyer or has_ended(lease.destroyer)) then
+  if lease.dying and (not lease.destroyer or ended_early(lease.destroyer)) then
     lease.destroyer = false
     if not lease.item then Dying.__close(lease.guard) end
   end
-  if lease.owes or not lease.ending and has_ended(lease.owner) then
+  if lease.owes or not lease.ending and ended_early(lease.owner) then
     finish(lease)
   elseif lease.dying then
     doom(lease)

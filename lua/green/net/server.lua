@@ -96,18 +96,13 @@ function Entry:__close()
   end
 end
 
-local function has_ended(thread)
-  local status = thread:status()
-  return status == "failed" or status == "killed"
-end
-
 --- A thread that ends past its handlers, below a hook of the program's, leaves
 --- its entry behind.
 local function sweep(server)
   local cut_short = core.cut_short()
   if cut_short == server.cut_short then return end
   for entry in pairs(server.entries) do
-    if has_ended(entry.thread) then entry:__close() end
+    if entry.thread:has_ended() then entry:__close() end
   end
   server.cut_short = cut_short
 end

@@ -115,15 +115,10 @@ end
 --- one spawner.
 local last = setmetatable({id = 0, thread = false}, {__mode = "v"})
 
-local function has_ended(t)
-  local status = t:status()
-  return status == "done" or status == "failed" or status == "killed"
-end
-
 local function find_spawner(id)
   local t = last.thread
   if id ~= last.id or t == nil then t = green.find_thread(id) or false end
-  if t and has_ended(t) then t = false end
+  if t and t:has_ended() then t = false end
   last.id, last.thread = id, t
   return t
 end

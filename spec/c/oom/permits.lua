@@ -130,16 +130,6 @@ local function tame(options)
   return own, function() calm = true end
 end
 
-local function end_others()
-  for _, t in ipairs(green.threads()) do
-    if t ~= green.current() then t:kill() end
-  end
-  for _ = 1, 100 do
-    if #green.threads() == 1 then return end
-    green.sleep(0)
-  end
-end
-
 --- Waits without a limit: what never comes is a deadlock, and an error.
 local function check_close(pool, what)
   local ok, err = pcall(pool.close, pool)
@@ -181,7 +171,7 @@ local function try(name, in_thread, n, times)
   short_after(-1)
   local count = refused() - before
   calm()
-  end_others()
+  assert(green.shutdown(60))
   collectgarbage() -- where memory is short, Lua frees no lease: it has a __gc
   if pool.closed then
     check_close(pool, name)

@@ -174,23 +174,10 @@ end
 
 ------------------------------------------------------------------- tests --
 
-local ended <const> = {done = true, failed = true, killed = true}
-
 local function alive()
   for _, t in ipairs(waiters) do
-    if not ended[t:status()] then return t end
+    if not t:has_ended() then return t end
   end
-end
-
-local function end_others()
-  for _, t in ipairs(green.threads()) do
-    if t ~= green.current() then t:kill() end
-  end
-  for _ = 1, 1000 do
-    if #green.threads() == 1 then return end
-    green.sleep(0)
-  end
-  error "threads are left"
 end
 
 --- Returns how many requests were refused.
@@ -213,7 +200,7 @@ local function try(name, n, times)
     error(("%s, %d, %d times: a wait is left: %s"):format(name, n, times,
       t:traceback()), 0)
   end
-  end_others()
+  assert(green.shutdown(60))
   collectgarbage() -- where memory is short, Lua frees nothing that has a __gc
   return count
 end
