@@ -219,10 +219,10 @@ void lg_several_free(struct lg_several *m); /* closes them */
 
 /* --- address.c --- */
 
-/* A Unix address. */
 /* The family of addresses that a program names at that index: AF_, or 0 for
  * "any" and nothing. Raises for others. */
 int lg_check_family(lua_State *L, int index);
+/* A Unix address. */
 struct lg_unix_address {
   struct sockaddr_un un;
   socklen_t size;
