@@ -23,6 +23,7 @@
 #include "runtime/object.h"
 #include "runtime/park.h"
 #include "runtime/refusal.h"
+#include "runtime/strike.h"
 #include "thread/handle.h"
 #include "thread/thread.h"
 
@@ -283,12 +284,7 @@ int green_lua_push_thread(lua_State *L, struct green_thread *thread) {
 }
 
 int green_lua_is_killed(lua_State *L, int index) {
-  int same;
-  if (!lua_checkstack(L, 2) || !lua_getmetatable(L, index)) return 0;
-  luaL_getmetatable(L, "green.killed");
-  same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same;
+  return lua_checkstack(L, 2) && lg_is_kill_object(L, index);
 }
 
 /* --- killing and waiting --- */

@@ -61,6 +61,15 @@ void lg_push_kill_object(lua_State *L, uint64_t id) {
   lua_rawseti(L, -3, RARE_KILLED);
 }
 
+int lg_is_kill_object(lua_State *L, int index) {
+  int is;
+  if (!lua_getmetatable(L, index)) return 0;
+  luaL_getmetatable(L, "green.killed");
+  is = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return is;
+}
+
 void lg_push_killed(lua_State *L, struct lg *G, struct green_thread *t) {
   luaL_checkstack(L, 8, "luagreen");
   lg_make_rare(L, G, t);

@@ -32,6 +32,7 @@
 #include "runtime/guest.h"
 #include "runtime/rare.h"
 #include "runtime/scopes.h"
+#include "runtime/strike.h"
 #include "thread/coroutine.h"
 #include "thread/handle.h"
 #include "thread/join.h"
@@ -97,7 +98,9 @@ static void drop_fields(struct lg *G, struct green_thread *t) {
   lua_pop(G->tables, 1);
 }
 
-/* (G, t) on the helper: spawns a thread for on_error. */
+/* (G, t) on the helper: spawns a thread for on_error. While os.exit ends all
+ * threads, it is no failure that a thread learns of another's end before its
+ * own. */
 static int report(lua_State *L) {
   struct lg *G = lua_touserdata(L, 1);
   struct green_thread *t = lua_touserdata(L, 2);
@@ -105,6 +108,7 @@ static int report(lua_State *L) {
   lua_getfield(L, -1, "report");
   lg_push_outcome(L, G, t); /* false, err */
   lua_remove(L, -2);
+  if (G->leaving && lg_is_kill_object(L, -1)) return 0;
   lg_push_thread(L, G, t);
   lg_spawn_cleanup(L, 2);
   return 0;
