@@ -60,6 +60,16 @@ function help.quiet()
   end, "a rest")
 end
 
+--- A port of 127.0.0.1 where nobody listens, and a socket that keeps it until
+--- it is closed: no listener that looks for a free port gets this one. A server
+--- may listen there, as all reuse addresses.
+function help.port()
+  local holder = green.socket.tcp4()
+  assert(holder:setoption("reuseaddr", true))
+  assert(holder:bind("127.0.0.1", 0))
+  return select(2, holder:getsockname()), holder
+end
+
 --- The module spec/c/NAME.c, compiled here against the library that runs; nil
 --- where there is no C compiler, or no headers.
 function help.c_module(name)

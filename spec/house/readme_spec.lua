@@ -31,9 +31,7 @@ describe("README.md", function()
       local server = block "lua"
       assert.equal(10, lines(server))
       write(dir .. "/server.lua", server)
-      local free <close> = assert(green.listen("127.0.0.1", 0))
-      local _, port = free:getsockname()
-      free:close()
+      local port, _ <close> = help.port()
       local pipe = io.popen(("timeout 60 %s %s/server.lua %d >%s/log 2>&1 & "
         .. "echo $!"):format(shell.lua, dir, port, dir))
       local pid = pipe:read("l")

@@ -538,9 +538,16 @@ describe("TLS", function()
     end)
 
   describe("with the openssl command", function()
+    --- Feeds s_client a line, and ends its input when it has said the text:
+    --- then s_client ends.
+    local function feeding(line, text)
+      return ("(echo %s; until grep -q '%s' script.said; do sleep 0.02; done) "
+        .. "| openssl s_client "):format(line, text)
+    end
+
     it("serves s_client", function()
       local l, port, t = echo()
-      local said = run("(echo hello; sleep 0.3) | openssl s_client "
+      local said = run(feeding("hello", "hello")
         .. "-connect %s:%d -CAfile ca.pem -verify_return_error "
         .. "-verify_hostname localhost -servername localhost", HOST, port)
       assert.truthy(said:find("hello", 1, true), said)
@@ -550,7 +557,7 @@ describe("TLS", function()
 
     it("refuses to renegotiate", function()
       local l, port, t = echo()
-      local said = run("(echo R; sleep 0.3) | openssl s_client "
+      local said = run(feeding("R", "no renegotiation")
         .. "-connect %s:%d -tls1_2 -CAfile ca.pem", HOST, port)
       assert.truthy(said:find("RENEGOTIATING", 1, true), said)
       assert.truthy(said:find("no renegotiation", 1, true), said)
@@ -559,9 +566,7 @@ describe("TLS", function()
     end)
 
     it("is a client of s_server", function()
-      local probe = assert(green.listen(HOST, 0))
-      local _, port = probe:getsockname()
-      probe:close()
+      local port, _ <close> = help.port()
       local t = green.spawn(run, "openssl s_server -accept %s:%d -naccept 1 "
         .. "-cert server.pem -key server-key.pem -rev -quiet", HOST, port)
       local conn, err

@@ -6,7 +6,6 @@
 -- the server that Debian has for them, or to a few lines that stand for one.
 -- Missing ones are skipped.
 
-local green = require "green"
 local help = require "spec.help"
 local postgres = require "spec.postgres"
 local shell = require "spec.shell"
@@ -210,9 +209,7 @@ end
 describe("Client libraries, patched:", function()
   row("pgmoon", "has 20 queries in flight at once, in PostgreSQL", function()
     if not find "pgmoon" then return pending "pgmoon is not there" end
-    local l <close> = assert(green.listen("127.0.0.1", 0))
-    local port = select(2, l:getsockname())
-    l:close()
+    local port, _ <close> = help.port()
     local found, stop = postgres.start(port)
     if not found then return pending(stop) end
     local stopped <close> = setmetatable({}, {__close = stop})

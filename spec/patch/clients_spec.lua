@@ -241,9 +241,7 @@ describe("unmodified, for green threads:", function()
 
   --- A redis-server of the test's own, at a Unix socket and a port.
   local function start_redis()
-    local probe = assert(green.listen(HOST, 0))
-    local port = select(2, probe:getsockname())
-    probe:close()
+    local port, _ <close> = help.port()
     local p = io.popen(("exec redis-server --port %d --bind %s --save '' "
       .. "--appendonly no --daemonize no >/dev/null & echo $!"):format(port,
       HOST))

@@ -4,7 +4,7 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local green = require "green"
+local help = require "spec.help"
 local page = require "green.watch.page"
 local monitor = require "green.watch.monitor"
 
@@ -27,9 +27,7 @@ describe("luagreen top", function()
       assert.matches("an address is host:port or unix:/path",
         monitor.run(address), 1, true)
     end
-    local listener = assert(green.listen("127.0.0.1", 0))
-    local _, port = listener:getsockname()
-    listener:close()
+    local port, _ <close> = help.port()
     for _, address in ipairs {"%d", ":%d", "127.0.0.1:%d", "localhost:%d"} do
       assert.matches("connection refused", monitor.run(address:format(port)))
     end
