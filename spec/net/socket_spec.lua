@@ -37,17 +37,20 @@ local function temporary(name)
   return path .. name
 end
 
---- Fills what the kernel takes of a socket nobody reads from; the number.
-local function stuff(sock)
-  sock:settimeout(0)
+--- Both ends of a connection with so much sent that there is no room for more,
+--- and how much. By TCP the kernel would make some more, when it got round to
+--- delivering.
+local function stuffed()
+  local near, far = green.socketpair()
+  near:settimeout(0)
   local total, chunk = 0, ("x"):rep(65536)
   while true do
-    local last, err, sent = sock:send(chunk)
+    local last, err, sent = near:send(chunk)
     total = total + (last or sent)
     if not last then
       assert.equal("timeout", err)
-      sock:settimeout()
-      return total
+      near:settimeout()
+      return near, far, total
     end
   end
 end
@@ -439,16 +442,14 @@ describe("sockets", function()
 
     it("serves writers first come, first served, under back-pressure",
       function()
-        local near, far = pair()
-        local stuffed = stuff(near)
+        local near, far, sent = stuffed()
         for i = 1, 5 do blocked(near.send, near, i .. "\n") end
-        read_exactly(far, stuffed)
+        read_exactly(far, sent)
         for i = 1, 5 do assert.equal(tostring(i), far:receive()) end
       end)
 
     it("tells how far it came when time is up", function()
-      local near, far = pair()
-      stuff(near)
+      local near, far = stuffed()
       near:settimeout(0.02)
       local ok, err, last = near:send(("z"):rep(1000000))
       assert.same({nil, "timeout"}, {ok, err})
@@ -477,12 +478,11 @@ describe("sockets", function()
     end)
 
     it("is not broken by a kill that struck before the first byte", function()
-      local near, far = pair()
-      local stuffed = stuff(near)
+      local near, far, sent = stuffed()
       local t = blocked(near.send, near, "never")
       t:kill()
       t:join(10)
-      read_exactly(far, stuffed)
+      read_exactly(far, sent)
       assert.equal(3, near:send("yes"))
       assert.equal("yes", far:recv(10))
     end)
@@ -704,8 +704,7 @@ describe("sockets", function()
 
     it("strike by green.timeout at each of them", function()
       local listener = listening()
-      local near, far = pair()
-      stuff(near)
+      local near, far = stuffed()
       assert(far)
       for _, call in ipairs {
         function() listener:accept() end,
