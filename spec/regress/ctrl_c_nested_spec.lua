@@ -11,10 +11,11 @@ describe("Ctrl-C", function()
       local green = require "green"
       coroutine.wrap(function() green.sleep(0.001) end)()
       for _ = 1, 4 do collectgarbage() end
-      local pid = PID()
-      local p <close> = io.popen("sleep 0.05; kill -INT " .. pid)
+      local killer = io.popen("read _; kill -INT " .. PID(), "w")
       local start = os.clock()
       print(pcall(function()
+        killer:write "\n"
+        killer:flush()
         while os.clock() - start < 5 do end
       end))
       os.exit(5)

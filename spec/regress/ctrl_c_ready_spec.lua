@@ -13,7 +13,11 @@ describe("Ctrl-C", function()
       green.spawn(function()
         while true do green.sleep(0) end
       end)
-      os.execute("(sleep 0.03; kill -INT " .. PID() .. ") &")
+      local killer = io.popen("read _; kill -INT " .. PID(), "w")
+      green.spawn(function()
+        killer:write "\n"
+        killer:flush()
+      end)
       print(pcall(green.sleep, 60))
       os.exit(5)
     ]]
@@ -24,8 +28,10 @@ describe("Ctrl-C", function()
   it("reaches a parked main while another thread computes", function()
     local out, how, code = help.child [[
       local green = require "green"
+      local killer = io.popen("read _; kill -INT " .. PID(), "w")
       green.spawn(function()
-        os.execute("(sleep 0.03; kill -INT " .. PID() .. ") &")
+        killer:write "\n"
+        killer:flush()
         while true do end
       end)
       print(pcall(green.sleep, 60))
