@@ -184,7 +184,7 @@ describe("sessions without a token", function()
       local d <close> = connect(port)
       d:send "1 + 1\n"
       assert.is_truthy(expect(d, "2\n"))
-      assert.equal("blocked", server:status())
+      help.blocked(server)
     end)
 
   it("of backdoor.session are refused in the same way", function()

@@ -12,8 +12,9 @@ end
 
 describe("an expiry is noticed", function()
   it("by expired(), whatever the thread did meanwhile", function()
+    local due = green.now() + 0.001
     local to <close> = green.timeout(0.001)
-    assert.is_false(to:expired())
+    assert.is_true(not to:expired() or green.now() >= due)
     compute(0.002)
     assert.is_true(to:expired())
   end)
@@ -59,8 +60,8 @@ describe("an expiry is noticed", function()
   it("within a few of the calls that never wait", function()
     local q = green.queue()
     local late = 0
-    local deadline = green.now() + 0.003
     assert.is_nil(green.with_timeout(0.003, function()
+      local deadline = green.deadline()
       while true do
         local over = green.now() > deadline + 0.0001
         q:put(1)
