@@ -52,10 +52,10 @@ function Session:fail(err)
   error(("%s: %s"):format(self.address, err), 0)
 end
 
---- The next bytes; raises what is wrong.
+--- The next bytes; raises what is wrong. What came while this program was
+--- suspended is here, however late it is.
 function Session:more(s)
-  local data, err = nil, "timeout"
-  if s > 0 then data, err = self.conn:recv(1 << 20, s) end
+  local data, err = self.conn:recv(1 << 20, math.max(s, 0))
   if not data then self:fail(err) end
   if #self.seen + #data > MOST then error("its answer is too long", 0) end
   return data
@@ -195,12 +195,14 @@ end
 local keys = {}
 
 local function sorts(by)
-  return function(screen) screen.by, screen.note, screen.first = by, nil, 1 end
+  return function(screen) screen.by, screen.first = by, 1 end
 end
 keys.c, keys.s, keys.b, keys.w = sorts "cpu", sorts "switches",
   sorts "blocked", sorts "wait"
 
 function keys.g(screen) screen.groups = not screen.groups end
+
+function keys.resumed() end -- painted anew
 
 local function scrolls(by)
   return function(screen) screen.first = screen.first + by(screen) end
@@ -245,6 +247,7 @@ function Screen:read_keys()
     local c = terminal.key()
     if c == nil or c == "q" or c == "\3" then return end
     if keys[c] and self.list then
+      self.note = nil
       keys[c](self)
       self:paint()
     end

@@ -6,7 +6,7 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local page = require "green.watch.page"
-local io, math, setmetatable, type = io, math, setmetatable, type
+local io, math, os, setmetatable, type = io, math, os, setmetatable, type
 
 local terminal = {}
 
@@ -17,17 +17,34 @@ local function stty(arguments)
   return pipe:read "a"
 end
 
---- Keys come at once and are not shown; another screen than the shell's.
-function terminal.take()
-  local former = stty "-g":match "%S+"
-  stty "-icanon -echo min 1"
-  io.stdin:setvbuf "no"
+local former -- its modes, as the shell had them
+
+--- Keys come at once and are not shown; another screen than the shell's. The
+--- key that suspends is one of ours.
+local function enter()
+  stty "-icanon -echo min 1 susp undef"
   io.stdout:write "\27[?1049h\27[?25l"
-  return setmetatable({}, {__close = function()
-    io.stdout:write "\27[?25h\27[?1049l"
-    io.stdout:flush()
-    if former then stty(former) end
-  end})
+end
+
+local function leave()
+  io.stdout:write "\27[?25h\27[?1049l"
+  io.stdout:flush()
+  if former then stty(former) end
+end
+
+function terminal.take()
+  former = stty "-g":match "%S+"
+  io.stdin:setvbuf "no"
+  enter()
+  return setmetatable({}, {__close = leave})
+end
+
+--- The shell gets its screen and its modes, and gives them back at `fg`.
+local function suspend()
+  leave()
+  os.execute "kill -TSTP 0"
+  enter()
+  return "resumed"
 end
 
 --- Lines and columns.
@@ -76,6 +93,7 @@ end
 function terminal.key()
   green.wait_fd(0, "r")
   local c = io.stdin:read(1)
+  if c == "\26" then return suspend() end
   return c == "\27" and sequence() or c
 end
 
