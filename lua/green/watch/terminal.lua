@@ -54,19 +54,20 @@ function terminal.size()
 end
 
 --- Shows lines: texts, or {text} for those that stand out. Cuts off text that
---- has no room.
+--- has no room. Behind a full line the cursor is still on its last character,
+--- so what was there before is erased first.
 function terminal.paint(lines)
   local height, width = terminal.size()
   io.stdout:write "\27[H"
   for i = 1, math.min(#lines, height) do
     local line, loud = lines[i], type(lines[i]) == "table"
     if i > 1 then io.stdout:write "\r\n" end
+    io.stdout:write "\27[K"
     if loud then io.stdout:write "\27[7m" end
     io.stdout:write(page.cut(loud and line[1] or line, width))
     if loud then io.stdout:write "\27[0m" end
-    io.stdout:write "\27[K"
   end
-  io.stdout:write "\27[J"
+  if #lines < height then io.stdout:write "\r\n\27[J" end
   io.stdout:flush()
 end
 
