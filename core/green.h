@@ -215,7 +215,7 @@ struct green_stats {
   uint64_t polling;    /* ns in polls that did not sleep */
 };
 /* [hub] Fills the struct of that size; fields that the library does not know
- * are 0. Returns 0. */
+ * are 0. Returns 0; elsewhere UV_EPERM, and all fields are 0. */
 int green_stats_sized(struct green_hub *hub, struct green_stats *stats,
                       size_t size);
 #define green_stats(hub, stats) \

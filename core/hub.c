@@ -345,11 +345,11 @@ static void count(struct green_hub *h, struct green_stats *s) {
 int green_stats_sized(struct green_hub *h, struct green_stats *s,
                       size_t size) {
   struct green_stats all;
-  if (!green__at_home(h)) return UV_EPERM;
+  int home = green__at_home(h);
   memset(&all, 0, sizeof all);
-  count(h, &all);
+  if (home) count(h, &all);
   green__give_sized(s, size, &all, sizeof all);
-  return 0;
+  return home ? 0 : UV_EPERM;
 }
 
 const char *green_strerror(int error) {

@@ -283,8 +283,7 @@ static int wait_for(lua_State *L, struct lg_port *p,
   void *where;
   if ((r = w->attempt(L, G, p, 1)) >= 0) return r;
   r = green_wait_begin(G->hub, &w->op.kind, p, NULL, deadline);
-  if (r < 0)
-    return luaL_error(L, "'%s': %s", w->op.kind.name, green_strerror(r));
+  if (r < 0) return fail(L, w->op.kind.name, r);
   r = w->link(G, p, node, &where); /* the side is there: it cannot fail */
   assert(r == 0);
   return lg_park(L, G, &w->op, keep);
@@ -403,6 +402,7 @@ static int l_port(lua_State *L) {
   p = lg_new_port(L);
   r = green_port_open(G->hub, (uint32_t)n, &port);
   if (r == UV_ENOMEM) luaL_error(L, "not enough memory");
+  if (r == UV_EPERM) return fail(L, "port", r);
   if (r < 0) {
     lua_pushnil(L);
     lua_pushstring(L, green_strerror(r));

@@ -25,7 +25,8 @@ int lg_socket_watch(struct lg *G, struct lg_socket *s) {
 static int cannot(lua_State *L, struct lg_socket *s, const struct lg_op *op,
                   int code) {
   if (code == UV_EBUSY || code == UV_EPERM)
-    return luaL_error(L, "'%s': %s", op->kind.name, green_strerror(code));
+    return luaL_error(L, "'%s': %s", op->kind.name,
+                      lg_strerror(lg_find(L), code));
   lg_socket_lost(s);
   return code;
 }

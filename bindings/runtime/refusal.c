@@ -28,3 +28,8 @@ const char *lg_refusal(lua_State *L, struct lg *G) {
     return "in a callback that a C library runs on the main Lua thread";
   return G->refuse;
 }
+
+const char *lg_strerror(struct lg *G, int code) {
+  const char *elsewhere = code == UV_EPERM ? green_elsewhere(G->hub) : NULL;
+  return elsewhere ? elsewhere : green_strerror(code);
+}

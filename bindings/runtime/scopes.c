@@ -16,6 +16,7 @@
 #include "runtime/limits.h"
 #include "runtime/nested.h"
 #include "runtime/object.h"
+#include "runtime/refusal.h"
 #include "runtime/scopes.h"
 #include "runtime/site.h"
 #include "runtime/strike.h"
@@ -183,7 +184,7 @@ static void scope_open(lua_State *L, struct lg *G, struct lg_scope *s,
   r = green_scope_open(G->hub, &s->scope, kind, deadline);
   if (r < 0) {
     scope_close(G, s);
-    luaL_error(L, "timeout: %s", green_strerror(r));
+    luaL_error(L, "timeout: %s", lg_strerror(G, r));
   }
   if (nested) s->scope.awake = lg_awake;
 }
@@ -241,7 +242,7 @@ static void restart(lua_State *L, struct lg *G, struct lg_scope *s) {
     s->scope.deadline = when(s->seconds);
     s->scope.cancelled = 0;
   }
-  if (r < 0) luaL_error(L, "timeout: %s", green_strerror(r));
+  if (r < 0) luaL_error(L, "timeout: %s", lg_strerror(G, r));
 }
 
 /* Restarts from now, for the given or the former time; not if the timeout has

@@ -12,6 +12,7 @@
 #include "runtime/budget.h"
 #include "runtime/object.h"
 #include "runtime/rare.h"
+#include "runtime/refusal.h"
 #include "runtime/site.h"
 #include "runtime/strike.h"
 #include "thread/coroutine.h"
@@ -119,7 +120,7 @@ static int may_throw(const struct lg_handle *h) {
 static int thread_throw(lua_State *L) {
   struct lg *G = lg_get(L);
   const struct lg_handle *h = lg_self_handle(L);
-  int done = 0;
+  int done = 0, r;
   luaL_checkany(L, 2);
   lua_settop(L, 2);
   if (is_new(h) && lg_is_lua(lg_live(h))) {
@@ -129,8 +130,8 @@ static int thread_throw(lua_State *L) {
     if ((done = may_throw(h))) {
       lua_pushvalue(L, 2);
       lua_rawseti(L, -2, RARE_THROWN);
-      if (green_throw(G->hub, lg_live(h), LG_THROWN) < 0)
-        return luaL_error(L, "not enough memory");
+      if ((r = green_throw(G->hub, lg_live(h), LG_THROWN)) < 0)
+        return luaL_error(L, "cannot throw: %s", lg_strerror(G, r));
     }
   }
   lua_pushboolean(L, done);
@@ -170,12 +171,13 @@ static int thread_index(lua_State *L) {
  * the end. */
 static void set_name(lua_State *L, struct lg *G, const struct lg_handle *h,
                      const char *name) {
+  int r;
   lg_handle_rare(L, G, 1, 1);
   lua_pushlstring(L, name, strnlen(name, GREEN_MOST_NAME));
   lua_rawseti(L, -2, RARE_NAME);
   lua_pop(L, 1);
-  if (lg_live(h) && green_set_name(G->hub, lg_live(h), name) < 0)
-    luaL_error(L, "not enough memory");
+  if (lg_live(h) && (r = green_set_name(G->hub, lg_live(h), name)) < 0)
+    luaL_error(L, "cannot set 'name': %s", lg_strerror(G, r));
 }
 
 static int thread_newindex(lua_State *L) {

@@ -16,6 +16,7 @@
 
 #include "runtime/counts.h"
 #include "runtime/object.h"
+#include "runtime/refusal.h"
 #include "thread/fold.h"
 #include "thread/name.h"
 #include "thread/thread.h"
@@ -286,7 +287,7 @@ static int l_start(lua_State *L) {
   r = green_trace_begin(G->hub, (uint32_t)events,
                         lua_toboolean(L, 2) ? &with_stacks : &teller, ids, n);
   if (r == UV_EBUSY) return luaL_error(L, "a trace is on already");
-  if (r < 0) return luaL_error(L, "%s", green_strerror(r));
+  if (r < 0) return luaL_error(L, "no trace: %s", lg_strerror(G, r));
   return 0;
 }
 
