@@ -7,8 +7,9 @@
 local green = {}
 
 --- Sets the handler of errors that nobody waits for: f(err, thread), in a green
---- thread of its own; it may block. By default they are printed to stderr.
---- Never switches. Raises when f is not callable.
+--- thread of its own; it may block. By default they are printed to stderr. Call
+--- it: an assignment to green.on_error sets no handler. Never switches. Raises
+--- when f is not callable.
 ---@param f? function
 ---@return function former  the handler so far
 function green.on_error(f) end
