@@ -323,8 +323,8 @@ size_t green_stack_used(struct green_hub *hub,
 /* [hub] Bytes left below the caller's frame on the current stack. */
 size_t green_stack_left(struct green_hub *hub);
 
-/* [hub] Calls f for each live thread, in no order; f must not spawn or block.
- */
+/* [hub] Calls f for each live thread, in no order; f must not spawn, block or
+ * close the hub. */
 void green_each(struct green_hub *hub,
                 void (*f)(struct green_thread *thread, void *arg), void *arg);
 
@@ -419,8 +419,8 @@ int green_fd_check(struct green_hub *hub, struct green_fd *f);
 int green_fd_is_closed(const struct green_fd *f);
 /* [hub] Calls room->ready once when there is room to write, whoever waits for
  * that: for bytes that nobody waits to send. It runs on any stack, must not
- * block, and may ask again. NULL: nothing is left. A closed f calls nobody. 0
- * or why the kernel does not watch. */
+ * block or close the hub, and may ask again. NULL: nothing is left. A closed f
+ * calls nobody. 0 or why the kernel does not watch. */
 struct green_room {
   void (*ready)(struct green_hub *hub, struct green_fd *f,
                 struct green_room *room);
