@@ -45,8 +45,9 @@
  * the instructions of a loop around a pcall that computes for ever. */
 enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 
-/* How long it may compute before the others get a turn; while all of them end,
- * a part of the grace, which they share. */
+/* How long it may compute before the others get a turn, if its state has no
+ * shorter slice; while all of them end, a part of the grace, which they share.
+ */
 enum { TURN_NS = 100000000, TURNS = 16 };
 
 /* How long a kill that is forced waits until the library's code is left. */
@@ -184,9 +185,16 @@ int lg_strike_in_hook(lua_State *L, struct lg *G) {
 
 /* --- the watch --- */
 
+static void shorten(uint64_t *ns, uint64_t other) {
+  if (other && other < *ns) *ns = other;
+}
+
 static uint64_t turn_ns(struct lg *G) {
-  uint64_t part = green_config(G->hub)->grace / TURNS;
-  return part < TURN_NS && lg_draining(G) ? part : TURN_NS;
+  uint64_t ns = TURN_NS;
+  if (lg_draining(G)) shorten(&ns, green_config(G->hub)->grace / TURNS);
+  shorten(&ns, G->limits.slice);
+  shorten(&ns, G->box_slice);
+  return ns;
 }
 
 /* Has the running thread computed for so long, in real time, that the others

@@ -77,6 +77,28 @@ static void slices(void) {
   close_all();
 }
 
+/* The bug: a thread that had its kill before it gave its turns each 100 ms. So
+ * many take longer than the grace, which cuts its handler short. */
+static void slices_of_killed(void) {
+  struct green_lua_limits limits = {.size = sizeof limits, .slice = 2 * MS};
+  open_all(&limits, 0);
+  green_config(hub)->grace = 8000 * MS;
+  run("green.spawn(function() while true do turns = turns + 1; green.sleep(0) "
+      "end end)\n"
+      "t = green.spawn(function()\n"
+      "  local x <close> = setmetatable({}, {__close = function()\n"
+      "    local last = turns + 200 while turns < last do end done = true "
+      "end})\n"
+      "  green.sleep(1000)\n"
+      "end)");
+  step_until("t:status() == 'blocked'");
+  run("t:kill()");
+  step_until("t:status() == 'killed'");
+  run("return done");
+  CHECK(lua_toboolean(L, -1), "so are those that clean up after their kill");
+  close_all();
+}
+
 /* Each of these scripts must end as killed, and the others go on. */
 static const char *const hogs[] = {
     "while true do end",
@@ -374,6 +396,7 @@ int main(void) {
     SKIP("scripts that call nothing are bounded", "TSan holds signals back");
   } else {
     slices();
+    slices_of_killed();
     stretches(0);
     stretches(3 * MS);
     lives();
