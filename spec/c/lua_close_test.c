@@ -384,10 +384,10 @@ static void test_exit_without_memory(void) {
   CHECK(good, "a thread's os.exit needs no memory");
 }
 
-/* The bug: threads whose <close> handlers computed for ever had turns as long
- * as the grace, and those that only slept had none. */
-static void test_turns(void) {
-  enum { LOOPS = 10 };
+enum { LOOPS = 10 };
+
+/* How many threads are left when the grace is over. */
+static int left_of_many(void) {
   struct green_options o = {.drive = GREEN_DRIVE_STEP, .grace = 200000000};
   struct green_hub *hub;
   lua_State *L = luaL_newstate();
@@ -405,9 +405,19 @@ static void test_turns(void) {
   for (i = 0; i < 10; i++) green_step(hub, 0);
   left = green_lua_close(L);
   lua_close(L);
+  green_close(hub);
+  return left;
+}
+
+/* The bug: threads whose <close> handlers computed for ever had turns as long
+ * as the grace, and those that only slept had none. A machine that stands still
+ * for the whole grace gets another try. */
+static void test_turns(void) {
+  int left, tries = 20;
+  do left = left_of_many();
+  while (left > LOOPS && --tries > 0);
   if (!CHECK(left <= LOOPS, "threads that sleep end beside those that loop"))
     printf("# %d left\n", left);
-  green_close(hub);
 }
 
 int main(void) {
