@@ -15,8 +15,8 @@ local policy = require "green.runtime.policy"
 local report = require "green.runtime.report"
 local extend = require "green.net.streams"
 local handlers = require "green.net.handlers"
-local ipairs, math, require, select, setmetatable, table, tonumber, type =
-  ipairs, math, require, select, setmetatable, table, tonumber, type
+local ipairs, math, next, pairs, require, select, setmetatable, tonumber, type =
+  ipairs, math, next, pairs, require, select, setmetatable, tonumber, type
 --- Room for a burst of clients while the server is busy; the kernel cuts the
 --- number to net.core.somaxconn.
 local BACKLOG <const> = 1024
@@ -189,38 +189,48 @@ local function listener_at(family, addr, port, opts)
   return finish(sock, ok, err)
 end
 
---- A list of listeners, which are closed with it unless they were joined.
-local List = {}
-function List.__close(list)
-  for _, sock in ipairs(list) do sock:close() end
+--- Listeners by the place of their address, closed with the table unless they
+--- were joined.
+local Listeners = {}
+function Listeners.__close(at)
+  for _, sock in pairs(at) do sock:close() end
 end
 
---- One listener at all these addresses, on one port, or nil and why not:
---- addresses that this machine does not have are left out, and anything else is
---- an error.
-local function listen_at(entries, port, opts)
-  local list <close>, missing = setmetatable({}, List), nil
-  for _, entry in ipairs(entries) do
-    local sock, err = listener_at(entry.family, entry.addr, port, opts)
+--- One listener at all these addresses, on one port, or nil, why not and which
+--- address was to blame: addresses that this machine does not have are left
+--- out, and anything else is an error. The address at place `first` begins: of
+--- port 0 it takes one that it has free.
+local function listen_at(entries, first, port, opts)
+  local at <close>, list, missing = setmetatable({}, Listeners), {}, nil
+  for i = first, first + #entries - 1 do
+    local place = (i - 1) % #entries + 1
+    local sock, err = listener_at(entries[place].family, entries[place].addr,
+      port, opts)
     if sock then
-      list[#list + 1] = sock
+      at[place] = sock
       if port == 0 then port = select(2, sock:getsockname()) end
     elseif absent[err] then
       missing = err
     else
-      return nil, err
+      return nil, err, place
     end
   end
-  if #list < 2 then return table.remove(list), missing end
-  return core.join_listeners(list)
+  for place = 1, #entries do list[#list + 1] = at[place] end
+  if #list > 1 then return core.join_listeners(list) end
+  at[next(at) or 1] = nil
+  return list[1], missing
 end
 
+--- A port that is free at one address may be in use at another. That one is
+--- asked first the next time: its free ones may be few.
 local function listen_on(entries, port, opts)
   local tries = port == 0 and #entries > 1 and TRIES or 1
-  local sock, err
+  local first = 1
+  local sock, err, place
   for _ = 1, tries do
-    sock, err = listen_at(entries, port, opts)
+    sock, err, place = listen_at(entries, first, port, opts)
     if sock or err ~= IN_USE then break end
+    first = place or first
   end
   return sock, err
 end
