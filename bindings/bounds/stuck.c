@@ -216,7 +216,8 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   return 0;
 }
 
-/* The loop turns after all: is its dump needed still? */
+/* The loop's dump begins: is it needed still? Until then the timer goes on, as
+ * threads that compute may have their turn before the one that writes it. */
 static int wants_dump(struct lg *G) {
   struct lg_ticks *T = lg_ticks_of(G->hub);
   int dumped = G->dumped;

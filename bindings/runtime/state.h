@@ -90,7 +90,7 @@ struct lg {
     uint32_t place, others;
   } defined;
   struct lg_dump_signal *dump_signal; /* while it is on */
-  int (*wants_dump)(struct lg *G);    /* the loop turns: is it to write one? */
+  int (*wants_dump)(struct lg *G);    /* its thread begins: is it to write? */
   struct lg_ticks *ticks;             /* once they were on */
   lua_Hook tick;                      /* their hook, or NULL */
   uint64_t tick_ns[LG_TICKS];         /* by use, in ns of CPU; 0: not used */

@@ -34,21 +34,34 @@ struct lg_dump_signal {
   int name; /* index in names */
 };
 
-/* (G, NULL) on the helper. */
+static int wants_dump(struct lg *G) {
+  return !G->wants_dump || G->wants_dump(G);
+}
+
+int lg_l_wants_dump(lua_State *L) {
+  lua_pushboolean(L, wants_dump(lg_get(L)));
+  return 1;
+}
+
+/* (G, spawned) on the helper. */
 static int spawn_dump(lua_State *L) {
+  int *spawned = lua_touserdata(L, 2);
   lua_getfield(L, LUA_REGISTRYINDEX, "luagreen.policy");
   if (lua_getfield(L, -1, "dump") == LUA_TNIL) return 0;
   lg_spawn_cleanup(L, 0); /* beyond max_threads, too */
+  *spawned = 1;
   return 0;
 }
 
 static void on_dump_signal(uv_signal_t *handle, int number) {
   struct lg_dump_signal *w = handle->data;
   struct lg *G = w->G;
+  int spawned = 0;
   (void)number;
-  if (!G || G->drained || (G->wants_dump && !G->wants_dump(G))) return;
-  if (lg_protected(G, spawn_dump, NULL) != LUA_OK)
+  if (!G || G->drained) return;
+  if (lg_protected(G, spawn_dump, &spawned) != LUA_OK)
     green_report("luagreen: memory was short for the dump\n");
+  if (!spawned) wants_dump(G); /* and nothing comes of it */
 }
 
 static void on_closed(uv_handle_t *handle) {

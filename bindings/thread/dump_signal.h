@@ -15,5 +15,7 @@ void lg_dump_signal_get(lua_State *L, struct lg *G);
 int lg_dump_signal_number(const struct lg *G);
 /* Restores the signal, before the hub goes. */
 void lg_dump_signal_off(struct lg *G);
+/* wants_dump(): in the dump's thread: is its dump needed still? */
+int lg_l_wants_dump(lua_State *L);
 
 #endif

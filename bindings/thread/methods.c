@@ -15,6 +15,7 @@
 #include "runtime/refusal.h"
 #include "runtime/site.h"
 #include "runtime/strike.h"
+#include "thread/dump_signal.h"
 #include "thread/coroutine.h"
 #include "thread/handle.h"
 #include "thread/join.h"
@@ -318,6 +319,7 @@ static const luaL_Reg functions[] = {{"spawn", lg_l_spawn},
                                      {"current", l_current},
                                      {"find_thread", l_find_thread},
                                      {"threads", l_threads},
+                                     {"wants_dump", lg_l_wants_dump},
                                      {"rare", lg_l_rare},
                                      {"output", lg_l_output},
                                      {"set_output", lg_l_set_output},

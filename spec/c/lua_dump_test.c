@@ -140,14 +140,17 @@ static void test_beside(void) {
   run(other,
       "green.config {dump_signal = false}"
       " t = green.spawn(function() local stop = os.clock() + 20"
-      " while told() == 0 and os.clock() < stop do os.time() end end)");
+      " while told() == 0 and os.clock() < stop do os.time() end"
+      " late = told() == 0 end)");
   lua_pushlightuserdata(other, L);
   lua_pushcclosure(other, tell, 1);
   lua_setglobal(other, "told");
   raise(SIGUSR1);
   uv_run(&loop, UV_RUN_NOWAIT);
   while (green_live(hub) > 0) uv_run(&loop, UV_RUN_ONCE);
-  CHECK(dumped(L) == 1, "it comes while another state of the hub computes");
+  CHECK(dumped(L) == 1, "it comes where another state of the hub computes");
+  lua_getglobal(other, "late");
+  CHECK(!lua_toboolean(other, -1), "and meanwhile, though the loop saw it");
   CHECK(dumped(other) == 0, "which has not asked for it");
   green_lua_close(L);
   lua_close(L);

@@ -133,8 +133,10 @@ function green.dump(file)
   return true
 end
 
---- The body of the thread that config.dump_signal makes.
+--- The body of the thread that config.dump_signal makes. Nothing to do if
+--- there was a dump while threads before it computed.
 function policy.dump()
+  if not core.wants_dump() then return end
   local me = green.current()
   me.name = "dump"
   report.write(dump_text(me), true)
