@@ -1,9 +1,10 @@
-/* stuck.c - the dump that a signal asks for, where the loop does not turn.
+/* stuck.c - the dump that a signal asks for, where it has no turn.
  *
- * The loop writes the dump (thread/dump_signal.c). So that there is one if it
- * does not come to it, a handler stands in front of libuv's and starts a timer:
+ * The loop makes a thread that writes the dump (thread/dump_signal.c). So that
+ * there is one if the loop does not turn, or threads that compute have their
+ * turn before it, a handler stands in front of libuv's and starts a timer:
  *
- *   - a second after the signal, if the loop has not turned, the code that runs
+ *   - a second after the signal, if the dump has not begun, the code that runs
  *     gets the hook of ticks.c, which writes the dump at the next instruction;
  *   - a second later, if no hook has fired, the thread is in a call of C. Where
  *     it is in Lua cannot be looked at, so the handler itself writes which
@@ -69,7 +70,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   errno = error;
 }
 
-/* --- the loop does not turn --- */
+/* --- the dump has no turn --- */
 
 struct line {
   char text[200];

@@ -114,7 +114,7 @@ describe("the dump signal of luagreen, without preemption and watchdog",
 
     it("is a dump of code that computes, with the place", function()
       local out = outputs.lua
-      assert.matches("has not turned for [%d.]+ s since the signal: "
+      assert.matches("had no turn for [%d.]+ s since the signal: "
         .. "#%d+ stuck computes\n", out)
       assert.matches("#%d+ sleeper: blocked in sleep", out)
       assert.matches("#%d+ stuck: running.-in function 'spin'", (out:gsub(

@@ -142,12 +142,12 @@ function policy.dump()
   report.write(dump_text(me), true)
 end
 
---- Where the loop does not turn: the code that runs has a hook in which this is
+--- Where the dump has no turn: the code that runs has a hook in which this is
 --- called, or is that of another state.
 function policy.dump_stuck(seconds, in_c)
   local t = green.current()
   local what = in_c and "was in a call of C until now" or "computes"
-  report.write(("luagreen: the loop has not turned for %.1f s since the signal"
+  report.write(("luagreen: the dump had no turn for %.1f s since the signal"
     .. "%s\n"):format(seconds, t and (": %s %s"):format(cycles.name(t), what)
     or "") .. dump_text(), true)
 end
