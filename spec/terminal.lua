@@ -49,6 +49,24 @@ function Terminal:expect(text)
   return found
 end
 
+--- A backdoor on a Unix socket (path), for `luagreen top` to look at.
+function terminal.backdoor()
+  local path = help.name()
+  local listener = assert(green.listen("unix:" .. path, nil, {mode = "0600"}))
+  local server = green.spawn(green.backdoor.server, listener)
+  return setmetatable({path = path}, {__close = function()
+    listener:close()
+    server:kill()
+    server:join()
+    help.wait_until(function()
+      for _, t in ipairs(green.threads()) do
+        if t.name:find "^backdoor" then return false end
+      end
+      return true
+    end, "no sessions")
+  end})
+end
+
 function terminal.missing(program)
   return not os.execute("command -v " .. program .. " >/dev/null 2>&1")
 end

@@ -3,8 +3,6 @@
 ---
 --- SPDX-License-Identifier: MIT
 
-local green = require "green"
-local help = require "spec.help"
 local shell = require "spec.shell"
 local terminal = require "spec.terminal"
 
@@ -13,19 +11,13 @@ describe("luagreen top", function()
     if terminal.missing "script" or terminal.missing "stty" then
       return pending "needs script and stty"
     end
-    local path = help.name()
-    local listener = assert(green.listen("unix:" .. path, nil,
-      {mode = "0600"}))
-    local server = green.spawn(green.backdoor.server, listener)
+    local door <close> = terminal.backdoor()
     local term <close> = terminal.run("stty rows 12 cols 30; LUA="
-      .. shell.lua .. " bin/luagreen top " .. path)
+      .. shell.lua .. " bin/luagreen top " .. door.path)
     local text = term:expect "sort c cpu s switches b blocke"
     assert.matches("\27%[Ksort c cpu", text)
     assert.equal("\r", term:expect "\r")
     term:type "q"
     term:expect "\27[?1049l"
-    listener:close()
-    server:kill()
-    server:join()
   end)
 end)

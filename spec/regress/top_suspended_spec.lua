@@ -5,7 +5,6 @@
 --- SPDX-License-Identifier: MIT
 
 local green = require "green"
-local help = require "spec.help"
 local shell = require "spec.shell"
 local terminal = require "spec.terminal"
 
@@ -15,14 +14,11 @@ describe("luagreen top", function()
       if terminal.missing "script" or terminal.missing "stty" then
         return pending "needs script and stty"
       end
-      local path = help.name()
-      local listener = assert(green.listen("unix:" .. path, nil,
-        {mode = "0600"}))
-      local server = green.spawn(green.backdoor.server, listener)
+      local door <close> = terminal.backdoor()
       local sleeper <close> = green.spawn(green.sleep, 60)
       sleeper.name = "sleeper"
       local term <close> = terminal.run("env LUA=" .. shell.lua
-        .. " bin/luagreen top " .. path)
+        .. " bin/luagreen top " .. door.path)
       term:expect "sleeper"
       term:type "\26" -- a shell without jobs: nothing stops
       term:expect "\27[?25h\27[?1049l"
@@ -35,9 +31,6 @@ describe("luagreen top", function()
       term:expect "sort c cpu"
       term:type "q"
       term:expect "\27[?1049l"
-      listener:close()
-      server:kill()
-      server:join()
       local _ = sleeper
     end)
 end)

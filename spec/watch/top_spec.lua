@@ -24,25 +24,6 @@ local function computing(name)
   return t
 end
 
---- A backdoor on a Unix socket, and a thread that computes.
-local function backdoor(opts)
-  local path = os.tmpname()
-  os.remove(path)
-  local listener = assert(green.listen("unix:" .. path, nil, {mode = "0600"}))
-  local server = green.spawn(green.backdoor.server, listener, opts)
-  return setmetatable({path = path}, {__close = function()
-    listener:close()
-    server:kill()
-    server:join()
-    help.wait_until(function()
-      for _, t in ipairs(green.threads()) do
-        if t.name:find "^backdoor" then return false end
-      end
-      return true
-    end, "no sessions")
-  end})
-end
-
 local function named(list, name)
   for _, row in ipairs(list) do
     if row.name == name then return row end
@@ -169,7 +150,7 @@ end)
 
 describe("the backdoor's top()", function()
   it("prints a table", function()
-    local door <close> = backdoor()
+    local door <close> = terminal.backdoor()
     local hog <close> = computing "a \"hog\"\tof\nlines\27[31m"
     local conn <close> = assert(green.connect("unix:" .. door.path))
     conn:send "top(0.02)\nexit()\n"
@@ -188,7 +169,7 @@ describe("luagreen top", function()
   end
 
   it("prints one table where there is no terminal", function()
-    local door <close> = backdoor()
+    local door <close> = terminal.backdoor()
     local hog <close> = computing "the hog"
     local out <close> = help.file ""
     os.execute(("LUA=%s bin/luagreen top %s >%s 2>&1 &"):format(shell.lua,
@@ -216,7 +197,7 @@ describe("luagreen top", function()
       if terminal.missing "script" or terminal.missing "stty" then
         return pending "needs script and stty"
       end
-      local door <close> = backdoor()
+      local door <close> = terminal.backdoor()
       local victim = green.spawn(function() green.sleep(60) end)
       victim.name = "the victim"
       local term <close> = terminal.run("env LUA=" .. shell.lua
@@ -247,7 +228,7 @@ describe("luagreen top", function()
       if terminal.missing "script" or terminal.missing "stty" then
         return pending "needs script and stty"
       end
-      local door <close> = backdoor()
+      local door <close> = terminal.backdoor()
       local sleepers = {}
       for i = 1, 30 do
         sleepers[i] = green.spawn(green.sleep, 60)
