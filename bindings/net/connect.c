@@ -323,7 +323,7 @@ int lg_socket_bind(lua_State *L) {
 
 /* The file goes when the socket closes. */
 int lg_socket_bind_file(lua_State *L) {
-  struct lg_socket *s = lg_socket(L, LG_MASTER);
+  struct lg_socket *s = lg_socket(L, LG_MASTER | LG_UNCONNECTED);
   int mode = lg_int_or(luaL_optnumber(L, 3, -1), -1);
   struct lg_unix_address a;
   const char *why = lg_unix_address(L, 2, &a);
@@ -333,5 +333,6 @@ int lg_socket_bind_file(lua_State *L) {
   if (r == 0) r = lg_file_bind(s->fd, &a.un, a.size, mode, &s->file);
   if (lg_socket_scarce(L, r) && s->fd >= 0)
     r = lg_file_bind(s->fd, &a.un, a.size, mode, &s->file);
+  if (r == 0 && s->kind->datagram) lg_file_listens(s->file);
   return bound(L, s, r);
 }

@@ -1,4 +1,4 @@
-/* file.c - the file of a Unix listener.
+/* file.c - the file of a Unix listener, or of a datagram socket.
  *
  * Made with the rights that were asked for, never with more; replaced if
  * nobody listens on it; removed by the process that made it, unless another
@@ -9,7 +9,9 @@
  * file beside it, PATH.lock, is therefore held from before the one until after
  * the other: of two that start at once, one listens, and the other is told that
  * the address is in use. Death releases the lock; its file may stay then, and
- * is used again.
+ * is used again. A datagram socket is complete when it is bound, but of two
+ * that find a file left behind, the later one would remove the earlier one's:
+ * it has the lock until it is bound.
  *
  * Never switches, never raises.
  *
@@ -100,13 +102,15 @@ static void unlock(const char *path, int fd) {
 
 /* --- binding --- */
 
-/* A socket file that nobody listens on was left behind: 1, 0 or -errno. */
-static int is_stale(const struct sockaddr_un *un, socklen_t size) {
-  int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+/* A socket file that nobody listens on was left behind: 1, 0 or -errno. An
+ * owner of the other type does not refuse the connection: it is another error.
+ */
+static int is_stale(int type, const struct sockaddr_un *un, socklen_t size) {
   struct stat st;
   int fd, refused;
   if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode)) return 0;
-  if ((fd = socket(AF_UNIX, type, 0)) < 0) return -errno;
+  fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
   refused = connect(fd, (const struct sockaddr *)un, size) < 0 &&
             errno == ECONNREFUSED;
   close(fd);
@@ -115,10 +119,12 @@ static int is_stale(const struct sockaddr_un *un, socklen_t size) {
 
 static int bind_anew(int fd, const struct sockaddr_un *un, socklen_t size) {
   const struct sockaddr *address = (const struct sockaddr *)un;
-  int stale;
+  socklen_t type_size = sizeof(int);
+  int type, stale;
   if (bind(fd, address, size) == 0) return 0;
   if (errno != EADDRINUSE || !*un->sun_path) return errno;
-  stale = is_stale(un, size);
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) < 0) return errno;
+  stale = is_stale(type, un, size);
   if (stale < 0) return -stale;
   if (!stale) return EADDRINUSE;
   unlink(un->sun_path);

@@ -14,9 +14,10 @@ local green = {}
 
 --- A socket for datagrams. With a host and a port, it has that address;
 --- without, it takes the family of the first peer that it is told, or that an
---- option belongs to. "unix:/path" is a Unix socket with that name, whose file
---- stays, "unix:" one without. Raises for unknown options and for an impossible
---- port. Interruptible. May switch to look up a name.
+--- option belongs to. "unix:/path" is a Unix socket with that name, "unix:" one
+--- without; its file is replaced and goes as that of a listener, see
+--- green.listen. Raises for unknown options and for an impossible port.
+--- Interruptible. May switch to look up a name.
 ---@param host? string  nil or "*": every address of IPv6 and IPv4
 ---@param port? integer|string  0: a free one, see getsockname
 ---@param opts? green.udp_options

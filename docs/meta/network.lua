@@ -46,7 +46,7 @@ function green.connect(host, port, opts) end
 --- that this machine has, on the same port, by one listener: getsockname tells
 --- the first, getsocknames all, and options are set for all. If one of them is
 --- in use, or not allowed, that is the result. A Unix socket's file goes when
---- the listener closes; one that nobody listens on is replaced. Raises for
+--- the listener closes; one that nobody has open is replaced. Raises for
 --- unknown options and for a port that there cannot be. Interruptible. May
 --- switch.
 ---@param host? string  nil or "*": every address of IPv6 and IPv4; "unix:/path"

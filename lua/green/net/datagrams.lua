@@ -83,7 +83,8 @@ end
 --- A socket for datagrams. With a host and a port it has that address: nil or
 --- "*" is every one, of IPv6 and IPv4, port 0 a free one. Without both it takes
 --- the family of the first peer it is told. "unix:/path" is a Unix socket of
---- that name, "unix:" one without. Interruptible. May switch to look up a name.
+--- that name, whose file is as a listener's: see green.listen; "unix:" is one
+--- without. Interruptible. May switch to look up a name.
 ---@param host? string
 ---@param port? integer|string
 ---@param opts? {family: "inet"|"inet6", reuseaddr: boolean,
@@ -101,7 +102,7 @@ function green.udp(host, port, opts)
   if path then
     local sock, err = core.unix_datagram()
     if not sock or path == "" then return sock, err end
-    return finish(sock, sock:setsockname(path))
+    return finish(sock, core.bind_file(sock, path))
   end
   if not host and not port then return new(opts.family, opts) end
   if opts.family or host and host ~= "*" then
