@@ -60,6 +60,10 @@ enum { SLOT = 16, EXTRA = 5, MOST_SLOTS = 1000000 };
 
 #define NO_SIZE SIZE_MAX
 
+/* No block can have more. Lua does ask for it: a file's read(-1) wants a buffer
+ * of NO_SIZE bytes. */
+#define MOST_BYTES (SIZE_MAX / 2)
+
 /* Not inlined: its registers need not be saved on the common path. */
 #define APART __attribute__((noinline))
 
@@ -375,7 +379,8 @@ static void *enlarge(struct memory *m, void *ptr, size_t old, size_t nsize,
   void *block;
   /* Lua collects garbage after a refusal, and tries once more. */
   if (unlikely(m->refused.size)) tried_again(m, ptr, nsize);
-  if (unlikely(!fits(&m->b, nsize - old))) return refuse(m, ptr, nsize);
+  if (unlikely(nsize > MOST_BYTES || !fits(&m->b, nsize - old)))
+    return refuse(m, ptr, nsize);
   if (unlikely(nsize > LARGE && !kind)) {
     if (grows_stack(m, nsize) && takes_too_long(&m->b))
       return refuse(m, ptr, nsize);
