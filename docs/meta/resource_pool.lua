@@ -31,7 +31,8 @@ local green = {}
 --- thread of the lease; may block, shielded, for 5 s. If it returns false or
 --- raises, the item is destroyed
 ---@field min? integer  items that max_idle leaves; 0. They are made on demand
----@field max? integer  items that there are, or are being made, at most; 4
+---@field max? integer  items that there are, or are being made, at most; 4; up
+--- to 1,000,000
 ---@field max_age? number  seconds that an item is used; no limit
 ---@field max_idle? number  seconds that an item may be idle; no limit
 
@@ -63,7 +64,8 @@ function green.resource_pool(opts) end
 function Pool:lease(s) end
 
 --- Changes max. Destroys surplus idle items now, and leased ones when they come
---- back. Never switches. Raises when max is below 1 or min.
+--- back. Never switches. Raises when max is below 1 or min, or above
+--- 1,000,000.
 ---@param max integer
 function Pool:resize(max) end
 

@@ -47,6 +47,9 @@ local error, getmetatable, math, pairs, pcall, rawequal, setmetatable, xpcall =
 
 --- Seconds that destroy and reset may take, whatever strikes meanwhile.
 local CLEAN_UP <const> = 5
+--- Items of a pool: each permit is a value in memory. A million takes 16 MB and
+--- 0.1 s, and 2^53, as somebody might write for "any number", all there is.
+local MOST <const> = 1000000
 --- A deadline: waits for nobody, but lets create and check take their time.
 local NOW <const> = -math.huge
 local TRACEBACK <const> = core.keys.traceback
@@ -66,6 +69,8 @@ end
 local function check_max(max, min, what)
   if max < 1 or max < min then
     check.misuse("%s (at least %d expected)", what, math.max(1, min))
+  elseif max > MOST then
+    check.misuse("%s (at most %d expected)", what, MOST)
   end
 end
 

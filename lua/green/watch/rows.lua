@@ -139,6 +139,7 @@ end
 --- last. May switch.
 function rows.first(list, by, n)
   local before, best, last = order(by), {seconds = list.seconds}, nil
+  n = math.min(n, #list)
   for i = #list, 1, -1 do
     if i % TURN == 0 then green.sleep(0) end
     if not last or before(list[i], last) then
