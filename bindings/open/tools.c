@@ -8,7 +8,6 @@
  * SPDX-License-Identifier: MIT
  */
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "os/os.h"
@@ -184,17 +183,6 @@ static int l_report_put(lua_State *L) {
   return 0;
 }
 
-/* terminal_size(fd): its lines and columns, or nothing. */
-static int l_terminal_size(lua_State *L) {
-  struct winsize size;
-  if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) < 0 ||
-      !size.ws_row || !size.ws_col)
-    return 0;
-  lua_pushinteger(L, size.ws_row);
-  lua_pushinteger(L, size.ws_col);
-  return 2;
-}
-
 /* isatty(fd) */
 static int l_isatty(lua_State *L) {
   lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
@@ -244,7 +232,6 @@ static const luaL_Reg functions[] = {{"set_policy", l_set_policy},
                                      {"type", l_type},
                                      {"call", l_call},
                                      {"isatty", l_isatty},
-                                     {"terminal_size", l_terminal_size},
                                      {"printable", l_printable},
                                      {"closing", l_closing},
                                      {"report_begin", l_report_begin},

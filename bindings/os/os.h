@@ -124,6 +124,7 @@ void lg_open_popen(lua_State *L);
 void lg_open_fifo(lua_State *L);
 void lg_open_files(lua_State *L);
 void lg_open_stdio(lua_State *L);
+void lg_open_terminal(lua_State *L);
 void lg_open_os(lua_State *L);
 
 #endif

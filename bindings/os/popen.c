@@ -166,4 +166,5 @@ void lg_open_os(lua_State *L) {
   lg_open_fifo(L);
   lg_open_popen(L);
   lg_open_files(L);
+  lg_open_terminal(L);
 }

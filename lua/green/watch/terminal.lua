@@ -10,32 +10,16 @@ local io, math, os, setmetatable, type = io, math, os, setmetatable, type
 
 local terminal = {}
 
---- Runs stty on the terminal; returns what it prints.
-local function stty(arguments)
-  local pipe <close> = io.popen("stty " .. arguments
-    .. " </dev/tty 2>/dev/null")
-  return pipe:read "a"
-end
-
-local former -- its modes, as the shell had them
-
---- Keys come at once and are not shown; another screen than the shell's. The
---- key that suspends is one of ours.
-local function enter()
-  stty "-icanon -echo min 1 susp undef"
-  io.stdout:write "\27[?1049h\27[?25l"
-end
-
 local function leave()
-  io.stdout:write "\27[?25h\27[?1049l"
   io.stdout:flush()
-  if former then stty(former) end
+  core.terminal_give()
 end
 
+--- The terminal is ours until the result is closed, or a signal ends the
+--- program.
 function terminal.take()
-  former = stty "-g":match "%S+"
   io.stdin:setvbuf "no"
-  enter()
+  core.terminal_take()
   return setmetatable({}, {__close = leave})
 end
 
@@ -43,13 +27,13 @@ end
 local function suspend()
   leave()
   os.execute "kill -TSTP 0"
-  enter()
+  core.terminal_take()
   return "resumed"
 end
 
 --- Lines and columns.
 function terminal.size()
-  local height, width = core.terminal_size(1)
+  local height, width = core.terminal_size()
   return height or 24, width or 80
 end
 
