@@ -236,7 +236,7 @@ static void report(struct green_hub *h, struct green_thread *t) {
     return;
   }
   green_report("luagreen: green thread #%llu %s would not end (%s)\n",
-               (unsigned long long)t->id, green_name(t),
+               (unsigned long long)t->id, green_called(t),
                t->state == GREEN_BLOCKED ? t->kind->name : green_status(t));
 }
 

@@ -23,7 +23,8 @@ static void init(struct green_hub *h, struct green_family *f,
 
 /* Lost threads never run, so their class has no functions. */
 void green__families_init(struct green_hub *h) {
-  static const struct green_class lost = {"lost", NULL, NULL, NULL, NULL};
+  static const struct green_class lost = {"a lost thread", NULL, NULL, NULL,
+                                          NULL};
   init(h, &h->host, &green__c_class);
   init(h, &h->lost, &lost);
 }

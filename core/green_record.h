@@ -116,7 +116,7 @@ enum { GREEN_ENDED, GREEN_PARKED }; /* see green_run_next() */
 
 /* A kind of thread; a family's threads are all of one kind. */
 struct green_class {
-  const char *name;
+  const char *name; /* of one that has no name of its own: "a C thread" */
   /* Starts a thread or resumes one that parked without a stack; on a worker
    * stack, with the thread current. Then calls green_run_next() and does the
    * same with each thread that it returns, until it returns NULL. */
@@ -218,6 +218,10 @@ static inline struct green_family *green_family_of(
   return ((struct green_slab_head *)((uintptr_t)t & ~(uintptr_t)65535))
       ->family;
 }
+
+/* What messages call a thread: its name, or what it is. Any stack of the hub's
+ * OS thread; a signal handler, too. */
+const char *green_called(const struct green_thread *t);
 
 static inline void green_list_init(struct green_list *list) {
   list->link.next = list->link.prev = &list->link;

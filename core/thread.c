@@ -145,7 +145,8 @@ static int c_ended(struct green_hub *h, struct green_thread *t) {
   return 0;
 }
 
-const struct green_class green__c_class = {"c", run_c, NULL, c_ended, NULL};
+const struct green_class green__c_class = {"a C thread", run_c, NULL, c_ended,
+                                           NULL};
 
 int green_spawn(struct green_hub *h, struct green_thread **thread, green_fn fn,
                 void *arg) {
@@ -188,6 +189,12 @@ int green_set_name(struct green_hub *h, struct green_thread *t,
 
 const char *green_name(const struct green_thread *t) {
   return t->cold && t->cold->name ? t->cold->name : "";
+}
+
+const char *green_called(const struct green_thread *t) {
+  const struct green_family *f = green_family_of(t);
+  if (*green_name(t)) return green_name(t);
+  return t == f->hub->main ? "main" : f->klass->name;
 }
 
 void **green_extra(struct green_hub *h, struct green_thread *t) {

@@ -77,7 +77,6 @@ static void put_escaped(struct green__drawing *d, const char *text,
 
 /* "#17 fetch", of one whose name is known. */
 static void put_name(struct green__drawing *d, const struct green__track *t) {
-  const struct green_teller *teller = d->trace->teller;
   char name[256];
   if (!t->id) {
     PUT(d, "hub");
@@ -88,11 +87,14 @@ static void put_name(struct green__drawing *d, const struct green__track *t) {
   PUT(d, " ");
   if (t->name) {
     put_escaped(d, t->name->bytes, t->name->length);
-  } else if (t->live && *green_name(t->live)) {
-    put_escaped(d, green_name(t->live), strlen(green_name(t->live)));
-  } else if (t->live && teller && teller->name) {
-    size_t length = teller->name(d->hub, t->live, name, sizeof name);
-    put_escaped(d, name, length);
+  } else if (t->live) {
+    size_t length = strlen(green_name(t->live));
+    if (length)
+      put_escaped(d, green_name(t->live), length);
+    else
+      put_escaped(d, name,
+                  green__trace_title(d->hub, d->trace->teller, t->live, name,
+                                     sizeof name));
   }
 }
 

@@ -157,6 +157,17 @@ void green__trace_ready(struct green_hub *h, struct green_thread *t,
   if (t->kind) e->name = number_of(h->trace, t->kind);
 }
 
+size_t green__trace_title(struct green_hub *h,
+                          const struct green_teller *teller,
+                          struct green_thread *t, char *text, size_t size) {
+  size_t n = teller && teller->name ? teller->name(h, t, text, size) : 0;
+  if (n) return n;
+  n = strlen(green_called(t));
+  if (n > size) n = size;
+  memcpy(text, green_called(t), n);
+  return n;
+}
+
 /* Its name goes with it. */
 void green__trace_ended(struct green_hub *h, struct green_thread *t) {
   struct green__trace *trace = h->trace;
@@ -167,8 +178,8 @@ void green__trace_ended(struct green_hub *h, struct green_thread *t) {
   if (!is_wanted(trace, t->id)) return;
   if (length > sizeof name) length = sizeof name;
   memcpy(name, given, length);
-  if (!length && trace->teller && trace->teller->name) {
-    length = trace->teller->name(h, t, name, sizeof name);
+  if (!length) {
+    length = green__trace_title(h, trace->teller, t, name, sizeof name);
     if (h->trace != trace) return; /* a finalizer has stopped it */
   }
   if ((text = text_new(length))) {

@@ -103,6 +103,10 @@ void green__trace_runs(struct green_hub *h, struct green_thread *t,
 void green__trace_ready(struct green_hub *h, struct green_thread *t,
                         uint64_t now);
 void green__trace_ended(struct green_hub *h, struct green_thread *t);
+/* Writes what a thread without a name is called; returns the length. */
+size_t green__trace_title(struct green_hub *h,
+                          const struct green_teller *teller,
+                          struct green_thread *t, char *text, size_t size);
 void green__trace_polled(struct green_hub *h, int slept);
 void green__trace_free(struct green_hub *h);
 

@@ -94,7 +94,7 @@ static void put_number(struct line *l, uint64_t n) {
 static void put_name(struct line *l, const char *name) {
   char c[2] = {0, 0};
   int i;
-  if (*name) put(l, " ");
+  put(l, " ");
   for (i = 0; name[i] && i < 60; i++) {
     c[0] = (unsigned char)name[i] < ' ' || name[i] == 127 ? '?' : name[i];
     put(l, c);
@@ -128,7 +128,7 @@ static void tell(const struct lg_ticks *T, struct green_hub *hub) {
   } else {
     put(&l, " s: green thread #");
     put_number(&l, t->id);
-    put_name(&l, t == green_main(hub) ? "main" : green_name(t));
+    put_name(&l, green_called(t));
     put(&l, where(T));
   }
   put(&l, "\n");

@@ -113,8 +113,8 @@ static void undo(struct green_hub *hub, void *object) {
 
 static void note_former(struct lg *G, struct lock *l, struct green_thread *t) {
   if (t->state == GREEN_DONE && lg_is_lua(t)) lg_keep_name(G, t);
-  snprintf(l->former, sizeof l->former, "#%llu%s%s", (unsigned long long)t->id,
-           *green_name(t) ? " " : "", green_name(t));
+  snprintf(l->former, sizeof l->former, "#%llu %s", (unsigned long long)t->id,
+           green_called(t));
 }
 
 static void abandon(struct lg *G, struct green_thread *t) {

@@ -126,7 +126,7 @@ static void report_error(struct lg *G, struct green_thread *t) {
   green_report(
       "luagreen: green thread #%llu %s failed, and memory was "
       "short for its report\n",
-      (unsigned long long)t->id, green_name(t));
+      (unsigned long long)t->id, green_called(t));
 }
 
 /* Returns how many links run. */

@@ -93,10 +93,8 @@ static void push_default_name(lua_State *L, struct lg *G,
 
 void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t) {
   luaL_checkstack(L, 4, "luagreen");
-  if (*green_name(t))
-    lua_pushstring(L, green_name(t));
-  else if (!lg_is_lua(t))
-    lua_pushliteral(L, "?");
+  if (*green_name(t) || !lg_is_lua(t))
+    lua_pushstring(L, green_called(t));
   else
     push_default_name(L, G, t);
 }
@@ -109,9 +107,8 @@ static size_t fit(int length, size_t size) {
 size_t lg_name_text(struct lg *G, struct green_thread *t, char *text,
                     size_t size) {
   lua_Debug ar;
-  if (*green_name(t))
-    return fit(snprintf(text, size, "%s", green_name(t)), size);
-  if (!lg_is_lua(t)) return fit(snprintf(text, size, "?"), size);
+  if (*green_name(t) || !lg_is_lua(t))
+    return fit(snprintf(text, size, "%s", green_called(t)), size);
   if (t->state >= GREEN_DONE && t->user_place)
     return site_text(G, t->user_place, text, size) ? strlen(text) : 0;
   if (!describe(t, &ar)) return fit(snprintf(text, size, "?"), size);

@@ -83,7 +83,7 @@ static void report_skipped(struct lg *G, struct green_thread *t) {
   green_report(
       "luagreen: green thread #%llu %s was ended below a hook: its "
       "<close> handlers have not run\n",
-      (unsigned long long)t->id, green_name(t));
+      (unsigned long long)t->id, green_called(t));
 }
 
 /* Closes the pending to-be-closed variables on this worker. If a handler is

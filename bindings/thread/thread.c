@@ -147,7 +147,7 @@ static void unstarted(struct green_hub *hub, struct green_thread *t) {
   lua_settop(t->user, LG_TRIPWIRE);
 }
 
-const struct green_class lg_thread_class = {"lua", run, unstarted,
+const struct green_class lg_thread_class = {"a Lua thread", run, unstarted,
                                             lg_thread_ending, lg_thread_ended};
 
 /* Killed, forced, and alive after a second grace. */
@@ -155,6 +155,6 @@ void lg_abandoned(struct green_hub *hub, struct green_thread *t) {
   (void)hub;
   if (lg_is_lua(t)) lg_keep_name(lg_of(t), t);
   green_report("luagreen: green thread #%llu %s would not end (%s)\n",
-               (unsigned long long)t->id, green_name(t),
+               (unsigned long long)t->id, green_called(t),
                green_waits_for(t) ? green_waits_for(t) : green_status(t));
 }

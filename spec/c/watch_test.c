@@ -241,6 +241,32 @@ static void traces(struct green_hub *hub) {
   free(text.bytes);
 }
 
+static int sleeps(struct green_hub *hub, void *arg) {
+  (void)arg;
+  return green_sleep(hub, GREEN_FOREVER);
+}
+
+static void without_names(struct green_hub *hub) {
+  struct green_thread *ended, *live;
+  struct text text = {NULL, 0};
+  char name[2][80];
+  green_trace_start(hub, 0);
+  green_spawn(hub, &ended, ends, NULL);
+  green_spawn(hub, &live, sleeps, NULL);
+  snprintf(name[0], 80, "\"#%llu a C thread\"",
+           (unsigned long long)green_id(ended));
+  snprintf(name[1], 80, "\"#%llu a C thread\"",
+           (unsigned long long)green_id(live));
+  green_join(hub, ended, GREEN_FOREVER, NULL);
+  green_sleep(hub, 0);
+  green_trace_stop(hub, put, &text);
+  CHECK(has(&text, name[0]) && has(&text, name[1]),
+        "threads without a name are called threads of C");
+  green_kill(hub, live);
+  green_join(hub, live, GREEN_FOREVER, NULL);
+  free(text.bytes);
+}
+
 /* In a container the process is number 1, and so is main. Viewers take the
  * hub's row, which has the process's number, and that thread's for one then.
  * Elsewhere so many threads are made first; where that takes too long, or
@@ -329,6 +355,7 @@ int main(void) {
   many_readers(hub);
   ended_while_timed(hub);
   traces(hub);
+  without_names(hub);
   number_of_the_process(hub);
   short_of_memory(hub);
   green_trace_start(hub, 0);
