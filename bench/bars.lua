@@ -1,21 +1,13 @@
 -- bars.lua - the bars, and the table that shows which of them this run has
--- reached. Both sides of a ratio come from this run. SPDX-License-Identifier:
--- MIT
+-- reached. Both sides of a ratio run by turns. SPDX-License-Identifier: MIT
+local turns = require "turns"
+
 local ours, go = "luagreen", "Go, 1 P"
 
--- The largest number of threads or timers that this run took.
-local function widest(cells)
-  local best = 0
-  for label in pairs(cells) do
-    best = math.max(best, tonumber((label:gsub(",", ""))) or 0)
-  end
-  for label in pairs(cells) do
-    if tonumber((label:gsub(",", ""))) == best then return label end
-  end
-end
-
--- name, sense, bar, {subject, row, column, field ("value" by default)}, and the
--- same for the divisor, if any.
+-- name, sense, bar, {subject, row, column (the last one by default), field
+-- ("value" by default)}, and the same for the divisor, if any. bench/run puts
+-- into `runs` those of the first and of the divisor, and into `more` whether
+-- their figure is better if it is greater.
 local bars = {
   {"sleep(0) / bare Lua, 10 threads", "<=", 0.35,
    {"switch", ours, "10"}, {"switch", "bare Lua", "10"}},
@@ -154,35 +146,54 @@ local function verdict(sense, value, bar)
   return ("missed by %.0f %%"):format(math.ceil(miss * 100))
 end
 
--- A measured value, or nil when it is missing.
-local function look_up(results, at)
-  local cells = results[at[1]][at[2]]
-  if not cells then return nil end
-  local cell = cells[at[3] or widest(cells)]
-  return cell and cell[at[4] or "value"]
-end
-
 local function figure(value)
-  return value and (value < 100 and "%.1f" or "%.0f"):format(value) or "-"
+  return value and (value < 100 and "%.1f" or "%.0f"):format(value) or ""
 end
 
-local function print_bar(results, what, sense, bar, at, by)
-  local value, other = look_up(results, at), by and look_up(results, by)
-  local ratio = by and value and other and value / other
-  local measured = by and ratio or not by and value or nil
-  print(("  %-34s %-8s %10s %10s %8s  %s"):format(
-    what, sense .. " " .. ("%.4g"):format(bar), figure(value),
-    by and figure(other) or "", ratio and ("%.2f"):format(ratio) or "",
-    measured and verdict(sense, measured, bar) or "not measured"))
+local function hundredths(ratio)
+  return ratio and ("%.2f"):format(ratio) or ""
+end
+
+-- The ratio of the best runs reaches the bar or does not; the median is shown
+-- beside it, and tells whether to believe that.
+local function print_bar(bar)
+  local what, sense, limit, at, by = table.unpack(bar)
+  local field, sides = at[4] or "value", {}
+  for i, runs in ipairs(bar.runs) do
+    local best = turns.best(runs, field, bar.more)
+    sides[i] = best and best[field]
+  end
+  local value, other = sides[1], sides[2]
+  local ratio = value and other and value / other
+  local median = ratio and turns.median(bar.runs[1], bar.runs[2], field)
+  local measured = ratio or not by and value
+  print(("  %-40s %-8s %9s %9s %7s %7s  %s"):format(
+    what, sense .. " " .. ("%.4g"):format(limit), figure(value), figure(other),
+    hundredths(ratio), hundredths(median),
+    measured and verdict(sense, measured, limit) or "not measured"))
+end
+
+--- The bars of a subject.
+---@param subject string  its name
+---@return table[]
+function bars.of(subject)
+  local list = {}
+  for _, bar in ipairs(bars) do
+    if bar[4][1] == subject then list[#list + 1] = bar end
+  end
+  return list
 end
 
 --- Prints the bars whose subject was run.
----@param results table  by subject, row and column: {value =}
-return function(results)
-  print("\nthe bars of DESIGN.md, section 10, and of the toolkit")
-  print(("  %-34s %-8s %10s %10s %8s"):format(
-    "what", "bar", "ours", "theirs", "ratio"))
+function bars.print()
+  print("\nthe bars of DESIGN.md, and of the toolkit")
+  print(("  %-40s %-8s %9s %9s %7s %7s"):format(
+    "what", "bar", "ours", "theirs", "ratio", "median"))
   for _, bar in ipairs(bars) do
-    if results[bar[4][1]] then print_bar(results, table.unpack(bar)) end
+    if bar.runs then print_bar(bar) end
   end
+  print("  ratio: of the best run of each, by which a bar is met or missed;\n"
+    .. "  median: of the ratios of neighbouring runs, as the two take turns")
 end
+
+return bars

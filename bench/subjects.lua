@@ -508,6 +508,8 @@ function subjects.subjects(options)
     local subject = make(rows, options)
     subject.runs = options.quick and 1 or subject.runs or 3
     subject.seconds = subject.seconds or 60
+    subject.turns = options.quick and {least = 1, most = 1, seconds = 0}
+      or {least = 3, most = 12, seconds = 8}
     list[i] = subject
   end
   return list
