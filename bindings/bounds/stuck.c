@@ -54,10 +54,15 @@ static void set_timer(const struct lg_stuck *s, long seconds) {
 /* --- the signal comes --- */
 
 static void begin(struct lg_stuck *s) {
-  if (__atomic_exchange_n(&s->pending, 1, __ATOMIC_SEQ_CST)) return;
   s->asked_at = uv_hrtime();
   s->stage = 0;
   set_timer(s, 1);
+}
+
+static void ask(struct lg_stuck *s, int number) {
+  uint64_t bit = UINT64_C(1) << number;
+  uint64_t were = __atomic_fetch_or(&s->pending, bit, __ATOMIC_SEQ_CST);
+  if (!(were & bit)) begin(s);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context) {
@@ -65,7 +70,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   int error = errno, i;
   for (i = 0; (T = lg_ticks_at(i)); i++)
     if (__atomic_load_n(&T->stuck.signals, __ATOMIC_RELAXED) >> number & 1)
-      begin(&T->stuck);
+      ask(&T->stuck, number);
   lg_pass_on(&former[number], number, info, context);
   errno = error;
 }
@@ -185,7 +190,12 @@ static void dump_here(lua_State *L, struct lg *G) {
   G->refuse = refused;
 }
 
-/* Another state's code runs, which has no dump signal: reports the place
+/* Has the signal of the state come, and no hook written its dump yet? */
+static int waits(const struct lg_stuck *s, const struct lg *G) {
+  return s->pending >> lg_dump_signal_number(G) & 1 && !G->dumped;
+}
+
+/* Another state's code runs, whose signal has not come: reports the place
  * alone. */
 static void tell_place(lua_State *L) {
   if (!lua_checkstack(L, LUA_MINSTACK)) return;
@@ -195,7 +205,7 @@ static void tell_place(lua_State *L) {
   lua_pop(L, 1);
 }
 
-/* A dump for each state that has the signal. The library's own code is left
+/* A dump for each state whose signal has come. The library's own code is left
  * first. */
 static int act(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   struct lg_stuck *s = &G->ticks->stuck;
@@ -204,10 +214,10 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   if (likely(!s->wants)) return 0;
   if (lg_in_library(L, ar)) return 1;
   s->wants = 0;
-  if (!lg_dump_signal_number(G)) tell_place(L);
+  if (!waits(s, G)) tell_place(L);
   for (f = green_families(G->hub); f; f = f->next) {
     struct lg *other = (struct lg *)f;
-    if (!lg_dump_signal_number(other) || other->drained) continue;
+    if (!waits(s, other) || other->drained) continue;
     other->dumped = 1;
     if (other == G)
       dump_here(L, G);
@@ -217,6 +227,19 @@ static int act(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   return 0;
 }
 
+/* Nobody waits for a dump at these signals any more. If there are no others,
+ * the timer stops, unless one comes just now. */
+static void settle(struct lg_stuck *s, uint64_t signals) {
+  uint64_t others = s->pending & ~signals;
+  if (!(s->pending & signals)) return;
+  if (!others) {
+    set_timer(s, 0);
+    s->wants = 0;
+  }
+  if (__atomic_and_fetch(&s->pending, ~signals, __ATOMIC_SEQ_CST) && !others)
+    begin(s);
+}
+
 /* The loop's dump begins: is it needed still? Until then the timer goes on, as
  * threads that compute may have their turn before the one that writes it. */
 static int wants_dump(struct lg *G) {
@@ -224,9 +247,7 @@ static int wants_dump(struct lg *G) {
   int dumped = G->dumped;
   G->dumped = 0;
   if (!T) return 1;
-  if (T->stuck.pending) set_timer(&T->stuck, 0);
-  T->stuck.wants = 0;
-  __atomic_store_n(&T->stuck.pending, 0, __ATOMIC_SEQ_CST);
+  settle(&T->stuck, UINT64_C(1) << lg_dump_signal_number(G));
   return !dumped;
 }
 
@@ -285,6 +306,7 @@ static void change(struct lg_ticks *T, uint64_t signals) {
   uint64_t were = T->stuck.signals;
   int i;
   if (signals && make_timer(T) < 0) return;
+  settle(&T->stuck, ~signals);
   __atomic_store_n(&T->stuck.signals, signals, __ATOMIC_RELAXED);
   for (i = 1; i < SIGNALS - 1; i++) {
     if (signals >> i & 1)

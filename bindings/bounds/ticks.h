@@ -24,10 +24,11 @@ struct lg_stuck {
   void (*fired)(struct lg_ticks *T, struct green_hub *hub);
   /* The hook has, in any code; 1: not now, but soon. */
   lg_tick_act *act;
-  /* In the handlers: a signal has come, since when, how often the timer has
-   * fired since; the hook is to write the dump; the program has another one. */
-  volatile int pending, stage, wants, in_the_way;
-  volatile uint64_t asked_at;
+  /* In the handlers: the signals that have come and have no dump yet, since
+   * when, how often the timer has fired since; the hook is to write the dump;
+   * the program has another one. */
+  volatile uint64_t pending, asked_at;
+  volatile int stage, wants, in_the_way;
 };
 
 /* One for each hub that has, or had, ticks. The memory is never freed: a signal

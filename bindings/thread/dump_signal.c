@@ -84,6 +84,7 @@ void lg_dump_signal_off(struct lg *G) {
   struct lg_dump_signal *w = G->dump_signal;
   if (!w) return;
   G->dump_signal = NULL;
+  G->dumped = 0;
   w->G = NULL;
   uv_signal_stop(&w->handle);
   put_back(w);

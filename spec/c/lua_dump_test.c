@@ -122,6 +122,15 @@ static void test_callback(void) {
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(dumped(L) == 2, "the next signal is the loop's again");
   raise(SIGUSR1);
+  compute_until(L, "dumped - 2");
+  CHECK(dumped(L) == 3, "it stops code that computes again");
+  run(L, "green.config {dump_signal = false}");
+  run(L, "green.config {dump_signal = 'USR1'}");
+  raise(SIGUSR1);
+  run(L, "green.spawn(green.sleep, 0.01)");
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK(dumped(L) == 4, "a signal that is chosen anew is a new one");
+  raise(SIGUSR1);
   run(L, "green.spawn(function() end)");
   close_all(hub, L, &loop);
   CHECK(is_default(SIGUSR1), "a state may close while a dump is due");
@@ -158,6 +167,55 @@ static void test_beside(void) {
   close_all(hub, other, &loop);
 }
 
+/* Two states of a hub, each with a signal of its own. */
+static void open_two(uv_loop_t *loop, struct green_hub **hub, lua_State **L) {
+  *hub = open_hub(loop);
+  L[0] = open_state(*hub);
+  L[1] = open_state(*hub);
+  run(L[1], "green.config {dump_signal = 'USR2'}");
+}
+
+static void test_signals(void) {
+  uv_loop_t loop;
+  struct green_hub *hub;
+  lua_State *L[2];
+  open_two(&loop, &hub, L);
+  raise(SIGUSR1);
+  compute_until(L[0], "dumped");
+  CHECK(dumped(L[0]) == 1 && dumped(L[1]) == 0,
+        "a state that has another signal writes no dump");
+  raise(SIGUSR2);
+  compute_until(L[1], "dumped");
+  CHECK(dumped(L[0]) == 1 && dumped(L[1]) == 1, "but at its own");
+  run(L[1], "green.spawn(green.sleep, 0.01)");
+  while (green_live(hub) > 0) uv_run(&loop, UV_RUN_ONCE);
+  raise(SIGUSR2);
+  run(L[1], "green.spawn(green.sleep, 0.01)");
+  while (green_live(hub) > 0) uv_run(&loop, UV_RUN_ONCE);
+  CHECK(dumped(L[0]) == 1 && dumped(L[1]) == 2, "and at its next one");
+  green_lua_close(L[0]);
+  lua_close(L[0]);
+  close_all(hub, L[1], &loop);
+}
+
+static void test_closed(void) {
+  uv_loop_t loop;
+  struct green_hub *hub;
+  lua_State *L[2];
+  open_two(&loop, &hub, L);
+  raise(SIGUSR1);
+  green_lua_close(L[0]);
+  lua_close(L[0]);
+  run(L[1],
+      "local stop = os.clock() + 1.5"
+      " while dumped == 0 and os.clock() < stop do os.time() end");
+  CHECK(dumped(L[1]) == 0, "nobody writes the dump of a state that is closed");
+  raise(SIGUSR2);
+  compute_until(L[1], "dumped");
+  CHECK(dumped(L[1]) == 1, "and the code of its neighbour can be stopped");
+  close_all(hub, L[1], &loop);
+}
+
 static void test_no_signals(void) {
   struct green_options o = {.drive = GREEN_DRIVE_STEP, .size = sizeof o};
   struct green_hub *hub;
@@ -182,5 +240,7 @@ int main(void) {
   test_no_signals();
   test_callback();
   test_beside();
+  test_signals();
+  test_closed();
   return test_end();
 }
