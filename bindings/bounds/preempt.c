@@ -103,10 +103,18 @@ static int preempt(lua_State *L, struct lg *G, lua_Debug *ar, uint64_t ran) {
   return is_atomic(L, G) ? 0 : lg_make_yield(L, G, ar, ran);
 }
 
+/* For the watch of a killed thread, which has the place of the hook. */
+static uint64_t preempt_ns(lua_State *L, struct lg *G) {
+  uint64_t ns = G->tick_ns[LG_TICK_PREEMPT];
+  return ns && is_atomic(L, G) ? 0 : ns;
+}
+
 void lg_open_preempt(lua_State *L) {
   static const luaL_Reg functions[] = {{"atomic", l_atomic}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__close", atomic_over}, {NULL, NULL}};
-  lg_find(L)->tick_acts[LG_TICK_PREEMPT] = preempt;
+  struct lg *G = lg_find(L);
+  G->tick_acts[LG_TICK_PREEMPT] = preempt;
+  G->preempt_ns = preempt_ns;
   lua_newuserdatauv(L, 0, 0);
   lua_createtable(L, 0, 1);
   lg_setfuncs(L, meta, 0);

@@ -46,7 +46,8 @@
 enum { WATCH_COUNT = 10000, MOST_PERIOD = 1000 };
 
 /* How long it may compute before the others get a turn, if its state has no
- * shorter slice; while all of them end, a part of the grace, which they share.
+ * shorter slice and is not preempted; while all of them end, a part of the
+ * grace, which they share.
  */
 enum { TURN_NS = 100000000, TURNS = 16 };
 
@@ -189,17 +190,18 @@ static void shorten(uint64_t *ns, uint64_t other) {
   if (other && other < *ns) *ns = other;
 }
 
-static uint64_t turn_ns(struct lg *G) {
+static uint64_t turn_ns(lua_State *L, struct lg *G) {
   uint64_t ns = TURN_NS;
   if (lg_draining(G)) shorten(&ns, green_config(G->hub)->grace / TURNS);
   shorten(&ns, G->limits.slice);
   shorten(&ns, G->box_slice);
+  shorten(&ns, G->preempt_ns(L, G));
   return ns;
 }
 
 /* Has the running thread computed for so long, in real time, that the others
  * must have a turn? Shorter runs are never interrupted, killed or not. */
-static int overruns(struct lg *G) {
+static int overruns(lua_State *L, struct lg *G) {
   struct green_stats stats;
   uint64_t now = uv_hrtime();
   green_stats(G->hub, &stats);
@@ -207,14 +209,14 @@ static int overruns(struct lg *G) {
     G->watched_switches = stats.switches;
     G->watched_since = now;
   }
-  return now - G->watched_since >= turn_ns(G);
+  return now - G->watched_since >= turn_ns(L, G);
 }
 
 /* If it must not switch here, the watch looks again after a random time: a
  * fixed one may find it here every time. */
 static void turn_of_killed(lua_State *L, struct lg *G, lua_Debug *ar) {
   static const struct green_wait_kind kind = {"kill watch", NULL, NULL};
-  if (!overruns(G)) {
+  if (!overruns(L, G)) {
     if (lua_gethookcount(L) != WATCH_COUNT) set_watch(L, WATCH_COUNT);
     return;
   }

@@ -106,6 +106,8 @@ struct lg {
   uint64_t box_slice, box_look;
   lg_tick_act *tick_acts[LG_TICKS]; /* by use: see bounds/ticks.h */
   uint32_t atomics;                 /* calls of green.atomic under way */
+  /* How long the code that runs may compute: 0, it is not preempted. */
+  uint64_t (*preempt_ns)(lua_State *L, struct lg *G);
   struct lg_functions known;
   struct {
     lua_Hook hook;
