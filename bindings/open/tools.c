@@ -112,10 +112,7 @@ static int l_definition(lua_State *L) {
   lua_settop(L, 1);
   lua_getinfo(L, ">S", &ar);
   if (ar.linedefined < 0) return 0;
-  if (ar.linedefined > 0)
-    lua_pushfstring(L, "%s:%d", ar.short_src, ar.linedefined);
-  else
-    lua_pushstring(L, ar.short_src); /* a chunk */
+  lg_push_place(L, ar.short_src, ar.linedefined); /* 0: a chunk */
   return 1;
 }
 
@@ -123,7 +120,12 @@ static int l_definition(lua_State *L) {
  * debug.traceback. */
 static int l_traceback(lua_State *L) {
   const char *message = luaL_optstring(L, 1, NULL);
-  luaL_traceback(L, L, message, (int)luaL_optinteger(L, 2, 1));
+  lg_traceback(L, L, (int)luaL_optinteger(L, 2, 1));
+  if (message) {
+    lua_pushfstring(L, "%s\n", message);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
   return 1;
 }
 

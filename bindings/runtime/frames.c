@@ -257,3 +257,22 @@ int lg_below_hook(lua_State *L) {
   lua_Debug ar;
   return lua_getstack(L, 0, &ar) && !function_of(L, &ar);
 }
+
+/* Going to a level costs its depth, and an overflown stack has 200,000, so this
+ * searches by halves. */
+int lg_last_level(lua_State *co) {
+  lua_Debug ar;
+  int low = 0, high = 1;
+  while (lua_getstack(co, high, &ar)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    int middle = low + (high - low) / 2;
+    if (lua_getstack(co, middle, &ar))
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}

@@ -50,4 +50,7 @@ int lg_push_stock_coroutines(lua_State *L);
 
 void lg_open_frames(lua_State *L);
 
+/* The outermost level of a stack; 0: it has none, or one. */
+int lg_last_level(lua_State *co);
+
 #endif

@@ -166,19 +166,28 @@ uint32_t lg_site(lua_State *L, struct lg *G, int level) {
   return number_of(L, G, &ar);
 }
 
+void lg_push_place(lua_State *L, const char *name, int line) {
+  char shown[LUA_IDSIZE];
+  name = lg_one_line(name, shown, sizeof shown);
+  if (line > 0)
+    lua_pushfstring(L, "%s:%d", name, line);
+  else
+    lua_pushstring(L, name);
+}
+
 void lg_push_where(lua_State *L, lua_State *from, int level) {
   lua_Debug ar, first;
   int any = 0, ours = 0;
   for (; next_line(from, &level, &ar, &any); level++) {
     if (!lg_is_ours(L, ar.source)) {
-      lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+      lg_push_place(L, ar.short_src, ar.currentline);
       return;
     }
     if (!ours) first = ar;
     ours = 1;
   }
   if (ours) {
-    lua_pushfstring(L, "%s:%d", first.short_src, first.currentline);
+    lg_push_place(L, first.short_src, first.currentline);
     return;
   }
   without_place(&ar, any);
@@ -186,6 +195,30 @@ void lg_push_where(lua_State *L, lua_State *from, int level) {
 }
 
 /* --- as text --- */
+
+static int is_control(char c) {
+  return (unsigned char)c < ' ' || c == 127;
+}
+
+const char *lg_one_line(const char *text, char *to, size_t size) {
+  static const char digits[] = "0123456789abcdef";
+  const char *s = text;
+  size_t n = 0;
+  while (*s && !is_control(*s)) s++;
+  if (!*s) return text;
+  for (s = text; *s && n + 5 <= size; s++) {
+    if (!is_control(*s)) {
+      to[n++] = *s;
+      continue;
+    }
+    memcpy(to + n, "\\x", 2);
+    to[n + 2] = digits[(unsigned char)*s >> 4];
+    to[n + 3] = digits[*s & 15];
+    n += 4;
+  }
+  to[n] = 0;
+  return to;
+}
 
 const char *lg_site_name(struct lg *G, uint32_t site, int *line) {
   if (!site || !G->sites || site > G->sites->count) return NULL;
@@ -196,10 +229,7 @@ const char *lg_site_name(struct lg *G, uint32_t site, int *line) {
 void lg_push_site(lua_State *L, struct lg *G, uint32_t site) {
   int line = 0;
   const char *name = lg_site_name(G, site, &line);
-  if (name && line > 0)
-    lua_pushfstring(L, "%s:%d", name, line);
-  else
-    lua_pushstring(L, name ? name : "?");
+  lg_push_place(L, name ? name : "?", line);
 }
 
 void lg_sites_free(struct lg *G) {

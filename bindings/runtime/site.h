@@ -16,11 +16,16 @@ uint32_t lg_site(lua_State *L, struct lg *G, int level);
 void lg_push_where(lua_State *L, lua_State *from, int level);
 /* The place that defines the function of `ar` ("S"). Never raises. */
 uint32_t lg_definition(struct lg *G, lua_Debug *ar);
-/* Pushes "file:line" of a place by its number, "?" of 0; may raise. */
+/* Pushes "file:line", or the name if there is no line; may raise. */
+void lg_push_place(lua_State *L, const char *name, int line);
+/* The same of a place by its number, "?" of 0. */
 void lg_push_site(lua_State *L, struct lg *G, uint32_t site);
 /* The parts of that; *line is 0 where there is no line. */
 const char *lg_site_name(struct lg *G, uint32_t site, int *line);
 void lg_sites_free(struct lg *G);
+/* A name as a part of one line: the text itself, or a copy in `to`, cut to the
+ * size, in which control characters are escaped. Any stack. */
+const char *lg_one_line(const char *text, char *to, size_t size);
 
 /* Is a source one of the library's own Lua modules? May raise an error. */
 int lg_is_ours(lua_State *L, const char *source);

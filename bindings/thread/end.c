@@ -121,12 +121,13 @@ static int is_owned(struct lg *G, struct green_thread *t) {
 }
 
 static void report_error(struct lg *G, struct green_thread *t) {
+  char name[LG_CALLED];
   if (lg_protected(G, report, t) == LUA_OK) return;
   lg_keep_name(G, t);
   green_report(
       "luagreen: green thread #%llu %s failed, and memory was "
       "short for its report\n",
-      (unsigned long long)t->id, green_called(t));
+      (unsigned long long)t->id, lg_shown_name(t, name));
 }
 
 /* Returns how many links run. */

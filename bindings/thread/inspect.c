@@ -149,7 +149,7 @@ static void push_tracebacks(lua_State *L, lua_State *const *chain, int n,
   int i;
   luaL_checkstack(L, 2 * n + LUA_MINSTACK, "luagreen");
   for (i = n; i-- > 0; level = 0) {
-    luaL_traceback(L, chain[i], NULL, level);
+    lg_traceback(L, chain[i], level);
     if (i) lua_pushliteral(L, "\n");
   }
   lua_concat(L, 2 * n - 1);

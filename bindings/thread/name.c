@@ -13,28 +13,11 @@
 #include <string.h>
 
 #include "runtime/anchor.h"
+#include "runtime/frames.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
 
 /* --- by the coroutine --- */
-
-/* The outermost level of a stack; 0: it has none. Going to a level costs its
- * depth, and an overflown stack has 200,000, so this searches by halves. */
-static int bottom(lua_State *co, lua_Debug *level) {
-  int low = 0, high = 1;
-  while (lua_getstack(co, high, level)) {
-    low = high;
-    high *= 2;
-  }
-  while (high - low > 1) {
-    int middle = low + (high - low) / 2;
-    if (lua_getstack(co, middle, level))
-      low = middle;
-    else
-      high = middle;
-  }
-  return lua_getstack(co, low, level);
-}
 
 /* Does the function still stand where the making of the coroutine put it? */
 static int is_at_base(const struct green_thread *t) {
@@ -46,15 +29,24 @@ static int look(const struct green_thread *t, lua_Debug *ar) {
   lua_State *co = t->user;
   if (!co) return 0;
   /* While it runs, the outermost frame is the function's. */
-  if (!is_at_base(t)) return bottom(co, ar) && lua_getinfo(co, "S", ar);
+  if (!is_at_base(t))
+    return lua_getstack(co, lg_last_level(co), ar) && lua_getinfo(co, "S", ar);
   if (!lua_isfunction(co, LG_BASE) || !lua_checkstack(co, 1)) return 0;
   lua_pushvalue(co, LG_BASE);
   return lua_getinfo(co, ">S", ar);
 }
 
+/* It may be a line of a report. */
+static void show_source(lua_Debug *ar) {
+  char shown[LUA_IDSIZE];
+  const char *text = lg_one_line(ar->short_src, shown, sizeof shown);
+  if (text == shown) memcpy(ar->short_src, shown, sizeof shown);
+}
+
 static int describe(const struct green_thread *t, lua_Debug *ar) {
   static const char c[] = "a C function";
   if (!look(t, ar)) return 0;
+  show_source(ar);
   if (*ar->what == 'C') {
     ar->source = c;
     ar->srclen = sizeof c - 1;
@@ -69,8 +61,10 @@ static int describe(const struct green_thread *t, lua_Debug *ar) {
 /* As lg_push_site() has it, without Lua's memory. 0: it is unknown. */
 static int site_text(struct lg *G, uint32_t site, char *text, size_t size) {
   int line = 0;
+  char shown[LUA_IDSIZE];
   const char *name = lg_site_name(G, site, &line);
   if (!name) return 0;
+  name = lg_one_line(name, shown, sizeof shown);
   if (line > 0)
     snprintf(text, size, "%s:%d", name, line);
   else
@@ -85,10 +79,8 @@ static void push_default_name(lua_State *L, struct lg *G,
     lg_push_site(L, G, t->user_place);
   else if (!describe(t, &ar))
     lua_pushliteral(L, "?");
-  else if (ar.linedefined > 0)
-    lua_pushfstring(L, "%s:%d", ar.short_src, ar.linedefined);
   else
-    lua_pushstring(L, ar.short_src);
+    lg_push_place(L, ar.short_src, ar.linedefined);
 }
 
 void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t) {
@@ -116,6 +108,10 @@ size_t lg_name_text(struct lg *G, struct green_thread *t, char *text,
     return fit(snprintf(text, size, "%s", ar.short_src), size);
   return fit(snprintf(text, size, "%s:%d", ar.short_src, ar.linedefined),
              size);
+}
+
+const char *lg_shown_name(const struct green_thread *t, char to[LG_CALLED]) {
+  return lg_one_line(green_called(t), to, LG_CALLED);
 }
 
 /* --- at the end --- */

@@ -16,6 +16,10 @@ void lg_push_name(lua_State *L, struct lg *G, struct green_thread *t);
 size_t lg_name_text(struct lg *G, struct green_thread *t, char *text,
                     size_t size);
 
+/* What a message of C's calls it, on one line: in `to`, or as it is. */
+enum { LG_CALLED = 200 };
+const char *lg_shown_name(const struct green_thread *t, char to[LG_CALLED]);
+
 /* The number of the place that defines its function, or 0. Runs finalizers if
  * that place is new; never raises. */
 uint32_t lg_defined(struct lg *G, struct green_thread *t);

@@ -78,12 +78,13 @@ static void begin_handlers(struct lg *G, struct green_thread *t) {
 
 /* While hooks are off, nothing could stop a handler that computes for ever. */
 static void report_skipped(struct lg *G, struct green_thread *t) {
+  char name[LG_CALLED];
   if (!lg_may_close(t->user)) return;
   lg_keep_name(G, t);
   green_report(
       "luagreen: green thread #%llu %s was ended below a hook: its "
       "<close> handlers have not run\n",
-      (unsigned long long)t->id, green_called(t));
+      (unsigned long long)t->id, lg_shown_name(t, name));
 }
 
 /* Closes the pending to-be-closed variables on this worker. If a handler is

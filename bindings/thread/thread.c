@@ -152,9 +152,10 @@ const struct green_class lg_thread_class = {"a Lua thread", run, unstarted,
 
 /* Killed, forced, and alive after a second grace. */
 void lg_abandoned(struct green_hub *hub, struct green_thread *t) {
+  char name[LG_CALLED];
   (void)hub;
   if (lg_is_lua(t)) lg_keep_name(lg_of(t), t);
   green_report("luagreen: green thread #%llu %s would not end (%s)\n",
-               (unsigned long long)t->id, green_called(t),
+               (unsigned long long)t->id, lg_shown_name(t, name),
                green_waits_for(t) ? green_waits_for(t) : green_status(t));
 }

@@ -32,6 +32,9 @@ int lg_l_report_later(lua_State *L);
 int lg_l_crowded(lua_State *L);
 int lg_l_cut_short(lua_State *L);
 
+/* traceback.c: as luaL_traceback(), each frame on one line. May raise. */
+void lg_traceback(lua_State *L, lua_State *from, int level);
+
 /* inspect.c */
 /* "#7 fetch", for messages; leaves it on the stack. May raise. */
 const char *lg_push_who(lua_State *L, struct lg *G, struct green_thread *t);
