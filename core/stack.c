@@ -126,11 +126,13 @@ static __attribute__((noinline)) void do_more(struct green__stack *from,
   if (from->hub->exceptions) green__exceptions_swap(from, to);
 }
 
-UNSEEN void green__jump(struct green__stack *from, struct green__stack *to) {
+UNSEEN int green__jump(struct green__stack *from, struct green__stack *to,
+                       int value) {
   if (green__unlikely(from->more)) do_more(from, to);
   leave(from, to);
-  green__context_switch(&from->sp, to->sp);
+  value = green__context_switch(&from->sp, to->sp, value);
   arrive(from);
+  return value;
 }
 
 UNSEEN static void start(void *stack) {

@@ -106,8 +106,9 @@ void green__canary_check(const struct green__stack *s);
 static inline void green__stack_check(const struct green__stack *s) {
   if (green__unlikely(s->canary != NULL)) green__canary_check(s);
 }
-/* Switches stacks, telling the sanitizers; checks the canary. */
-void green__jump(struct green__stack *from, struct green__stack *to);
+/* Switches stacks, telling the sanitizers; checks the canary. There `value` is
+ * returned by the call that left; here, what the next such call passes. */
+int green__jump(struct green__stack *from, struct green__stack *to, int value);
 /* Describes the OS stack the caller runs on (sanitizers need it). */
 void green__stack_adopt(struct green__stack *s);
 

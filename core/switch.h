@@ -19,8 +19,9 @@
  * entry(arg) there. entry must never return. */
 void *green__context_make(char *low, char *high, void (*entry)(void *arg),
                           void *arg);
-/* Saves the running context in *from and continues with `to`. */
-void green__context_switch(void **from, void *to);
+/* Saves the running context in *from and continues with `to`, where the call
+ * that left returns `value`. A new context does not see it. */
+int green__context_switch(void **from, void *to, int value);
 
 extern const char green__context_name[];
 

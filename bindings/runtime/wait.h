@@ -60,7 +60,8 @@ int lg_wait(lua_State *L, struct lg *G, const struct lg_op *op, void *on,
             struct green_list *list, uint64_t deadline);
 /* Goes round the ready queue once and then calls op->woken. */
 int lg_lap(lua_State *L, struct lg *G, const struct lg_op *op);
-/* The same for thread t's own coroutine, by the shortest way. */
+/* The same for thread t's own coroutine, by the shortest way; op->woken pushes
+ * nothing. */
 int lg_lap_away(lua_State *L, struct lg *G, const struct lg_op *op);
 int lg_lap_over(lua_State *L, struct lg *G, const struct lg_op *op, int r);
 static inline int lg_lap_own(lua_State *L, const struct green_thread *t,
@@ -71,7 +72,7 @@ static inline int lg_lap_own(lua_State *L, const struct green_thread *t,
   if (unlikely(!lg_own_may_block(L, G))) return lg_lap(L, G, op);
   if (!lg_gains(G, t)) return lg_lap_away(L, G, op);
   r = green_lap(G->hub, &op->kind, L);
-  if (likely(r == GREEN_WOKEN && !G->exiting)) return op->woken(L, G, r);
+  if (likely(r == GREEN_WOKEN && !G->exiting)) return 0;
   return lg_lap_over(L, G, op, r);
 }
 

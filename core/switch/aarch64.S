@@ -26,7 +26,7 @@
 
         .text
 
-/* void green__context_switch(void **from, void *to) */
+/* int green__context_switch(void **from, void *to, int value) */
         .globl  green__context_switch
         .hidden green__context_switch
         .type   green__context_switch, %function
@@ -67,6 +67,7 @@ green__context_switch:
         .cfi_rel_offset 79, 152
         mov     x9, sp
         str     x9, [x0]
+        mov     w0, w2
         mov     sp, x1          /* same layout there: the CFI stays true */
         ldp     d14, d15, [sp, #144]
         ldp     d12, d13, [sp, #128]

@@ -15,8 +15,12 @@
 
 const char green__context_name[] = "ucontext";
 
-struct context { /* at the top of a new stack, aligned as a stack must be */
+struct frame { /* a context */
   ucontext_t machine;
+  int value; /* what the switch to it passes */
+};
+struct fresh { /* at the top of a new stack, aligned as a stack must be */
+  struct frame frame;
   void (*entry)(void *arg);
   void *arg;
 };
@@ -24,33 +28,36 @@ struct context { /* at the top of a new stack, aligned as a stack must be */
 /* makecontext() passes ints only: a pointer travels in two of them. */
 static void start(unsigned upper, unsigned lower) {
   uint64_t bits = (uint64_t)upper << 32 | lower;
-  struct context *c = (struct context *)(uintptr_t)bits;
+  struct fresh *c = (struct fresh *)(uintptr_t)bits;
   c->entry(c->arg);
   abort(); /* entry must never return */
 }
 
 void *green__context_make(char *low, char *high, void (*entry)(void *arg),
                           void *arg) {
-  uintptr_t top = ((uintptr_t)high - sizeof(struct context)) & ~(uintptr_t)63;
-  struct context *c = (struct context *)top;
+  uintptr_t top = ((uintptr_t)high - sizeof(struct fresh)) & ~(uintptr_t)63;
+  struct fresh *c = (struct fresh *)top;
+  ucontext_t *machine = &c->frame.machine;
   uint64_t bits = (uint64_t)top;
-  if (getcontext(&c->machine) != 0) abort();
+  if (getcontext(machine) != 0) abort();
   c->entry = entry;
   c->arg = arg;
-  c->machine.uc_link = NULL;
-  c->machine.uc_stack.ss_sp = low;
-  c->machine.uc_stack.ss_size = (size_t)((char *)c - low);
-  makecontext(&c->machine, (void (*)(void))start, 2, (unsigned)(bits >> 32),
+  machine->uc_link = NULL;
+  machine->uc_stack.ss_sp = low;
+  machine->uc_stack.ss_size = (size_t)((char *)c - low);
+  makecontext(machine, (void (*)(void))start, 2, (unsigned)(bits >> 32),
               (unsigned)bits);
-  return &c->machine;
+  return &c->frame;
 }
 
-void green__context_switch(void **from, void *to) {
-  ucontext_t here;
+int green__context_switch(void **from, void *to, int value) {
+  struct frame here, *there = to;
   /* AddressSanitizer forgets what it knows of the uc_stack switched to: right
    * for a new context, wrong for this one. */
-  here.uc_stack.ss_sp = NULL;
-  here.uc_stack.ss_size = 0;
+  here.machine.uc_stack.ss_sp = NULL;
+  here.machine.uc_stack.ss_size = 0;
   *from = &here;
-  if (swapcontext(&here, to) != 0) abort();
+  there->value = value;
+  if (swapcontext(&here.machine, &there->machine) != 0) abort();
+  return here.value;
 }

@@ -22,7 +22,7 @@
 
         .text
 
-/* void green__context_switch(void **from, void *to) */
+/* int green__context_switch(void **from, void *to, int value) */
         .globl  green__context_switch
         .hidden green__context_switch
         .type   green__context_switch, @function
@@ -30,6 +30,7 @@
 green__context_switch:
         .cfi_startproc
         endbr64
+        movl    %edx, %eax
         pushq   %rbp
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset rbp, 0

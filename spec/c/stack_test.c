@@ -75,7 +75,7 @@ static void worker(void *stack) {
   for (;;) {
     dug = dig(s);
     green__stack_put(&hub, s);
-    green__jump(s, &hub.os_stack);
+    green__jump(s, &hub.os_stack, 0);
   }
 }
 
@@ -94,7 +94,7 @@ static struct green__stack *run(size_t bytes) {
   s->owner = &thread;
   depth = bytes;
   dug = 0;
-  green__jump(&hub.os_stack, s);
+  green__jump(&hub.os_stack, s, 0);
   return s;
 }
 
@@ -426,9 +426,9 @@ static void single(void *stack) {
   single_ran++;
   depth = 60000;
   dug = dig(s);
-  green__jump(s, &s->hub->os_stack);
+  green__jump(s, &s->hub->os_stack, 0);
   single_ran++;
-  green__jump(s, &s->hub->os_stack);
+  green__jump(s, &s->hub->os_stack, 0);
 }
 
 static void test_single(void) {
@@ -436,8 +436,8 @@ static void test_single(void) {
   int before = lines_of_maps();
   open_hub(GREEN_GUARD_AUTO, SMALL, 0);
   s = green__stack_single(&hub, 65536, single);
-  green__jump(&hub.os_stack, s);
-  green__jump(&hub.os_stack, s);
+  green__jump(&hub.os_stack, s, 0);
+  green__jump(&hub.os_stack, s, 0);
   CHECK(single_ran == 2 && dug > 1 && hub.stacks.total == 0,
         "the hub has a stack of its own, outside the pool");
   green__stack_single_free(s);

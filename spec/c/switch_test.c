@@ -32,11 +32,11 @@ static void open_context(struct context *c, void (*entry)(void *arg)) {
 }
 
 static void go(struct context *c) {
-  green__context_switch(&c->back, c->sp);
+  green__context_switch(&c->back, c->sp, 0);
 }
 
 static void back(struct context *c) {
-  green__context_switch(&c->sp, c->back);
+  green__context_switch(&c->sp, c->back, 0);
 }
 
 /* ------------------------------------------------------ there and back -- */
@@ -90,6 +90,25 @@ static void test_round_robin(void) {
     }
   CHECK(good == 100 * CONTEXTS, "100 contexts in rotation keep their locals");
   for (int i = 0; i < CONTEXTS; i++) free(c[i].memory);
+}
+
+static void negates(void *arg) {
+  struct context *c = arg;
+  int value = 1; /* a new context sees no value */
+  for (;;) value = green__context_switch(&c->sp, c->back, -value);
+}
+
+static void test_values(void) {
+  enum { ROUNDS = 1000 };
+  struct context c;
+  int good = 0;
+  open_context(&c, negates);
+  for (int i = 0; i < ROUNDS; i++) {
+    int value = green__context_switch(&c.back, c.sp, i);
+    good += value == (i == 0 ? -1 : -i);
+  }
+  CHECK(good == ROUNDS, "each switch returns what the next one back passes");
+  free(c.memory);
 }
 
 /* ----------------------------------------------------------- registers -- */
@@ -271,6 +290,7 @@ int main(int argc, char **argv) {
         "the backend has a name");
   test_many_switches();
   test_round_robin();
+  test_values();
   test_registers();
   test_deep();
   test_alignment();
