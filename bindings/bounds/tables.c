@@ -25,12 +25,9 @@ static int has_field(lua_State *L, const char *name) {
   return has;
 }
 
-/* From Lua 5.5 a string can stand for a table that is read. */
-#if LUA_VERSION_NUM >= 505
-#define has_length(L, arg) (lua_isstring(L, arg) || has_field(L, "__len"))
-#else
-#define has_length(L, arg) has_field(L, "__len")
-#endif
+static int has_length(lua_State *L, int arg) {
+  return (LG_READS_TEXTS && lua_isstring(L, arg)) || has_field(L, "__len");
+}
 
 /* A table, or what can stand for one in these ways. */
 static void check_table(lua_State *L, int arg, int ways) {

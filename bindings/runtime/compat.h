@@ -66,6 +66,10 @@ static inline int lg_reset(lua_State *L) {
 #define LG_MOST_TEXT ((size_t)INT_MAX)
 #endif
 
+/* Can a string stand for a table of which the table library reads the length?
+ */
+#define LG_READS_TEXTS (LUA_VERSION_NUM >= 505)
+
 /* Between the two no garbage is collected, so no finalizer runs. Stopping and
  * restarting the collector would have it run at once afterwards, whatever its
  * pause: with many tracebacks, time went with the square of their number. 5.4

@@ -14,6 +14,7 @@ local _ENV <const> = require "green.runtime.std"
 local core = require "green.core"
 local green = require "green"
 local check = require "green.runtime.check"
+local written = require "green.runtime.written"
 local ipairs, math, pairs, print, select, setmetatable, table, tonumber, type =
   ipairs, math, pairs, print, select, setmetatable, table, tonumber, type
 local may_block <const>, wait_fd <const> = core.may_block, core.wait_fd
@@ -300,29 +301,17 @@ local function flush(file)
   end
 end
 
---- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
-local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
 --- A write that fails says since Lua 5.5 how many bytes went.
 local TELLS_WRITTEN <const> = _VERSION ~= "Lua 5.4"
-
-local function text_of(value, i)
-  local kind = type(value)
-  if kind == "string" then return value end
-  if kind ~= "number" then
-    check.bad(i, "write", "string expected, got %s", kind)
-  end
-  local short = SHORT_FLOATS and math.type(value) == "float"
-  return short and ("%.14g"):format(value) or value .. ""
-end
 
 local function write(file, ...)
   local _ <close> = enter(file)
   local _ <close> = turn(writing, file)
   local total = 0
   for i = 1, select("#", ...) do
-    local text = text_of((select(i, ...)), i)
-    local ok, err, code, written = put(file, text)
-    if not ok and TELLS_WRITTEN then return nil, err, code, total + written end
+    local text = written((select(i, ...)), i)
+    local ok, err, code, went = put(file, text)
+    if not ok and TELLS_WRITTEN then return nil, err, code, total + went end
     if not ok then return nil, err, code end
     total = total + #text
   end

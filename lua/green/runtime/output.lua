@@ -19,10 +19,9 @@ local green = require "green"
 local check = require "green.runtime.check"
 local report = require "green.runtime.report"
 local text_of = require "green.runtime.text".plain
-local _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
-  tostring, type =
-  _G, _VERSION, error, math, pcall, rawequal, select, setmetatable, table,
-  tostring, type
+local written = require "green.runtime.written"
+local _G, error, pcall, rawequal, select, setmetatable, table, tostring, type =
+  _G, error, pcall, rawequal, select, setmetatable, table, tostring, type
 
 --- A host may not have opened io; then there is only print.
 local io = io or {}
@@ -77,21 +76,10 @@ local function deliver(sink, text)
   complain(err)
 end
 
---- Lua 5.4 writes floats by C's format, 5.5 as print shows them.
-local SHORT_FLOATS <const> = _VERSION == "Lua 5.4"
-
 --- The texts that io.write makes from its arguments.
 local function texts_of(...)
   local parts = {...}
-  for i = 1, select("#", ...) do
-    local value = parts[i]
-    local kind = type(value)
-    if kind ~= "string" and kind ~= "number" then
-      check.wrong(i, "write", "string", value)
-    end
-    local short = SHORT_FLOATS and math.type(value) == "float"
-    parts[i] = short and ("%.14g"):format(value) or value .. ""
-  end
+  for i = 1, select("#", ...) do parts[i] = written(parts[i], i) end
   return parts
 end
 
