@@ -1,5 +1,6 @@
 --- `bench/run`: what a bar compares runs by turns, and what the bar makes of
---- that. Its programs here are scripts that print figures from a list.
+--- that. Its programs here are scripts that print figures from a list. And
+--- `bench/instructions`, whose figures nobody expects.
 ---
 --- SPDX-License-Identifier: MIT
 
@@ -110,5 +111,39 @@ describe("the turns", function()
   it("are as many as the time allows", function()
     assert.equal(12, taken {least = 3, most = 12, seconds = math.huge})
     assert.equal(3, taken {least = 3, most = 12, seconds = -1})
+  end)
+end)
+
+describe("bench/instructions", function()
+  --- With the library, which shell.run hides.
+  local environment = ("LUA_PATH='%s' LUA_CPATH='%s' "):format(package.path,
+                                                               package.cpath)
+
+  it("counts steps that work", function()
+    local names = shell.run("%s bench/steps.lua", shell.lua)
+    assert.truthy(names:find "%f[%w]sleep%f[%W]")
+    for name in names:gmatch "%S+" do
+      assert.equal("", shell.run("%s %s bench/steps.lua %s 200", environment,
+                                 shell.lua, name))
+    end
+  end)
+
+  it("prints a line for each step", function()
+    if not pcall(shell.run, "valgrind --tool=callgrind "
+                 .. "--callgrind-out-file=/dev/null true") then
+      return pending "there is no valgrind"
+    end
+    local text = shell.run("%s bench/instructions resume sleep", environment)
+    assert.truthy(text:find "^instructions a step\n  resume +%d+\n"
+                  and text:find "\n  sleep +%d+\n$", text)
+  end)
+
+  it("says that valgrind is missing, or a step", function()
+    assert.error_matches(function()
+      shell.run "PATH=/nowhere /bin/sh bench/instructions"
+    end, "there is no valgrind in the path")
+    assert.error_matches(function()
+      shell.run("%s bench/steps.lua jump 1", shell.lua)
+    end, "no step 'jump'")
   end)
 end)
