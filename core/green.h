@@ -106,7 +106,8 @@ struct green_options {
   uint32_t max_stacks;    /* 0: 131072; beyond it blocking gives UV_ENOMEM */
   uint32_t poll_switches; /* switches between two polls; 0: 256 */
   uint32_t poll_ms;       /* longest time between two polls; 0: 1 ms */
-  uint32_t budget;        /* calls in a row that need not wait; 0: 64 */
+  uint32_t budget;        /* calls in a row that need not wait, at most: fewer
+                             after some that took above 10 ms; 0: 64 */
   uint64_t grace;         /* how long clean-up may take; 0: 5 s, in ns */
   /* Answers of look-ups that are kept for callers to come: how many at most
    * (0: none), and for how many ms; that a name is unknown, for how many. */
@@ -224,8 +225,8 @@ int green_stats_sized(struct green_hub *hub, struct green_stats *stats,
 uint32_t green_live(struct green_hub *hub);
 
 /* [hub] The options in force, to read, and to change some (poll_*, budget,
- * grace, max_jobs). The struct is the library's: its `size` tells which fields
- * it has. */
+ * grace, max_jobs); a new budget holds when a thread has used up the old one.
+ * The struct is the library's: its `size` tells which fields it has. */
 struct green_options *green_config(struct green_hub *hub);
 void green_set_max_stacks(struct green_hub *hub, uint32_t max);
 

@@ -108,6 +108,11 @@ int green_lap_begin(struct green_hub *hub, const struct green_wait_kind *kind);
  * the hottest path: sleep(0). A reason, or a negative code. */
 int green_lap(struct green_hub *hub, const struct green_wait_kind *kind,
               void *note);
+/* [thread] The calls that need not wait are used up, and a lap comes: the turns
+ * to come have fewer of them if the thread took long for these. */
+void green_budget_spent(struct green_hub *hub);
+/* [hub] green_options.budget was changed: the turns to come have all of it. */
+void green_budget_set(struct green_hub *hub);
 /* Before green_keep() (and before the wait is registered): 0 if the thread may
  * keep its stack, UV_ENOMEM if no further stack can be had. */
 int green_keep_reserve(struct green_hub *hub);

@@ -35,7 +35,7 @@ static int adopt_main(struct green_hub *h) {
   t->stack = &h->os_stack;
   h->os_stack.owner = t;
   h->main = h->hot.current = t;
-  h->hot.budget = (int32_t)h->options.budget;
+  h->hot.budget = h->calls;
   return 0;
 }
 
@@ -96,6 +96,7 @@ static int open_loop(struct green_hub *h) {
 static void init_fields(struct green_hub *h) {
   h->next_id = 1;
   h->tick = h->stride = 1;
+  green_budget_set(h);
   h->lag.tick = 1;
   h->trim_ms = 5000;
   h->timer_at = h->trim_at = GREEN_FOREVER;

@@ -89,8 +89,9 @@ void green__timers_fire(struct green_hub *h, uint64_t now);
 
 /* clock.c: as green_time(), but some milliseconds late, and cheap. */
 uint64_t green__time_coarse(struct green_hub *h);
-/* The same without a clock of the host's: how long something takes. */
+/* The same two without a clock of the host's: how long something takes. */
 uint64_t green__real(struct green_hub *h);
+uint64_t green__real_coarse(struct green_hub *h);
 /* Sets h->now and h->real. */
 void green__read_clock(struct green_hub *h);
 /* The hub's threads are to run: green_now() is its clock from now on, until the
@@ -123,7 +124,8 @@ struct green_hub {
   uint32_t tick;            /* next() calls until the next look */
   uint32_t step, stride;    /* switches that it will count; from 1 to 32 */
   int32_t left;             /* switches until a poll is due, as last counted */
-  struct green__stack *on;  /* the stack in use */
+  int32_t calls, most_calls; /* that need not wait, of a turn: see budget.c */
+  struct green__stack *on;   /* the stack in use */
   struct green__stack *left_frames; /* see green_leave_frames() */
   struct green_list ready;
   uint64_t now;       /* the hub's clock as last read */

@@ -149,7 +149,7 @@ static inline struct green_thread *next(struct green_hub *h) {
 
 static void running(struct green_hub *h, struct green_thread *t) {
   h->hot.current = t;
-  h->hot.budget = (int32_t)h->options.budget;
+  h->hot.budget = h->calls;
   t->state = GREEN_RUNNING;
   if (green__likely(t->sleeps == (uint8_t)h->hot.sleeps))
     t->flags |= GREEN_SHORT;

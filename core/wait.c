@@ -107,6 +107,7 @@ static const struct green_wait_kind others_kind = {"wait_others", NULL, NULL};
 static int lap(struct green_hub *h) {
   int r = green_keep_reserve(h);
   if (r < 0) return r;
+  if (h->hot.budget < 0) green_budget_spent(h);
   r = green_lap_begin(h, &lap_kind);
   if (r == 0) green_keep(h);
   return r;

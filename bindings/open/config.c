@@ -53,6 +53,11 @@ static void set_option(lua_State *L, struct lg *G, const struct row *row) {
   *in_options(G, row) = count_arg(L, row);
 }
 
+static void set_budget(lua_State *L, struct lg *G, const struct row *row) {
+  set_option(L, G, row);
+  green_budget_set(G->hub);
+}
+
 static void get_count(lua_State *L, struct lg *G, const struct row *row) {
   lua_pushinteger(L, *(uint32_t *)((char *)G + row->at));
 }
@@ -231,7 +236,7 @@ static const struct row rows[] = {
     {"resolver", get_resolver, set_resolver, 0, 0, 0},
     {"poll_switches", get_option, set_option, OPTION(poll_switches), 1, MOST},
     {"poll_ms", get_option, set_option, OPTION(poll_ms), 1, 1000000},
-    {"budget", get_option, set_option, OPTION(budget), 1, MOST},
+    {"budget", get_option, set_budget, OPTION(budget), 1, MOST},
     {"recycle", get_flag, set_flag, FIELD(recycle), 0, 0},
     {"sigint", get_flag, set_flag, FIELD(sigint), 0, 0},
     {"watchdog", get_tick, set_tick, LG_TICK_WATCHDOG, 0, 0},

@@ -184,6 +184,7 @@ static int restart_k(lua_State *L, int status, lua_KContext ctx) {
 static int lap_and_restart(lua_State *L, struct lg *G,
                            const struct lg_op *op) {
   int keep = lg_keep_or_lap(L, G, op);
+  green_budget_spent(G->hub);
   green_lap_begin(G->hub, &op->kind);
   if (!keep) return lg_leave_to_restart(L, G, restart_k);
   lg_stay(L, G);

@@ -17,7 +17,8 @@ local green = {}
 ---@field poll_switches? integer  switches between two polls; 256
 ---@field poll_ms? integer  milliseconds between two polls at most; 1
 ---@field budget? integer  calls in a row that need not wait before one gives
---- the others a turn; 64
+--- the others a turn; 64. After a thread that took more than 10 ms for them, as
+--- it computes between them, fewer: about as many as take 10 ms
 ---@field max_line? integer  bytes of the longest line that `receive` takes from
 --- a connection; for those that are made from now on. 0: no bound; 64 MB
 ---@field max_client_line? integer  the same for connections that are accepted;
