@@ -29,6 +29,10 @@ extern "C" {
 struct green_thread *green_run_next(struct green_hub *hub,
                                     struct green_thread *thread, int how);
 
+/* Are less than 16 KB of the current stack in use? Of the OS stack it knows
+ * only how far it is from where the hub was opened. */
+int green_is_shallow(struct green_hub *hub);
+
 /* Opens a family of threads of the runtime's; 0, or UV_EPERM on a hub that is
  * closed or elsewhere. While one is open, green_close() refuses. */
 int green_family_open(struct green_hub *hub, struct green_family *family,

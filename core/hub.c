@@ -114,6 +114,7 @@ static void init_fields(struct green_hub *h) {
   green__families_init(h);
   h->os_stack.hub = h;
   h->on = &h->os_stack;
+  h->os_top = __builtin_frame_address(0);
   h->exceptions = green__exceptions_here();
   h->os_stack.more = h->exceptions != NULL;
   green__stack_adopt(&h->os_stack);

@@ -139,6 +139,7 @@ struct green_hub {
   struct green__stacks stacks;
   struct green__stack *hub_stack;
   struct green__stack os_stack; /* main's, or the host's */
+  char *os_top;                 /* its address where the hub was opened */
   struct green_thread *main;    /* NULL unless GREEN_DRIVE_MAIN */
   const struct green_runtime *runtime;
   uv_loop_t *loop;

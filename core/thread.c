@@ -247,6 +247,13 @@ size_t green_stack_used(struct green_hub *h, const struct green_thread *t) {
   return green__stack_touched(t->stack);
 }
 
+int green_is_shallow(struct green_hub *h) {
+  enum { SHALLOW = 16384 };
+  const char *here = __builtin_frame_address(0), *top = h->on->high;
+  if (!top) top = h->os_top;
+  return here - top < SHALLOW && top - here < SHALLOW;
+}
+
 size_t green_stack_left(struct green_hub *h) {
   char here;
   if (!h->on->low) return SIZE_MAX; /* the OS stack: its bounds are unknown */

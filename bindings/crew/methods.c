@@ -8,6 +8,7 @@
 #include "crew/crew.h"
 #include "runtime/anchor.h"
 #include "runtime/closing.h"
+#include "runtime/park.h"
 #include "runtime/scopes.h"
 
 static lua_Integer check_size(lua_State *L, int index) {
@@ -225,13 +226,16 @@ static int crew_gc(lua_State *L) {
 
 /* crew(class, limit, kind) */
 static int l_crew(lua_State *L) {
+  enum { CALLS_TO_CLOSE = 8 };
   static const char *const kinds[] = {"pool",    "group",   "children",
                                       "results", "watched", NULL};
   enum { POOL, GROUP, CHILDREN, RESULTS, WATCHED };
   struct lg *G = lg_get(L);
   int kind = luaL_checkoption(L, 3, NULL, kinds);
   lua_Integer limit = lua_isnoneornil(L, 2) ? -1 : check_size(L, 2);
-  struct crew *crew = lua_newuserdatauv(L, sizeof *crew, 1);
+  struct crew *crew;
+  lg_need_calls(L, G, CALLS_TO_CLOSE);
+  crew = lua_newuserdatauv(L, sizeof *crew, 1);
   *crew = (struct crew){.object = {&lg_crew_class, G}, .limit = limit};
   green_list_init(&crew->spawners);
   green_list_init(&crew->lenders);

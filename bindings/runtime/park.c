@@ -57,6 +57,26 @@ void lg_try_call(lua_State *L) {
   lua_call(L, 0, 0);
 }
 
+/* (n) */
+static int nest(lua_State *L) {
+  lua_Integer n = lua_tointeger(L, 1);
+  if (n == 0) return 0;
+  lua_pushcfunction(L, nest);
+  lua_pushinteger(L, n - 1);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+/* A call of Lua's takes a hundred bytes of the stack of C at the least, and 200
+ * may nest. */
+void lg_need_calls(lua_State *L, struct lg *G, int n) {
+  if (likely(G->hub && green_is_shallow(G->hub))) return;
+  luaL_checkstack(L, 2, "luagreen");
+  lua_pushcfunction(L, nest);
+  lua_pushinteger(L, n - 1);
+  lua_call(L, 1, 0);
+}
+
 void lg_reserve_mark(lua_State *L) {
   lg_make_room(L);
   lg_try_call(L);

@@ -53,6 +53,10 @@ static inline void lg_make_room(lua_State *L) {
 }
 void lg_try_call(lua_State *L);
 void lg_reserve_mark(lua_State *L);
+/* Raises "C stack overflow" unless n more calls may nest. Lua calls no <close>
+ * handler where that has no room, so a call whose result is to be closed asks
+ * for it beforehand. */
+void lg_need_calls(lua_State *L, struct lg *G, int n);
 
 static inline int lg_keep_or_yield(lua_State *L, struct lg *G,
                                    const struct lg_op *op) {

@@ -16,6 +16,7 @@
 #include "runtime/limits.h"
 #include "runtime/nested.h"
 #include "runtime/object.h"
+#include "runtime/park.h"
 #include "runtime/refusal.h"
 #include "runtime/scopes.h"
 #include "runtime/site.h"
@@ -213,6 +214,7 @@ static int l_timeout(lua_State *L) {
   struct lg_scope *s;
   luaL_argcheck(L, lua_type(L, 2) != LUA_TBOOLEAN || lua_toboolean(L, 2), 2,
                 "false is no error; see with_timeout");
+  lg_need_calls(L, G, 1);
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
   s = new_scope(L, G, &timeout_class, lua_isnil(L, 2) ? 0 : 1);
@@ -318,6 +320,7 @@ static int l_shield_begin(lua_State *L) {
   struct lg *G = lg_get(L);
   double seconds = seconds_arg(L, 1);
   struct lg_scope *s;
+  lg_need_calls(L, G, 1);
   lua_pushvalue(L, lua_upvalueindex(2));
   s = new_scope(L, G, &shield_class, 0);
   scope_open(

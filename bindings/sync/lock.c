@@ -22,6 +22,7 @@
 #include "runtime/closing.h"
 #include "runtime/object.h"
 #include "runtime/owned.h"
+#include "runtime/park.h"
 #include "runtime/waitable.h"
 #include "sync/sync.h"
 #include "thread/end.h"
@@ -259,6 +260,8 @@ static struct lock *self(lua_State *L) {
 
 /* acquire([s]): the guard. May switch. */
 static int lock_acquire(lua_State *L) {
+  self(L);
+  lg_need_calls(L, lg_get(L), 1);
   return lg_wait_one(L, &acquire_waitable, &lock_class, sizeof(struct object));
 }
 

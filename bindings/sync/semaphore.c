@@ -10,6 +10,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "runtime/park.h"
 #include "runtime/waitable.h"
 #include "sync/sync.h"
 
@@ -66,6 +67,7 @@ static struct semaphore *self(lua_State *L) {
 
 /* acquire([s]): the guard. May switch. */
 static int semaphore_acquire(lua_State *L) {
+  lg_need_calls(L, self(L)->object.G, 1);
   return lg_wait_one(L, &acquire_waitable, &semaphore_class,
                      sizeof(struct semaphore));
 }
