@@ -347,18 +347,28 @@ static void open_tokens(lua_State *L) {
 
 /* --- strings --- */
 
+static int indexed(lua_State *L, int status, lua_KContext ctx) {
+  (void)L, (void)status, (void)ctx;
+  return 1;
+}
+
 /* The __index of strings: upvalues 2 and 3 are the bounded library and what was
  * there before. */
 static int l_of_string(lua_State *L) {
   struct lg *G = lua_touserdata(L, lua_upvalueindex(1));
   struct green_thread *t = G->hub ? lg_current(G) : NULL;
   lua_settop(L, 2);
-  if (t && lg_in_box(G, t))
+  if (t && lg_in_box(G, t)) {
     lua_rawget(L, lua_upvalueindex(2));
-  else if (lua_istable(L, lua_upvalueindex(3)))
-    lua_gettable(L, lua_upvalueindex(3));
-  else
+  } else if (lua_isfunction(L, lua_upvalueindex(3))) {
+    lua_pushvalue(L, lua_upvalueindex(3));
+    lua_insert(L, 1);
+    lua_callk(L, 2, 1, 0, indexed);
+  } else if (lua_isnil(L, lua_upvalueindex(3))) {
     lua_pushnil(L);
+  } else {
+    lua_gettable(L, lua_upvalueindex(3));
+  }
   return 1;
 }
 
