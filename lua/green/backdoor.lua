@@ -414,6 +414,9 @@ end
 ---@return string? err  it comes from another machine, and there is no token
 function backdoor.session(conn, opts)
   opts = check_options(opts, "session")
+  if not check.has(conn, "receive") then
+    check.wrong(1, "session", "connection", conn)
+  end
   local _ <close> = conn
   if not gate.may_enter(conn, opts.token) then return nil, "refused" end
   local self <close> = new_session(conn, opts)

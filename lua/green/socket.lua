@@ -201,6 +201,7 @@ local opened_serial = false
 ---@return userdata? line
 ---@return string? err
 function socket.serial(path)
+  if type(path) ~= "string" then check.wrong(1, "serial", "string", path) end
   if not opened_serial then extend(core.open_serial()) end
   opened_serial = true
   return core.luasocket_serial(path)

@@ -14,9 +14,9 @@ local core = require "green.core"
 local green = require "green"
 local report = require "green.runtime.report"
 local text_of = require "green.runtime.text".of
-local collectgarbage, error, getmetatable, ipairs, math, pairs, pcall,
+local collectgarbage, error, getmetatable, ipairs, math, pairs, pcall, select,
   setmetatable, table, tonumber, tostring, type =
-  collectgarbage, error, getmetatable, ipairs, math, pairs, pcall,
+  collectgarbage, error, getmetatable, ipairs, math, pairs, pcall, select,
   setmetatable, table, tonumber, tostring, type
 
 local debug, os = debug, os
@@ -425,6 +425,7 @@ end
 
 --- Lets the others run until the condition holds.
 function test.wait_until(condition, what)
+  check.callable(condition, 1, "wait_until")
   local over = green.now() + 20
   for turn = 1, math.huge do
     if condition() then return end
@@ -436,7 +437,11 @@ end
 
 --- Lets the others run until each of the threads is blocked; returns them.
 function test.blocked(...)
-  for _, t in ipairs {...} do
+  for i = 1, select("#", ...) do
+    local t = select(i, ...)
+    if green.type(t) ~= "thread" then
+      check.wrong(i, "blocked", "green thread", t)
+    end
     test.wait_until(function() return t:status() == "blocked" end,
       tostring(t) .. " blocked")
   end

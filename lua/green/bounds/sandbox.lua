@@ -334,6 +334,7 @@ function Sandbox:load(text, name)
   if type(text) ~= "string" then
     check.wrong(1, "load", "string", text)
   end
+  if name ~= nil then check.value(name, "string", 2, "load") end
   return self.loader(text, name or "=script")
 end
 
@@ -345,6 +346,7 @@ function Sandbox:spawn(f, ...)
     if not loaded then error(err, 2) end
     f = loaded
   end
+  check.callable(f, 1, "spawn")
   local t = self.spawners.spawn(f, ...)
   local ok, err = true, nil
   if self.fuel then ok, err = pcall(core.fuel, t, self.fuel) end

@@ -201,6 +201,7 @@ end
 ---@return true? ok
 ---@return string? err  "address already in use", ...
 function Server:start()
+  check.self(self, mt, "start")
   if self.started or self.stopping then
     check.misuse "'start': the server was started or stopped before"
   end
@@ -301,6 +302,7 @@ end
 ---@param opts? {grace: number, force: number}
 ---@return table report
 function Server:stop(opts)
+  check.self(self, mt, "stop")
   opts = check.options(opts, {grace = "seconds", force = "seconds"}, 2, "stop")
   local me = green.current()
   for entry in pairs(self.entries) do
@@ -315,6 +317,7 @@ end
 ---@return true? ok
 ---@return string? err  "timeout"; or why a listener broke
 function Server:wait(s)
+  check.self(self, mt, "wait")
   local report, err = self.over:wait(check.limit(s, 1, "wait"))
   if not report then return nil, err end
   if self.failure then return nil, self.failure end
@@ -324,6 +327,7 @@ end
 --- Where it listens: each listener's host, or path, and port. Never switches.
 ---@return {host: string, port: integer?}[]
 function Server:addresses()
+  check.self(self, mt, "addresses")
   local list = {}
   for i, listener in ipairs(self.listeners or {}) do
     local host, port = listener:getsockname()
@@ -335,6 +339,7 @@ end
 --- Figures so far. Never switches.
 ---@return table
 function Server:stats()
+  check.self(self, mt, "stats")
   sweep(self)
   local stats = {connections = self.count}
   for name, n in pairs(self.figures) do stats[name] = n end
