@@ -10,6 +10,7 @@
 #include "runtime/guest.h"
 #include "runtime/limits.h"
 #include "runtime/object.h"
+#include "runtime/park.h"
 #include "runtime/rare.h"
 #include "runtime/site.h"
 #include "thread/coroutine.h"
@@ -205,8 +206,10 @@ static int spawn(lua_State *L, struct lg *G, int n, uint64_t at) {
 }
 
 int lg_l_spawn(lua_State *L) {
+  enum { CALLS_TO_CLOSE = 4 };
   struct lg *G = lg_may_spawn(L);
   lg_check_callable(L, 1);
+  lg_need_calls(L, G, CALLS_TO_CLOSE);
   lg_check_room(L, G);
   return spawn(L, G, lua_gettop(L) - 1, 0);
 }

@@ -1,6 +1,7 @@
 -- Lua calls no handler of <close> where the stack of C is full: locks and
 -- permits that were acquired there were held for ever, timeouts and shields
--- stayed in force, and groups, pools and piles left their threads behind.
+-- stayed in force, and handles, groups, pools and piles left their threads
+-- behind.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -57,6 +58,14 @@ function ways.group()
     local g <close> = green.group()
     child = g:spawn(green.sleep)
   end, function() return not child or child:has_ended() end
+end
+
+ways["thread's handle"] = function()
+  local t
+  return function()
+    local handle <close> = green.spawn(green.sleep, 1000)
+    t = handle
+  end, function() return not t or t:has_ended() end
 end
 
 for _, name in ipairs {"group", "pool", "pile"} do
