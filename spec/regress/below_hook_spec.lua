@@ -70,4 +70,27 @@ describe("a thread that is ended below a hook", function()
         assert.equal(1, pool:free())
       end)
   end
+
+  help.both(it, "is a caller of no flight any more, which ends", function()
+    local run
+    local flight = green.single_flight(function()
+      run = green.current()
+      green.sleep(60)
+    end)
+    end_below(green.spawn(function()
+      debug.sethook(function()
+        while true do pcall(flight) end
+      end, "", 1)
+      while true do end
+    end))
+    help.wait_until(function() -- the caller's seat is garbage
+      collectgarbage()
+      green.sleep(0)
+      return run:has_ended()
+    end, "the end of the run")
+    local other = help.blocked(green.spawn(flight))
+    other:kill()
+    other:join()
+    assert.equal("killed", run:status())
+  end)
 end)

@@ -67,16 +67,20 @@ local function remove(branch, way, i)
   end
 end
 
---- A caller that waits for a run.
+--- A caller that waits for a run. One that is ended below a debug hook leaves
+--- when the collector finds its seat: no handler of <close> runs there.
 local Seat = {}
 
 function Seat:__close()
   local run = self.run
+  if not run then return end
+  self.run = false
   run.callers = run.callers - 1
   if run.callers > 0 then return end
   if find(run.tree, run.way) == run then remove(run.tree, run.way, 1) end
   if run.thread then run.thread:kill("no caller is left") end
 end
+Seat.__gc = Seat.__close
 
 local flights = {}
 
@@ -84,13 +88,13 @@ local flights = {}
 --- new one. The caller closes it. A finalizer may find a run that is just
 --- beginning: its call has another.
 function flights.take_seat(tree, ...)
-  local way = way_to(...)
+  local way, seat = way_to(...), setmetatable({run = false}, Seat)
   local run = find(tree, way)
   if not run or not run.thread or run.thread:has_ended() then
     run = {tree = tree, way = way, callers = 0, thread = false}
   end
-  local seat = setmetatable({run = run}, Seat)
   run.callers = run.callers + 1
+  seat.run = run
   return seat
 end
 
