@@ -215,7 +215,9 @@ static const struct script scripts[] = {
      "assert(green.stats().external == 0)\n"
      "gate(true)\n"
      "assert(dns.resolve('slow', 60)[1] == '127.0.0.1')\n"},
+    /* Those of the test before may not have left an open gate yet. */
     {"ten thousand callers of few names share few runs",
+     "repeat green.sleep(0.001) until gate() == 0\n"
      "gate(false)\n"
      "local threads = {}\n"
      "for i = 1, 10000 do\n"
