@@ -230,6 +230,8 @@ local function reader_of(format, i)
     if not n then
       check.bad(i, "read", "number has no integer representation")
     end
+    -- Lua would ask for as many bytes as there are numbers.
+    if n < 0 then check.bad(i, "read", "at least 0 expected, got %d", n) end
     return read.bytes, n
   end
   if type(format) ~= "string" then
