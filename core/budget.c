@@ -30,10 +30,12 @@ void green_budget_set(struct green_hub *h) {
 static void shorten(struct green_hub *h, uint64_t ran) {
   h->calls = (int32_t)((uint64_t)h->calls * LONG_NS / ran);
   if (h->calls < 1) h->calls = 1;
+  assert(h->calls <= h->most_calls);
 }
 
 static void lengthen(struct green_hub *h) {
   int32_t more = h->calls / 8 + 1, left = h->most_calls - h->calls;
+  assert(left >= 0);
   h->calls += more < left ? more : left;
 }
 

@@ -171,6 +171,7 @@ static inline int switch_to(struct green_hub *h, struct green__stack *to,
  * it arrives: what this stack knows, the processor need not wait for. */
 static inline int back_to(struct green_hub *h, struct green_thread *t,
                           int keeps) {
+  assert(t->stack && t->state == GREEN_READY && !t->node.link.next);
   h->hot.kept += (uint32_t)(keeps - 1);
   running(h, t);
   t->stack->user = NULL; /* the note was for the wait that ends */
@@ -371,6 +372,7 @@ static inline void queue_again(struct green_hub *h,
                                const struct green_wait_kind *kind,
                                void *note) {
   struct green_thread *t = h->hot.current;
+  assert(t->state == GREEN_RUNNING && !t->node.link.next && !t->slot);
   t->kind = kind;
   t->reason = GREEN_WOKEN;
   t->state = GREEN_READY;
