@@ -6,7 +6,9 @@
 -- two neighbouring runs saw the same machine.
 --
 -- A cell of a subject's table is {command =, runs =}. A run is a table of
--- figures, or has a text: "-" or "failed". SPDX-License-Identifier: MIT
+-- figures, or has a text: "-" or "failed".
+--
+-- SPDX-License-Identifier: MIT
 local turns = {}
 
 --- Runs each cell once a turn, for plan.least turns, then until there were

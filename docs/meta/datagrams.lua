@@ -14,9 +14,9 @@ local green = {}
 
 --- A socket for datagrams. With a host and a port, it has that address;
 --- without, it takes the family of the first peer that it is told, or that an
---- option belongs to. "unix:/path" is a Unix socket with that name, "unix:" one
---- without; its file is replaced and goes as that of a listener, see
---- green.listen. Raises for unknown options and for an impossible port.
+--- option belongs to. "unix:/path" is a Unix socket with that name, whose file
+--- is replaced and removed as a listener's is (see green.listen); "unix:" is
+--- one without a name. Raises for unknown options and for an impossible port.
 --- Interruptible. May switch to look up a name.
 ---@param host? string  nil or "*": every address of IPv6 and IPv4
 ---@param port? integer|string  0: a free one, see getsockname

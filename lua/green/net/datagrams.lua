@@ -83,8 +83,9 @@ end
 --- A socket for datagrams. With a host and a port it has that address: nil or
 --- "*" is every one, of IPv6 and IPv4, port 0 a free one. Without both it takes
 --- the family of the first peer it is told. "unix:/path" is a Unix socket of
---- that name, whose file is as a listener's: see green.listen; "unix:" is one
---- without. Interruptible. May switch to look up a name.
+--- that name, whose file is replaced and removed as a listener's is (see
+--- green.listen); "unix:" is one without a name. Interruptible. May switch to
+--- look up a name.
 ---@param host? string
 ---@param port? integer|string
 ---@param opts? {family: "inet"|"inet6", reuseaddr: boolean,
