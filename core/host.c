@@ -89,6 +89,7 @@ static void batch(struct green_hub *h) {
   if (h->in_batch || h->hot.closed) return;
   before = green__clock_enter(h);
   green__read_clock(h);
+  h->last_poll = h->real; /* what the host's callbacks took is not ours */
   green__timers_fire(h, h->now);
   run(h);
   green__poll_done(h, 1); /* the host had its turn: assume that it slept */

@@ -231,8 +231,50 @@ static void test_close_live(void) {
   close(ends[1]);
 }
 
+static void burn(void) {
+  uint64_t start = uv_hrtime();
+  while (uv_hrtime() - start < 2 * MS) continue;
+}
+
+static void burns_idle(uv_idle_t *idle) {
+  (void)idle;
+  burn();
+}
+
+static void burns_check(uv_check_t *check) {
+  (void)check;
+  burn();
+}
+
+static int goes_round(struct green_hub *h, void *arg) {
+  (void)arg;
+  while (green_sleep(h, 0) >= 0) ran++;
+  return 0;
+}
+
+/* Before each batch the host takes longer than the longest time between two
+ * polls. The turns of the first threads are timed, which takes a look. */
+static void test_busy_host(void) {
+  struct green_hub *h = open_on_loop();
+  uv_idle_t idle;
+  uv_check_t check;
+  ran = 0;
+  uv_idle_init(&loop, &idle);
+  uv_idle_start(&idle, burns_idle);
+  uv_check_init(&loop, &check);
+  uv_check_start(&check, burns_check);
+  green_spawn(h, NULL, goes_round, NULL);
+  green_spawn(h, NULL, goes_round, NULL);
+  for (int i = 0; i < 1000 && ran < 10; i++) uv_run(&loop, UV_RUN_NOWAIT);
+  uv_close((uv_handle_t *)&idle, NULL);
+  uv_close((uv_handle_t *)&check, NULL);
+  CHECK(ran >= 10, "threads have turns beside callbacks that take long");
+  CHECK(close_both(h), "and the loop is free");
+}
+
 static int mule(struct green_hub *h, void *arg) {
-  (void)h, (void)arg;
+  (void)arg;
+  ran = 1;
   for (;;) green_sleep(h, GREEN_FOREVER);
   return 0;
 }
@@ -250,8 +292,9 @@ static void test_abandoned(void) {
   int left;
   green_config(h)->grace = MS;
   green_set_runtime(h, &runtime);
+  ran = 0;
   green_spawn(h, NULL, mule, NULL);
-  uv_run(&loop, UV_RUN_NOWAIT);
+  while (!ran) uv_run(&loop, UV_RUN_NOWAIT);
   left = green_close(h);
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(left == 1 && reported == 1 && uv_loop_close(&loop) == 0,
@@ -523,6 +566,7 @@ int main(void) {
   test_callback();
   test_timer_from_host();
   test_close_live();
+  test_busy_host();
   test_abandoned();
   test_close_places();
   test_unplugged(0);

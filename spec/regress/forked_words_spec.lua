@@ -13,13 +13,13 @@ describe("in a forked child", function()
       local green = require "green"
       local listener = assert(green.listen("127.0.0.1", 0))
       local sock = assert(green.udp("127.0.0.1", 0))
-      local near = assert(green.socketpair())
+      local near, far = assert(green.socketpair())
       local thread = green.spawn(green.sleep, 60)
       green.sleep(0)
       local calls = {
         accept = function() listener:accept() end,
         datagram = function() sock:receive() end,
-        copy = function() near:copy(near) end,
+        copy = function() near:copy(far) end,
         limit = function() green.with_timeout(1, print) end,
         timeout = function() green.timeout(1) end,
         group = function() local _ <close> = green.group() end,
