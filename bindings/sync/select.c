@@ -253,6 +253,7 @@ static int l_select(lua_State *L) {
   luaL_checktype(L, CASES, LUA_TTABLE);
   deadline = lg_limit(L, LIMIT);
   lua_settop(L, LIMIT);
+  lg_need_calls(L, G, 1); /* a lock's guard is to be closed */
   if (deadline > 0 && (r = lg_enter_first(L, G, &select_op, LG_MAY_WAIT)) >= 0)
     return r;
   n = (int)lua_rawlen(L, CASES);

@@ -328,6 +328,7 @@ static int selector_select(lua_State *L) {
   int r;
   lua_settop(L, LIMIT);
   luaL_checkstack(L, 10, "luagreen");
+  lg_need_calls(L, G, 1); /* a lock's guard is to be closed */
   if (deadline > 0 && (r = lg_enter_first(L, G, &select_op, LG_MAY_WAIT)) >= 0)
     return r;
   if (!s || s->closed) return lg_push_closed(L);

@@ -41,6 +41,19 @@ for name, reentrant in pairs {lock = false, ["reentrant lock"] = true} do
   end
 end
 
+function ways.select()
+  local lock = green.lock()
+  return function() local _, _ <close> = green.select {lock} end,
+    function() return lock:owner() == nil end
+end
+
+function ways.selector()
+  local lock = green.lock()
+  local selector = green.selector {lock}
+  return function() local _, _ <close> = selector:select() end,
+    function() return lock:owner() == nil end
+end
+
 function ways.timeout()
   return function() local _ <close> = green.timeout(1000) end,
     function() return green.deadline() == nil end
